@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the folders of the module share: objects, and who calls whom. */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include <linux/atomic.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include <linux/vmx.h>
+
+struct vmx_mmu;
+struct vmx_vcpu;
+struct vmx_vmcs;
+
+/**
+ * struct vmx_vm - what a descriptor from %VMX_CREATE_VM stands for
+ * @ref: the descriptor's reference and one per object made from the VM
+ * @mm: the owner's address space, held by mmgrab(): compared, never entered
+ * @lock: protects @vcpus and @past
+ * @vcpus: vCPUs alive
+ * @past: counters of vCPUs that are gone
+ */
+struct vmx_vm {
+	struct kref ref;
+	struct mm_struct *mm;
+	struct mutex lock;
+	struct list_head vcpus;
+	struct vmx_vm_stats past;
+};
+
+/* vmx/vm.c */
+struct vmx_vm *vmx_vm_get(struct vmx_vm *vm);
+void vmx_vm_put(struct vmx_vm *vm);
+int vmx_vm_create(void);
+bool vmx_vm_owned(const struct vmx_vm *vm);
+
+/* vmx/ioctl.c */
+int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min);
+int vmx_copy_out(void __user *user, const void *kernel, size_t ksize);
+int vmx_new_fd(const char *name, const struct file_operations *fops, void *object);
+
+#endif /* VMX_VMX_H */
