@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Numbers of the Intel SDM that programs of /dev/vmx use: VMCS field encodings,
+ * control bits, exit reasons. Names follow the SDM's, values are the CPU's and
+ * never change.
+ */
+#ifndef _UAPI_LINUX_VMX_SDM_H
+#define _UAPI_LINUX_VMX_SDM_H
+
+/*
+ * VMCS fields (SDM, appendix "Field Encoding in VMCS"). An encoding has the
+ * access type in bit 0 (1 is the high half of a 64-bit field), the index in
+ * bits 9:1, the type in bits 11:10, the width in bits 14:13.
+ */
+#define VMX_F_HIGH				0x0001
+#define VMX_F_INDEX_SHIFT			1
+#define VMX_F_INDEX_MASK			0x03fe
+#define VMX_F_TYPE_MASK				0x0c00
+#define VMX_F_TYPE_CONTROL			0x0000
+#define VMX_F_TYPE_EXIT_INFO			0x0400
+#define VMX_F_TYPE_GUEST			0x0800
+#define VMX_F_TYPE_HOST				0x0c00
+#define VMX_F_WIDTH_MASK			0x6000
+#define VMX_F_WIDTH_16				0x0000
+#define VMX_F_WIDTH_64				0x2000
+#define VMX_F_WIDTH_32				0x4000
+#define VMX_F_WIDTH_NATURAL			0x6000
+
+/* 16-bit control fields */
+#define VMX_F_VPID				0x0000
+#define VMX_F_POSTED_INTERRUPT_VECTOR		0x0002
+#define VMX_F_EPTP_INDEX			0x0004
+#define VMX_F_HLAT_PREFIX_SIZE			0x0006
+#define VMX_F_LAST_PID_POINTER_INDEX		0x0008
+
+/* 16-bit guest-state fields */
+#define VMX_F_GUEST_ES_SELECTOR			0x0800
+#define VMX_F_GUEST_CS_SELECTOR			0x0802
+#define VMX_F_GUEST_SS_SELECTOR			0x0804
+#define VMX_F_GUEST_DS_SELECTOR			0x0806
+#define VMX_F_GUEST_FS_SELECTOR			0x0808
+#define VMX_F_GUEST_GS_SELECTOR			0x080a
+#define VMX_F_GUEST_LDTR_SELECTOR		0x080c
+#define VMX_F_GUEST_TR_SELECTOR			0x080e
+#define VMX_F_GUEST_INTERRUPT_STATUS		0x0810
+#define VMX_F_PML_INDEX				0x0812
+#define VMX_F_GUEST_UINV			0x0814
+
+/* 16-bit host-state fields */
+#define VMX_F_HOST_ES_SELECTOR			0x0c00
+#define VMX_F_HOST_CS_SELECTOR			0x0c02
+#define VMX_F_HOST_SS_SELECTOR			0x0c04
+#define VMX_F_HOST_DS_SELECTOR			0x0c06
+#define VMX_F_HOST_FS_SELECTOR			0x0c08
+#define VMX_F_HOST_GS_SELECTOR			0x0c0a
+#define VMX_F_HOST_TR_SELECTOR			0x0c0c
+
+/* 64-bit control fields */
+#define VMX_F_IO_BITMAP_A			0x2000
+#define VMX_F_IO_BITMAP_B			0x2002
+#define VMX_F_MSR_BITMAP			0x2004
+#define VMX_F_EXIT_MSR_STORE_ADDR		0x2006
+#define VMX_F_EXIT_MSR_LOAD_ADDR		0x2008
+#define VMX_F_ENTRY_MSR_LOAD_ADDR		0x200a
+#define VMX_F_EXECUTIVE_VMCS_POINTER		0x200c
+#define VMX_F_PML_ADDR				0x200e
+#define VMX_F_TSC_OFFSET			0x2010
+#define VMX_F_VIRTUAL_APIC_ADDR			0x2012
+#define VMX_F_APIC_ACCESS_ADDR			0x2014
+#define VMX_F_POSTED_INTERRUPT_DESC_ADDR	0x2016
+#define VMX_F_VMFUNC_CONTROLS			0x2018
+#define VMX_F_EPT_POINTER			0x201a
+#define VMX_F_EOI_EXIT_BITMAP_0			0x201c
+#define VMX_F_EOI_EXIT_BITMAP_1			0x201e
+#define VMX_F_EOI_EXIT_BITMAP_2			0x2020
+#define VMX_F_EOI_EXIT_BITMAP_3			0x2022
+#define VMX_F_EPTP_LIST_ADDR			0x2024
+#define VMX_F_VMREAD_BITMAP			0x2026
+#define VMX_F_VMWRITE_BITMAP			0x2028
+#define VMX_F_VE_INFO_ADDR			0x202a
+#define VMX_F_XSS_EXITING_BITMAP		0x202c
+#define VMX_F_ENCLS_EXITING_BITMAP		0x202e
+#define VMX_F_SPP_TABLE_POINTER			0x2030
+#define VMX_F_TSC_MULTIPLIER			0x2032
+#define VMX_F_CPU3_CONTROLS			0x2034
+#define VMX_F_ENCLV_EXITING_BITMAP		0x2036
+#define VMX_F_LOW_PASID_DIRECTORY		0x2038
+#define VMX_F_HIGH_PASID_DIRECTORY		0x203a
+#define VMX_F_SHARED_EPT_POINTER		0x203c
+#define VMX_F_PCONFIG_EXITING_BITMAP		0x203e
+#define VMX_F_HLAT_POINTER			0x2040
+#define VMX_F_PID_POINTER_TABLE			0x2042
+#define VMX_F_EXIT2_CONTROLS			0x2044
+#define VMX_F_SPEC_CTRL_MASK			0x204a
+#define VMX_F_SPEC_CTRL_SHADOW			0x204c
+#define VMX_F_INJECTED_EVENT_DATA		0x2052
+
+/* 64-bit VM-exit information fields (read-only) */
+#define VMX_F_GUEST_PHYSICAL_ADDRESS		0x2400
+#define VMX_F_ORIGINAL_EVENT_DATA		0x2404
+
+/* 64-bit guest-state fields */
+#define VMX_F_VMCS_LINK_POINTER			0x2800
+#define VMX_F_GUEST_DEBUGCTL			0x2802
+#define VMX_F_GUEST_PAT				0x2804
+#define VMX_F_GUEST_EFER			0x2806
+#define VMX_F_GUEST_PERF_GLOBAL_CTRL		0x2808
+#define VMX_F_GUEST_PDPTE0			0x280a
+#define VMX_F_GUEST_PDPTE1			0x280c
+#define VMX_F_GUEST_PDPTE2			0x280e
+#define VMX_F_GUEST_PDPTE3			0x2810
+#define VMX_F_GUEST_BNDCFGS			0x2812
+#define VMX_F_GUEST_RTIT_CTL			0x2814
+#define VMX_F_GUEST_LBR_CTL			0x2816
+#define VMX_F_GUEST_PKRS			0x2818
+#define VMX_F_GUEST_FRED_CONFIG			0x281a
+#define VMX_F_GUEST_FRED_RSP1			0x281c
+#define VMX_F_GUEST_FRED_RSP2			0x281e
+#define VMX_F_GUEST_FRED_RSP3			0x2820
+#define VMX_F_GUEST_FRED_STKLVLS		0x2822
+#define VMX_F_GUEST_FRED_SSP1			0x2824
+#define VMX_F_GUEST_FRED_SSP2			0x2826
+#define VMX_F_GUEST_FRED_SSP3			0x2828
+
+/* 64-bit host-state fields */
+#define VMX_F_HOST_PAT				0x2c00
+#define VMX_F_HOST_EFER				0x2c02
+#define VMX_F_HOST_PERF_GLOBAL_CTRL		0x2c04
+#define VMX_F_HOST_PKRS				0x2c06
+#define VMX_F_HOST_FRED_CONFIG			0x2c08
+#define VMX_F_HOST_FRED_RSP1			0x2c0a
+#define VMX_F_HOST_FRED_RSP2			0x2c0c
+#define VMX_F_HOST_FRED_RSP3			0x2c0e
+#define VMX_F_HOST_FRED_STKLVLS			0x2c10
+#define VMX_F_HOST_FRED_SSP1			0x2c12
+#define VMX_F_HOST_FRED_SSP2			0x2c14
+#define VMX_F_HOST_FRED_SSP3			0x2c16
+
+/* 32-bit control fields */
+#define VMX_F_PIN_CONTROLS			0x4000
+#define VMX_F_CPU_CONTROLS			0x4002
+#define VMX_F_EXCEPTION_BITMAP			0x4004
+#define VMX_F_PAGE_FAULT_ERROR_MASK		0x4006
+#define VMX_F_PAGE_FAULT_ERROR_MATCH		0x4008
+#define VMX_F_CR3_TARGET_COUNT			0x400a
+#define VMX_F_EXIT_CONTROLS			0x400c
+#define VMX_F_EXIT_MSR_STORE_COUNT		0x400e
+#define VMX_F_EXIT_MSR_LOAD_COUNT		0x4010
+#define VMX_F_ENTRY_CONTROLS			0x4012
+#define VMX_F_ENTRY_MSR_LOAD_COUNT		0x4014
+#define VMX_F_ENTRY_INTR_INFO			0x4016
+#define VMX_F_ENTRY_EXCEPTION_ERROR		0x4018
+#define VMX_F_ENTRY_INSN_LENGTH			0x401a
+#define VMX_F_TPR_THRESHOLD			0x401c
+#define VMX_F_CPU2_CONTROLS			0x401e
+#define VMX_F_PLE_GAP				0x4020
+#define VMX_F_PLE_WINDOW			0x4022
+#define VMX_F_INSN_TIMEOUT			0x4024
+
+/* 32-bit VM-exit information fields (read-only) */
+#define VMX_F_VM_INSTRUCTION_ERROR		0x4400
+#define VMX_F_EXIT_REASON			0x4402
+#define VMX_F_EXIT_INTR_INFO			0x4404
+#define VMX_F_EXIT_INTR_ERROR			0x4406
+#define VMX_F_IDT_VECTORING_INFO		0x4408
+#define VMX_F_IDT_VECTORING_ERROR		0x440a
+#define VMX_F_EXIT_INSN_LENGTH			0x440c
+#define VMX_F_EXIT_INSN_INFO			0x440e
+
+/* 32-bit guest-state fields */
+#define VMX_F_GUEST_ES_LIMIT			0x4800
+#define VMX_F_GUEST_CS_LIMIT			0x4802
+#define VMX_F_GUEST_SS_LIMIT			0x4804
+#define VMX_F_GUEST_DS_LIMIT			0x4806
+#define VMX_F_GUEST_FS_LIMIT			0x4808
+#define VMX_F_GUEST_GS_LIMIT			0x480a
+#define VMX_F_GUEST_LDTR_LIMIT			0x480c
+#define VMX_F_GUEST_TR_LIMIT			0x480e
+#define VMX_F_GUEST_GDTR_LIMIT			0x4810
+#define VMX_F_GUEST_IDTR_LIMIT			0x4812
+#define VMX_F_GUEST_ES_ACCESS			0x4814
+#define VMX_F_GUEST_CS_ACCESS			0x4816
+#define VMX_F_GUEST_SS_ACCESS			0x4818
+#define VMX_F_GUEST_DS_ACCESS			0x481a
+#define VMX_F_GUEST_FS_ACCESS			0x481c
+#define VMX_F_GUEST_GS_ACCESS			0x481e
+#define VMX_F_GUEST_LDTR_ACCESS			0x4820
+#define VMX_F_GUEST_TR_ACCESS			0x4822
+#define VMX_F_GUEST_INTERRUPTIBILITY		0x4824
+#define VMX_F_GUEST_ACTIVITY			0x4826
+#define VMX_F_GUEST_SMBASE			0x4828
+#define VMX_F_GUEST_SYSENTER_CS			0x482a
+#define VMX_F_PREEMPTION_TIMER			0x482e
+
+/* 32-bit host-state field */
+#define VMX_F_HOST_SYSENTER_CS			0x4c00
+
+/* Natural-width control fields */
+#define VMX_F_CR0_MASK				0x6000
+#define VMX_F_CR4_MASK				0x6002
+#define VMX_F_CR0_READ_SHADOW			0x6004
+#define VMX_F_CR4_READ_SHADOW			0x6006
+#define VMX_F_CR3_TARGET_0			0x6008
+#define VMX_F_CR3_TARGET_1			0x600a
+#define VMX_F_CR3_TARGET_2			0x600c
+#define VMX_F_CR3_TARGET_3			0x600e
+
+/* Natural-width VM-exit information fields (read-only) */
+#define VMX_F_EXIT_QUALIFICATION		0x6400
+#define VMX_F_IO_RCX				0x6402
+#define VMX_F_IO_RSI				0x6404
+#define VMX_F_IO_RDI				0x6406
+#define VMX_F_IO_RIP				0x6408
+#define VMX_F_GUEST_LINEAR_ADDRESS		0x640a
+
+/* Natural-width guest-state fields */
+#define VMX_F_GUEST_CR0				0x6800
+#define VMX_F_GUEST_CR3				0x6802
+#define VMX_F_GUEST_CR4				0x6804
+#define VMX_F_GUEST_ES_BASE			0x6806
+#define VMX_F_GUEST_CS_BASE			0x6808
+#define VMX_F_GUEST_SS_BASE			0x680a
+#define VMX_F_GUEST_DS_BASE			0x680c
+#define VMX_F_GUEST_FS_BASE			0x680e
+#define VMX_F_GUEST_GS_BASE			0x6810
+#define VMX_F_GUEST_LDTR_BASE			0x6812
+#define VMX_F_GUEST_TR_BASE			0x6814
+#define VMX_F_GUEST_GDTR_BASE			0x6816
+#define VMX_F_GUEST_IDTR_BASE			0x6818
+#define VMX_F_GUEST_DR7				0x681a
+#define VMX_F_GUEST_RSP				0x681c
+#define VMX_F_GUEST_RIP				0x681e
+#define VMX_F_GUEST_RFLAGS			0x6820
+#define VMX_F_GUEST_PENDING_DEBUG		0x6822
+#define VMX_F_GUEST_SYSENTER_ESP		0x6824
+#define VMX_F_GUEST_SYSENTER_EIP		0x6826
+#define VMX_F_GUEST_S_CET			0x6828
+#define VMX_F_GUEST_SSP				0x682a
+#define VMX_F_GUEST_INTR_SSP_TABLE		0x682c
+
+/* Natural-width host-state fields */
+#define VMX_F_HOST_CR0				0x6c00
+#define VMX_F_HOST_CR3				0x6c02
+#define VMX_F_HOST_CR4				0x6c04
+#define VMX_F_HOST_FS_BASE			0x6c06
+#define VMX_F_HOST_GS_BASE			0x6c08
+#define VMX_F_HOST_TR_BASE			0x6c0a
+#define VMX_F_HOST_GDTR_BASE			0x6c0c
+#define VMX_F_HOST_IDTR_BASE			0x6c0e
+#define VMX_F_HOST_SYSENTER_ESP			0x6c10
+#define VMX_F_HOST_SYSENTER_EIP			0x6c12
+#define VMX_F_HOST_RSP				0x6c14
+#define VMX_F_HOST_RIP				0x6c16
+#define VMX_F_HOST_S_CET			0x6c18
+#define VMX_F_HOST_SSP				0x6c1a
+#define VMX_F_HOST_INTR_SSP_TABLE		0x6c1c
+
+/* Pin-based VM-execution controls: VMX_F_PIN_CONTROLS */
+#define VMX_PIN_EXTERNAL_INTERRUPT_EXITING	(1u << 0)
+#define VMX_PIN_NMI_EXITING			(1u << 3)
+#define VMX_PIN_VIRTUAL_NMIS			(1u << 5)
+#define VMX_PIN_PREEMPTION_TIMER		(1u << 6)
+#define VMX_PIN_POSTED_INTERRUPTS		(1u << 7)
+
+/* Primary processor-based VM-execution controls: VMX_F_CPU_CONTROLS */
+#define VMX_CPU_INTERRUPT_WINDOW		(1u << 2)
+#define VMX_CPU_TSC_OFFSETTING			(1u << 3)
+#define VMX_CPU_HLT_EXITING			(1u << 7)
+#define VMX_CPU_INVLPG_EXITING			(1u << 9)
+#define VMX_CPU_MWAIT_EXITING			(1u << 10)
+#define VMX_CPU_RDPMC_EXITING			(1u << 11)
+#define VMX_CPU_RDTSC_EXITING			(1u << 12)
+#define VMX_CPU_CR3_LOAD_EXITING		(1u << 15)
+#define VMX_CPU_CR3_STORE_EXITING		(1u << 16)
+#define VMX_CPU_ACTIVATE_CPU3			(1u << 17)
+#define VMX_CPU_CR8_LOAD_EXITING		(1u << 19)
+#define VMX_CPU_CR8_STORE_EXITING		(1u << 20)
+#define VMX_CPU_TPR_SHADOW			(1u << 21)
+#define VMX_CPU_NMI_WINDOW			(1u << 22)
+#define VMX_CPU_MOV_DR_EXITING			(1u << 23)
+#define VMX_CPU_IO_EXITING			(1u << 24)
+#define VMX_CPU_IO_BITMAPS			(1u << 25)
+#define VMX_CPU_MONITOR_TRAP_FLAG		(1u << 27)
+#define VMX_CPU_MSR_BITMAPS			(1u << 28)
+#define VMX_CPU_MONITOR_EXITING			(1u << 29)
+#define VMX_CPU_PAUSE_EXITING			(1u << 30)
+#define VMX_CPU_ACTIVATE_CPU2			(1u << 31)
+
+/* Secondary processor-based VM-execution controls: VMX_F_CPU2_CONTROLS */
+#define VMX_CPU2_VIRTUALIZE_APIC		(1u << 0)
+#define VMX_CPU2_EPT				(1u << 1)
+#define VMX_CPU2_DESC_TABLE_EXITING		(1u << 2)
+#define VMX_CPU2_RDTSCP				(1u << 3)
+#define VMX_CPU2_VIRTUALIZE_X2APIC		(1u << 4)
+#define VMX_CPU2_VPID				(1u << 5)
+#define VMX_CPU2_WBINVD_EXITING			(1u << 6)
+#define VMX_CPU2_UNRESTRICTED_GUEST		(1u << 7)
+#define VMX_CPU2_APIC_REGISTERS			(1u << 8)
+#define VMX_CPU2_VIRTUAL_INTERRUPTS		(1u << 9)
+#define VMX_CPU2_PAUSE_LOOP_EXITING		(1u << 10)
+#define VMX_CPU2_RDRAND_EXITING			(1u << 11)
+#define VMX_CPU2_INVPCID			(1u << 12)
+#define VMX_CPU2_VMFUNC				(1u << 13)
+#define VMX_CPU2_SHADOW_VMCS			(1u << 14)
+#define VMX_CPU2_ENCLS_EXITING			(1u << 15)
+#define VMX_CPU2_RDSEED_EXITING			(1u << 16)
+#define VMX_CPU2_PML				(1u << 17)
+#define VMX_CPU2_EPT_VIOLATION_VE		(1u << 18)
+#define VMX_CPU2_CONCEAL_FROM_PT		(1u << 19)
+#define VMX_CPU2_XSAVES				(1u << 20)
+#define VMX_CPU2_PASID_TRANSLATION		(1u << 21)
+#define VMX_CPU2_MODE_BASED_EXEC		(1u << 22)
+#define VMX_CPU2_SUB_PAGE_WRITE			(1u << 23)
+#define VMX_CPU2_PT_GUEST_PHYSICAL		(1u << 24)
+#define VMX_CPU2_TSC_SCALING			(1u << 25)
+#define VMX_CPU2_USER_WAIT_PAUSE		(1u << 26)
+#define VMX_CPU2_PCONFIG			(1u << 27)
+#define VMX_CPU2_ENCLV_EXITING			(1u << 28)
+#define VMX_CPU2_BUS_LOCK_DETECTION		(1u << 30)
+#define VMX_CPU2_INSN_TIMEOUT			(1u << 31)
+
+/* Tertiary processor-based VM-execution controls: VMX_F_CPU3_CONTROLS */
+#define VMX_CPU3_LOADIWKEY_EXITING		(1u << 0)
+#define VMX_CPU3_HLAT				(1u << 1)
+#define VMX_CPU3_EPT_PAGING_WRITE		(1u << 2)
+#define VMX_CPU3_GUEST_PAGING_VERIFY		(1u << 3)
+#define VMX_CPU3_IPI_VIRTUALIZATION		(1u << 4)
+#define VMX_CPU3_MSR_LIST			(1u << 6)
+#define VMX_CPU3_VIRTUALIZE_SPEC_CTRL		(1u << 7)
+
+/* Primary VM-exit controls: VMX_F_EXIT_CONTROLS */
+#define VMX_EXIT_CTL_SAVE_DEBUG			(1u << 2)
+#define VMX_EXIT_CTL_HOST_64BIT			(1u << 9)
+#define VMX_EXIT_CTL_LOAD_PERF_GLOBAL		(1u << 12)
+#define VMX_EXIT_CTL_ACK_INTERRUPT		(1u << 15)
+#define VMX_EXIT_CTL_SAVE_PAT			(1u << 18)
+#define VMX_EXIT_CTL_LOAD_PAT			(1u << 19)
+#define VMX_EXIT_CTL_SAVE_EFER			(1u << 20)
+#define VMX_EXIT_CTL_LOAD_EFER			(1u << 21)
+#define VMX_EXIT_CTL_SAVE_PREEMPTION_TIMER	(1u << 22)
+#define VMX_EXIT_CTL_CLEAR_BNDCFGS		(1u << 23)
+#define VMX_EXIT_CTL_CONCEAL_FROM_PT		(1u << 24)
+#define VMX_EXIT_CTL_CLEAR_RTIT			(1u << 25)
+#define VMX_EXIT_CTL_CLEAR_LBR			(1u << 26)
+#define VMX_EXIT_CTL_CLEAR_UINV			(1u << 27)
+#define VMX_EXIT_CTL_LOAD_CET			(1u << 28)
+#define VMX_EXIT_CTL_LOAD_PKRS			(1u << 29)
+#define VMX_EXIT_CTL_SAVE_PERF_GLOBAL		(1u << 30)
+#define VMX_EXIT_CTL_ACTIVATE_EXIT2		(1u << 31)
+
+/* VM-entry controls: VMX_F_ENTRY_CONTROLS */
+#define VMX_ENTRY_CTL_LOAD_DEBUG		(1u << 2)
+#define VMX_ENTRY_CTL_IA32E_MODE_GUEST		(1u << 9)
+#define VMX_ENTRY_CTL_ENTRY_TO_SMM		(1u << 10)
+#define VMX_ENTRY_CTL_DEACTIVATE_DUAL_MONITOR	(1u << 11)
+#define VMX_ENTRY_CTL_LOAD_PERF_GLOBAL		(1u << 13)
+#define VMX_ENTRY_CTL_LOAD_PAT			(1u << 14)
+#define VMX_ENTRY_CTL_LOAD_EFER			(1u << 15)
+#define VMX_ENTRY_CTL_LOAD_BNDCFGS		(1u << 16)
+#define VMX_ENTRY_CTL_CONCEAL_FROM_PT		(1u << 17)
+#define VMX_ENTRY_CTL_LOAD_RTIT			(1u << 18)
+#define VMX_ENTRY_CTL_LOAD_UINV			(1u << 19)
+#define VMX_ENTRY_CTL_LOAD_CET			(1u << 20)
+#define VMX_ENTRY_CTL_LOAD_LBR			(1u << 21)
+#define VMX_ENTRY_CTL_LOAD_PKRS			(1u << 22)
+#define VMX_ENTRY_CTL_LOAD_FRED			(1u << 23)
+
+/*
+ * Basic exit reasons: bits 15:0 of VMX_F_EXIT_REASON (SDM, appendix "VMX Basic
+ * Exit Reasons")
+ */
+#define VMX_REASON_EXCEPTION_NMI		0
+#define VMX_REASON_EXTERNAL_INTERRUPT		1
+#define VMX_REASON_TRIPLE_FAULT			2
+#define VMX_REASON_INIT				3
+#define VMX_REASON_SIPI				4
+#define VMX_REASON_IO_SMI			5
+#define VMX_REASON_OTHER_SMI			6
+#define VMX_REASON_INTERRUPT_WINDOW		7
+#define VMX_REASON_NMI_WINDOW			8
+#define VMX_REASON_TASK_SWITCH			9
+#define VMX_REASON_CPUID			10
+#define VMX_REASON_GETSEC			11
+#define VMX_REASON_HLT				12
+#define VMX_REASON_INVD				13
+#define VMX_REASON_INVLPG			14
+#define VMX_REASON_RDPMC			15
+#define VMX_REASON_RDTSC			16
+#define VMX_REASON_RSM				17
+#define VMX_REASON_VMCALL			18
+#define VMX_REASON_VMCLEAR			19
+#define VMX_REASON_VMLAUNCH			20
+#define VMX_REASON_VMPTRLD			21
+#define VMX_REASON_VMPTRST			22
+#define VMX_REASON_VMREAD			23
+#define VMX_REASON_VMRESUME			24
+#define VMX_REASON_VMWRITE			25
+#define VMX_REASON_VMXOFF			26
+#define VMX_REASON_VMXON			27
+#define VMX_REASON_CR_ACCESS			28
+#define VMX_REASON_MOV_DR			29
+#define VMX_REASON_IO				30
+#define VMX_REASON_RDMSR			31
+#define VMX_REASON_WRMSR			32
+#define VMX_REASON_INVALID_GUEST_STATE		33
+#define VMX_REASON_MSR_LOADING			34
+#define VMX_REASON_MWAIT			36
+#define VMX_REASON_MONITOR_TRAP_FLAG		37
+#define VMX_REASON_MONITOR			39
+#define VMX_REASON_PAUSE			40
+#define VMX_REASON_MACHINE_CHECK		41
+#define VMX_REASON_TPR_BELOW_THRESHOLD		43
+#define VMX_REASON_APIC_ACCESS			44
+#define VMX_REASON_VIRTUALIZED_EOI		45
+#define VMX_REASON_GDTR_IDTR			46
+#define VMX_REASON_LDTR_TR			47
+#define VMX_REASON_EPT_VIOLATION		48
+#define VMX_REASON_EPT_MISCONFIG		49
+#define VMX_REASON_INVEPT			50
+#define VMX_REASON_RDTSCP			51
+#define VMX_REASON_PREEMPTION_TIMER		52
+#define VMX_REASON_INVVPID			53
+#define VMX_REASON_WBINVD			54
+#define VMX_REASON_XSETBV			55
+#define VMX_REASON_APIC_WRITE			56
+#define VMX_REASON_RDRAND			57
+#define VMX_REASON_INVPCID			58
+#define VMX_REASON_VMFUNC			59
+#define VMX_REASON_ENCLS			60
+#define VMX_REASON_RDSEED			61
+#define VMX_REASON_PML_FULL			62
+#define VMX_REASON_XSAVES			63
+#define VMX_REASON_XRSTORS			64
+#define VMX_REASON_PCONFIG			65
+#define VMX_REASON_SPP				66
+#define VMX_REASON_UMWAIT			67
+#define VMX_REASON_TPAUSE			68
+#define VMX_REASON_LOADIWKEY			69
+#define VMX_REASON_ENCLV			70
+#define VMX_REASON_ENQCMD			72
+#define VMX_REASON_ENQCMDS			73
+#define VMX_REASON_BUS_LOCK			74
+#define VMX_REASON_INSN_TIMEOUT			75
+#define VMX_REASON_SEAMCALL			76
+#define VMX_REASON_TDCALL			77
+#define VMX_REASON_RDMSRLIST			78
+#define VMX_REASON_WRMSRLIST			79
+
+/* VMLAUNCH or VMRESUME itself failed: VM-instruction errors 7 and 8. Not the SDM's. */
+#define VMX_REASON_VM_INSTRUCTION		0x10000
+
+/* The rest of VMX_F_EXIT_REASON */
+#define VMX_REASON_BASIC_MASK			0x0000ffff
+#define VMX_REASON_SHADOW_STACK_BUSY		(1u << 25)
+#define VMX_REASON_BUS_LOCKED			(1u << 26)
+#define VMX_REASON_ENCLAVE_MODE			(1u << 27)
+#define VMX_REASON_PENDING_MTF			(1u << 28)
+#define VMX_REASON_FROM_ROOT			(1u << 29)
+#define VMX_REASON_ENTRY_FAILURE		(1u << 31)
+
+/* VM-instruction errors: VMX_F_VM_INSTRUCTION_ERROR (SDM, "VM-Instruction Error Numbers") */
+#define VMX_ERROR_VMCALL_IN_ROOT		1
+#define VMX_ERROR_VMCLEAR_ADDRESS		2
+#define VMX_ERROR_VMCLEAR_VMXON_POINTER		3
+#define VMX_ERROR_VMLAUNCH_NOT_CLEAR		4
+#define VMX_ERROR_VMRESUME_NOT_LAUNCHED		5
+#define VMX_ERROR_VMRESUME_AFTER_VMXOFF		6
+#define VMX_ERROR_CONTROLS			7
+#define VMX_ERROR_HOST_STATE			8
+#define VMX_ERROR_VMPTRLD_ADDRESS		9
+#define VMX_ERROR_VMPTRLD_VMXON_POINTER		10
+#define VMX_ERROR_VMPTRLD_REVISION		11
+#define VMX_ERROR_UNSUPPORTED_FIELD		12
+#define VMX_ERROR_READ_ONLY_FIELD		13
+#define VMX_ERROR_VMXON_IN_ROOT			15
+#define VMX_ERROR_EXECUTIVE_VMCS_POINTER	16
+#define VMX_ERROR_EXECUTIVE_VMCS_NOT_LAUNCHED	17
+#define VMX_ERROR_NOT_VMXON_POINTER		18
+#define VMX_ERROR_VMCALL_NOT_CLEAR		19
+#define VMX_ERROR_VMCALL_EXIT_CONTROLS		20
+#define VMX_ERROR_VMCALL_MSEG_REVISION		22
+#define VMX_ERROR_VMXOFF_DUAL_MONITOR		23
+#define VMX_ERROR_VMCALL_MSEG_FEATURES		24
+#define VMX_ERROR_EXECUTIVE_CONTROLS		25
+#define VMX_ERROR_BLOCKED_BY_MOV_SS		26
+#define VMX_ERROR_INVALIDATION_OPERAND		28
+
+/* VMX_F_GUEST_ACTIVITY (SDM, "Guest Non-Register State") */
+#define VMX_ACTIVITY_ACTIVE			0
+#define VMX_ACTIVITY_HLT			1
+#define VMX_ACTIVITY_SHUTDOWN			2
+#define VMX_ACTIVITY_WAIT_FOR_SIPI		3
+
+/* VMX_F_GUEST_INTERRUPTIBILITY (SDM, "Guest Non-Register State") */
+#define VMX_BLOCKING_BY_STI			(1u << 0)
+#define VMX_BLOCKING_BY_MOV_SS			(1u << 1)
+#define VMX_BLOCKING_BY_SMI			(1u << 2)
+#define VMX_BLOCKING_BY_NMI			(1u << 3)
+#define VMX_BLOCKING_ENCLAVE			(1u << 4)
+
+/* VMX_F_GUEST_PENDING_DEBUG (SDM, "Guest Non-Register State") */
+#define VMX_PENDING_B0_B3			0x0000000f
+#define VMX_PENDING_BUS_LOCK			(1u << 11)
+#define VMX_PENDING_ENABLED_BREAKPOINT		(1u << 12)
+#define VMX_PENDING_BS				(1u << 14)
+#define VMX_PENDING_RTM				(1u << 16)
+
+/*
+ * VMX_F_ENTRY_INTR_INFO, VMX_F_EXIT_INTR_INFO, VMX_F_IDT_VECTORING_INFO (SDM,
+ * "VM-Entry Controls for Event Injection", "Information for VM Exits Due to
+ * Vectored Events")
+ */
+#define VMX_INTR_VECTOR_MASK			0x000000ff
+#define VMX_INTR_TYPE_MASK			0x00000700
+#define VMX_INTR_TYPE_EXTERNAL			(0u << 8)
+#define VMX_INTR_TYPE_NMI			(2u << 8)
+#define VMX_INTR_TYPE_HARDWARE_EXCEPTION	(3u << 8)
+#define VMX_INTR_TYPE_SOFTWARE_INTERRUPT	(4u << 8)
+#define VMX_INTR_TYPE_PRIVILEGED_EXCEPTION	(5u << 8)
+#define VMX_INTR_TYPE_SOFTWARE_EXCEPTION	(6u << 8)
+#define VMX_INTR_TYPE_OTHER			(7u << 8)
+#define VMX_INTR_ERROR_CODE			(1u << 11)
+#define VMX_INTR_UNBLOCK_NMI			(1u << 12)
+#define VMX_INTR_VALID				(1u << 31)
+
+/* Segment access rights: VMX_F_GUEST_*_ACCESS (SDM, "Guest Register State") */
+#define VMX_ACCESS_TYPE_MASK			0x0000000f
+#define VMX_ACCESS_S				(1u << 4)
+#define VMX_ACCESS_DPL_SHIFT			5
+#define VMX_ACCESS_DPL_MASK			0x00000060
+#define VMX_ACCESS_PRESENT			(1u << 7)
+#define VMX_ACCESS_AVL				(1u << 12)
+#define VMX_ACCESS_L				(1u << 13)
+#define VMX_ACCESS_DB				(1u << 14)
+#define VMX_ACCESS_G				(1u << 15)
+#define VMX_ACCESS_UNUSABLE			(1u << 16)
+
+/* VMX_F_EPT_POINTER (SDM, "Extended-Page-Table Pointer") */
+#define VMX_EPTP_MEMTYPE_MASK			0x00000007
+#define VMX_EPTP_WALK_SHIFT			3
+#define VMX_EPTP_WALK_MASK			0x00000038
+#define VMX_EPTP_ACCESS_DIRTY			(1u << 6)
+
+/*
+ * VMX_F_EXIT_QUALIFICATION of EPT violations (SDM, "Exit Qualification for EPT
+ * Violations")
+ */
+#define VMX_VIOLATION_READ			(1u << 0)
+#define VMX_VIOLATION_WRITE			(1u << 1)
+#define VMX_VIOLATION_FETCH			(1u << 2)
+#define VMX_VIOLATION_READABLE			(1u << 3)
+#define VMX_VIOLATION_WRITABLE			(1u << 4)
+#define VMX_VIOLATION_EXECUTABLE		(1u << 5)
+#define VMX_VIOLATION_LINEAR_VALID		(1u << 7)
+#define VMX_VIOLATION_TRANSLATED		(1u << 8)
+#define VMX_VIOLATION_UNBLOCK_NMI		(1u << 12)
+
+#endif /* _UAPI_LINUX_VMX_SDM_H */
