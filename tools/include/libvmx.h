@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: libvmx
+ *
+ * A thin library over the ioctls of /dev/vmx: it opens things in the right
+ * order, sets guests up in the four modes people start with, and turns
+ * refusals and failed VM entries into sentences. It hides nothing: every
+ * descriptor, the run page and every VMCS field stay in reach, and all of
+ * linux/vmx.h can be used beside it.
+ *
+ * Functions return 0 or a negative errno; vmx_error() then has a sentence for
+ * a person. Objects are plain structs of the caller's.
+ */
+#ifndef LIBVMX_H
+#define LIBVMX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <linux/vmx.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * enum vmx_reg - indices of struct vmx_run_page.regs
+ *
+ * The numbers that the SDM uses in instruction encodings and in exit
+ * qualifications.
+ */
+enum vmx_reg {
+	VMX_RAX, VMX_RCX, VMX_RDX, VMX_RBX, VMX_RSP, VMX_RBP, VMX_RSI, VMX_RDI,
+	VMX_R8, VMX_R9, VMX_R10, VMX_R11, VMX_R12, VMX_R13, VMX_R14, VMX_R15,
+};
+
+/**
+ * struct vmx_vm - a VM with RAM from guest-physical address 0
+ * @dev: /dev/vmx
+ * @fd: the vm
+ * @mmu: its EPT, -1 on a CPU without
+ * @caps: what the CPU and the module can do
+ * @ram: the RAM in this process, NULL if none was asked for
+ * @ram_size: its size in bytes
+ */
+struct vmx_vm {
+	int dev;
+	int fd;
+	int mmu;
+	struct vmx_caps caps;
+	unsigned char *ram;
+	size_t ram_size;
+};
+
+/**
+ * struct vmx_vcpu - a vCPU, its VMCS and its run page
+ * @vm: the VM
+ * @vmcs: the VMCS
+ * @fd: the vCPU
+ * @run: the run page
+ */
+struct vmx_vcpu {
+	struct vmx_vm *vm;
+	int vmcs;
+	int fd;
+	struct vmx_run_page *run;
+};
+
+/**
+ * vmx_error() - why the last call in this thread that failed did so
+ *
+ * Return: a sentence; valid until the next call that fails in this thread.
+ */
+const char *vmx_error(void);
+
+/**
+ * vmx_open() - open /dev/vmx and read its capabilities
+ * @caps: filled in
+ *
+ * Return: the descriptor, or -errno.
+ */
+int vmx_open(struct vmx_caps *caps);
+
+/**
+ * vmx_vm_open() - create a VM with RAM and an EPT that maps it
+ * @vm: filled in
+ * @ram_size: bytes, a multiple of 4 KiB; 0 for a VM without memory, which is
+ *	all that a CPU without EPT can have
+ *
+ * Return: 0 or -errno; on an error there is nothing to close.
+ */
+int vmx_vm_open(struct vmx_vm *vm, size_t ram_size);
+
+/** vmx_vm_close() - close a VM and free its RAM; @vm may be partly open */
+void vmx_vm_close(struct vmx_vm *vm);
+
+/**
+ * vmx_vm_map() - let the guest see memory of this process
+ * @vm: the VM
+ * @gpa: where the guest sees it
+ * @host: the memory
+ * @length: bytes
+ * @prot: VMX_MMU_* bits
+ *
+ * Gaps in guest-physical memory are MMIO: touching them is an exit.
+ */
+int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
+	       uint32_t prot);
+
+/** vmx_vm_stats() - read the VM's counters */
+int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats);
+
+/** vmx_vmcs_open() - create a VMCS; returns its descriptor or -errno */
+int vmx_vmcs_open(struct vmx_vm *vm);
+
+/**
+ * vmx_vcpu_open() - create a vCPU with a VMCS of its own and the VM's EPT
+ * @vcpu: filled in
+ * @vm: a VM with memory
+ *
+ * Return: 0 or -errno; on an error there is nothing to close.
+ */
+int vmx_vcpu_open(struct vmx_vcpu *vcpu, struct vmx_vm *vm);
+
+/** vmx_vcpu_close() - close a vCPU and its VMCS; may be partly open */
+void vmx_vcpu_close(struct vmx_vcpu *vcpu);
+
+/**
+ * vmx_run() - run the guest to the next exit
+ * @vcpu: the vCPU
+ *
+ * Return: 0 when @vcpu->run describes an exit (a failed VM entry is one, see
+ * vmx_entry_failed()), -EINTR after a signal or a kick, or another -errno.
+ */
+int vmx_run(struct vmx_vcpu *vcpu);
+
+/** vmx_entry_failed() - whether the last exit was a VM entry that failed */
+static inline bool vmx_entry_failed(const struct vmx_run_page *run)
+{
+	return run->valid & VMX_VALID_FAILURE;
+}
+
+/* VMCS fields */
+
+/**
+ * vmx_fields_set() - write VMCS fields, all of them or none
+ * @vmcs: the VMCS
+ * @fields: encodings and values; what the module forced comes back in them
+ * @count: how many
+ */
+int vmx_fields_set(int vmcs, struct vmx_field *fields, size_t count);
+
+/** vmx_fields_get() - read VMCS fields, all of them or none */
+int vmx_fields_get(int vmcs, struct vmx_field *fields, size_t count);
+
+/** vmx_field_set() - write one VMCS field */
+int vmx_field_set(int vmcs, uint32_t field, uint64_t value);
+
+/** vmx_field_get() - read one VMCS field */
+int vmx_field_get(int vmcs, uint32_t field, uint64_t *value);
+
+/** vmx_field_change() - clear and set bits of one VMCS field */
+int vmx_field_change(int vmcs, uint32_t field, uint64_t clear, uint64_t set);
+
+/**
+ * vmx_vmcs_check() - the checks of VM entry, without entering
+ * @vmcs: the VMCS
+ * @failure: the first that fails, or %VMX_CHECK_NONE
+ */
+int vmx_vmcs_check(int vmcs, struct vmx_failure *failure);
+
+/* Names and explanations (SDM terms) */
+
+/** vmx_field_name() - a VMCS field's name, or NULL */
+const char *vmx_field_name(uint32_t field);
+
+/** vmx_reason_name() - a basic exit reason's name, or NULL */
+const char *vmx_reason_name(uint32_t reason);
+
+/**
+ * vmx_explain_failure() - say why a VM entry failed
+ * @failure: from the run page or from vmx_vmcs_check()
+ * @buf: the text, '\0'-terminated
+ * @size: its size
+ *
+ * Return: @buf.
+ */
+char *vmx_explain_failure(const struct vmx_failure *failure, char *buf,
+			  size_t size);
+
+/* Guest modes */
+
+/**
+ * enum vmx_mode - the state a guest starts in
+ * @VMX_MODE_REAL: real-address mode; needs unrestricted guest
+ * @VMX_MODE_PROTECTED: 32-bit protected mode, flat segments. Paging is off
+ *	where the CPU has unrestricted guest; elsewhere 4 MiB pages map all
+ *	4 GiB to themselves.
+ * @VMX_MODE_PAE: 32-bit protected mode with PAE paging: 2 MiB pages map all
+ *	4 GiB to themselves
+ * @VMX_MODE_LONG: 64-bit mode: 2 MiB pages map the first 4 GiB to themselves
+ */
+enum vmx_mode {
+	VMX_MODE_REAL,
+	VMX_MODE_PROTECTED,
+	VMX_MODE_PAE,
+	VMX_MODE_LONG,
+};
+
+/* Where vmx_set_mode() puts a guest's tables, and where RAM is free again. */
+#define VMX_GUEST_GDT		0x1000
+#define VMX_GUEST_TSS		0x1800
+#define VMX_GUEST_PAGE_TABLES	0x2000
+#define VMX_GUEST_FREE		0x8000
+
+/* Selectors in that GDT. */
+#define VMX_GUEST_CS32		0x08
+#define VMX_GUEST_DS		0x10
+#define VMX_GUEST_CS64		0x18
+#define VMX_GUEST_TR		0x20
+
+/**
+ * vmx_set_mode() - put a guest at the start of its life in one of the modes
+ * @vm: the VM; tables go to the start of its RAM, if it has any
+ * @vmcs: the VMCS: its whole guest state and the controls that the mode needs
+ * @mode: the mode
+ * @rip: first instruction, from %VMX_GUEST_FREE (in real mode CS is 0, so
+ *	below 64 KiB)
+ * @rsp: stack pointer
+ *
+ * HLT exits; interrupts are off and there is no IDT; the bits of CR0 and CR4
+ * that VMX insists on (NE, VMXE) are hidden behind the guest/host masks.
+ * Returns -EOPNOTSUPP where the CPU cannot run the mode.
+ */
+int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip,
+		 uint64_t rsp);
+
+/* Devices */
+
+/**
+ * struct vmx_uart - a 16550 UART that is always ready to send
+ * @base: first of its eight ports
+ * @out: where what it sends goes, NULL for nowhere
+ * @regs: what the guest wrote: IER, FCR, LCR, MCR, SCR and the divisor
+ */
+struct vmx_uart {
+	uint16_t base;
+	FILE *out;
+	uint8_t ier;
+	uint8_t lcr;
+	uint8_t mcr;
+	uint8_t scr;
+	uint8_t dll;
+	uint8_t dlm;
+};
+
+/**
+ * vmx_uart_io() - finish an exit if it is an access to the UART
+ * @uart: the UART
+ * @run: the run page
+ *
+ * Return: true if it was: the access is done and the instruction will be
+ * retired by the next vmx_run().
+ */
+bool vmx_uart_io(struct vmx_uart *uart, struct vmx_run_page *run);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBVMX_H */

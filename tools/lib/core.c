@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Devices, VMs and vCPUs: opening them in order, closing what was opened. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <libvmx.h>
+
+#include "internal.h"
+
+static __thread char sentence[512];
+
+const char *vmx_error(void)
+{
+	return sentence;
+}
+
+int vmx_fail(int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	return -error;
+}
+
+/* Fails with errno, whose usual text follows what was being done. */
+static int fail_errno(const char *doing)
+{
+	int error = errno;
+
+	return vmx_fail(error, "%s: %s", doing, strerror(error));
+}
+
+int vmx_open(struct vmx_caps *caps)
+{
+	int fd = open("/dev/vmx", O_RDWR | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0 && errno == ENOENT)
+		return vmx_fail(ENOENT, "there is no /dev/vmx: load the module (insmod vmx.ko)");
+	if (fd < 0)
+		return fail_errno("cannot open /dev/vmx");
+
+	*caps = (struct vmx_caps){ .size = sizeof(*caps) };
+	if (!ioctl(fd, VMX_GET_CAPS, caps))
+		return fd;
+	ret = fail_errno("cannot read the capabilities (is the module older than this program?)");
+	close(fd);
+	return ret;
+}
+
+static int fail_create_vm(void)
+{
+	switch (errno) {
+	case ENODEV:
+		return vmx_fail(ENODEV, "this CPU has no VMX");
+	case EACCES:
+		return vmx_fail(EACCES, "the firmware locked VMX off (IA32_FEATURE_CONTROL): "
+				"enable virtualization in its setup");
+	case EBUSY:
+		return vmx_fail(EBUSY, "another hypervisor has VMX on: unload kvm_intel, or boot "
+				"with kvm.enable_virt_at_load=0 (the kernel log says more)");
+	case EOPNOTSUPP:
+		return vmx_fail(EOPNOTSUPP, "this CPU lacks a VMX feature that the module needs "
+				"(the kernel log names it)");
+	}
+	return fail_errno("cannot create a VM");
+}
+
+/* RAM and an EPT with nothing else in it. */
+static int add_ram(struct vmx_vm *vm, size_t size)
+{
+	struct vmx_create create = { .size = sizeof(create) };
+
+	if (!(vm->caps.features & VMX_HAS_EPT))
+		return vmx_fail(EOPNOTSUPP, "this CPU has no EPT, so guests have no memory and "
+				"cannot run");
+	vm->mmu = ioctl(vm->fd, VMX_CREATE_EPT, &create);
+	if (vm->mmu < 0)
+		return fail_errno("cannot create an EPT");
+	vm->ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (vm->ram == MAP_FAILED) {
+		vm->ram = NULL;
+		return fail_errno("cannot allocate guest RAM");
+	}
+	vm->ram_size = size;
+	return vmx_vm_map(vm, 0, vm->ram, size, VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC);
+}
+
+int vmx_vm_open(struct vmx_vm *vm, size_t ram_size)
+{
+	struct vmx_create create = { .size = sizeof(create) };
+	int ret;
+
+	*vm = (struct vmx_vm){ .fd = -1, .mmu = -1 };
+	vm->dev = vmx_open(&vm->caps);
+	if (vm->dev < 0)
+		return vm->dev;
+
+	vm->fd = ioctl(vm->dev, VMX_CREATE_VM, &create);
+	ret = vm->fd < 0 ? fail_create_vm() : 0;
+	if (!ret && ram_size)
+		ret = add_ram(vm, ram_size);
+	if (ret)
+		vmx_vm_close(vm);
+	return ret;
+}
+
+/* Closes a descriptor once. */
+static void drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void vmx_vm_close(struct vmx_vm *vm)
+{
+	drop(&vm->mmu);
+	drop(&vm->fd);
+	drop(&vm->dev);
+	if (vm->ram)
+		munmap(vm->ram, vm->ram_size);
+	vm->ram = NULL;
+	vm->ram_size = 0;
+}
+
+int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length, uint32_t prot)
+{
+	struct vmx_mmu_map map = {
+		.size = sizeof(map),
+		.gpa = gpa,
+		.uaddr = (uintptr_t)host,
+		.length = length,
+		.prot = prot,
+		.memtype = VMX_MEMTYPE_WB,
+	};
+	int error;
+
+	if (!ioctl(vm->mmu, VMX_MMU_MAP, &map))
+		return 0;
+	error = errno;
+	return vmx_fail(error, "cannot map %zu bytes at guest-physical %#llx: %s", length,
+			(unsigned long long)gpa, strerror(error));
+}
+
+int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats)
+{
+	*stats = (struct vmx_vm_stats){ .size = sizeof(*stats) };
+	return ioctl(vm->fd, VMX_VM_STATS, stats) ? fail_errno("cannot read the counters") : 0;
+}
+
+int vmx_vmcs_open(struct vmx_vm *vm)
+{
+	struct vmx_create create = { .size = sizeof(create) };
+	int fd = ioctl(vm->fd, VMX_CREATE_VMCS, &create);
+
+	return fd < 0 ? fail_errno("cannot create a VMCS") : fd;
+}
+
+static int join_vcpu(struct vmx_vcpu *vcpu)
+{
+	struct vmx_create_vcpu create = {
+		.size = sizeof(create),
+		.vmcs_fd = vcpu->vmcs,
+		.mmu_fd = vcpu->vm->mmu,
+	};
+
+	vcpu->fd = ioctl(vcpu->vm->fd, VMX_CREATE_VCPU, &create);
+	if (vcpu->fd < 0)
+		return fail_errno("cannot create a vCPU");
+	vcpu->run = mmap(NULL, sizeof(*vcpu->run), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return fail_errno("cannot map the run page");
+	}
+	return 0;
+}
+
+int vmx_vcpu_open(struct vmx_vcpu *vcpu, struct vmx_vm *vm)
+{
+	int ret;
+
+	*vcpu = (struct vmx_vcpu){ .vm = vm, .fd = -1, .vmcs = vmx_vmcs_open(vm) };
+	if (vcpu->vmcs < 0)
+		return vcpu->vmcs;
+	ret = join_vcpu(vcpu);
+	if (ret)
+		vmx_vcpu_close(vcpu);
+	return ret;
+}
+
+void vmx_vcpu_close(struct vmx_vcpu *vcpu)
+{
+	if (vcpu->run)
+		munmap(vcpu->run, sizeof(*vcpu->run));
+	vcpu->run = NULL;
+	drop(&vcpu->fd);
+	drop(&vcpu->vmcs);
+}
+
+int vmx_run(struct vmx_vcpu *vcpu)
+{
+	if (!ioctl(vcpu->fd, VMX_RUN))
+		return 0;
+	if (errno == EFAULT)
+		return vmx_fail(EFAULT, "guest-physical %#llx is mapped, but there is no memory "
+				"behind it in this process",
+				(unsigned long long)vcpu->run->physical);
+	return fail_errno("the vCPU cannot run");
+}
