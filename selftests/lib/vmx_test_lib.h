@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The part of the tests' helpers that needs nothing of the harness. */
+#ifndef VMX_TEST_LIB_H
+#define VMX_TEST_LIB_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include <libvmx.h>
+
+/* Where things lie in a test guest's RAM. Above TEST_RAM nothing is mapped. */
+#define TEST_CODE	0x08000
+#define TEST_STUBS	0x10000
+#define TEST_IDT	0x12000
+#define TEST_DATA	0x20000
+#define TEST_STACK	0x40000
+#define TEST_RAM	0x200000
+#define TEST_MMIO	0xd0000000u
+
+/* Bytes from one entry of guests/idt64.S to the next. */
+#define TEST_STUB_SIZE	16
+
+/* Puts a guest at the first instruction of its code. Returns 0 or -errno. */
+#define test_start(vcpu, mode, name)					\
+	test_start_code(vcpu, mode, name, name##_end - name)
+int test_start_code(struct vmx_vcpu *vcpu, enum vmx_mode mode, const void *code, size_t size);
+
+/*
+ * Gives a 64-bit guest an IDT. An event whose handler starts is a VMCALL exit
+ * with its vector in RDI and its error code (or 0) in RSI; the next run goes
+ * on to the handler's IRETQ. The guest's RIP to return to is at RSP + 32.
+ */
+int test_set_idt(struct vmx_vcpu *vcpu);
+#define TEST_EVENT_RIP	32
+
+/* The guest's memory at a guest-physical address. */
+static inline void *test_at(struct vmx_vm *vm, uint64_t gpa)
+{
+	return vm->ram + gpa;
+}
+
+/* The reason to skip a test that needs these features, NULL if they are there. */
+const char *test_missing(uint64_t features);
+
+/* The last exit in words, for failure messages. */
+const char *test_describe(const struct vmx_vcpu *vcpu);
+
+/* A pseudo-random sequence that VMX_SEED makes the same again. */
+uint64_t test_seed(void);
+uint64_t test_random(uint64_t *state);
+
+/*
+ * A thread that runs a vCPU. test_spin() starts it with a guest that counts at
+ * TEST_DATA for ever and returns when it does; test_spin_stop() kicks it out and
+ * returns what its vmx_run() returned (-EINTR if all is well).
+ */
+struct test_spinner {
+	struct vmx_vcpu *vcpu;
+	pthread_t thread;
+	int cpu;
+	int ret;
+};
+
+int test_spin(struct test_spinner *spinner, struct vmx_vcpu *vcpu, int cpu);
+int test_spin_stop(struct test_spinner *spinner);
+
+/* Waits until the guest of test_spin() has counted on. */
+void test_spin_progress(struct vmx_vm *vm);
+
+/* How many CPUs are online; pins the calling thread to one. */
+int test_cpus(void);
+int test_pin(int cpu);
+
+/* A file's first line as a number, or -1. */
+long long test_read_number(const char *path);
+
+/* Writes a text to a file; 0 or -errno. */
+int test_write_file(const char *path, const char *text);
+
+/*
+ * End the program with code 4, or 1 under VMX_REQUIRED=1, if there is no
+ * /dev/vmx, or no VM can be created.
+ */
+void test_require_device(void);
+void test_require_vmx(void);
+
+#endif /* VMX_TEST_LIB_H */

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Guests in each mode compute something that only that mode gets right, and print. */
+#include "lib/vm_fixture.h"
+
+#define UART_PORT 0x3f8
+
+/* 0x12345678 + 0x9abcdef0 needs the operand-size prefix; segments shift by 4. */
+GUEST16(real_guest,
+	"mov	$0x12345678, %eax\n"
+	"add	$0x9abcdef0, %eax\n"
+	"mov	$0x2000, %bx\n"
+	"mov	%bx, %ds\n"
+	"mov	%eax, 0x10\n"
+	"mov	$0x3f8, %dx\n"
+	"mov	$'r', %al\n"
+	"out	%al, %dx\n"
+	"smsw	%cx\n"
+	"hlt");
+
+GUEST32(protected_guest,
+	"mov	$0x12345678, %eax\n"
+	"add	$0x9abcdef0, %eax\n"
+	"mov	%eax, 0x20010\n"
+	"mov	$0x3f8, %dx\n"
+	"mov	$'p', %al\n"
+	"out	%al, %dx\n"
+	"mov	%cr0, %ecx\n"
+	"mov	%cr4, %ebx\n"
+	"hlt");
+
+GUEST64(long_guest,
+	"mov	$0x123456789abcdef0, %rax\n"
+	"mov	$0x20010, %r8\n"
+	"imul	%rax, %rax\n"
+	"mov	%rax, (%r8)\n"
+	"mov	$0x3f8, %edx\n"
+	"mov	$'l', %al\n"
+	"out	%al, %dx\n"
+	"mov	%cr0, %rcx\n"
+	"mov	%cr4, %rbx\n"
+	"hlt");
+
+#define CR0_PE	(1ull << 0)
+#define CR0_NE	(1ull << 5)
+#define CR0_PG	(1ull << 31)
+#define CR4_PAE	(1ull << 5)
+#define CR4_VMXE (1ull << 13)
+
+/* Runs a guest that prints one character and halts; the character, or -1. */
+static int run_and_print(struct vmx_vcpu *vcpu)
+{
+	char text[8] = "";
+	struct vmx_uart uart = { .base = UART_PORT, .out = fmemopen(text, sizeof(text), "w") };
+
+	do {
+		if (vmx_run(vcpu))
+			break;
+	} while (vmx_uart_io(&uart, vcpu->run));
+	fclose(uart.out);
+	return vcpu->run->reason == VMX_REASON_HLT && !text[1] ? text[0] : -1;
+}
+
+static uint64_t result(struct vmx_vm *vm)
+{
+	uint64_t value;
+
+	memcpy(&value, test_at(vm, TEST_DATA + 0x10), sizeof(value));
+	return value;
+}
+
+TEST_F(vm, real)
+{
+	NEED(VMX_HAS_UNRESTRICTED);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_REAL, real_guest));
+	ASSERT_EQ('r', run_and_print(&self->vcpu)) { TH_LOG("%s", test_describe(&self->vcpu)); }
+	EXPECT_EQ(0xacf13568u, result(&self->vm));
+	EXPECT_EQ(0, self->run->regs[VMX_RCX] & CR0_PE);
+}
+
+TEST_F(vm, real_refused_without_unrestricted_guest)
+{
+	if (self->vm.caps.features & VMX_HAS_UNRESTRICTED)
+		SKIP(return, "the CPU has unrestricted guest");
+	EXPECT_EQ(-EOPNOTSUPP, test_start(&self->vcpu, VMX_MODE_REAL, real_guest));
+	EXPECT_NE(NULL, strstr(vmx_error(), "unrestricted guest"));
+}
+
+/* The kernel's own answer, to a program that does not ask the library. */
+TEST_F(vm, unpaged_entry_fails_without_unrestricted_guest)
+{
+	struct vmx_failure failure;
+
+	if (self->vm.caps.features & VMX_HAS_UNRESTRICTED)
+		SKIP(return, "the CPU has unrestricted guest");
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_PROTECTED, protected_guest));
+	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR0, CR0_PG, 0));
+	ASSERT_VMX(vmx_vmcs_check(self->vcpu.vmcs, &failure));
+	EXPECT_EQ((uint32_t)VMX_CHECK_GUEST_CR0, failure.check);
+	EXPECT_EQ((uint32_t)VMX_F_GUEST_CR0, failure.field);
+	EXPECT_EQ(CR0_PG, failure.bits & CR0_PG);
+	ASSERT_VMX(vmx_run(&self->vcpu));
+	EXPECT_TRUE(vmx_entry_failed(self->run));
+	EXPECT_EQ((uint32_t)VMX_CHECK_GUEST_CR0, self->run->failure.check);
+}
+
+TEST_F(vm, protected)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_PROTECTED, protected_guest));
+	ASSERT_EQ('p', run_and_print(&self->vcpu)) { TH_LOG("%s", test_describe(&self->vcpu)); }
+	EXPECT_EQ(0xacf13568u, result(&self->vm));
+	EXPECT_EQ(CR0_PE, self->run->regs[VMX_RCX] & (CR0_PE | CR0_NE));
+	EXPECT_EQ(0, self->run->regs[VMX_RBX] & CR4_VMXE);
+}
+
+TEST_F(vm, pae)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_PAE, protected_guest));
+	ASSERT_EQ('p', run_and_print(&self->vcpu)) { TH_LOG("%s", test_describe(&self->vcpu)); }
+	EXPECT_EQ(0xacf13568u, result(&self->vm));
+	EXPECT_EQ(CR0_PE | CR0_PG, self->run->regs[VMX_RCX] & (CR0_PE | CR0_PG | CR0_NE));
+	EXPECT_EQ(CR4_PAE, self->run->regs[VMX_RBX] & (CR4_PAE | CR4_VMXE));
+}
+
+TEST_F(vm, long_mode)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, long_guest));
+	ASSERT_EQ('l', run_and_print(&self->vcpu)) { TH_LOG("%s", test_describe(&self->vcpu)); }
+	EXPECT_EQ(0x123456789abcdef0ull * 0x123456789abcdef0ull, result(&self->vm));
+	EXPECT_EQ(CR0_PE | CR0_PG, self->run->regs[VMX_RCX] & (CR0_PE | CR0_PG | CR0_NE));
+	EXPECT_EQ(CR4_PAE, self->run->regs[VMX_RBX] & (CR4_PAE | CR4_VMXE));
+}
+
+/* One vCPU through all modes: nothing of the last one is left behind. */
+TEST_F(vm, one_after_another)
+{
+	static const enum vmx_mode modes[] = {
+		VMX_MODE_LONG, VMX_MODE_PROTECTED, VMX_MODE_PAE, VMX_MODE_LONG, VMX_MODE_PAE,
+		VMX_MODE_PROTECTED, VMX_MODE_LONG,
+	};
+
+	for (size_t n = 0; n < TEST_COUNT(modes); n++) {
+		bool in64 = modes[n] == VMX_MODE_LONG;
+
+		ASSERT_VMX(in64 ? test_start(&self->vcpu, modes[n], long_guest) :
+				  test_start(&self->vcpu, modes[n], protected_guest));
+		ASSERT_EQ(in64 ? 'l' : 'p', run_and_print(&self->vcpu)) {
+			TH_LOG("step %zu: %s", n, test_describe(&self->vcpu));
+		}
+	}
+}
+
+VMX_TEST_MAIN
