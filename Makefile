@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The commands people type; `make help` explains them. What the module is made of is in Kbuild.
+
+machine := selftests/machine
+run := $(machine)/run.py
+
+# Settings reach the runner through the environment, wherever they were given.
+export T CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD BOCHS JOBS VERBOSE V W C CF CC LLVM KCFLAGS
+# make's own default is no choice of anybody's.
+ifeq ($(origin CC),default)
+unexport CC
+endif
+
+all:
+	@$(run) build
+
+help:
+	@sed -n 's/^# *| \?//p' Makefile
+
+# | Commands:
+# |   make            build vmx.ko and the tools; KDIR=... for another kernel
+# |   make deps       say which Debian packages are missing, then install them (root or sudo)
+# |   make demo       from nothing to running guests: set up, boot the emulated machine, run them
+# |   make check      every test, from nothing
+# |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
+# |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv
+# |   make shell      a prompt in the emulated machine, module loaded, tools on PATH
+# |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
+# |   make docs       the manual
+# |   make clean      remove build/; kernels in the cache stay
+# |   make distclean  remove the cache as well
+# |
+# | Settings:
+# |   KERNEL=fast     or debug, race, mitigations, debian-6.1, debian-6.12, or a built tree's path
+# |   CPU=haswell     CPU model; `make list` shows all and what they have. CPUS=a,b or all for check
+# |   SMP=2           CPUs of the machine
+# |   SEED=N          random numbers of the tests
+# |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module right here)
+# |   BOCHS=3         Bochs 3 from a newer Debian, for what only it emulates
+# |   SHARD=1/4       the first of four parts of check
+# |   VERBOSE=1       kernel messages of the machine's boot too
+# |   VMX_CACHE=DIR   where kernels are kept; now $${XDG_CACHE_HOME:-~/.cache}/vmx
+
+deps:
+	@$(machine)/deps
+
+test demo check bench shell kunit: deps
+	@$(run) $@
+
+list:
+	@cat $(machine)/cpus
+	@$(run) list
+
+docs: deps
+	@$(MAKE) --no-print-directory -C Documentation
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
+
+.PHONY: all help deps test demo check bench shell kunit list docs clean distclean

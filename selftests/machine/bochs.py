@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The Bochs emulator: a PC with VMX on any computer."""
+
+import os
+import signal
+import subprocess
+import time
+
+import image
+
+# Decides how long an emulated device takes; 50 million is near what a host core really does.
+INSTRUCTIONS_PER_SECOND = 50_000_000
+
+CONFIGURATION = """\
+config_interface: textconfig
+display_library: rfb, options="timeout=0"
+romimage: file={share}/BIOS-bochs-latest
+vgaromimage: file={share}/VGABIOS-lgpl-latest
+cpu: model={model}, count={count}, ips={ips}, reset_on_triple_fault=0
+memory: guest={memory}, host={memory}
+clock: sync=none, time0=1
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path={iso}, status=inserted
+boot: cdrom
+sound: waveoutdrv=dummy, waveout=none, waveindrv=dummy, wavein=none, midioutdrv=dummy, midiout=none
+com1: enabled=1, mode={console_mode}, dev={console}
+panic: action=fatal
+error: action=report
+info: action=ignore
+log: {log}
+"""
+
+
+class Bochs:
+    """One emulated PC. FOLDER holds the initrd and takes configuration, image and logs."""
+
+    name = "bochs"
+    # How many ticks of the TSC stand for one instruction of a limit.
+    limit_scale = 1
+
+    def __init__(self, folder, setup, command_line, terminal=None):
+        self.folder = folder
+        self.console = folder / "console.log"
+        self.log = folder / "bochs.log"
+        self.console.write_bytes(b"")
+        image.iso(folder / "boot.iso", setup.kernel, folder / "initrd", command_line)
+        (folder / "bochsrc").write_text(CONFIGURATION.format(
+            share="/usr/share/bochs", model=setup.cpu.model, count=setup.smp,
+            ips=INSTRUCTIONS_PER_SECOND, memory=setup.memory, iso=folder / "boot.iso", log=self.log,
+            console_mode="term" if terminal else "file", console=terminal or self.console))
+        # Debian's build has the debugger and waits for a command.
+        (folder / "commands").write_text("c\n")
+        self.command = ["bochs", "-q", "-f", str(folder / "bochsrc"), "-rc", str(folder / "commands")]
+
+    def start(self):
+        with open(self.folder / "bochs.out", "wb") as out:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=out,
+                                            stderr=subprocess.STDOUT, start_new_session=True)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        if self.running():
+            self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+    def interrogate(self):
+        """Stops the emulated CPUs where they are and returns what the debugger says of them."""
+        start = os.path.getsize(self.folder / "bochs.out")
+        try:
+            self.process.send_signal(signal.SIGINT)
+            self.process.stdin.write(b"set $cpu=0\nr\nsreg\nprint-stack 24\ncreg\nshow\n")
+            self.process.stdin.flush()
+            time.sleep(1)
+        except (BrokenPipeError, ProcessLookupError):
+            return ""
+        with open(self.folder / "bochs.out", "rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace")
+
+    def ended_by(self):
+        """Why the emulator ended: 'power-off', 'triple fault' or its own words."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        text += (self.folder / "bochs.out").read_text(errors="replace")
+        if "soft power off" in text:
+            return "power-off"
+        if "3rd (" in text and "exception with no resolution" in text or "shutdown status" in text:
+            return "triple fault"
+        lines = [line for line in text.splitlines() if "PANIC" in line or "panic" in line]
+        return lines[-1] if lines else f"exit code {self.process.returncode} without a word"

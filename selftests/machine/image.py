@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The boot image: an initramfs with busybox, modules, tools and tests, behind GRUB on an ISO."""
+
+import lzma
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+
+import cpio
+from where import BUILD, MACHINE, Failure, locked, output
+
+BUSYBOX = pathlib.Path("/bin/busybox")
+# Modules that tests and benchmarks want from the kernel, where it has them as modules.
+KERNEL_MODULES = ("kvm", "kvm-intel", "kvm-amd", "kunit")
+GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
+
+
+def supervise():
+    """The program that runs each test, compiled when its source changed."""
+    source = MACHINE / "guest/supervise.c"
+    program = BUILD / "machine/supervise"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    with locked(program):
+        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+            subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", program, source],
+                           check=True)
+    return program
+
+
+def plain_name(path):
+    """modules.dep names a compressed module; the image has it uncompressed."""
+    return re.sub(r"\.xz$", "", path)
+
+
+def needed_modules(kernel):
+    """{path below the modules folder: [paths it needs]} for KERNEL_MODULES and what they need."""
+    table = {}
+    for line in (kernel.modules / "modules.dep").read_text().splitlines():
+        path, _, rest = line.partition(":")
+        table[path] = rest.split()
+    wanted = {}
+
+    def want(path):
+        if path not in wanted:
+            wanted[path] = table[path]
+            for other in table[path]:
+                want(other)
+
+    for path in table:
+        if plain_name(pathlib.Path(path).name).removesuffix(".ko") in KERNEL_MODULES:
+            want(path)
+    return wanted
+
+
+def own_module_needs(module, kernel_modules):
+    """Paths of the kernel's modules that MODULE was linked against, and theirs."""
+    text = output("modinfo", "-F", "depends", module)
+    by_name = {plain_name(pathlib.Path(path).name).removesuffix(".ko").replace("-", "_"): path
+               for path in kernel_modules}
+    needs = []
+    for name in filter(None, text.split(",")):
+        if name == "vmx":
+            needs.append("extra/vmx.ko")
+        elif name in by_name:
+            needs += [by_name[name], *kernel_modules[by_name[name]]]
+        else:
+            raise Failure(f"{module} needs the module {name}, which the machine's image does not have")
+    return needs
+
+
+def add_modules(archive, kernel, own_modules):
+    where = pathlib.PurePosixPath("/lib/modules", kernel.release)
+    kernel_modules = needed_modules(kernel)
+    lines = []
+    for path, needs in kernel_modules.items():
+        data = (kernel.modules / path).read_bytes()
+        archive.data(where / plain_name(path), lzma.decompress(data) if path.endswith(".xz") else data)
+        lines.append(f"{plain_name(path)}: {' '.join(map(plain_name, needs))}\n")
+    for module in own_modules:
+        stripped = subprocess.run(["strip", "--strip-debug", "-o", "/dev/stdout", module], check=True,
+                                  stdout=subprocess.PIPE).stdout
+        archive.data(where / "extra" / module.name, stripped)
+        needs = own_module_needs(module, kernel_modules)
+        lines.append(f"extra/{module.name}: {' '.join(map(plain_name, needs))}\n")
+    archive.data(where / "modules.dep", "".join(lines))
+
+
+def add_userland(archive):
+    archive.node("/dev/console", 5, 1)
+    archive.node("/dev/kmsg", 1, 11)
+    for name in ("/proc", "/sys", "/tmp", "/usr/bin"):
+        archive.folder(name)
+    archive.copy("/bin/busybox", BUSYBOX)
+    archive.copy("/init", MACHINE / "guest/init")
+    archive.copy("/usr/bin/supervise", supervise())
+
+
+def initramfs(path, kernel, own_modules, programs, plan, tests):
+    """PROGRAMS: {path in the machine: file here}; PLAN: variables; TESTS: (name, limit, command)."""
+    with open(path, "wb") as file:
+        archive = cpio.Archive(file)
+        add_userland(archive)
+        add_modules(archive, kernel, own_modules)
+        for name, program in programs.items():
+            archive.copy(name, program)
+        archive.data("/machine/plan", "".join(
+            f"export {name}={shlex.quote(str(value))}\n" for name, value in plan.items()))
+        archive.data("/machine/tests", "".join(
+            f"{name} {limit} {command}\n" for name, limit, command in tests))
+        archive.close()
+
+
+def iso(path, kernel, initrd, command_line):
+    tree = path.with_suffix(".tree")
+    shutil.rmtree(tree, ignore_errors=True)
+    (tree / "boot/grub").mkdir(parents=True)
+    shutil.copy(kernel.image, tree / "vmlinuz")
+    (tree / "initrd").hardlink_to(initrd)
+    (tree / "boot/grub/grub.cfg").write_text(
+        f"linux /vmlinuz {command_line}\ninitrd /initrd\nboot\n")
+    command = ["grub-mkrescue", "-o", path, "-d", "/usr/lib/grub/i386-pc", "--locales=", "--fonts=",
+               "--themes=", f"--install-modules={GRUB_MODULES}", tree]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        raise Failure(f"{result.stdout}\ngrub-mkrescue failed")
+    shutil.rmtree(tree)

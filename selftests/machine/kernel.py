@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+"""KERNEL=...: a lab kernel, a stock kernel of Debian, or any built tree."""
+
+import dataclasses
+import pathlib
+import sys
+
+import labkernel
+import stockkernel
+from where import Failure
+
+
+@dataclasses.dataclass
+class Kernel:
+    name: str             # names its results and its module build
+    spec: str             # what to type after KERNEL=
+    release: str
+    image: pathlib.Path   # what the boot loader loads
+    kdir: pathlib.Path    # what modules are built against
+    root: pathlib.Path    # holds lib/modules/RELEASE
+    config: pathlib.Path
+
+    @property
+    def modules(self):
+        return self.root / "lib/modules" / self.release
+
+    @property
+    def vmlinux(self):
+        """With symbols, to decode addresses; stock kernels have none."""
+        path = self.kdir / "vmlinux"
+        return path if self.kdir == self.image.parents[3] else None
+
+    def options(self):
+        return {line.strip() for line in self.config.read_text().splitlines()}
+
+    def has(self, option):
+        return bool({f"CONFIG_{option}=y", f"CONFIG_{option}=m"} & self.options())
+
+
+def from_tree(name, spec, tree):
+    image = tree / "arch/x86/boot/bzImage"
+    release = tree / "include/config/kernel.release"
+    root = tree / "root"
+    for file, maker in ((image, "bzImage"), (release, "modules"),
+                        (root / "lib/modules", "modules_install INSTALL_MOD_PATH=$PWD/root")):
+        if not file.exists():
+            raise Failure(f"KERNEL={tree}: {file} is missing; in that tree, run `make {maker}`")
+    return Kernel(name, spec, release.read_text().strip(), image, tree, root, tree / ".config")
+
+
+def from_stock(name):
+    release, root = stockkernel.fetch(name)
+    return Kernel(name, name, release, root / f"boot/vmlinuz-{release}",
+                  root / f"usr/src/linux-headers-{release}", root, root / f"boot/config-{release}")
+
+
+def find(name):
+    if name in labkernel.FLAVOURS:
+        return from_tree(name, name, labkernel.build(name))
+    if name in stockkernel.SERIES:
+        return from_stock(name)
+    if "/" in name:
+        tree = pathlib.Path(name).resolve()
+        return from_tree(tree.name, str(tree), tree)
+    known = ", ".join([*labkernel.FLAVOURS, *stockkernel.SERIES])
+    raise Failure(f"KERNEL={name} is unknown: {known}, or the path of a built kernel tree")
+
+
+if __name__ == "__main__":
+    try:
+        print(find(sys.argv[1]).kdir)
+    except Failure as failure:
+        sys.exit(str(failure))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots the machine, follows its console, and says what ended it."""
+
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+import time
+
+import image
+import klog
+import labkernel
+import module
+import results
+import session as sessions
+import tap
+from kernel import Kernel
+from where import BUILD, MACHINE, Failure, locked
+
+# No KASLR, so that addresses mean the same in every run; an oops ends the machine, so that the test
+# that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.
+COMMAND_LINE = ("console=ttyS0,115200 nokaslr tsc=reliable lpj=1000000 panic=0 oops=panic "
+                "printk.devkmsg=on printk.time=1")
+
+# Seconds without a word from the machine before it counts as hung; booting a stock kernel under load
+# is the longest legitimate silence.
+BOOT_SILENCE = 400
+TEST_SILENCE = 180
+
+
+@dataclasses.dataclass
+class Cpu:
+    name: str
+    model: str
+    version: int     # of Bochs
+    default: bool
+
+
+def cpu_models():
+    models = {}
+    for line in (MACHINE / "cpus").read_text().splitlines():
+        words = line.split()
+        if words and not line.startswith("#"):
+            models[words[0]] = Cpu(words[0], words[1], int(words[2]), words[3] == "*")
+    return models
+
+
+def find_cpu(name):
+    models = cpu_models()
+    for cpu in models.values():
+        if name in (cpu.name, cpu.model):
+            return cpu
+    raise Failure(f"CPU={name} is unknown; there are: {', '.join(models)}")
+
+
+@dataclasses.dataclass
+class Setup:
+    """A machine to boot: everything but what it is to do."""
+    kernel: Kernel
+    cpu: Cpu
+    smp: int
+    seed: int
+    backend: object        # bochs.Bochs or qemu.Qemu
+    memory: int = 512
+    verbose: bool = False
+
+    @property
+    def place(self):
+        return f"{self.kernel.name}/{self.cpu.name}"
+
+    def reproduce(self, name):
+        return (f"make test T={name} CPU={self.cpu.name} KERNEL={self.kernel.spec} SMP={self.smp} "
+                f"SEED={self.seed}")
+
+
+def prepare_module(kernel):
+    with locked(BUILD / "module" / kernel.name):
+        folder = module.build(kernel.kdir, kernel.name, quiet=True)
+    return folder, module.built(folder)
+
+
+def programs():
+    """Tools that every machine has on its PATH."""
+    tools = BUILD / "tools"
+    found = {f"/usr/bin/{path.name}": path for path in sorted(tools.glob("*"))
+             if path.is_file() and not path.suffix and path.stat().st_mode & 0o111}
+    found["/machine/kunit"] = MACHINE / "guest/kunit"
+    return found
+
+
+class Boot:
+    """One boot of one machine, in a folder of its own that is gone afterwards."""
+
+    def __init__(self, setup, plan, tests=(), extra=None, listener=None, terminal=None):
+        self.setup = setup
+        self.tests = {test.name: test for test in tests}
+        self.module_folder, self.modules = prepare_module(setup.kernel)
+        (BUILD / "machine").mkdir(parents=True, exist_ok=True)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{setup.place.replace('/', '-')}-",
+                                                    dir=BUILD / "machine"))
+        self.session = sessions.Session(listener)
+        scale = setup.backend.limit_scale * (4 if setup.kernel.has("KASAN") or setup.kernel.has("KCSAN")
+                                             else 1)
+        self.limits = {test.name: test.limit * scale for test in tests}
+        image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
+                        {**programs(), **(extra or {})},
+                        {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1, **plan},
+                        [(test.name, self.limits[test.name], test.command) for test in tests])
+        level = 7 if setup.verbose else 3
+        self.machine = setup.backend(self.folder, setup, f"{COMMAND_LINE} loglevel={level}", terminal)
+        self.cause = ""
+
+    def __enter__(self):
+        self.machine.start()
+        return self
+
+    def __exit__(self, *_):
+        self.machine.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def follow(self):
+        """Reads the console until the machine ends or has to be ended; sets `cause`."""
+        heard = time.monotonic()
+        rest = b""
+        with open(self.machine.console, "rb") as console:
+            while True:
+                running = self.machine.running()
+                data = console.read()
+                if data:
+                    heard = time.monotonic()
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        self.session.feed(line.decode(errors="replace"))
+                silence = time.monotonic() - heard
+                if not running:
+                    self.cause = self.machine.ended_by()
+                    return
+                # The last words need a moment to arrive.
+                if self.session.dead and silence > 1:
+                    self.cause = "kernel panic"
+                    return
+                if self.session.done and silence > 20:
+                    self.cause = "power-off"
+                    return
+                if silence > (TEST_SILENCE if self.session.up else BOOT_SILENCE):
+                    self.cause = "hang"
+                    self.session.current.raw += self.machine.interrogate().splitlines()
+                    return
+                if not data:
+                    time.sleep(0.02)
+
+    def decode(self, report):
+        kernel = self.setup.kernel
+        script = labkernel.source() / "scripts/faddr2line"
+        symbols = {path.stem.replace("-", "_"): path for path in self.modules}
+        for path in kernel.kdir.glob("arch/x86/kvm/*.ko"):
+            symbols[path.stem.replace("-", "_")] = path
+        return klog.decode(report, script, kernel.vmlinux, symbols, self.module_folder)
+
+    def outcome(self, span):
+        test = self.tests.get(span.name)
+        cases = results.judge(span, test, self.decode)
+        if span is self.session.current and self.cause != "power-off":
+            cases.append(self.death(span))
+        return results.Outcome(self.setup.place, span.name, cases, self.setup.reproduce(
+            span.name if test else ",".join(self.tests)), span.output, span.raw,
+            instructions=span.instructions)
+
+    def death(self, span):
+        """The machine itself died, in this test: which way, and its last words."""
+        log = "\n".join(span.raw[-40:])
+        known = {"hang": "the machine hangs", "triple fault": "triple fault: the CPU shut down",
+                 "kernel panic": "the kernel died"}
+        what = known.get(self.cause, f"emulator error: {self.cause}")
+        return tap.Case("machine", "failed", f"{what}; the end of its log:\n{log}")
+
+
+def run_tests(setup, tests, extra, collector, listener=None):
+    """Runs TESTS; when one kills the machine, boots another for those after it."""
+    waiting = list(tests)
+    while waiting:
+        plan = {"MODE": "tests", "MODULES": "vmx"}
+        with Boot(setup, plan, waiting, extra, listener) as boot:
+            boot.follow()
+            spans = boot.session.spans or [boot.session.boot]
+            ran = {span.name for span in spans}
+            for span in spans:
+                outcome = boot.outcome(span)
+                if outcome.cases:
+                    collector.add(outcome)
+        left = [test for test in waiting if test.name not in ran]
+        if len(left) == len(waiting):
+            # It died before the first test: so would the next one.
+            for test in left:
+                collector.add(results.Outcome(setup.place, test.name, [
+                    tap.Case("machine", "failed", "did not run: the machine died before its first test")],
+                    setup.reproduce(test.name)))
+            return
+        waiting = left

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds vmx.ko (and vmx_kunit.ko) for one kernel, in a folder of links of its own.
+
+Kbuild puts objects next to sources; links keep those of several kernels apart.
+"""
+
+import os
+import pathlib
+import subprocess
+
+from where import BUILD, ROOT, Failure, jobs
+
+# Folders of the checkout that hold nothing the module is built from.
+NOT_MODULE = {".git", ".ci", "build", "ci", "tools", "Documentation", "machine"}
+SUFFIXES = {".c", ".h", ".S"}
+# Makefile at the top is for people; below it, it may be kbuild's.
+NAMES = {"Kbuild", "Kconfig"}
+# What make was told that kbuild understands too.
+PASSED = ("V", "W", "C", "CF", "CC", "LLVM", "KCFLAGS")
+
+
+def sources():
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in NOT_MODULE]
+        for name in names:
+            if pathlib.Path(name).suffix in SUFFIXES or name in NAMES:
+                yield pathlib.Path(folder, name).relative_to(ROOT)
+
+
+def link_sources(folder):
+    wanted = set(sources())
+    for path in folder.rglob("*"):
+        if path.is_symlink() and path.relative_to(folder) not in wanted:
+            path.unlink()
+    for source in wanted:
+        link = folder / source
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(ROOT / source)
+
+
+def build(kdir, name, goals=("modules",), options=(), quiet=False):
+    """Builds for KDIR in build/module/NAME and returns that folder."""
+    if not (ROOT / "Kbuild").exists():
+        raise Failure(f"there is no module to build: {ROOT}/Kbuild does not exist")
+    folder = BUILD / "module" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    link_sources(folder)
+    env = {key: value for key, value in os.environ.items()
+           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *PASSED)}
+    passed = [f"{key}={os.environ[key]}" for key in PASSED if os.environ.get(key)]
+    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", *passed, *options, *goals]
+    result = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, text=True,
+                            stdout=subprocess.PIPE if quiet else None,
+                            stderr=subprocess.STDOUT if quiet else None)
+    if result.returncode:
+        raise Failure(f"{result.stdout or ''}the module does not build for {name}\n"
+                      f"reproduce: {' '.join(command)}")
+    return folder
+
+
+def built(folder):
+    """The modules in FOLDER, vmx.ko first: the others may need it."""
+    return sorted(folder.glob("*.ko"), key=lambda path: (path.name != "vmx.ko", path.name))
+
+
+def default_kdir():
+    """What plain `make` builds for: the running kernel, or else the newest headers installed."""
+    running = pathlib.Path("/lib/modules", os.uname().release, "build")
+    if (running / "Makefile").exists():
+        return running
+    headers = [path for path in pathlib.Path("/usr/src").glob("linux-headers-*")
+               if (path / "Module.symvers").exists()]
+    if not headers:
+        raise Failure("no kernel headers are installed: `make deps` installs some, or give KDIR=")
+    return max(headers, key=lambda path: path.stat().st_mtime)

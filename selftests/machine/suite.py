@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tests: what they are called, what they need, what they are expected to put in the kernel log.
+
+A test says so itself, in comments of its source:
+
+    expect-log: REGEX      a kernel report with a line that matches is this test's doing
+    needs: cpus=2          a machine with that many CPUs
+    limit: 20G             instructions it may take, instead of DEFAULT_LIMIT
+"""
+
+import dataclasses
+import fnmatch
+import pathlib
+import re
+
+from where import BUILD, ROOT, Failure
+
+FOLDER = ROOT / "selftests"
+DEFAULT_LIMIT = 6_000_000_000
+UNITS = {"M": 10**6, "G": 10**9}
+
+
+@dataclasses.dataclass
+class Test:
+    name: str
+    command: str
+    limit: int = DEFAULT_LIMIT
+    cpus: int = 1
+    expected: list = dataclasses.field(default_factory=list)
+
+
+def tags(text, name):
+    return re.findall(rf"^[\s/*#]*{name}:\s*(.*?)\s*(?:\*/)?$", text, re.MULTILINE)
+
+
+def from_source(path):
+    text = path.read_text()
+    test = Test(path.stem, f"/tests/{path.stem}", expected=tags(text, "expect-log"))
+    for limit in tags(text, "limit"):
+        match = re.fullmatch(r"(\d+)([MG])", limit)
+        if not match:
+            raise Failure(f"{path}: 'limit: {limit}' is not a number of instructions like 500M or 20G")
+        test.limit = int(match.group(1)) * UNITS[match.group(2)]
+    for need in tags(text, "needs"):
+        match = re.fullmatch(r"cpus=([1-4])", need)
+        if not match:
+            raise Failure(f"{path}: 'needs: {need}' is not understood; cpus=2 would be")
+        test.cpus = int(match.group(1))
+    return test
+
+
+def programs():
+    """{name: source} of the kselftest programs."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*_test.c"))}
+
+
+def everything():
+    """KUnit first: it needs no VMX, and says more simply what is wrong."""
+    return [Test("kunit", "/machine/kunit"), *map(from_source, programs().values())]
+
+
+def choose(patterns):
+    """T=: names or globs, with or without '_test', separated by commas or spaces."""
+    tests = everything()
+    chosen = []
+    for pattern in re.split(r"[,\s]+", patterns.strip()):
+        found = [test for test in tests
+                 if fnmatch.fnmatch(test.name, pattern) or fnmatch.fnmatch(test.name, f"{pattern}_test")]
+        if not found:
+            raise Failure(f"T={pattern}: no such test; there are: {', '.join(t.name for t in tests)}")
+        chosen += [test for test in found if test not in chosen]
+    return chosen
+
+
+def binaries(tests):
+    """{path in the machine: file here} of the programs TESTS run."""
+    found = {}
+    for test in tests:
+        program = BUILD / "selftests" / pathlib.PurePath(test.command.split()[0]).name
+        if test.command.startswith("/tests/"):
+            if not program.exists():
+                raise Failure(f"{program} was not built: `make -C selftests` must build it")
+            found[test.command.split()[0]] = program
+    return found
