@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 
 import cpio
 from where import BUILD, MACHINE, Failure, locked, output
@@ -79,9 +80,9 @@ def add_modules(archive, kernel, own_modules):
         archive.data(where / plain_name(path), lzma.decompress(data) if path.endswith(".xz") else data)
         lines.append(f"{plain_name(path)}: {' '.join(map(plain_name, needs))}\n")
     for module in own_modules:
-        stripped = subprocess.run(["strip", "--strip-debug", "-o", "/dev/stdout", module], check=True,
-                                  stdout=subprocess.PIPE).stdout
-        archive.data(where / "extra" / module.name, stripped)
+        with tempfile.NamedTemporaryFile() as stripped:
+            subprocess.run(["strip", "--strip-debug", "-o", stripped.name, module], check=True)
+            archive.data(where / "extra" / module.name, pathlib.Path(stripped.name).read_bytes())
         needs = own_module_needs(module, kernel_modules)
         lines.append(f"extra/{module.name}: {' '.join(map(plain_name, needs))}\n")
     archive.data(where / "modules.dep", "".join(lines))
