@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The EPT engine of an mmu: builds, reads and takes apart the tables of the
+ * SDM's chapter "The Extended Page Table Mechanism (EPT)".
+ *
+ * Everything that goes over an interval uses one walk (struct ept_iter), and
+ * everything that writes an entry goes through ept_set() or ept_clear(), so
+ * that the counters are right and no entry is misconfigured. The CPU reads the
+ * tables at any time and sets accessed and dirty bits in them, so entries
+ * change by single 64-bit accesses.
+ *
+ * A table's page keeps the number of its present entries in page_private().
+ *
+ * See the top of vmx/mmu.c for locks and flushes.
+ */
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include <asm/cpufeature.h>
+
+#include "../vmx/caps.h"
+#include "../vmx/mmu.h"
+
+/* Entries that a walk looks at before it offers to give up the lock. */
+#define EPT_BUDGET 4096
+
+static u64 *ept_table_of(u64 entry)
+{
+	return phys_to_virt(entry & EPT_ADDR);
+}
+
+static void ept_count(u64 *slot, int change)
+{
+	struct page *page = virt_to_page(slot);
+
+	set_page_private(page, page_private(page) + change);
+}
+
+/* Make an entry present, or change a present one. */
+static void ept_set(struct vmx_mmu *mmu, u64 *slot, int level, u64 entry)
+{
+	bool leaf = ept_is_leaf(entry, level);
+
+	if (!ept_present(READ_ONCE(*slot))) {
+		ept_count(slot, 1);
+		if (leaf)
+			mmu->stats.pages[level - 1]++;
+	}
+	WRITE_ONCE(*slot, entry);
+}
+
+/* Remove a page; the caller sees to vmx_mmu_narrowed(). */
+static void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level)
+{
+	WRITE_ONCE(*slot, 0);
+	ept_count(slot, -1);
+	mmu->stats.pages[level - 1]--;
+}
+
+/**
+ * struct ept_iter - a walk over the pages mapped in an interval
+ * @mmu: the mmu
+ * @gpa: where the walk is: the page found has it, or it is to look on from here
+ * @end: end of the interval
+ * @level: level of @slot
+ * @slot: entry of the page found; NULL before the first
+ * @table: the table of each level on the way to @gpa, down to @level
+ * @freed: list for tables found or made empty; NULL to keep them
+ * @budget: entries to look at before giving up
+ * @narrowed: an entry was removed or narrowed; once a walk is often enough to
+ *	say so
+ */
+struct ept_iter {
+	struct vmx_mmu *mmu;
+	u64 gpa;
+	u64 end;
+	int level;
+	u64 *slot;
+	u64 *table[EPT_MAX_LEVELS + 1];
+	struct list_head *freed;
+	unsigned int budget;
+	bool narrowed;
+};
+
+static void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
+			   u64 end)
+{
+	lockdep_assert_held(&mmu->lock);
+	it->mmu = mmu;
+	it->gpa = start;
+	it->end = end;
+	it->level = mmu->ept.format.levels;
+	it->slot = NULL;
+	it->table[it->level] = mmu->ept.table;
+	it->freed = NULL;
+	it->budget = UINT_MAX;
+	it->narrowed = false;
+}
+
+/* End the walk; returns where it stopped. */
+static u64 ept_iter_end(const struct ept_iter *it)
+{
+	if (it->narrowed)
+		vmx_mmu_narrowed(it->mmu);
+	return it->gpa;
+}
+
+static u64 *ept_iter_slot(const struct ept_iter *it, int level)
+{
+	return &it->table[level][ept_index(it->gpa, level)];
+}
+
+/* Go to what lies after the entry of it->level that has it->gpa. */
+static void ept_iter_step(struct ept_iter *it)
+{
+	u64 span = ept_span(it->level);
+
+	it->slot = NULL;
+	it->gpa = (it->gpa & ~(span - 1)) + span;
+	while (it->level < it->mmu->ept.format.levels &&
+	       !ept_index(it->gpa, it->level))
+		it->level++;
+}
+
+/* Unlink the table below it->level if it is empty; true if it was. */
+static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
+{
+	struct page *page = virt_to_page(ept_table_of(*slot));
+
+	if (!it->freed || page_private(page))
+		return false;
+	WRITE_ONCE(*slot, 0);
+	ept_count(slot, -1);
+	list_add(&page->lru, it->freed);
+	it->mmu->stats.tables--;
+	it->narrowed = true;
+	return true;
+}
+
+/* Find the next page; false at the end, or if the budget is used up. */
+static bool ept_iter_next(struct ept_iter *it)
+{
+	if (it->slot)
+		ept_iter_step(it);
+	while (it->gpa < it->end && it->budget--) {
+		u64 *slot = ept_iter_slot(it, it->level);
+		u64 entry = READ_ONCE(*slot);
+
+		if (!ept_present(entry)) {
+			ept_iter_step(it);
+		} else if (ept_is_leaf(entry, it->level)) {
+			it->slot = slot;
+			return true;
+		} else if (ept_iter_unlink_empty(it, slot)) {
+			ept_iter_step(it);
+		} else {
+			it->table[--it->level] = ept_table_of(entry);
+		}
+	}
+	return false;
+}
+
+/* Remove the page found, and the tables that this leaves empty. */
+static void ept_iter_zap(struct ept_iter *it)
+{
+	int top = it->mmu->ept.format.levels;
+
+	ept_clear(it->mmu, it->slot, it->level);
+	it->narrowed = true;
+	while (it->level < top &&
+	       ept_iter_unlink_empty(it, ept_iter_slot(it, it->level + 1)))
+		it->level++;
+}
+
+/* Is the page found not all within the walk's interval? */
+static bool ept_iter_partial(const struct ept_iter *it, u64 start)
+{
+	u64 span = ept_span(it->level);
+	u64 base = it->gpa & ~(span - 1);
+
+	return base < start || base + span > it->end;
+}
+
+static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
+{
+	return (prot & VMX_MMU_READ) || mmu->ept.format.exec_only;
+}
+
+static unsigned int ept_mmu_gpa_bits(struct vmx_mmu *mmu)
+{
+	return ept_gpa_bits(&mmu->ept.format);
+}
+
+static int ept_init(struct vmx_mmu *mmu)
+{
+	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	struct ept *ept = &mmu->ept;
+
+	if (!page)
+		return -ENOMEM;
+	ept->format = ept_format_of(&vmx_caps);
+	ept->small_exec = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+	ept->table = page_address(page);
+	mmu->root = ept_pointer(&ept->format, page_to_phys(page));
+	mmu->stats.tables = 1;
+	return 0;
+}
+
+static void ept_free_table(u64 *table, int level)
+{
+	struct page *page = virt_to_page(table);
+	unsigned int i;
+
+	for (i = 0; page_private(page) && level > 1 && i < PTRS_PER_PTE; i++) {
+		u64 entry = table[i];
+
+		if (ept_present(entry) && !ept_is_leaf(entry, level))
+			ept_free_table(ept_table_of(entry), level - 1);
+	}
+	set_page_private(page, 0);
+	__free_page(page);
+	cond_resched();
+}
+
+static void ept_destroy(struct vmx_mmu *mmu)
+{
+	ept_free_table(mmu->ept.table, mmu->ept.format.levels);
+}
+
+/*
+ * Descend to the entry of map->gpa, at *level or, where there is a table of
+ * smaller pages already, below. Tables are made as needed. A larger page in the
+ * way goes: it is there for the sake of another access, and too large for this
+ * one. NULL if there are not enough spare tables.
+ */
+static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
+{
+	u64 *table = mmu->ept.table;
+	int at = mmu->ept.format.levels;
+
+	for (;; at--) {
+		u64 *slot = &table[ept_index(gpa, at)];
+		u64 entry = READ_ONCE(*slot);
+		struct page *page;
+
+		if (ept_present(entry) && !ept_is_leaf(entry, at)) {
+			table = ept_table_of(entry);
+			continue;
+		}
+		if (at <= *level) {
+			*level = at;
+			return slot;
+		}
+		page = vmx_table_take(mmu);
+		if (!page)
+			return NULL;
+		if (ept_present(entry)) {
+			ept_clear(mmu, slot, at);
+			vmx_mmu_narrowed(mmu);
+			mmu->stats.splits++;
+		}
+		mmu->stats.tables++;
+		table = page_address(page);
+		ept_set(mmu, slot, at, ept_table_entry(&mmu->ept.format,
+						       page_to_phys(page)));
+	}
+}
+
+/*
+ * Where large pages must not be executable, a fetch gets a small one, and any
+ * other access a large one that a later fetch breaks up.
+ */
+static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
+				 int *level)
+{
+	if (!ept->small_exec || *level == 1 || !(*prot & VMX_MMU_EXEC))
+		return;
+	if ((access & VMX_MMU_EXEC) || *prot == VMX_MMU_EXEC)
+		*level = 1;
+	else
+		*prot &= ~VMX_MMU_EXEC;
+}
+
+static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
+{
+	struct ept *ept = &mmu->ept;
+	u64 used = EPT_ACCESSED;
+	int level = map->level;
+	u32 prot = map->prot;
+	u64 *slot, old, new;
+
+	lockdep_assert_held(&mmu->lock);
+	if (level > 1 && !(ept->format.large & BIT(level)))
+		level = 1;
+	ept_avoid_large_exec(ept, map->access, &prot, &level);
+	slot = ept_descend(mmu, map->gpa, &level);
+	if (!slot)
+		return -EAGAIN;
+	if (level == 1)
+		prot = map->prot;
+	/* The access is about to set these, at a cost. */
+	if (map->access & VMX_MMU_WRITE)
+		used |= EPT_DIRTY;
+	new = ept_leaf(&ept->format,
+		       (map->pfn << PAGE_SHIFT) & ~(ept_span(level) - 1),
+		       level, prot, map->memtype, used);
+	if (WARN_ON_ONCE(!new))
+		return -EFAULT;
+
+	old = READ_ONCE(*slot);
+	if (ept_present(old)) {
+		/*
+		 * Another vCPU was here first, or this access needs more than
+		 * the last one. What the entry allows is still allowed.
+		 */
+		if (!((old ^ new) & EPT_ADDR))
+			new |= old & (EPT_RWX | EPT_ACCESSED | EPT_DIRTY);
+		else
+			vmx_mmu_narrowed(mmu);
+	}
+	ept_set(mmu, slot, level, new);
+	return 0;
+}
+
+static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end,
+		   struct list_head *freed)
+{
+	struct ept_iter it;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.freed = freed;
+	it.budget = EPT_BUDGET;
+	while (ept_iter_next(&it)) {
+		if (ept_iter_partial(&it, start))
+			mmu->stats.splits++;
+		ept_iter_zap(&it);
+	}
+	return ept_iter_end(&it);
+}
+
+static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
+{
+	struct ept_iter it;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET;
+	while (ept_iter_next(&it)) {
+		u64 old = READ_ONCE(*it.slot);
+		u64 new;
+
+		if (!((old & EPT_RWX) & ~prot))
+			continue;
+		if (ept_iter_partial(&it, start)) {
+			mmu->stats.splits++;
+			ept_iter_zap(&it);
+			continue;
+		}
+		/* The CPU may be setting accessed and dirty bits. */
+		do {
+			new = old & (~EPT_RWX | prot);
+		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
+		if (ept_present(new))
+			it.narrowed = true;
+		else
+			ept_iter_zap(&it);
+	}
+	return ept_iter_end(&it);
+}
+
+/*
+ * Without accessed bits a page that is mapped counts as used, and asking again
+ * later takes away the mapping: if the guest still uses the page it will fault.
+ */
+static bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
+{
+	struct ept_iter it;
+	bool young = false;
+
+	ept_iter_start(&it, mmu, start, end);
+	while (ept_iter_next(&it)) {
+		if (!mmu->ept.format.accessed_dirty) {
+			young = true;
+			if (clear)
+				ept_iter_zap(&it);
+		} else if (clear) {
+			young |= test_and_clear_bit(EPT_ACCESSED_BIT,
+						    (unsigned long *)it.slot);
+		} else {
+			young |= !!(READ_ONCE(*it.slot) & EPT_ACCESSED);
+		}
+	}
+	ept_iter_end(&it);
+	return young;
+}
+
+static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
+{
+	u64 *table = mmu->ept.table;
+	int level = mmu->ept.format.levels;
+	u32 prot = EPT_RWX;
+
+	lockdep_assert_held(&mmu->lock);
+	walk->top = level;
+	for (;; level--) {
+		u64 entry = READ_ONCE(table[ept_index(walk->gpa, level)]);
+
+		walk->entry[level - 1] = entry;
+		walk->leaf = level;
+		prot &= entry;
+		if (!ept_present(entry))
+			return;
+		if (ept_is_leaf(entry, level)) {
+			walk->present = 1;
+			walk->prot = prot;
+			walk->memtype = (entry & EPT_MEMTYPE) >>
+					EPT_MEMTYPE_SHIFT;
+			return;
+		}
+		table = ept_table_of(entry);
+	}
+}
+
+const struct vmx_mmu_ops vmx_mmu_ept_ops = {
+	.supports = ept_supports,
+	.gpa_bits = ept_mmu_gpa_bits,
+	.init = ept_init,
+	.destroy = ept_destroy,
+	.install = ept_install,
+	.zap = ept_zap,
+	.protect = ept_protect,
+	.young = ept_young,
+	.walk = ept_walk,
+};

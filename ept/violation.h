@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What an EPT violation says about the access that caused it. */
+#ifndef VMX_EPT_VIOLATION_H
+#define VMX_EPT_VIOLATION_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+#include <linux/vmx.h>
+
+/**
+ * struct ept_violation - an exit qualification in words
+ * @access: VMX_MMU_* bits that the access needs. With accessed and dirty bits
+ *	on, the CPU's own use of guest page tables counts as a write.
+ * @allowed: VMX_MMU_* bits that the entries met allowed together
+ * @linear: there is a guest-linear address
+ * @page_walk: the access was to a guest paging-structure entry, rather than
+ *	to what the linear address translates to; false without @linear
+ * @nmi_unblock: an IRET that unblocked NMIs took the violation
+ */
+struct ept_violation {
+	u32 access;
+	u32 allowed;
+	bool linear;
+	bool page_walk;
+	bool nmi_unblock;
+};
+
+/**
+ * ept_violation_access() - what an access needed
+ * @qualification: exit qualification of an EPT violation
+ *
+ * An access that the CPU does not class (loading PDPTEs) is a read.
+ *
+ * Return: VMX_MMU_* bits, at least one.
+ */
+static inline u32 ept_violation_access(u64 qualification)
+{
+	u32 access = qualification &
+		     (VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC);
+
+	return access ? access : VMX_MMU_READ;
+}
+
+/**
+ * ept_violation_decode() - put an exit qualification in words
+ * @qualification: exit qualification of an EPT violation
+ *
+ * SDM, "Exit Qualification for EPT Violations".
+ *
+ * Return: the violation.
+ */
+static inline struct ept_violation ept_violation_decode(u64 qualification)
+{
+	struct ept_violation v = {
+		.access = ept_violation_access(qualification),
+		.allowed = (qualification >> 3) &
+			   (VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC),
+		.linear = qualification & BIT_ULL(7),
+		.nmi_unblock = qualification & BIT_ULL(12),
+	};
+
+	v.page_walk = v.linear && !(qualification & BIT_ULL(8));
+	return v;
+}
+
+#endif /* VMX_EPT_VIOLATION_H */

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The mmu object: its life, its flushes, and the pages its tables are made of.
+ * mmu_ioctl.c changes and shows the map, mmu_fault.c brings pages in,
+ * mmu_notifier.c lets them go, and ept/ knows what entries look like.
+ *
+ * Locks, outermost first:
+ *
+ *   mmap_lock of the owner	taken by get_user_pages; held by the host around
+ *				most notifier calls
+ *   mmu->edit			MAP, UNMAP, PROTECT; allocates, so notifiers, which
+ *				run in reclaim, never take it
+ *   host page-table locks	held by the host around the young notifiers
+ *   mmu->lock			page tables, ranges, everything else. A spinlock:
+ *				some notifiers may not sleep, and faults are taken
+ *				with preemption off. Nothing is allocated under it.
+ *   mmu->vcpus_lock		the core's, inside vmx_mmu_kick()
+ *
+ * The owner's memory is never pinned. A fault notes mmu->seq, gets the page
+ * with a reference, takes mmu->lock, and installs it only if no invalidation
+ * ended since (seq) and none of that address is in progress; then the reference
+ * goes. From there on the page is the guest's until the host's memory
+ * management calls a notifier, and the notifier does not return before no CPU
+ * can reach it any more.
+ *
+ * Flush rules. A CPU may use a translation, or a table it has cached the way
+ * to, until it invalidates (SDM, "Caching Translation Information"), whatever
+ * the tables say. So:
+ *
+ *  - Who removes or narrows an entry calls vmx_mmu_narrowed() before mmu->lock
+ *    is released: flush_gen goes up, and any vCPU that enters from then on
+ *    executes INVEPT first.
+ *  - Who needs the removed translation to be gone calls vmx_mmu_flush(): it
+ *    makes every CPU that may be in the guest leave it. flushed is the
+ *    generation up to which this was done. It is compared even by those who
+ *    found nothing to remove: somebody else may have removed the entry and not
+ *    have flushed yet.
+ *  - vmx_mmu_flush() comes before: a notifier returns (the page may be reused),
+ *    UNMAP or PROTECT returns (that is their promise), a table is freed.
+ *  - New and widened entries need none: absent ones are not cached, and a
+ *    violation drops what was cached for its address (SDM, "Operations that
+ *    Invalidate Cached Mappings").
+ *  - A vCPU that comes to another CPU, or for the first time to any, executes
+ *    INVEPT whatever flush_gen says; so a root page can be used again.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "caps.h"
+#include "mmu.h"
+#include "vmx.h"
+
+/* Enough for a fault in an empty tree, times two for a second vCPU. */
+#define VMX_TABLES_SPARE (2 * (EPT_MAX_LEVELS - 1))
+
+/* Mmus whose notifier may still be called. */
+static atomic_t vmx_mmus_alive;
+
+/**
+ * vmx_mmu_flush() - wait until no CPU uses what was removed so far
+ * @mmu: the mmu
+ *
+ * See the flush rules above.
+ *
+ * Context: interrupts on; does not sleep; with or without the mmu's lock.
+ */
+void vmx_mmu_flush(struct vmx_mmu *mmu)
+{
+	s64 gen = atomic64_read(&mmu->flush_gen);
+	s64 done = atomic64_read(&mmu->flushed);
+
+	if (done >= gen)
+		return;
+	atomic64_inc(&mmu->flushes);
+	vmx_mmu_kick(mmu);
+	while (done < gen && !atomic64_try_cmpxchg(&mmu->flushed, &done, gen))
+		;
+}
+
+/**
+ * vmx_tables_top_up() - have spare tables enough for any one fault
+ * @mmu: the mmu
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vmx_tables_top_up(struct vmx_mmu *mmu)
+{
+	LIST_HEAD(pages);
+	unsigned int have, i;
+
+	have = READ_ONCE(mmu->nr_spare);
+	if (have >= EPT_MAX_LEVELS - 1)
+		return 0;
+	for (i = have; i < VMX_TABLES_SPARE; i++) {
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+		if (!page)
+			break;
+		list_add(&page->lru, &pages);
+	}
+	spin_lock(&mmu->lock);
+	list_splice(&pages, &mmu->spare);
+	mmu->nr_spare += i - have;
+	spin_unlock(&mmu->lock);
+	return i >= EPT_MAX_LEVELS - 1 ? 0 : -ENOMEM;
+}
+
+/**
+ * vmx_table_take() - get an empty table without allocating
+ * @mmu: the mmu; its lock is held
+ *
+ * Return: a zeroed page; NULL if there are no spare ones.
+ */
+struct page *vmx_table_take(struct vmx_mmu *mmu)
+{
+	struct page *page;
+
+	lockdep_assert_held(&mmu->lock);
+	page = list_first_entry_or_null(&mmu->spare, struct page, lru);
+	if (page) {
+		list_del(&page->lru);
+		mmu->nr_spare--;
+	}
+	return page;
+}
+
+/**
+ * vmx_tables_free() - free tables
+ * @tables: pages, linked by lru, that no CPU can reach any more
+ *
+ * Context: does not sleep.
+ */
+void vmx_tables_free(struct list_head *tables)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, tables, lru) {
+		list_del(&page->lru);
+		set_page_private(page, 0);
+		__free_page(page);
+	}
+}
+
+/**
+ * vmx_mmu_init() - make an mmu with nothing in it
+ * @mmu: zeroed memory
+ * @ops: kind of page tables
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
+{
+	kref_init(&mmu->ref);
+	spin_lock_init(&mmu->lock);
+	seqcount_spinlock_init(&mmu->seq, &mmu->lock);
+	mmu->ranges.by_gpa = RB_ROOT_CACHED;
+	mmu->ranges.by_uaddr = RB_ROOT_CACHED;
+	init_waitqueue_head(&mmu->idle);
+	INIT_LIST_HEAD(&mmu->spare);
+	mutex_init(&mmu->edit);
+	spin_lock_init(&mmu->vcpus_lock);
+	INIT_LIST_HEAD(&mmu->vcpus);
+	mmu->ops = ops;
+	return ops->init(mmu);
+}
+
+/**
+ * vmx_mmu_dismantle() - empty an mmu that no vCPU uses any more
+ * @mmu: the mmu; notifiers may still be called
+ *
+ * Context: may sleep.
+ */
+void vmx_mmu_dismantle(struct vmx_mmu *mmu)
+{
+	struct vmx_range *range;
+	LIST_HEAD(spare);
+
+	spin_lock(&mmu->lock);
+	mmu->dead = true;
+	while ((range = vmx_ranges_first(&mmu->ranges, 0, U64_MAX))) {
+		vmx_ranges_remove(&mmu->ranges, range);
+		cond_resched_lock(&mmu->lock);
+	}
+	list_splice_init(&mmu->spare, &spare);
+	spin_unlock(&mmu->lock);
+
+	/* Without ranges, notifiers do not look at the tables. */
+	vmx_tables_free(&spare);
+	mmu->ops->destroy(mmu);
+}
+
+/**
+ * vmx_mmu_free() - free what notifiers may have been looking at
+ * @mmu: the mmu, dismantled
+ *
+ * Context: does not sleep.
+ */
+void vmx_mmu_free(struct vmx_mmu *mmu)
+{
+	kfree(mmu);
+	if (atomic_dec_and_test(&vmx_mmus_alive))
+		wake_up_var(&vmx_mmus_alive);
+}
+
+static void vmx_mmu_release(struct kref *ref)
+{
+	struct vmx_mmu *mmu = container_of(ref, struct vmx_mmu, ref);
+	struct vmx_vm *vm = mmu->vm;
+
+	vmx_mmu_dismantle(mmu);
+	/* Notifiers may be running: the rest goes when they are done. */
+	mmu_notifier_put(&mmu->notifier);
+	vmx_vm_put(vm);
+}
+
+/**
+ * vmx_mmu_put() - drop a reference
+ * @mmu: the mmu
+ *
+ * Context: may sleep. No vCPU of the mmu is loaded if it is the last one.
+ */
+void vmx_mmu_put(struct vmx_mmu *mmu)
+{
+	kref_put(&mmu->ref, vmx_mmu_release);
+}
+
+static int vmx_mmu_fop_release(struct inode *inode, struct file *file)
+{
+	vmx_mmu_put(file->private_data);
+	return 0;
+}
+
+static long vmx_mmu_fop_ioctl(struct file *file, unsigned int cmd,
+			      unsigned long arg)
+{
+	return vmx_mmu_ioctl(file->private_data, cmd, (void __user *)arg);
+}
+
+static const struct file_operations vmx_mmu_fops = {
+	.owner = THIS_MODULE,
+	.release = vmx_mmu_fop_release,
+	.unlocked_ioctl = vmx_mmu_fop_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+/* On success the mmu holds a reference to @vm and is called by notifiers. */
+static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm,
+				   const struct vmx_mmu_ops *ops)
+{
+	struct vmx_mmu *mmu;
+	int err;
+
+	mmu = kzalloc(sizeof(*mmu), GFP_KERNEL_ACCOUNT);
+	if (!mmu)
+		return ERR_PTR(-ENOMEM);
+	err = vmx_mmu_init(mmu, ops);
+	if (err)
+		goto free;
+	mmu->notifier.ops = &vmx_mmu_notifier_ops;
+	err = mmu_notifier_register(&mmu->notifier, vm->mm);
+	if (err)
+		goto dismantle;
+	atomic_inc(&vmx_mmus_alive);
+	mmu->vm = vmx_vm_get(vm);
+	return mmu;
+
+dismantle:
+	vmx_mmu_dismantle(mmu);
+free:
+	kfree(mmu);
+	return ERR_PTR(err);
+}
+
+/**
+ * vmx_mmu_create_ept() - %VMX_CREATE_EPT
+ * @vm: the VM; the caller is in its owner's address space
+ *
+ * Context: may sleep.
+ * Return: a descriptor, or -EOPNOTSUPP (the CPU has no EPT), -ENOMEM, -EINTR
+ * (a fatal signal), -EMFILE.
+ */
+int vmx_mmu_create_ept(struct vmx_vm *vm)
+{
+	struct vmx_mmu *mmu;
+	int fd;
+
+	if (!(vmx_caps.features & VMX_HAS_EPT))
+		return -EOPNOTSUPP;
+	mmu = vmx_mmu_new(vm, &vmx_mmu_ept_ops);
+	if (IS_ERR(mmu))
+		return PTR_ERR(mmu);
+	fd = vmx_new_fd("vmx-mmu", &vmx_mmu_fops, mmu);
+	if (fd < 0)
+		vmx_mmu_put(mmu);
+	return fd;
+}
+
+/**
+ * vmx_mmu_from_fd() - the mmu behind a descriptor
+ * @fd: descriptor of the current process
+ * @vm: the VM it must be of
+ *
+ * Context: may sleep.
+ * Return: the mmu, with a reference for the caller to vmx_mmu_put();
+ * ERR_PTR(-EBADF) if the descriptor is not open, ERR_PTR(-EINVAL) if it is no
+ * mmu or one of another VM.
+ */
+struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm)
+{
+	struct vmx_mmu *mmu = ERR_PTR(-EINVAL);
+	struct file *file = fget(fd);
+
+	if (!file)
+		return ERR_PTR(-EBADF);
+	if (file->f_op == &vmx_mmu_fops) {
+		struct vmx_mmu *found = file->private_data;
+
+		if (found->vm == vm) {
+			kref_get(&found->ref);
+			mmu = found;
+		}
+	}
+	fput(file);
+	return mmu;
+}
+
+/**
+ * vmx_mmu_exit() - wait until nothing of the mmus is left
+ *
+ * For the module's exit: objects are gone by then, but their notifiers may
+ * still be on their way out.
+ *
+ * Context: may sleep.
+ */
+void vmx_mmu_exit(void)
+{
+	wait_var_event(&vmx_mmus_alive, !atomic_read(&vmx_mmus_alive));
+	mmu_notifier_synchronize();
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Guest memory: a guest-physical map and the page tables that realise it. */
+#ifndef VMX_MMU_H
+#define VMX_MMU_H
+
+#include <linux/atomic.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/seqlock.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include <linux/vmx.h>
+
+#include "../ept/ept.h"
+#include "mmu_ranges.h"
+
+struct vmx_mmu;
+struct vmx_vm;
+
+/**
+ * struct vmx_mapping - one page that a fault installs
+ * @gpa: guest-physical address that faulted
+ * @pfn: host frame of the 4 KiB page that holds it
+ * @level: largest page allowed: the host maps the whole of it contiguously, and
+ *	the range has the whole of it; 1 is 4 KiB, 2 is 2 MiB
+ * @prot: VMX_MMU_* bits to allow
+ * @memtype: an enum vmx_memtype
+ * @access: VMX_MMU_* bits of the access that faulted
+ */
+struct vmx_mapping {
+	u64 gpa;
+	u64 pfn;
+	int level;
+	u32 prot;
+	u32 memtype;
+	u32 access;
+};
+
+/**
+ * struct vmx_mmu_ops - what differs between kinds of page tables
+ * @supports: whether entries can express VMX_MMU_* bits, valid in themselves
+ * @gpa_bits: width of guest-physical addresses
+ * @init: make an empty root and set &vmx_mmu.root; 0 or -ENOMEM; may sleep
+ * @destroy: free all tables; nobody uses them any more; may sleep
+ * @install: make a translation, or widen it; 0, or -EAGAIN if more spare tables
+ *	are needed
+ * @zap: remove the translations of an interval, whole large pages even if only
+ *	a part is in it. Tables that become empty go to the list, to be freed
+ *	after a flush, if one is given. Returns where it stopped, so that the
+ *	caller can let others have the lock.
+ * @protect: take away permissions that are not in VMX_MMU_* bits from the
+ *	translations of an interval; returns where it stopped
+ * @young: whether any translation of an interval was used since this was
+ *	asked with @clear
+ * @walk: fill in the out members of a walk
+ *
+ * All but @supports, @gpa_bits, @init and @destroy are called with
+ * &vmx_mmu.lock held. Operations that remove or narrow translations call
+ * vmx_mmu_narrowed().
+ */
+struct vmx_mmu_ops {
+	bool (*supports)(struct vmx_mmu *mmu, u32 prot);
+	unsigned int (*gpa_bits)(struct vmx_mmu *mmu);
+	int (*init)(struct vmx_mmu *mmu);
+	void (*destroy)(struct vmx_mmu *mmu);
+	int (*install)(struct vmx_mmu *mmu, const struct vmx_mapping *map);
+	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end,
+		   struct list_head *freed);
+	u64 (*protect)(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
+	bool (*young)(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
+	void (*walk)(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
+};
+
+/**
+ * struct vmx_mmu - what a descriptor from %VMX_CREATE_EPT stands for
+ * @ref: the descriptor's reference and one per vCPU
+ * @vm: its VM; gone when @ref is 0, while notifiers may still run
+ * @ops: kind of page tables
+ * @root: the root as the VMCS wants it, an EPTP
+ * @flush_gen: goes up when translations were removed or narrowed. A vCPU whose
+ *	last seen value differs invalidates before it enters the guest.
+ * @flushed: the value of @flush_gen up to which no CPU uses old translations
+ * @flushes: times that had to be brought about
+ * @lock: protects everything below, and the page tables
+ * @seq: changes when ranges change and when an invalidation ends: a page found
+ *	in the owner's memory before may no longer be installed after
+ * @ranges: the guest-physical map
+ * @dead: the owner's address space is gone, or the mmu is
+ * @invalidating: invalidations that have begun and not ended
+ * @inv_start: lowest userspace address that they have in hand
+ * @inv_end: end of the highest
+ * @idle: woken when @invalidating becomes 0
+ * @spare: pages for page tables, so that none is allocated under @lock
+ * @nr_spare: how many
+ * @ept: the page tables, where they are EPT
+ * @stats: counters; flags and size unused
+ * @edit: serialises MAP, UNMAP and PROTECT; taken before @lock, and never by
+ *	notifiers, so that allocating under it is fine
+ * @notifier: what the host calls when it takes memory of the owner back
+ * @vcpus_lock: protects @vcpus; innermost, taken by the core alone
+ * @vcpus: vCPUs that use the mmu, for vmx_mmu_kick()
+ */
+struct vmx_mmu {
+	struct kref ref;
+	struct vmx_vm *vm;
+	const struct vmx_mmu_ops *ops;
+	u64 root;
+
+	atomic64_t flush_gen;
+	atomic64_t flushed;
+	atomic64_t flushes;
+
+	spinlock_t lock;
+	seqcount_spinlock_t seq;
+	struct vmx_ranges ranges;
+	bool dead;
+	unsigned int invalidating;
+	unsigned long inv_start;
+	unsigned long inv_end;
+	wait_queue_head_t idle;
+	struct list_head spare;
+	unsigned int nr_spare;
+	struct ept ept;
+	struct vmx_mmu_stats stats;
+
+	struct mutex edit;
+	struct mmu_notifier notifier;
+
+	spinlock_t vcpus_lock;
+	struct list_head vcpus;
+};
+
+/**
+ * enum vmx_fault - what came of a guest's access
+ * @VMX_FAULT_DONE: the guest may try again
+ * @VMX_FAULT_EXIT: no range has the address, or its protection forbids the
+ *	access: userspace's
+ */
+enum vmx_fault {
+	VMX_FAULT_DONE,
+	VMX_FAULT_EXIT,
+};
+
+/* vmx/mmu.c: for the core */
+int vmx_mmu_create_ept(struct vmx_vm *vm);
+struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm);
+void vmx_mmu_put(struct vmx_mmu *mmu);
+void vmx_mmu_exit(void);
+
+/* vmx/mmu_fault.c: for the core */
+int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic);
+
+/**
+ * vmx_mmu_kick() - make every vCPU of an mmu look at its flush generation
+ * @mmu: the mmu
+ *
+ * Provided by the core (vmx/vcpu.c). Interrupts, and waits for, every CPU on
+ * which a vCPU of the mmu is between load and unload, so that it leaves guest
+ * mode and compares &vmx_mmu.flush_gen before it enters again. Uses nothing of
+ * &vmx_mmu.vm, which may be gone when there is no vCPU.
+ *
+ * Context: interrupts on; may be called with spinlocks held, does not sleep.
+ */
+void vmx_mmu_kick(struct vmx_mmu *mmu);
+
+/* vmx/mmu.c: among the files of the mmu */
+int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops);
+void vmx_mmu_dismantle(struct vmx_mmu *mmu);
+void vmx_mmu_free(struct vmx_mmu *mmu);
+void vmx_mmu_flush(struct vmx_mmu *mmu);
+int vmx_tables_top_up(struct vmx_mmu *mmu);
+struct page *vmx_table_take(struct vmx_mmu *mmu);
+void vmx_tables_free(struct list_head *tables);
+
+/* vmx/mmu_notifier.c */
+extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;
+
+/* vmx/mmu_ioctl.c */
+long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user);
+
+/* ept/ept.c */
+extern const struct vmx_mmu_ops vmx_mmu_ept_ops;
+
+/**
+ * vmx_mmu_narrowed() - note that a translation was removed or narrowed
+ * @mmu: the mmu; its lock is held, and the entry has changed
+ *
+ * From here on a vCPU invalidates before it enters. Those that are in the guest
+ * do so in vmx_mmu_flush().
+ */
+static inline void vmx_mmu_narrowed(struct vmx_mmu *mmu)
+{
+	lockdep_assert_held(&mmu->lock);
+	smp_mb__before_atomic();
+	atomic64_inc(&mmu->flush_gen);
+	smp_mb__after_atomic();
+}
+
+/**
+ * vmx_mmu_invalidating() - does an invalidation in progress touch an interval
+ * @mmu: the mmu; its lock is held
+ * @start: first userspace address
+ * @end: end of the interval
+ *
+ * Return: true if pages of the interval may not be installed now.
+ */
+static inline bool vmx_mmu_invalidating(struct vmx_mmu *mmu,
+					unsigned long start, unsigned long end)
+{
+	lockdep_assert_held(&mmu->lock);
+	return mmu->invalidating && start < mmu->inv_end &&
+	       end > mmu->inv_start;
+}
+
+#endif /* VMX_MMU_H */

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The ioctls of an mmu. See the rules at the top of mmu.c. */
+#include <linux/capability.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "mmu.h"
+#include "vmx.h"
+
+#define PROT_ALL (VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC)
+
+/* Ranges that are changed in one go; keeps the time with the lock short. */
+#define RANGES_BATCH 64
+
+union mmu_args {
+	struct {
+		u32 size;
+		u32 flags;
+	};
+	struct vmx_mmu_map map;
+	struct vmx_mmu_range range;
+	struct vmx_mmu_walk walk;
+	struct vmx_mmu_stats stats;
+};
+
+static int check_prot(struct vmx_mmu *mmu, u32 prot)
+{
+	if (!prot || (prot & ~PROT_ALL))
+		return -EINVAL;
+	if ((prot & VMX_MMU_WRITE) && !(prot & VMX_MMU_READ))
+		return -EINVAL;
+	return mmu->ops->supports(mmu, prot) ? 0 : -EOPNOTSUPP;
+}
+
+static bool valid_memtype(u32 memtype)
+{
+	const unsigned int types = BIT(VMX_MEMTYPE_UC) | BIT(VMX_MEMTYPE_WC) |
+				   BIT(VMX_MEMTYPE_WT) | BIT(VMX_MEMTYPE_WP) |
+				   BIT(VMX_MEMTYPE_WB);
+
+	return memtype < BITS_PER_TYPE(types) && (types & BIT(memtype));
+}
+
+/* Whole pages, not none, that end at @limit or below. */
+static bool valid_interval(u64 start, u64 length, u64 limit)
+{
+	u64 end;
+
+	return length && PAGE_ALIGNED(start | length) &&
+	       !check_add_overflow(start, length, &end) && end <= limit;
+}
+
+static bool valid_gpas(struct vmx_mmu *mmu, u64 gpa, u64 length)
+{
+	return valid_interval(gpa, length, 1ULL << mmu->ops->gpa_bits(mmu));
+}
+
+static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	struct vmx_mmu_map *map = &args->map;
+	struct vmx_ranges *set = &mmu->ranges;
+	struct vmx_range *range;
+	int err;
+
+	if (!valid_gpas(mmu, map->gpa, map->length) ||
+	    !valid_interval(map->uaddr, map->length, TASK_SIZE) ||
+	    !valid_memtype(map->memtype))
+		return -EINVAL;
+	err = check_prot(mmu, map->prot);
+	if (err)
+		return err;
+	range = vmx_range_alloc(map->gpa, map->uaddr, map->length, map->prot,
+				map->memtype);
+	if (!range)
+		return -ENOMEM;
+	err = mutex_lock_interruptible(&mmu->edit);
+	if (err)
+		goto free;
+	if (vmx_ranges_first(set, map->gpa, range->gpa.last)) {
+		err = -EEXIST;
+	} else if (set->count >= VMX_RANGES_MAX) {
+		err = -ENOSPC;
+	} else {
+		/* Faults that saw no range yet are not wrong: no new sequence. */
+		spin_lock(&mmu->lock);
+		vmx_ranges_add(set, range);
+		spin_unlock(&mmu->lock);
+	}
+	mutex_unlock(&mmu->edit);
+free:
+	if (err)
+		kfree(range);
+	return err;
+}
+
+/**
+ * struct edit - a change to part of the map
+ * @mmu: the mmu, its edit mutex held
+ * @first: first guest-physical address
+ * @last: last guest-physical address
+ * @spare: ranges for the pieces that splitting makes
+ */
+struct edit {
+	struct vmx_mmu *mmu;
+	u64 first;
+	u64 last;
+	struct vmx_range *spare[VMX_RANGES_SPARE];
+};
+
+static void edit_free(struct edit *edit)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(edit->spare); i++)
+		kfree(edit->spare[i]);
+}
+
+static int edit_alloc(struct edit *edit)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(edit->spare); i++) {
+		edit->spare[i] = vmx_range_alloc(0, 0, PAGE_SIZE, 0, 0);
+		if (!edit->spare[i]) {
+			edit_free(edit);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* Split ranges so that the interval is made of whole ones. */
+static void edit_split(struct edit *edit)
+{
+	struct vmx_mmu *mmu = edit->mmu;
+
+	spin_lock(&mmu->lock);
+	write_seqcount_begin(&mmu->seq);
+	vmx_ranges_split(&mmu->ranges, edit->first, &edit->spare[0]);
+	vmx_ranges_split(&mmu->ranges, edit->last + 1, &edit->spare[1]);
+	write_seqcount_end(&mmu->seq);
+	spin_unlock(&mmu->lock);
+}
+
+/* Remove the ranges first, so that faults bring back nothing that is zapped. */
+static void edit_unmap(struct edit *edit)
+{
+	struct vmx_mmu *mmu = edit->mmu;
+	struct vmx_range *range;
+	LIST_HEAD(freed);
+	unsigned int i;
+	u64 gpa;
+
+	edit_split(edit);
+	spin_lock(&mmu->lock);
+	do {
+		write_seqcount_begin(&mmu->seq);
+		for (i = 0; i < RANGES_BATCH; i++) {
+			range = vmx_ranges_first(&mmu->ranges, edit->first,
+						 edit->last);
+			if (!range)
+				break;
+			vmx_ranges_remove(&mmu->ranges, range);
+		}
+		write_seqcount_end(&mmu->seq);
+		cond_resched_lock(&mmu->lock);
+	} while (range);
+	for (gpa = edit->first; gpa <= edit->last;) {
+		gpa = mmu->ops->zap(mmu, gpa, edit->last + 1, &freed);
+		cond_resched_lock(&mmu->lock);
+	}
+	spin_unlock(&mmu->lock);
+
+	vmx_mmu_flush(mmu);
+	vmx_tables_free(&freed);
+}
+
+/*
+ * Narrow translations after the ranges, for the same reason. Widening is left
+ * to faults: only they know what the host allows.
+ */
+static void edit_protect(struct edit *edit, u32 prot)
+{
+	struct vmx_mmu *mmu = edit->mmu;
+	struct vmx_range *range;
+	u64 gpa = edit->first;
+	unsigned int i;
+
+	edit_split(edit);
+	spin_lock(&mmu->lock);
+	while (gpa <= edit->last) {
+		write_seqcount_begin(&mmu->seq);
+		for (i = 0; i < RANGES_BATCH && gpa <= edit->last; i++) {
+			range = vmx_ranges_first(&mmu->ranges, gpa, gpa);
+			range->prot = prot;
+			gpa = range->gpa.last + 1;
+		}
+		write_seqcount_end(&mmu->seq);
+		cond_resched_lock(&mmu->lock);
+	}
+	for (gpa = edit->first; gpa <= edit->last;) {
+		gpa = mmu->ops->protect(mmu, gpa, edit->last + 1, prot);
+		cond_resched_lock(&mmu->lock);
+	}
+	write_seqcount_begin(&mmu->seq);
+	vmx_ranges_merge(&mmu->ranges, edit->first);
+	vmx_ranges_merge(&mmu->ranges, edit->last + 1);
+	write_seqcount_end(&mmu->seq);
+	spin_unlock(&mmu->lock);
+
+	vmx_mmu_flush(mmu);
+}
+
+static int mmu_edit(struct vmx_mmu *mmu, const struct vmx_mmu_range *args,
+		    bool protect)
+{
+	struct vmx_ranges *set = &mmu->ranges;
+	struct edit edit = {
+		.mmu = mmu,
+		.first = args->gpa,
+		.last = args->gpa + args->length - 1,
+	};
+	int err;
+
+	if (args->reserved || !valid_gpas(mmu, args->gpa, args->length))
+		return -EINVAL;
+	err = edit_alloc(&edit);
+	if (err)
+		return err;
+	err = mutex_lock_interruptible(&mmu->edit);
+	if (err)
+		goto free;
+	if (protect && !vmx_ranges_cover(set, edit.first, edit.last)) {
+		err = -ENOENT;
+		goto unlock;
+	}
+	if (set->count + vmx_ranges_growth(set, edit.first, edit.last, protect) >
+	    VMX_RANGES_MAX) {
+		err = -ENOSPC;
+		goto unlock;
+	}
+	if (protect)
+		edit_protect(&edit, args->prot);
+	else
+		edit_unmap(&edit);
+unlock:
+	mutex_unlock(&mmu->edit);
+free:
+	edit_free(&edit);
+	return err;
+}
+
+static int mmu_unmap(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	if (args->range.prot)
+		return -EINVAL;
+	return mmu_edit(mmu, &args->range, false);
+}
+
+static int mmu_protect(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	int err = check_prot(mmu, args->range.prot);
+
+	return err ? err : mmu_edit(mmu, &args->range, true);
+}
+
+static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	struct vmx_mmu_walk *walk = &args->walk;
+	struct vmx_mmu_walk in = *walk;
+	unsigned int i;
+
+	if (in.gpa >> mmu->ops->gpa_bits(mmu))
+		return -EINVAL;
+	*walk = (struct vmx_mmu_walk) { .size = in.size, .gpa = in.gpa };
+	spin_lock(&mmu->lock);
+	mmu->ops->walk(mmu, walk);
+	spin_unlock(&mmu->lock);
+	walk->masked = !capable(CAP_SYS_ADMIN);
+	for (i = 0; walk->masked && i < ARRAY_SIZE(walk->entry); i++)
+		walk->entry[i] &= ~EPT_ADDR;
+	return 0;
+}
+
+static int mmu_stats(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	u32 size = args->size;
+
+	spin_lock(&mmu->lock);
+	args->stats = mmu->stats;
+	args->stats.ranges = mmu->ranges.count;
+	spin_unlock(&mmu->lock);
+	args->stats.flushes = atomic64_read(&mmu->flushes);
+	args->stats.size = size;
+	return 0;
+}
+
+/**
+ * struct mmu_ioctl - one ioctl
+ * @cmd: its number
+ * @size: of its struct
+ * @looks: only looks: allowed from any address space, and gives its struct back
+ * @fn: does it
+ */
+struct mmu_ioctl {
+	unsigned int cmd;
+	size_t size;
+	bool looks;
+	int (*fn)(struct vmx_mmu *mmu, union mmu_args *args);
+};
+
+static const struct mmu_ioctl mmu_ioctls[] = {
+	{ VMX_MMU_MAP, sizeof(struct vmx_mmu_map), false, mmu_map },
+	{ VMX_MMU_UNMAP, sizeof(struct vmx_mmu_range), false, mmu_unmap },
+	{ VMX_MMU_PROTECT, sizeof(struct vmx_mmu_range), false, mmu_protect },
+	{ VMX_MMU_WALK, sizeof(struct vmx_mmu_walk), true, mmu_walk },
+	{ VMX_MMU_STATS, sizeof(struct vmx_mmu_stats), true, mmu_stats },
+};
+
+/**
+ * vmx_mmu_ioctl() - an ioctl on an mmu's descriptor
+ * @mmu: the mmu
+ * @cmd: VMX_MMU_*
+ * @user: its struct
+ *
+ * Context: may sleep.
+ * Return: 0 or what linux/vmx.h documents.
+ */
+long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
+{
+	const struct mmu_ioctl *ioctl = mmu_ioctls;
+	union mmu_args args;
+	int err;
+
+	while (ioctl->cmd != cmd)
+		if (++ioctl == mmu_ioctls + ARRAY_SIZE(mmu_ioctls))
+			return -ENOTTY;
+	if (!ioctl->looks && !vmx_vm_owned(mmu->vm))
+		return -EPERM;
+	err = vmx_copy_in(&args, ioctl->size, user, ioctl->size);
+	if (err)
+		return err;
+	if (args.flags)
+		return -EOPNOTSUPP;
+	err = ioctl->fn(mmu, &args);
+	if (err || !ioctl->looks)
+		return err;
+	return vmx_copy_out(user, &args, ioctl->size);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the host's memory management asks of an mmu: to let go of pages that are
+ * about to be freed, moved, shared or write-protected, and to tell which ones
+ * are in use. See the rules at the top of mmu.c.
+ *
+ * Removing a translation does not touch the page: without a reference it need
+ * not be there any more. It was marked dirty when it was mapped writable, and
+ * the host cannot clean it without an invalidation, after which the next write
+ * marks it again.
+ */
+#include <linux/interval_tree.h>
+#include <linux/minmax.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched.h>
+
+#include "mmu.h"
+
+/**
+ * struct part - the part of a range that an interval of userspace memory backs
+ * @start: its first guest-physical address
+ * @end: its end
+ */
+struct part {
+	u64 start;
+	u64 end;
+};
+
+static struct vmx_mmu *to_mmu(struct mmu_notifier *notifier)
+{
+	return container_of(notifier, struct vmx_mmu, notifier);
+}
+
+/* The part of the range at @node that [@start, @end) of userspace backs. */
+static struct part part_of(struct interval_tree_node *node, unsigned long start,
+			   unsigned long end)
+{
+	struct vmx_range *range = container_of(node, struct vmx_range, uaddr);
+	u64 gpa = range->gpa.start;
+
+	return (struct part) {
+		.start = gpa + max(start, node->start) - node->start,
+		.end = gpa + min(end - 1, node->last) - node->start + 1,
+	};
+}
+
+/*
+ * Remove what maps [@start, @end) of userspace memory. Where it may, it lets
+ * others have the lock between batches; @edits tells whether @node was still
+ * there when it came back.
+ */
+static void zap_user(struct vmx_mmu *mmu, unsigned long start,
+		     unsigned long end, bool may_block)
+{
+	struct vmx_ranges *set = &mmu->ranges;
+	struct interval_tree_node *node;
+	struct part part;
+	unsigned int edits;
+
+	lockdep_assert_held(&mmu->lock);
+again:
+	node = interval_tree_iter_first(&set->by_uaddr, start, end - 1);
+	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
+		part = part_of(node, start, end);
+		while (part.start < part.end) {
+			part.start = mmu->ops->zap(mmu, part.start, part.end,
+						   NULL);
+			edits = set->edits;
+			if (may_block)
+				cond_resched_lock(&mmu->lock);
+			if (set->edits != edits)
+				goto again;
+		}
+	}
+}
+
+static int invalidate_start(struct mmu_notifier *notifier,
+			    const struct mmu_notifier_range *range)
+{
+	struct vmx_mmu *mmu = to_mmu(notifier);
+
+	spin_lock(&mmu->lock);
+	/* One interval stands for all in progress: simple, and seldom wrong. */
+	if (!mmu->invalidating++) {
+		mmu->inv_start = range->start;
+		mmu->inv_end = range->end;
+	} else {
+		mmu->inv_start = min(mmu->inv_start, range->start);
+		mmu->inv_end = max(mmu->inv_end, range->end);
+	}
+	mmu->stats.notified++;
+	zap_user(mmu, range->start, range->end,
+		 mmu_notifier_range_blockable(range));
+	spin_unlock(&mmu->lock);
+
+	vmx_mmu_flush(mmu);
+	return 0;
+}
+
+static void invalidate_end(struct mmu_notifier *notifier,
+			   const struct mmu_notifier_range *range)
+{
+	struct vmx_mmu *mmu = to_mmu(notifier);
+	bool idle;
+
+	spin_lock(&mmu->lock);
+	/*
+	 * A fault that got its page before this may have seen what the
+	 * invalidation has since replaced.
+	 */
+	write_seqcount_begin(&mmu->seq);
+	write_seqcount_end(&mmu->seq);
+	idle = !--mmu->invalidating;
+	spin_unlock(&mmu->lock);
+
+	if (idle && wq_has_sleeper(&mmu->idle))
+		wake_up_all(&mmu->idle);
+}
+
+static bool young(struct mmu_notifier *notifier, unsigned long start,
+		  unsigned long end, bool clear)
+{
+	struct vmx_mmu *mmu = to_mmu(notifier);
+	struct interval_tree_node *node;
+	bool ret = false;
+
+	spin_lock(&mmu->lock);
+	node = interval_tree_iter_first(&mmu->ranges.by_uaddr, start, end - 1);
+	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
+		struct part part = part_of(node, start, end);
+
+		ret |= mmu->ops->young(mmu, part.start, part.end, clear);
+	}
+	spin_unlock(&mmu->lock);
+	return ret;
+}
+
+/*
+ * No flush in either: a translation that some CPU still has cached makes a page
+ * look older than it is, which does no harm, and the flush that matters comes
+ * when the page is taken.
+ */
+static int clear_flush_young(struct mmu_notifier *notifier,
+			     struct mm_struct *mm, unsigned long start,
+			     unsigned long end)
+{
+	return young(notifier, start, end, true);
+}
+
+static int clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+		       unsigned long start, unsigned long end)
+{
+	return young(notifier, start, end, true);
+}
+
+static int test_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+		      unsigned long address)
+{
+	return young(notifier, address, address + 1, false);
+}
+
+/* The owner's address space goes, and with it all pages. */
+static void release(struct mmu_notifier *notifier, struct mm_struct *mm)
+{
+	struct vmx_mmu *mmu = to_mmu(notifier);
+
+	spin_lock(&mmu->lock);
+	mmu->dead = true;
+	zap_user(mmu, 0, ULONG_MAX, true);
+	spin_unlock(&mmu->lock);
+
+	vmx_mmu_flush(mmu);
+}
+
+/* Unlinked already; called when no notifier of the mmu runs any more. */
+static void free_notifier(struct mmu_notifier *notifier)
+{
+	vmx_mmu_free(to_mmu(notifier));
+}
+
+const struct mmu_notifier_ops vmx_mmu_notifier_ops = {
+	.release = release,
+	.clear_flush_young = clear_flush_young,
+	.clear_young = clear_young,
+	.test_young = test_young,
+	.invalidate_range_start = invalidate_start,
+	.invalidate_range_end = invalidate_end,
+	.free_notifier = free_notifier,
+};

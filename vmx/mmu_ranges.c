@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The set of ranges that a guest-physical map is made of: found by
+ * guest-physical address when the guest faults, by userspace address when the
+ * host takes memory back.
+ *
+ * Callers serialise: changes need the mmu's edit mutex and its lock, look-ups
+ * either of them. vmx_ranges_peek() alone needs neither.
+ */
+#include <linux/interval_tree.h>
+#include <linux/slab.h>
+
+#include "mmu_ranges.h"
+
+static struct vmx_range *by_gpa(struct interval_tree_node *node)
+{
+	return node ? container_of(node, struct vmx_range, gpa) : NULL;
+}
+
+/**
+ * vmx_range_alloc() - make a range that is in no set
+ * @gpa: first guest-physical address
+ * @uaddr: userspace address that backs it
+ * @length: bytes, not 0
+ * @prot: VMX_MMU_* bits
+ * @memtype: an enum vmx_memtype
+ *
+ * Context: may sleep.
+ * Return: the range, to be added to a set or given to kfree(); NULL without
+ * memory.
+ */
+struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot,
+				  u32 memtype)
+{
+	struct vmx_range *range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
+
+	if (!range)
+		return NULL;
+	range->gpa.start = gpa;
+	range->gpa.last = gpa + length - 1;
+	range->uaddr.start = uaddr;
+	range->uaddr.last = uaddr + length - 1;
+	range->prot = prot;
+	range->memtype = memtype;
+	return range;
+}
+
+/**
+ * vmx_ranges_first() - find the lowest range in an interval
+ * @set: the ranges
+ * @first: first guest-physical address
+ * @last: last guest-physical address
+ *
+ * Return: the range with the lowest address that has any byte of the interval;
+ * NULL if none has.
+ */
+struct vmx_range *vmx_ranges_first(struct vmx_ranges *set, u64 first, u64 last)
+{
+	return by_gpa(interval_tree_iter_first(&set->by_gpa, first, last));
+}
+
+/**
+ * vmx_ranges_add() - put a range into the set
+ * @set: the ranges
+ * @range: the new one, which overlaps none of them in guest-physical memory
+ */
+void vmx_ranges_add(struct vmx_ranges *set, struct vmx_range *range)
+{
+	interval_tree_insert(&range->gpa, &set->by_gpa);
+	interval_tree_insert(&range->uaddr, &set->by_uaddr);
+	set->count++;
+}
+
+static void vmx_ranges_take(struct vmx_ranges *set, struct vmx_range *range)
+{
+	interval_tree_remove(&range->gpa, &set->by_gpa);
+	interval_tree_remove(&range->uaddr, &set->by_uaddr);
+	set->count--;
+	set->edits++;
+}
+
+/**
+ * vmx_ranges_remove() - take a range out of the set and free it
+ * @set: the ranges
+ * @range: one of them
+ */
+void vmx_ranges_remove(struct vmx_ranges *set, struct vmx_range *range)
+{
+	vmx_ranges_take(set, range);
+	if (rcu_access_pointer(set->last) == range)
+		RCU_INIT_POINTER(set->last, NULL);
+	kfree_rcu(range, rcu);
+}
+
+/**
+ * vmx_ranges_cover() - is every byte of an interval in some range
+ * @set: the ranges
+ * @first: first guest-physical address
+ * @last: last guest-physical address
+ *
+ * Return: true if there is no hole.
+ */
+bool vmx_ranges_cover(struct vmx_ranges *set, u64 first, u64 last)
+{
+	for (;;) {
+		struct vmx_range *range = vmx_ranges_first(set, first, first);
+
+		if (!range)
+			return false;
+		if (range->gpa.last >= last)
+			return true;
+		first = range->gpa.last + 1;
+	}
+}
+
+/* The range that a cut between @gpa - 1 and @gpa would break. */
+static struct vmx_range *vmx_ranges_astride(struct vmx_ranges *set, u64 gpa)
+{
+	struct vmx_range *range = vmx_ranges_first(set, gpa, gpa);
+
+	return range && range->gpa.start != gpa ? range : NULL;
+}
+
+/**
+ * vmx_ranges_growth() - how many more ranges there will be
+ * @set: the ranges
+ * @first: first guest-physical address of an interval to cut out
+ * @last: its last address
+ * @keep: the interval stays, as ranges of its own; otherwise it is removed
+ *
+ * Return: ranges in addition to those there are, 0 to %VMX_RANGES_SPARE.
+ */
+unsigned int vmx_ranges_growth(struct vmx_ranges *set, u64 first, u64 last,
+			       bool keep)
+{
+	struct vmx_range *low = vmx_ranges_astride(set, first);
+	struct vmx_range *high = vmx_ranges_astride(set, last + 1);
+
+	if (keep)
+		return !!low + !!high;
+	return low && low == high;
+}
+
+/**
+ * vmx_ranges_split() - let no range reach across an address
+ * @set: the ranges
+ * @gpa: guest-physical address; a range that has it and the byte below becomes
+ *	two, the second of which begins here
+ * @spare: an unused range; set to NULL if it became part of the set
+ *
+ * Context: within a write section of the mmu's sequence count.
+ */
+void vmx_ranges_split(struct vmx_ranges *set, u64 gpa, struct vmx_range **spare)
+{
+	struct vmx_range *low = vmx_ranges_astride(set, gpa);
+	struct vmx_range *high = *spare;
+	u64 length;
+
+	if (!low)
+		return;
+	*spare = NULL;
+	length = gpa - low->gpa.start;
+
+	high->gpa.start = gpa;
+	high->gpa.last = low->gpa.last;
+	high->uaddr.start = low->uaddr.start + length;
+	high->uaddr.last = low->uaddr.last;
+	high->prot = low->prot;
+	high->memtype = low->memtype;
+
+	vmx_ranges_take(set, low);
+	low->gpa.last = gpa - 1;
+	low->uaddr.last = high->uaddr.start - 1;
+	vmx_ranges_add(set, low);
+	vmx_ranges_add(set, high);
+}
+
+/**
+ * vmx_ranges_merge() - undo a split that is no longer needed
+ * @set: the ranges
+ * @gpa: guest-physical address; if the ranges that end below and begin here
+ *	are alike and their backing continues, they become one
+ *
+ * Context: within a write section of the mmu's sequence count.
+ */
+void vmx_ranges_merge(struct vmx_ranges *set, u64 gpa)
+{
+	struct vmx_range *low = gpa ? vmx_ranges_first(set, gpa - 1, gpa - 1) : NULL;
+	struct vmx_range *high = vmx_ranges_first(set, gpa, gpa);
+
+	if (!low || !high || low == high || low->prot != high->prot ||
+	    low->memtype != high->memtype ||
+	    low->uaddr.last + 1 != high->uaddr.start)
+		return;
+	vmx_ranges_take(set, low);
+	low->gpa.last = high->gpa.last;
+	low->uaddr.last = high->uaddr.last;
+	vmx_ranges_remove(set, high);
+	vmx_ranges_add(set, low);
+}
+
+static void vmx_range_copy_out(const struct vmx_range *range,
+			       struct vmx_range_copy *copy)
+{
+	copy->first = READ_ONCE(range->gpa.start);
+	copy->last = READ_ONCE(range->gpa.last);
+	copy->uaddr = READ_ONCE(range->uaddr.start);
+	copy->prot = READ_ONCE(range->prot);
+	copy->memtype = READ_ONCE(range->memtype);
+}
+
+/**
+ * vmx_ranges_find() - find the range of an address, and remember it
+ * @set: the ranges
+ * @gpa: guest-physical address
+ * @copy: filled in if there is one
+ *
+ * Context: with the mmu's lock.
+ * Return: true if there is one.
+ */
+bool vmx_ranges_find(struct vmx_ranges *set, u64 gpa,
+		     struct vmx_range_copy *copy)
+{
+	struct vmx_range *range = vmx_ranges_first(set, gpa, gpa);
+
+	if (!range)
+		return false;
+	if (rcu_access_pointer(set->last) != range)
+		rcu_assign_pointer(set->last, range);
+	vmx_range_copy_out(range, copy);
+	return true;
+}
+
+/**
+ * vmx_ranges_peek() - look at the range found last, without a lock
+ * @set: the ranges
+ * @gpa: guest-physical address
+ * @copy: filled in if that range has it
+ *
+ * The copy is good only if the mmu's sequence count, read before, has not
+ * changed after.
+ *
+ * Return: true if the range found last has the address.
+ */
+bool vmx_ranges_peek(struct vmx_ranges *set, u64 gpa,
+		     struct vmx_range_copy *copy)
+{
+	const struct vmx_range *range;
+	bool found = false;
+
+	rcu_read_lock();
+	range = rcu_dereference(set->last);
+	if (range) {
+		vmx_range_copy_out(range, copy);
+		found = copy->first <= gpa && gpa <= copy->last;
+	}
+	rcu_read_unlock();
+	return found;
+}
