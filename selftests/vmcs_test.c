@@ -104,12 +104,15 @@ TEST_F(vmcs, dump_is_complete_and_consistent)
 		EXPECT_EQ(0, info[n].value & ~width);
 		EXPECT_EQ(0, info[n].may & ~width);
 		EXPECT_EQ(0, info[n].must & ~info[n].may && writable(&info[n]));
-		if (info[n].masked)
+		if (info[n].masked) {
 			EXPECT_EQ(0, info[n].value);
-		if (!writable(&info[n]))
+		}
+		if (!writable(&info[n])) {
 			EXPECT_EQ(0, info[n].may);
-		for (uint32_t i = 0; i < n; i++)
+		}
+		for (uint32_t i = 0; i < n; i++) {
 			EXPECT_NE(info[i].field, info[n].field);
+		}
 	}
 }
 
@@ -160,8 +163,9 @@ TEST_F(vmcs, policy_bit_by_bit)
 			EXPECT_EQ(VMX_REFUSED_BITS, refusal) {
 				TH_LOG("field %#x bit %u", info->field, bit);
 			}
-			if (refusal == VMX_REFUSED_BITS)
+			if (refusal == VMX_REFUSED_BITS) {
 				EXPECT_EQ(value, bad) { TH_LOG("field %#x", info->field); }
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,42 @@ int test_start_code(struct vmx_vcpu *vcpu, enum vmx_mode mode, const void *code,
 	memset(vcpu->run->regs, 0, sizeof(vcpu->run->regs));
 	memcpy(vcpu->vm->ram + TEST_CODE, code, size);
 	return vmx_set_mode(vcpu->vm, vcpu->vmcs, mode, TEST_CODE, TEST_STACK);
+}
+
+void test_goto(struct vmx_vcpu *vcpu, uint64_t offset)
+{
+	vcpu->run->rip = TEST_CODE + offset;
+	vcpu->run->dirty |= VMX_STATE_RIP;
+}
+
+int test_set_cpuid(struct vmx_vcpu *vcpu, const struct vmx_cpuid_entry *entries, size_t count)
+{
+	struct vmx_cpuid cpuid = {
+		.size = sizeof(cpuid), .entries = (uintptr_t)entries, .count = count,
+	};
+
+	return ioctl(vcpu->fd, VMX_SET_CPUID, &cpuid) ? -errno : 0;
+}
+
+static int msrs_io(struct vmx_vcpu *vcpu, unsigned long request, const struct vmx_msr *list,
+		   size_t count, uint32_t *bad)
+{
+	struct vmx_msrs msrs = { .size = sizeof(msrs), .msrs = (uintptr_t)list, .count = count };
+	int ret = ioctl(vcpu->fd, request, &msrs) ? -errno : 0;
+
+	if (bad)
+		*bad = msrs.bad_index;
+	return ret;
+}
+
+int test_set_msrs(struct vmx_vcpu *vcpu, const struct vmx_msr *msrs, size_t count, uint32_t *bad)
+{
+	return msrs_io(vcpu, VMX_SET_MSRS, msrs, count, bad);
+}
+
+int test_get_msrs(struct vmx_vcpu *vcpu, struct vmx_msr *msrs, size_t count, uint32_t *bad)
+{
+	return msrs_io(vcpu, VMX_GET_MSRS, msrs, count, bad);
 }
 
 int test_set_idt(struct vmx_vcpu *vcpu)

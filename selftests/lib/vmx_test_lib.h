@@ -25,6 +25,14 @@
 	test_start_code(vcpu, mode, name, name##_end - name)
 int test_start_code(struct vmx_vcpu *vcpu, enum vmx_mode mode, const void *code, size_t size);
 
+/* Puts a guest that has run back at an instruction of its code, at an offset of TEST_CODE. */
+void test_goto(struct vmx_vcpu *vcpu, uint64_t offset);
+
+/* VMX_SET_CPUID, VMX_SET_MSRS and VMX_GET_MSRS: 0 or -errno, *bad is the index if refused. */
+int test_set_cpuid(struct vmx_vcpu *vcpu, const struct vmx_cpuid_entry *entries, size_t count);
+int test_set_msrs(struct vmx_vcpu *vcpu, const struct vmx_msr *msrs, size_t count, uint32_t *bad);
+int test_get_msrs(struct vmx_vcpu *vcpu, struct vmx_msr *msrs, size_t count, uint32_t *bad);
+
 /*
  * Gives a 64-bit guest an IDT. An event whose handler starts is a VMCALL exit
  * with its vector in RDI and its error code (or 0) in RSI; the next run goes
