@@ -25,6 +25,7 @@ struct vmx_vmcs;
  * @lock: protects @vcpus and @past
  * @vcpus: vCPUs alive
  * @past: counters of vCPUs that are gone
+ * @ipis: interprocessor interrupts sent for the VM
  */
 struct vmx_vm {
 	struct kref ref;
@@ -32,6 +33,7 @@ struct vmx_vm {
 	struct mutex lock;
 	struct list_head vcpus;
 	struct vmx_vm_stats past;
+	atomic64_t ipis;
 };
 
 /* vmx/vm.c */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Where kernels differ. Kbuild probes the headers of the kernel it builds for
+ * and says what it found in VMX_HAVE_*; versions are not asked, since
+ * distributions move features between them.
+ */
+#ifndef VMX_COMPAT_H
+#define VMX_COMPAT_H
+
+#include <linux/kexec.h>
+#include <linux/hrtimer.h>
+#include <linux/syscore_ops.h>
+
+#include <asm/cpufeature.h>
+#include <asm/nospec-branch.h>
+#include <asm/reboot.h>
+#include <asm/thread_info.h>
+
+/* Reasons for a vCPU thread to leave its loop; _LAZY is recent. */
+#ifdef _TIF_NEED_RESCHED_LAZY
+#define VMX_TIF_RESCHED	(_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)
+#else
+#define VMX_TIF_RESCHED	_TIF_NEED_RESCHED
+#endif
+
+/*
+ * How a guest's page is asked for: any signal may end the wait, and NUMA
+ * balancing sees the access.
+ */
+#ifdef VMX_HAVE_FOLL_HONOR_NUMA_FAULT
+#define VMX_FOLL_GUEST	(FOLL_INTERRUPTIBLE | FOLL_HONOR_NUMA_FAULT)
+#else
+#define VMX_FOLL_GUEST	0
+#endif
+
+/*
+ * A crashing kernel must leave VMX on every CPU, or INIT stays blocked and the
+ * crash kernel cannot start them. Newer kernels ask hypervisors to do it, older
+ * ones do VMXOFF by themselves and ask only for VMCLEAR.
+ */
+#if defined(VMX_HAVE_EMERGENCY_CALLBACK) && \
+	(IS_ENABLED(CONFIG_KVM_INTEL) || IS_ENABLED(CONFIG_KVM_AMD))
+static inline void vmx_crash_hook(void (*fn)(void))
+{
+	cpu_emergency_register_virt_callback(fn);
+}
+
+static inline void vmx_crash_unhook(void (*fn)(void))
+{
+	cpu_emergency_unregister_virt_callback(fn);
+}
+#elif defined(VMX_HAVE_CRASH_VMCLEAR)
+static inline void vmx_crash_hook(void (*fn)(void))
+{
+	rcu_assign_pointer(crash_vmclear_loaded_vmcss, fn);
+}
+
+static inline void vmx_crash_unhook(void (*fn)(void))
+{
+	RCU_INIT_POINTER(crash_vmclear_loaded_vmcss, NULL);
+	synchronize_rcu();
+}
+#else
+static inline void vmx_crash_hook(void (*fn)(void)) { }
+static inline void vmx_crash_unhook(void (*fn)(void)) { }
+#endif
+
+/* Newer kernels hand a pointer to suspend and resume, and register another struct. */
+#ifdef VMX_HAVE_REGISTER_SYSCORE
+#define VMX_SYSCORE_ARG	void *unused
+#define VMX_DEFINE_SYSCORE(name, suspend_fn, resume_fn)			\
+	static const struct syscore_ops name##_ops = {			\
+		.suspend = suspend_fn,					\
+		.resume = resume_fn,					\
+	};								\
+	static struct syscore name = { .ops = &name##_ops }
+#define vmx_register_syscore(name)	register_syscore(name)
+#define vmx_unregister_syscore(name)	unregister_syscore(name)
+#else
+#define VMX_SYSCORE_ARG	void
+#define VMX_DEFINE_SYSCORE(name, suspend_fn, resume_fn)			\
+	static struct syscore_ops name = {				\
+		.suspend = suspend_fn,					\
+		.resume = resume_fn,					\
+	}
+#define vmx_register_syscore(name)	register_syscore_ops(name)
+#define vmx_unregister_syscore(name)	unregister_syscore_ops(name)
+#endif
+
+/*
+ * Where a guest can steer the branches of the userspace that runs it (VMSCAPE),
+ * the kernel issues a barrier on the way there, if it is told.
+ */
+static inline void vmx_ibpb_before_user(void)
+{
+#ifdef VMX_HAVE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
+static inline void vmx_timer_setup(struct hrtimer *timer,
+				   enum hrtimer_restart (*fn)(struct hrtimer *))
+{
+#ifdef VMX_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
+	timer->function = fn;
+#endif
+}
+
+#endif /* VMX_COMPAT_H */

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/* CPUID from a table that userspace gave. */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/uaccess.h>
+
+#include <asm/cpufeatures.h>
+
+#include "vcpu.h"
+
+#define LEAF_SLOT(leaf)	((leaf) & 0x3fffffff)
+
+/**
+ * vmx_cpuid_free() - undo vmx_cpuid_set()
+ * @v: the vCPU
+ *
+ * Context: may sleep.
+ */
+void vmx_cpuid_free(struct vmx_vcpu *v)
+{
+	kvfree(v->cpuid.table);
+}
+
+static bool answers(const struct vmx_cpuid_entry *e, u32 subleaf)
+{
+	return !(e->flags & VMX_CPUID_SUBLEAF) || e->subleaf == subleaf;
+}
+
+static const struct vmx_cpuid_entry *find(const struct vmx_cpuid_state *s,
+					  u32 leaf, u32 subleaf)
+{
+	unsigned int i = 0;
+
+	if (likely(LEAF_SLOT(leaf) < VMX_CPUID_SLOTS)) {
+		i = s->first[leaf >> 30][LEAF_SLOT(leaf)];
+		if (!i--)
+			return NULL;
+	}
+	for (; i < s->count && s->table[i].leaf <= leaf; i++)
+		if (s->table[i].leaf == leaf && answers(&s->table[i], subleaf))
+			return &s->table[i];
+	return NULL;
+}
+
+/* Bits of ECX that mirror CR4. SDM, "CPUID". */
+static u32 live_ecx(struct vmx_vcpu *v, u32 leaf, u32 ecx)
+{
+	u64 cr4;
+
+	if (leaf != 1 && leaf != 7)
+		return ecx;
+	cr4 = vmx_read(v, VMX_F_GUEST_CR4);
+	if (leaf == 1) {
+		ecx &= ~BIT(27);
+		if (cr4 & X86_CR4_OSXSAVE)
+			ecx |= BIT(27);
+	} else {
+		ecx &= ~BIT(4);
+		if (cr4 & X86_CR4_PKE)
+			ecx |= BIT(4);
+	}
+	return ecx;
+}
+
+/**
+ * vmx_handle_cpuid() - CPUID
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off.
+ * Return: %VMX_NEXT_ENTER or %VMX_NEXT_USER.
+ */
+enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v)
+{
+	u64 *regs = v->run->regs;
+	u32 leaf = regs[0];
+	const struct vmx_cpuid_entry *e = find(&v->cpuid, leaf, regs[1]);
+
+	if (!e)
+		return VMX_NEXT_USER;
+	regs[0] = e->eax;
+	regs[1] = live_ecx(v, leaf, e->ecx);
+	regs[2] = e->edx;
+	regs[3] = e->ebx;
+	vmx_retire(v);
+	return VMX_NEXT_ENTER;
+}
+
+static int by_leaf(const void *a, const void *b)
+{
+	const struct vmx_cpuid_entry *x = a, *y = b;
+
+	if (x->leaf != y->leaf)
+		return x->leaf < y->leaf ? -1 : 1;
+	return x->subleaf < y->subleaf ? -1 : x->subleaf > y->subleaf;
+}
+
+/* Sorted: is there one answer for each leaf and subleaf? */
+static bool unambiguous(const struct vmx_cpuid_entry *a,
+			const struct vmx_cpuid_entry *b)
+{
+	if (a->leaf != b->leaf)
+		return true;
+	return a->flags & b->flags & VMX_CPUID_SUBLEAF &&
+	       a->subleaf != b->subleaf;
+}
+
+static int judge(struct vmx_cpuid_entry *table, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		if (table[i].flags & ~VMX_CPUID_SUBLEAF)
+			return -EOPNOTSUPP;
+		if (table[i].reserved)
+			return -EINVAL;
+	}
+	sort(table, count, sizeof(*table), by_leaf, NULL);
+	for (i = 1; i < count; i++)
+		if (!unambiguous(&table[i - 1], &table[i]))
+			return -EINVAL;
+	return 0;
+}
+
+static void index_table(struct vmx_cpuid_state *s)
+{
+	unsigned int i;
+
+	memset(s->first, 0, sizeof(s->first));
+	for (i = s->count; i--; ) {
+		u32 leaf = s->table[i].leaf;
+
+		if (LEAF_SLOT(leaf) < VMX_CPUID_SLOTS)
+			s->first[leaf >> 30][LEAF_SLOT(leaf)] = i + 1;
+	}
+}
+
+/**
+ * vmx_cpuid_set() - %VMX_SET_CPUID
+ * @v: the vCPU, locked
+ * @arg: the caller's struct
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg)
+{
+	struct vmx_cpuid_entry *table = NULL;
+	struct vmx_cpuid c;
+	int err;
+
+	err = vmx_copy_in(&c, sizeof(c), arg, sizeof(c));
+	if (err)
+		return err;
+	if (c.flags)
+		return -EOPNOTSUPP;
+	if (c.reserved || c.count > VMX_CPUID_MAX)
+		return -EINVAL;
+	if (c.count)
+		table = vmemdup_user(u64_to_user_ptr(c.entries),
+				     c.count * sizeof(*table));
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	err = judge(table, c.count);
+	if (!err) {
+		swap(v->cpuid.table, table);
+		v->cpuid.count = c.count;
+		index_table(&v->cpuid);
+	}
+	kvfree(table);
+	return err;
+}

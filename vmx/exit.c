@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exits that the kernel finishes, with interrupts off and without leaving the
+ * CPU: this file is the fast path. Whatever is not here is userspace's.
+ */
+#include <linux/types.h>
+
+#include <asm/fpu/types.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include <asm/trapnr.h>
+
+#include "caps.h"
+#include "trace.h"
+#include "vcpu.h"
+
+#define GP_FAULT							\
+	(VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION |		\
+	 VMX_INTR_ERROR_CODE | X86_TRAP_GP)
+
+/**
+ * vmx_inject_gp() - answer the instruction that exited with #GP(0)
+ * @v: the vCPU, loaded; no event is waiting
+ *
+ * Context: preemption off.
+ */
+void vmx_inject_gp(struct vmx_vcpu *v)
+{
+	v->event.info = GP_FAULT;
+	v->event.error = 0;
+}
+
+/* In 64-bit mode RIP has 64 bits, elsewhere 32 or fewer. */
+static u64 next_rip(struct vmx_vcpu *v)
+{
+	u64 rip = vmx_read(v, VMX_F_GUEST_RIP);
+	u64 next = rip + vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+
+	if (unlikely((rip ^ next) >> 32) &&
+	    !(vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L))
+		next = (u32)next;
+	return next;
+}
+
+/**
+ * vmx_retire() - complete the instruction that exited
+ * @v: the vCPU, loaded, after an exit with an instruction length
+ *
+ * As the CPU would have: RIP moves on, blocking by STI and by MOV SS ends, and
+ * RFLAGS.TF leaves a single-step trap pending (SDM, "Debug Exceptions" and
+ * "Guest Non-Register State").
+ *
+ * Context: preemption off.
+ */
+void vmx_retire(struct vmx_vcpu *v)
+{
+	u32 blocking = vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY);
+
+	vmx_write(v, VMX_F_GUEST_RIP, next_rip(v));
+	if (unlikely(blocking & (VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS)))
+		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
+			  blocking & ~(VMX_BLOCKING_BY_STI |
+				       VMX_BLOCKING_BY_MOV_SS));
+	if (unlikely(vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF))
+		vmx_write(v, VMX_F_GUEST_PENDING_DEBUG,
+			  vmx_read(v, VMX_F_GUEST_PENDING_DEBUG) |
+			  VMX_PENDING_BS);
+}
+
+/*
+ * An exit during event delivery: the event is delivered again at the next
+ * entry. SDM, "Information for VM Exits That Occur During Event Delivery".
+ */
+static void keep_event(struct vmx_vcpu *v)
+{
+	u32 info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
+
+	if (likely(!(info & VMX_INTR_VALID)))
+		return;
+	v->event.info = info & (VMX_INTR_VALID | VMX_INTR_ERROR_CODE |
+				VMX_INTR_TYPE_MASK | VMX_INTR_VECTOR_MASK);
+	v->event.error = vmx_read(v, VMX_F_IDT_VECTORING_ERROR);
+	v->event.length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+	/* Delivery set it; an NMI cannot be injected under it. */
+	if ((info & VMX_INTR_TYPE_MASK) == VMX_INTR_TYPE_NMI)
+		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
+			  vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) &
+			  ~VMX_BLOCKING_BY_NMI);
+}
+
+/*
+ * An IRET that was to end an NMI handler faulted, and ended NMI blocking all the
+ * same: it has to be blocked again until IRET succeeds. SDM, "Information for
+ * VM Exits Due to Vectored Events", "Exit Qualification for EPT Violations".
+ */
+static void block_nmi_again(struct vmx_vcpu *v)
+{
+	if (!v->event.info)
+		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
+			  vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) |
+			  VMX_BLOCKING_BY_NMI);
+}
+
+/*
+ * #DB exits before it changes DR6 and DR7: the CPU leaves that to software.
+ * SDM, "Architectural State Before a VM Exit".
+ */
+static void deliver_debug_state(struct vmx_vcpu *v)
+{
+	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	u64 dr7 = vmx_read(v, VMX_F_GUEST_DR7);
+
+	v->dr6 = (v->dr6 & ~0xfull) | (q & (0xf | BIT(13) | BIT(14)));
+	vmx_write(v, VMX_F_GUEST_DR7, dr7 & ~BIT_ULL(13));
+	/* VM entry insists on a pending trap here (SDM, "Checks on Guest
+	 * Non-Register State"), and clears it by delivering the event.
+	 */
+	if (vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF &&
+	    vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) &
+	    (VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS))
+		vmx_write(v, VMX_F_GUEST_PENDING_DEBUG, VMX_PENDING_BS);
+}
+
+/* Give the guest the exception that the module alone wanted to see. */
+static enum vmx_next reflect(struct vmx_vcpu *v, u32 vector)
+{
+	/* Two at once: userspace can tell what the CPU would make of them. */
+	if (v->event.info)
+		return VMX_NEXT_USER;
+	if (vector == X86_TRAP_DB)
+		deliver_debug_state(v);
+	v->event.info = v->intr_info & ~VMX_INTR_UNBLOCK_NMI;
+	v->event.error = vmx_read(v, VMX_F_EXIT_INTR_ERROR);
+	v->event.length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+	return VMX_NEXT_ENTER;
+}
+
+static enum vmx_next handle_exception(struct vmx_vcpu *v)
+{
+	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
+
+	keep_event(v);
+	/* The host's; vmx_enter() has had it handled. */
+	if ((v->intr_info & VMX_INTR_TYPE_MASK) == VMX_INTR_TYPE_NMI)
+		return VMX_NEXT_ENTER;
+	if (v->intr_info & VMX_INTR_UNBLOCK_NMI)
+		block_nmi_again(v);
+	if (v->vmcs->exceptions & BIT(vector))
+		return VMX_NEXT_USER;
+	if (vector == X86_TRAP_MC)
+		return VMX_NEXT_ENTER;
+	return reflect(v, vector);
+}
+
+/* SDM, "XSETBV": #GP for a register other than XCR0 and for bad values. */
+static enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
+{
+	u64 value = (u32)v->run->regs[0] | v->run->regs[2] << 32;
+
+	if ((u32)v->run->regs[1] || !vmx_fpu_xcr0_valid(value)) {
+		vmx_inject_gp(v);
+		return VMX_NEXT_ENTER;
+	}
+	v->xcr0 = value;
+	xsetbv(XCR_XFEATURE_ENABLED_MASK, value);
+	vmx_retire(v);
+	return VMX_NEXT_ENTER;
+}
+
+static enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
+{
+	keep_event(v);
+	return VMX_NEXT_FAULT;
+}
+
+/* The timer has 32 bits, so it may fire before a far deadline. */
+static enum vmx_next handle_timer(struct vmx_vcpu *v)
+{
+	if (v->deadline > rdtsc() + v->vmcs->tsc_offset)
+		return VMX_NEXT_ENTER;
+	v->deadline = 0;
+	v->run->deadline = 0;
+	return VMX_NEXT_USER;
+}
+
+/* The event was not delivered: take it back. */
+static enum vmx_next handle_failure(struct vmx_vcpu *v)
+{
+	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
+
+	vmx_vmcs_explain(v->vmcs, &v->run->failure);
+	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
+	if (info & VMX_INTR_VALID) {
+		v->event.info = info;
+		v->event.error = vmx_read(v, VMX_F_ENTRY_EXCEPTION_ERROR);
+		v->event.length = vmx_read(v, VMX_F_ENTRY_INSN_LENGTH);
+		vmx_write(v, VMX_F_ENTRY_INTR_INFO, 0);
+	}
+	return VMX_NEXT_USER;
+}
+
+/**
+ * vmx_handle_exit() - finish an exit if the kernel can
+ * @v: the vCPU, loaded; reason is set
+ *
+ * Context: interrupts off.
+ * Return: what to do next.
+ */
+enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
+{
+	if (unlikely(v->reason >> 16))
+		return handle_failure(v);
+	v->vmcs->launched = true;
+	v->count.entries++;
+	v->count.exits[min_t(u32, v->reason, VMX_STATS_REASONS - 1)]++;
+	switch (v->reason) {
+	case VMX_REASON_EXTERNAL_INTERRUPT:
+		return VMX_NEXT_IRQ;
+	case VMX_REASON_EPT_VIOLATION:
+		return handle_ept_violation(v);
+	case VMX_REASON_CPUID:
+		return vmx_handle_cpuid(v);
+	case VMX_REASON_RDMSR:
+		return vmx_handle_rdmsr(v);
+	case VMX_REASON_WRMSR:
+		return vmx_handle_wrmsr(v);
+	case VMX_REASON_EXCEPTION_NMI:
+		return handle_exception(v);
+	case VMX_REASON_XSETBV:
+		return handle_xsetbv(v);
+	case VMX_REASON_PREEMPTION_TIMER:
+		return handle_timer(v);
+	case VMX_REASON_TASK_SWITCH:
+	case VMX_REASON_EPT_MISCONFIG:
+		keep_event(v);
+		return VMX_NEXT_USER;
+	default:
+		return VMX_NEXT_USER;
+	}
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Host state. SDM, "Loading Host State": a VM exit loads much of it from the
+ * VMCS and puts fixed values into the rest. What changes never is written when
+ * the VMCS is made, what belongs to a CPU when the VMCS moves there, what
+ * belongs to the thread at each load; unload brings back what was overwritten.
+ */
+#include <linux/hw_breakpoint.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fsgsbase.h>
+#include <asm/msr.h>
+#include <asm/gsseg.h>
+#include <asm/segment.h>
+#include <asm/special_insns.h>
+#include <asm/tlbflush.h>
+
+#include "host.h"
+#include "vcpu.h"
+
+/**
+ * vmx_host_cr4() - the host's CR4 on this CPU
+ *
+ * Context: any.
+ * Return: CR4.
+ */
+unsigned long vmx_host_cr4(void)
+{
+	return native_read_cr4();
+}
+
+static u64 msr(u32 index)
+{
+	u64 value;
+
+	rdmsrl(index, value);
+	return value;
+}
+
+/**
+ * vmx_host_write_constant() - write the host state that never changes
+ * @vmcs: the VMCS, current
+ *
+ * Selectors of the thread are kept out of the VMCS, since VM entry takes only
+ * GDT selectors of privilege 0 (SDM, "Checks on Host Segment and
+ * Descriptor-Table Registers"); see vmx_host_unload().
+ *
+ * Context: preemption off.
+ */
+void vmx_host_write_constant(struct vmx_vmcs *vmcs)
+{
+	vmx_insn_vmwrite(VMX_F_HOST_CR0, read_cr0());
+	vmx_insn_vmwrite(VMX_F_HOST_CS_SELECTOR, __KERNEL_CS);
+	vmx_insn_vmwrite(VMX_F_HOST_SS_SELECTOR, __KERNEL_DS);
+	vmx_insn_vmwrite(VMX_F_HOST_DS_SELECTOR, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_ES_SELECTOR, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_FS_SELECTOR, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_GS_SELECTOR, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
+	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_CS, msr(MSR_IA32_SYSENTER_CS));
+	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_EIP, msr(MSR_IA32_SYSENTER_EIP));
+	vmx_insn_vmwrite(VMX_F_HOST_EFER, msr(MSR_EFER));
+	vmx_insn_vmwrite(VMX_F_HOST_PAT, msr(MSR_IA32_CR_PAT));
+	vmx_insn_vmwrite(VMX_F_HOST_RIP, (unsigned long)vmx_exit_point);
+}
+
+/* The TSS as the GDT describes it. */
+static unsigned long tss_base(const struct desc_ptr *gdt)
+{
+	const struct ldttss_desc *tss = (void *)(gdt->address + GDT_ENTRY_TSS * 8);
+
+	return tss->base0 | tss->base1 << 16 | (u64)tss->base2 << 24 |
+	       (u64)tss->base3 << 32;
+}
+
+/**
+ * vmx_host_write_cpu() - write the host state that belongs to this CPU
+ * @vmcs: the VMCS, current
+ *
+ * Context: preemption off.
+ * Return: 0, so that it can follow vmx_vmcs_load().
+ */
+int vmx_host_write_cpu(struct vmx_vmcs *vmcs)
+{
+	struct desc_ptr gdt, idt;
+
+	native_store_gdt(&gdt);
+	store_idt(&idt);
+	vmx_insn_vmwrite(VMX_F_HOST_GDTR_BASE, gdt.address);
+	vmx_insn_vmwrite(VMX_F_HOST_IDTR_BASE, idt.address);
+	vmx_insn_vmwrite(VMX_F_HOST_TR_BASE, tss_base(&gdt));
+	vmx_insn_vmwrite(VMX_F_HOST_GS_BASE, msr(MSR_GS_BASE));
+	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_ESP, msr(MSR_IA32_SYSENTER_ESP));
+	return 0;
+}
+
+static unsigned long thread_fs_base(void)
+{
+	return boot_cpu_has(X86_FEATURE_FSGSBASE) ? rdfsbase() :
+						    msr(MSR_FS_BASE);
+}
+
+static void save_selectors(struct vmx_host *h)
+{
+	savesegment(fs, h->fs);
+	savesegment(gs, h->gs);
+	savesegment(ds, h->ds);
+	savesegment(es, h->es);
+	store_ldt(h->ldt);
+}
+
+static bool any_selector(const struct vmx_host *h)
+{
+	return h->fs | h->gs | h->ds | h->es | h->ldt;
+}
+
+/* Loading a selector loads the base too, so the bases come after. */
+static void restore_selectors(struct vmx_host *h)
+{
+	unsigned long gs_base = msr(MSR_KERNEL_GS_BASE);
+
+	if (h->ldt)
+		asm volatile("lldt %w0" : : "rm" (h->ldt));
+	loadsegment(ds, h->ds);
+	loadsegment(es, h->es);
+	if (h->fs) {
+		loadsegment(fs, h->fs);
+		wrmsrl(MSR_FS_BASE, h->fs_base);
+	}
+	if (h->gs) {
+		load_gs_index(h->gs);
+		wrmsrl(MSR_KERNEL_GS_BASE, gs_base);
+	}
+}
+
+/**
+ * vmx_host_refresh() - bring CR4 in the VMCS up to date
+ * @v: the vCPU, loaded
+ *
+ * For CR4 bits that other CPUs change by interrupt (RDPMC permission); so it
+ * is called whenever interrupts were open.
+ *
+ * Context: interrupts off.
+ */
+void vmx_host_refresh(struct vmx_vcpu *v)
+{
+	unsigned long cr4 = native_read_cr4();
+
+	if (unlikely(cr4 != v->host.cr4)) {
+		v->host.cr4 = cr4;
+		vmx_write(v, VMX_F_HOST_CR4, cr4);
+	}
+}
+
+/**
+ * vmx_host_load() - note and write the host state that belongs to the thread
+ * @v: the vCPU, its VMCS current
+ *
+ * Context: preemption off.
+ */
+void vmx_host_load(struct vmx_vcpu *v)
+{
+	struct vmx_host *h = &v->host;
+	unsigned long cr3 = __read_cr3();
+	unsigned long fs_base = thread_fs_base();
+
+	save_selectors(h);
+	h->debugctl = msr(MSR_IA32_DEBUGCTLMSR);
+	if (cr3 != h->cr3) {
+		h->cr3 = cr3;
+		vmx_write(v, VMX_F_HOST_CR3, cr3);
+	}
+	if (fs_base != h->fs_base) {
+		h->fs_base = fs_base;
+		vmx_write(v, VMX_F_HOST_FS_BASE, fs_base);
+	}
+}
+
+/**
+ * vmx_host_unload() - bring back what VM exits overwrote
+ * @v: the vCPU; its guest's MSRs are unloaded
+ *
+ * Context: preemption off, interrupts on.
+ */
+void vmx_host_unload(struct vmx_vcpu *v)
+{
+	struct vmx_host *h = &v->host;
+
+	if (unlikely(any_selector(h)))
+		restore_selectors(h);
+	/*
+	 * The GDT's limit is now 0xffff and the TSS's 0x67, which hides the I/O
+	 * bitmap (SDM, "Loading Host Segment and Descriptor-Table Registers").
+	 * The IDT's limit is 0xffff too, and may stay: no vector is above 255.
+	 */
+	load_fixmap_gdt(smp_processor_id());
+	invalidate_tss_limit();
+	if (h->debugctl) {
+		wrmsrl(MSR_IA32_DEBUGCTLMSR, h->debugctl);
+		v->count.msr_writes++;
+	}
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The module and /dev/vmx. */
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+
+#include "caps.h"
+#include "mmu.h"
+#include "power.h"
+#include "vcpu.h"
+#include "vmx.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static long get_caps(void __user *arg)
+{
+	struct vmx_caps caps;
+	int err = vmx_copy_in(&caps, sizeof(caps), arg, sizeof(caps));
+	u32 size = caps.size;
+
+	if (err)
+		return err;
+	if (caps.flags)
+		return -EOPNOTSUPP;
+	caps = vmx_caps;
+	caps.size = size;
+	return vmx_copy_out(arg, &caps, sizeof(caps));
+}
+
+static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *uarg = (void __user *)arg;
+	struct vmx_create c;
+	int err;
+
+	switch (cmd) {
+	case VMX_GET_CAPS:
+		return get_caps(uarg);
+	case VMX_CREATE_VM:
+		err = vmx_copy_in(&c, sizeof(c), uarg, sizeof(c));
+		return err ?: c.flags ? -EOPNOTSUPP : vmx_vm_create();
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations dev_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = dev_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice vmx_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "vmx",
+	.fops = &dev_fops,
+	.mode = 0600,
+};
+
+static int __init vmx_init(void)
+{
+	int err;
+
+	vmx_caps_init();
+	vmx_msr_init();
+	err = vmx_fpu_init();
+	if (err)
+		return err;
+	err = vmx_power_init();
+	if (err)
+		return err;
+	err = misc_register(&vmx_device);
+	if (err)
+		vmx_power_exit();
+	return err;
+}
+
+static void __exit vmx_exit(void)
+{
+	misc_deregister(&vmx_device);
+	vmx_mmu_exit();
+	vmx_power_exit();
+}
+
+module_init(vmx_init);
+module_exit(vmx_exit);
+
+MODULE_DESCRIPTION("Hardware virtualization as primitives: VMCS regions, page tables, vCPUs");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The VMX instructions. Each has an exception-table entry: where another CPU's
+ * crash or reboot path has turned VMX off, it fails instead of oopsing.
+ */
+#ifndef VMX_OPS_H
+#define VMX_OPS_H
+
+#include <linux/types.h>
+
+#include <asm/asm.h>
+
+/* SDM, "Conventions" of the VMX instructions: CF or ZF means failure. */
+#define VMX_INSN(text, ...)						\
+	({								\
+		__label__ failed, done;					\
+		bool ok = true;						\
+									\
+		asm goto("1: " text "\n\t"				\
+			 "jbe %l[failed]\n\t"				\
+			 _ASM_EXTABLE(1b, %l[failed])			\
+			 : : __VA_ARGS__ : "cc", "memory" : failed);	\
+		goto done;						\
+failed:									\
+		ok = false;						\
+done:									\
+		ok;							\
+	})
+
+static __always_inline bool vmx_insn_vmxon(u64 pa)
+{
+	return VMX_INSN("vmxon %0", "m" (pa));
+}
+
+static __always_inline bool vmx_insn_vmclear(u64 pa)
+{
+	return VMX_INSN("vmclear %0", "m" (pa));
+}
+
+static __always_inline bool vmx_insn_vmptrld(u64 pa)
+{
+	return VMX_INSN("vmptrld %0", "m" (pa));
+}
+
+static __always_inline bool vmx_insn_vmwrite(u32 field, u64 value)
+{
+	return VMX_INSN("vmwrite %1, %0", "r" ((u64)field), "rm" (value));
+}
+
+struct vmx_inv_descriptor {
+	u64 context;
+	u64 address;
+};
+
+static __always_inline bool vmx_insn_invept(u64 type, u64 eptp)
+{
+	struct vmx_inv_descriptor d = { .context = eptp };
+
+	return VMX_INSN("invept %0, %1", "m" (d), "r" (type));
+}
+
+static __always_inline bool vmx_insn_invvpid(u64 type, u16 vpid)
+{
+	struct vmx_inv_descriptor d = { .context = vpid };
+
+	return VMX_INSN("invvpid %0, %1", "m" (d), "r" (type));
+}
+
+static __always_inline void vmx_insn_vmxoff(void)
+{
+	asm volatile("1: vmxoff\n2:\n\t" _ASM_EXTABLE(1b, 2b) : : : "cc", "memory");
+}
+
+/* A field that does not exist, or no current VMCS, reads as 0. */
+static __always_inline u64 vmx_insn_vmread(u32 field)
+{
+	u64 value;
+
+	asm volatile("1: vmread %1, %0\n\t"
+		     "ja 3f\n"
+		     "2: xorl %k0, %k0\n"
+		     "3:\n\t"
+		     _ASM_EXTABLE(1b, 2b)
+		     : "=r" (value) : "r" ((u64)field) : "cc");
+	return value;
+}
+
+#endif /* VMX_OPS_H */

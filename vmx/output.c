@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The run page on its way out: the exit, and the state it found. */
+#include "caps.h"
+#include "vcpu.h"
+
+#define CODE	(VMX_STATE_CS | VMX_STATE_SS)
+#define PAGING	(VMX_STATE_CR0 | VMX_STATE_CR3 | VMX_STATE_CR4 | VMX_STATE_EFER)
+#define CALM	(VMX_STATE_INTERRUPTIBILITY | VMX_STATE_ACTIVITY)
+#define STATE	(VMX_STATE_RIP | VMX_STATE_RSP | VMX_STATE_RFLAGS | CODE |	\
+		 PAGING | CALM)
+#define INSN	(STATE | VMX_VALID_LENGTH)
+#define OPERAND	(INSN | VMX_VALID_INSN_INFO | VMX_VALID_QUALIFICATION |	\
+		 VMX_VALID_LINEAR)
+
+/*
+ * What is read at an exit: what its handler needs, and for the exits that
+ * handlers live on, no more. All others give the whole state.
+ * SDM, "Recording VM-Exit Information and Updating VM-Entry Control Fields".
+ */
+static const u32 wanted[VMX_STATS_REASONS] = {
+	[VMX_REASON_EXCEPTION_NMI] = INSN | VMX_VALID_QUALIFICATION |
+				     VMX_VALID_INTR | VMX_VALID_IDT,
+	[VMX_REASON_TASK_SWITCH] = INSN | VMX_VALID_QUALIFICATION | VMX_VALID_IDT,
+	[VMX_REASON_CPUID] = VMX_STATE_RIP | VMX_VALID_LENGTH,
+	[VMX_REASON_HLT] = VMX_STATE_RIP | VMX_STATE_RFLAGS | CALM |
+			   VMX_VALID_LENGTH,
+	[VMX_REASON_INVLPG] = INSN | VMX_VALID_QUALIFICATION,
+	[VMX_REASON_VMCLEAR] = OPERAND,
+	[VMX_REASON_VMPTRLD] = OPERAND,
+	[VMX_REASON_VMPTRST] = OPERAND,
+	[VMX_REASON_VMREAD] = OPERAND,
+	[VMX_REASON_VMWRITE] = OPERAND,
+	[VMX_REASON_VMXON] = OPERAND,
+	[VMX_REASON_CR_ACCESS] = INSN | VMX_VALID_QUALIFICATION |
+				 VMX_VALID_LINEAR,
+	[VMX_REASON_MOV_DR] = INSN | VMX_VALID_QUALIFICATION,
+	[VMX_REASON_IO] = VMX_STATE_RIP | VMX_VALID_LENGTH |
+			  VMX_VALID_QUALIFICATION | VMX_VALID_IO,
+	[VMX_REASON_RDMSR] = VMX_STATE_RIP | VMX_VALID_LENGTH,
+	[VMX_REASON_WRMSR] = VMX_STATE_RIP | VMX_VALID_LENGTH,
+	[VMX_REASON_MWAIT] = INSN | VMX_VALID_QUALIFICATION,
+	[VMX_REASON_MONITOR] = INSN | VMX_VALID_QUALIFICATION | VMX_VALID_LINEAR,
+	[VMX_REASON_GDTR_IDTR] = OPERAND,
+	[VMX_REASON_LDTR_TR] = OPERAND,
+	[VMX_REASON_EPT_VIOLATION] = STATE | VMX_VALID_QUALIFICATION |
+				     VMX_VALID_LINEAR | VMX_VALID_PHYSICAL |
+				     VMX_VALID_IDT,
+	[VMX_REASON_EPT_MISCONFIG] = STATE | VMX_VALID_PHYSICAL | VMX_VALID_IDT,
+	[VMX_REASON_INVEPT] = OPERAND,
+	[VMX_REASON_INVVPID] = OPERAND,
+	[VMX_REASON_RDRAND] = INSN | VMX_VALID_INSN_INFO,
+	[VMX_REASON_RDSEED] = INSN | VMX_VALID_INSN_INFO,
+	[VMX_REASON_INVPCID] = OPERAND,
+};
+
+/* Exits that are not instructions have no length. */
+#define NO_INSN	(STATE | VMX_VALID_QUALIFICATION)
+
+static u32 wants(u32 reason)
+{
+	static const u64 not_insn =
+		BIT_ULL(VMX_REASON_TRIPLE_FAULT) | BIT_ULL(VMX_REASON_INIT) |
+		BIT_ULL(VMX_REASON_SIPI) | BIT_ULL(VMX_REASON_INTERRUPT_WINDOW) |
+		BIT_ULL(VMX_REASON_NMI_WINDOW) |
+		BIT_ULL(VMX_REASON_INVALID_GUEST_STATE) |
+		BIT_ULL(VMX_REASON_MSR_LOADING) |
+		BIT_ULL(VMX_REASON_MONITOR_TRAP_FLAG) |
+		BIT_ULL(VMX_REASON_MACHINE_CHECK) |
+		BIT_ULL(VMX_REASON_PREEMPTION_TIMER);
+
+	if (reason >= VMX_STATS_REASONS)
+		return NO_INSN;
+	if (wanted[reason])
+		return wanted[reason];
+	return reason < 64 && not_insn & BIT_ULL(reason) ? NO_INSN : INSN;
+}
+
+static void give_state(struct vmx_vcpu *v, u32 want)
+{
+	struct vmx_run_page *run = v->run;
+
+	if (want & VMX_STATE_RIP)
+		run->rip = vmx_read(v, VMX_F_GUEST_RIP);
+	if (!(want & ~(u32)VMX_STATE_RIP & STATE))
+		return;
+	if (want & VMX_STATE_RSP)
+		run->regs[4] = vmx_read(v, VMX_F_GUEST_RSP);
+	if (want & VMX_STATE_RFLAGS)
+		run->rflags = vmx_read(v, VMX_F_GUEST_RFLAGS);
+	if (want & PAGING) {
+		run->cr0 = vmx_read(v, VMX_F_GUEST_CR0);
+		run->cr3 = vmx_read(v, VMX_F_GUEST_CR3);
+		run->cr4 = vmx_read(v, VMX_F_GUEST_CR4);
+		run->efer = vmx_caps.features & VMX_HAS_LOAD_EFER ?
+			    vmx_read(v, VMX_F_GUEST_EFER) : 0;
+	}
+	if (want & CALM) {
+		run->interruptibility = vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY);
+		run->activity = vmx_read(v, VMX_F_GUEST_ACTIVITY);
+	}
+	if (want & CODE) {
+		run->cs_base = vmx_read(v, VMX_F_GUEST_CS_BASE);
+		run->cs_access = vmx_read(v, VMX_F_GUEST_CS_ACCESS);
+		run->ss_access = vmx_read(v, VMX_F_GUEST_SS_ACCESS);
+	}
+}
+
+/* SDM, "Exit Qualification for I/O Instructions" */
+static void give_io(struct vmx_run_page *run)
+{
+	u64 q = run->qualification;
+
+	run->io_size = (q & 7) + 1;
+	run->io_port = q >> 16;
+	run->io_flags = (q & BIT(3) ? VMX_IO_IN : 0) |
+			(q & BIT(4) ? VMX_IO_STRING : 0) |
+			(q & BIT(5) ? VMX_IO_REP : 0);
+}
+
+static void give_exit(struct vmx_vcpu *v, u32 want)
+{
+	struct vmx_run_page *run = v->run;
+
+	if (want & VMX_VALID_LENGTH)
+		run->length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+	if (want & VMX_VALID_QUALIFICATION)
+		run->qualification = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	if (want & VMX_VALID_IO)
+		give_io(run);
+	if (want & VMX_VALID_LINEAR)
+		run->linear = vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
+	if (want & VMX_VALID_PHYSICAL)
+		run->physical = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+	if (want & VMX_VALID_INSN_INFO)
+		run->insn_info = vmx_read(v, VMX_F_EXIT_INSN_INFO);
+	if (want & VMX_VALID_INTR) {
+		run->intr_info = v->intr_info;
+		run->intr_error = vmx_read(v, VMX_F_EXIT_INTR_ERROR);
+	}
+	if (want & VMX_VALID_IDT) {
+		run->idt_info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
+		run->idt_error = vmx_read(v, VMX_F_IDT_VECTORING_ERROR);
+	}
+}
+
+/* An event that was not delivered is userspace's again. */
+static void return_event(struct vmx_vcpu *v)
+{
+	if (likely(!v->event.info))
+		return;
+	v->run->inject_info = v->event.info;
+	v->run->inject_error = v->event.error;
+	v->run->inject_length = v->event.length;
+	v->event.info = 0;
+}
+
+/**
+ * vmx_give_exit() - describe the last exit in the run page
+ * @v: the vCPU, loaded
+ *
+ * Context: preemption off.
+ */
+void vmx_give_exit(struct vmx_vcpu *v)
+{
+	u32 want = wants(v->reason & VMX_REASON_BASIC_MASK);
+
+	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+		want = STATE;
+	if (v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION))
+		want |= VMX_VALID_FAILURE;
+	give_exit(v, want);
+	if (want & VMX_VALID_IO && v->run->io_flags & VMX_IO_STRING) {
+		u32 more = STATE | VMX_VALID_LINEAR | VMX_VALID_INSN_INFO;
+
+		give_exit(v, VMX_VALID_LINEAR | VMX_VALID_INSN_INFO);
+		want |= more;
+	}
+	give_state(v, want);
+	v->retirable = want & VMX_VALID_LENGTH;
+	v->run->reason = v->reason;
+	v->run->valid = want;
+	return_event(v);
+	v->count.user_exits++;
+}
+
+/**
+ * vmx_give_state() - the guest's state alone, where there is no exit to tell of
+ * @v: the vCPU, loaded
+ *
+ * Context: preemption off.
+ */
+void vmx_give_state(struct vmx_vcpu *v)
+{
+	give_state(v, STATE);
+	v->run->valid = STATE;
+	return_event(v);
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RUN, from the inside out:
+ *
+ *   enter_until()  interrupts off: enter, and again after exits that are
+ *                  finished on the spot
+ *   stay()         preemption off: lets interrupts in, resolves faults whose
+ *                  pages are at hand
+ *   run_locked()   a thread like any other: sleeps, reschedules, goes home
+ *
+ * An interrupt that comes while interrupts are off makes the next entry exit at
+ * once, before a guest instruction. So whatever another CPU announces by an
+ * interrupt (a signal, a kick, a flush) needs to be looked at only after
+ * interrupts were open.
+ */
+#include <linux/interrupt.h>
+#include <linux/sched/signal.h>
+#include <linux/vtime.h>
+
+#include <asm/msr.h>
+
+#include "caps.h"
+#include "compat.h"
+#include "host.h"
+#include "mmu.h"
+#include "trace.h"
+#include "vcpu.h"
+
+/* Why a stay ended. */
+enum leave {
+	LEAVE_USER,	/* an exit for userspace, described in the run page */
+	LEAVE_EINTR,	/* a signal, a kick, immediate_exit */
+	LEAVE_RESCHED,	/* another task's turn, or softirqs wait */
+	LEAVE_FAULT,	/* an EPT violation whose resolution sleeps */
+	LEAVE_ERROR,	/* an errno; the exit is described */
+};
+
+/* The event into the VM-entry fields, which the entry consumes. */
+static void inject(struct vmx_vcpu *v)
+{
+	trace_inject(v->vpid, v->event.info, v->event.error);
+	vmx_write(v, VMX_F_ENTRY_INTR_INFO, v->event.info);
+	if (v->event.info & VMX_INTR_ERROR_CODE)
+		vmx_write(v, VMX_F_ENTRY_EXCEPTION_ERROR, v->event.error);
+	if (v->event.info & VMX_INTR_TYPE_SOFTWARE_INTERRUPT)
+		vmx_write(v, VMX_F_ENTRY_INSN_LENGTH, v->event.length);
+	v->event.info = 0;
+	v->count.injections++;
+}
+
+static void set_timer_exit(struct vmx_vcpu *v, bool on)
+{
+	u32 ctls = v->vmcs->pin_ctls | (on ? VMX_PIN_PREEMPTION_TIMER : 0);
+
+	if (ctls == v->vmcs->pin_ctls_now)
+		return;
+	v->vmcs->pin_ctls_now = ctls;
+	vmx_write(v, VMX_F_PIN_CONTROLS, ctls);
+}
+
+/* Guest TSC ticks until the deadline; 0 if it has passed. */
+static u64 ticks_left(const struct vmx_vcpu *v)
+{
+	u64 now = rdtsc() + v->vmcs->tsc_offset;
+
+	return v->deadline > now ? v->deadline - now : 0;
+}
+
+/* SDM, "VMX-Preemption Timer": rounded up, so that it never fires early. */
+static void set_timer(struct vmx_vcpu *v)
+{
+	u32 shift = vmx_caps.timer_shift;
+	u64 left = (ticks_left(v) + BIT_ULL(shift) - 1) >> shift;
+
+	vmx_write(v, VMX_F_PREEMPTION_TIMER, min_t(u64, left, U32_MAX));
+}
+
+static bool has_timer(void)
+{
+	return vmx_caps.features & VMX_HAS_PREEMPTION_TIMER;
+}
+
+static void trace_exit_of(struct vmx_vcpu *v)
+{
+	trace_exit(v->vpid, v->reason, vmx_read(v, VMX_F_GUEST_RIP),
+		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
+}
+
+static enum vmx_next enter_until(struct vmx_vcpu *v)
+{
+	enum vmx_next next;
+
+	do {
+		if (unlikely(v->event.info))
+			inject(v);
+		if (v->deadline && has_timer())
+			set_timer(v);
+		trace_entry(v->vpid, 0);
+		v->reason = vmx_enter(v);
+		if (trace_exit_enabled())
+			trace_exit_of(v);
+		next = vmx_handle_exit(v);
+	} while (next == VMX_NEXT_ENTER);
+	return next;
+}
+
+/* Is there a reason not to enter? */
+static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
+{
+	unsigned long work = read_thread_flags() &
+			     (VMX_TIF_RESCHED | _TIF_SIGPENDING |
+			      _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME);
+
+	if (unlikely(READ_ONCE(v->run->immediate_exit) || v->kicked)) {
+		*leave = LEAVE_EINTR;
+		return true;
+	}
+	if (likely(!work && !local_softirq_pending()))
+		return false;
+	*leave = work & ~VMX_TIF_RESCHED ? LEAVE_EINTR : LEAVE_RESCHED;
+	return true;
+}
+
+/* Without a preemption timer a host timer ends the guest's stay. */
+static bool deadline_passed(struct vmx_vcpu *v)
+{
+	if (!v->deadline || has_timer() || ticks_left(v))
+		return false;
+	v->deadline = 0;
+	v->run->deadline = 0;
+	v->reason = VMX_REASON_PREEMPTION_TIMER;
+	v->count.exits[v->reason]++;
+	return true;
+}
+
+static void start_host_timer(struct vmx_vcpu *v)
+{
+	u64 left = ticks_left(v);
+
+	if (!v->deadline || has_timer())
+		return;
+	hrtimer_start(&v->timer,
+		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
+						  vmx_caps.tsc_khz ?: 1)),
+		      HRTIMER_MODE_REL_PINNED);
+}
+
+/* With the page at hand, or LEAVE_FAULT. Interrupts on, preemption off. */
+static bool resolve_fault(struct vmx_vcpu *v, enum leave *leave, int *err)
+{
+	u64 gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	int r = vmx_mmu_fault(v->mmu, gpa, q, true);
+
+	trace_fault(v->vpid, gpa, q, r);
+	if (likely(r == VMX_FAULT_DONE)) {
+		v->count.faults++;
+		return true;
+	}
+	*leave = r == -EAGAIN ? LEAVE_FAULT :
+		 r == VMX_FAULT_EXIT ? LEAVE_USER : LEAVE_ERROR;
+	*err = r;
+	return false;
+}
+
+static bool needs_flush(const struct vmx_vcpu *v)
+{
+	return v->flushed_on != smp_processor_id() ||
+	       v->seen_gen != atomic64_read(&v->mmu->flush_gen);
+}
+
+/* The guest runs until this thread has to do something else. */
+static enum leave stay(struct vmx_vcpu *v, int *err)
+{
+	enum vmx_next next = VMX_NEXT_IRQ;
+	enum leave leave;
+
+	set_timer_exit(v, v->deadline && has_timer());
+	start_host_timer(v);
+	for (;;) {
+		local_irq_disable();
+		if (must_leave(v, &leave))
+			break;
+		if (unlikely(deadline_passed(v))) {
+			leave = LEAVE_USER;
+			break;
+		}
+		vmx_host_refresh(v);
+		if (unlikely(needs_flush(v)))
+			vmx_flush(v);
+		vtime_account_guest_enter();
+		next = enter_until(v);
+		if (next == VMX_NEXT_IRQ) {
+			/* STI's shadow is one instruction. */
+			local_irq_enable();
+			asm volatile("nop");
+			local_irq_disable();
+		}
+		vtime_account_guest_exit();
+		local_irq_enable();
+		if (next == VMX_NEXT_USER)
+			return LEAVE_USER;
+		if (next == VMX_NEXT_FAULT && !resolve_fault(v, &leave, err))
+			return leave;
+	}
+	local_irq_enable();
+	return leave;
+}
+
+/* A stay and what has to be read at its end. */
+static enum leave run_once(struct vmx_vcpu *v, bool first, int *err)
+{
+	enum leave leave;
+
+	if (first) {
+		*err = vmx_take_input(v);
+		if (*err)
+			return LEAVE_ERROR;
+	}
+	leave = stay(v, err);
+	if (leave == LEAVE_USER || leave == LEAVE_ERROR)
+		vmx_give_exit(v);
+	else if (leave == LEAVE_EINTR)
+		vmx_give_state(v);
+	return leave;
+}
+
+/* The same fault again, from where it may sleep. */
+static int fault_slowly(struct vmx_vcpu *v)
+{
+	u64 gpa, q;
+	int err = vmx_vmcs_get(v->vmcs);
+
+	if (err)
+		return err;
+	gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+	q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	vmx_vmcs_unget();
+	err = vmx_mmu_fault(v->mmu, gpa, q, false);
+	trace_fault(v->vpid, gpa, q, err);
+	if (err == VMX_FAULT_DONE)
+		v->count.faults++;
+	return err;
+}
+
+/* An exit that turned out to be userspace's after the CPU was left. */
+static int give_late(struct vmx_vcpu *v)
+{
+	int err = vmx_vmcs_get(v->vmcs);
+
+	if (err)
+		return err;
+	vmx_give_exit(v);
+	vmx_vmcs_unget();
+	return 0;
+}
+
+static long run_locked(struct vmx_vcpu *v)
+{
+	bool first = true;
+	enum leave leave;
+	int err;
+
+	for (;;) {
+		err = vmx_load(v);
+		if (err == -EAGAIN) {
+			schedule_timeout_uninterruptible(1);
+			continue;
+		}
+		if (err)
+			return err;
+		leave = run_once(v, first, &err);
+		first = false;
+		vmx_unload(v);
+		switch (leave) {
+		case LEAVE_USER:
+			return 0;
+		case LEAVE_ERROR:
+			return err;
+		case LEAVE_EINTR:
+			WRITE_ONCE(v->kicked, false);
+			return -EINTR;
+		case LEAVE_RESCHED:
+			cond_resched();
+			break;
+		case LEAVE_FAULT:
+			err = fault_slowly(v);
+			if (err == VMX_FAULT_DONE)
+				break;
+			return give_late(v) ?: min(err, 0);
+		}
+	}
+}
+
+/**
+ * vmx_run() - %VMX_RUN
+ * @v: the vCPU
+ *
+ * Context: may sleep; the owner's address space.
+ * Return: 0 or a negative errno.
+ */
+long vmx_run(struct vmx_vcpu *v)
+{
+	long r;
+
+	if (!mutex_trylock(&v->vmcs->lock))
+		return -EBUSY;
+	v->count.runs++;
+	r = run_locked(v);
+	hrtimer_cancel(&v->timer);
+	mutex_unlock(&v->vmcs->lock);
+	return r;
+}

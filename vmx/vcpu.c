@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The vCPU object: made of a VMCS and an mmu, run through its descriptor. */
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/uaccess.h>
+
+#include <asm/debugreg.h>
+
+#include <trace/events/ipi.h>
+
+#include "caps.h"
+#include "compat.h"
+#include "mmu.h"
+#include "vcpu.h"
+
+/* What the module's own fields hold while the vCPU has the VMCS. */
+static void write_module_fields(struct vmx_vcpu *v)
+{
+	struct vmx_vmcs *vmcs = v->vmcs;
+	u64 cpu2;
+
+	vmx_insn_vmwrite(VMX_F_HOST_CR3, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_CR4, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_FS_BASE, 0);
+	vmx_insn_vmwrite(VMX_F_HOST_RSP, 0);
+	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, __pa(v->msr.bitmap));
+	vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
+	vmcs->cpu2_must = VMX_CPU2_EPT;
+	if (v->vpid) {
+		vmx_insn_vmwrite(VMX_F_VPID, v->vpid);
+		vmcs->cpu2_must |= VMX_CPU2_VPID;
+	}
+	cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
+	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 | vmcs->cpu2_must);
+}
+
+static void clear_module_fields(struct vmx_vmcs *vmcs)
+{
+	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
+
+	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 & ~(u64)vmcs->cpu2_must);
+	vmx_insn_vmwrite(VMX_F_ENTRY_INTR_INFO, 0);
+	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, 0);
+	vmx_insn_vmwrite(VMX_F_EPT_POINTER, 0);
+	vmcs->cpu2_must = 0;
+}
+
+static int attach(struct vmx_vcpu *v)
+{
+	struct vmx_vmcs *vmcs = v->vmcs;
+	int err;
+
+	if (!mutex_trylock(&vmcs->lock))
+		return -EBUSY;
+	err = vmcs->vcpu ? -EBUSY : vmx_vmcs_get(vmcs);
+	if (!err) {
+		write_module_fields(v);
+		vmx_vmcs_unget();
+		vmcs->vcpu = v;
+	}
+	mutex_unlock(&vmcs->lock);
+	if (err)
+		return err;
+	spin_lock(&v->mmu->vcpus_lock);
+	list_add(&v->mmu_link, &v->mmu->vcpus);
+	spin_unlock(&v->mmu->vcpus_lock);
+	mutex_lock(&v->vm->lock);
+	list_add(&v->link, &v->vm->vcpus);
+	mutex_unlock(&v->vm->lock);
+	return 0;
+}
+
+static void detach(struct vmx_vcpu *v)
+{
+	struct vmx_vmcs *vmcs = v->vmcs;
+
+	mutex_lock(&v->vm->lock);
+	list_del(&v->link);
+	vmx_vcpu_add_counters(v, &v->vm->past);
+	v->vm->past.vcpus = 0;
+	mutex_unlock(&v->vm->lock);
+	spin_lock(&v->mmu->vcpus_lock);
+	list_del(&v->mmu_link);
+	spin_unlock(&v->mmu->vcpus_lock);
+	/* Not RUN, which holds the descriptor open: a field ioctl, soon done. */
+	mutex_lock(&vmcs->lock);
+	if (!vmx_vmcs_get(vmcs)) {
+		clear_module_fields(vmcs);
+		vmx_vmcs_unget();
+	}
+	vmcs->vcpu = NULL;
+	mutex_unlock(&vmcs->lock);
+}
+
+/* Undoes vcpu_alloc(), however far it came. */
+static void vcpu_free(struct vmx_vcpu *v)
+{
+	struct vmx_vm *vm = v->vm;
+
+	if (v->vpid)
+		vmx_vpid_free(v->vpid);
+	vmx_fpu_free(v);
+	vmx_msr_free(v);
+	vmx_cpuid_free(v);
+	if (v->page)
+		put_page(v->page);
+	if (!IS_ERR_OR_NULL(v->mmu))
+		vmx_mmu_put(v->mmu);
+	if (!IS_ERR_OR_NULL(v->vmcs))
+		vmx_vmcs_put(v->vmcs);
+	kfree(v);
+	vmx_vm_put(vm);
+}
+
+/* The interrupt is all that is wanted: it ended the guest's stay. */
+static enum hrtimer_restart timer_fired(struct hrtimer *timer)
+{
+	return HRTIMER_NORESTART;
+}
+
+static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
+{
+	int err;
+
+	v->vmcs = vmx_vmcs_from_fd(args->vmcs_fd, v->vm);
+	if (IS_ERR(v->vmcs))
+		return PTR_ERR(v->vmcs);
+	v->mmu = vmx_mmu_from_fd(args->mmu_fd, v->vm);
+	if (IS_ERR(v->mmu))
+		return PTR_ERR(v->mmu);
+	v->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!v->page)
+		return -ENOMEM;
+	v->run = page_address(v->page);
+	err = vmx_msr_alloc(v);
+	if (!err)
+		err = vmx_fpu_alloc(v);
+	if (err)
+		return err;
+	err = vmx_vpid_alloc();
+	if (err < 0)
+		return err;
+	v->vpid = err;
+	return 0;
+}
+
+static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
+				   const struct vmx_create_vcpu *args)
+{
+	struct vmx_vcpu *v = kzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!v)
+		return ERR_PTR(-ENOMEM);
+	v->vm = vmx_vm_get(vm);
+	v->running_on = -1;
+	v->flushed_on = -1;
+	v->dr6 = DR6_RESERVED;
+	vmx_timer_setup(&v->timer, timer_fired);
+	err = vcpu_parts(v, args);
+	if (err) {
+		vcpu_free(v);
+		return ERR_PTR(err);
+	}
+	return v;
+}
+
+/**
+ * vmx_vcpu_add_counters() - add a vCPU's counters to its VM's
+ * @v: the vCPU
+ * @sum: where to; @vcpus goes up by one
+ *
+ * Context: struct vmx_vm.lock held. The vCPU may run: values may be a little
+ * old.
+ */
+void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum)
+{
+	const struct vmx_counters *c = &v->count;
+	unsigned int i;
+
+	sum->runs += READ_ONCE(c->runs);
+	sum->entries += READ_ONCE(c->entries);
+	sum->user_exits += READ_ONCE(c->user_exits);
+	sum->faults += READ_ONCE(c->faults);
+	sum->injections += READ_ONCE(c->injections);
+	sum->vmreads += READ_ONCE(c->vmreads);
+	sum->vmwrites += READ_ONCE(c->vmwrites);
+	sum->msr_writes += READ_ONCE(c->msr_writes);
+	sum->invalidations += READ_ONCE(c->invalidations);
+	sum->fpu_swaps += READ_ONCE(c->fpu_swaps);
+	sum->vcpus++;
+	for (i = 0; i < VMX_STATS_REASONS; i++)
+		sum->exits[i] += READ_ONCE(c->exits[i]);
+}
+
+static void leave_guest(void *unused)
+{
+}
+
+/* See mmu.h */
+void vmx_mmu_kick(struct vmx_mmu *mmu)
+{
+	struct vmx_vcpu *v;
+
+	/* Pairs with vmx_load(): see there. */
+	smp_mb();
+	spin_lock(&mmu->vcpus_lock);
+	list_for_each_entry(v, &mmu->vcpus, mmu_link) {
+		int cpu = READ_ONCE(v->running_on);
+
+		if (cpu < 0 || cpu == smp_processor_id())
+			continue;
+		atomic64_inc(&v->vm->ipis);
+		smp_call_function_single(cpu, leave_guest, NULL, 1);
+	}
+	spin_unlock(&mmu->vcpus_lock);
+}
+
+static long kick(struct vmx_vcpu *v)
+{
+	int cpu;
+
+	WRITE_ONCE(v->kicked, true);
+	/* Pairs with vmx_load(): RUN sees the kick, or we see where it is. */
+	smp_mb();
+	cpu = READ_ONCE(v->running_on);
+	if (cpu >= 0) {
+		atomic64_inc(&v->vm->ipis);
+		smp_send_reschedule(cpu);
+	}
+	return 0;
+}
+
+static bool canonical(u64 address)
+{
+	return (u64)((s64)(address << 16) >> 16) == address ||
+	       boot_cpu_has(X86_FEATURE_LA57);
+}
+
+static long set_debug(struct vmx_vcpu *v, void __user *arg)
+{
+	struct vmx_debug d;
+	unsigned int i;
+	int err;
+
+	err = vmx_copy_in(&d, sizeof(d), arg, sizeof(d));
+	if (err)
+		return err;
+	if (d.flags)
+		return -EOPNOTSUPP;
+	for (i = 0; i < ARRAY_SIZE(d.dr); i++)
+		if (!canonical(d.dr[i]))
+			return -EINVAL;
+	if (d.dr6 >> 32)
+		return -EINVAL;
+	memcpy(v->debug, d.dr, sizeof(v->debug));
+	/* SDM, "Debug Status Register (DR6)": B0 to B3, BD, BS, BT */
+	v->dr6 = DR6_RESERVED | (d.dr6 & 0xe00f);
+	return 0;
+}
+
+static long get_debug(struct vmx_vcpu *v, void __user *arg)
+{
+	struct vmx_debug d;
+	int err;
+
+	err = vmx_copy_in(&d, sizeof(d), arg, sizeof(d));
+	if (err)
+		return err;
+	if (d.flags)
+		return -EOPNOTSUPP;
+	memcpy(d.dr, v->debug, sizeof(d.dr));
+	d.dr6 = v->dr6;
+	return vmx_copy_out(arg, &d, sizeof(d));
+}
+
+/* All but RUN and KICK, which do without the struct. */
+static const struct {
+	unsigned int cmd;
+	long (*fn)(struct vmx_vcpu *v, void __user *arg);
+} vcpu_cmds[] = {
+	{ VMX_SET_CPUID, vmx_cpuid_set },
+	{ VMX_SET_MSRS, vmx_msr_set },
+	{ VMX_GET_MSRS, vmx_msr_get },
+	{ VMX_SET_FPU, vmx_fpu_set },
+	{ VMX_GET_FPU, vmx_fpu_get },
+	{ VMX_SET_DEBUG, set_debug },
+	{ VMX_GET_DEBUG, get_debug },
+};
+
+static long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd, void __user *arg)
+{
+	unsigned int i;
+	long r;
+
+	for (i = 0; i < ARRAY_SIZE(vcpu_cmds); i++) {
+		if (vcpu_cmds[i].cmd != cmd)
+			continue;
+		if (!mutex_trylock(&v->vmcs->lock))
+			return -EBUSY;
+		r = vcpu_cmds[i].fn(v, arg);
+		mutex_unlock(&v->vmcs->lock);
+		return r;
+	}
+	return -ENOTTY;
+}
+
+static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct vmx_vcpu *v = file->private_data;
+
+	if (!vmx_vm_owned(v->vm))
+		return -EPERM;
+	if (likely(cmd == VMX_RUN))
+		return arg ? -EINVAL : vmx_run(v);
+	if (cmd == VMX_KICK)
+		return arg ? -EINVAL : kick(v);
+	return vcpu_cmd(v, cmd, (void __user *)arg);
+}
+
+static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct vmx_vcpu *v = file->private_data;
+
+	if (!vmx_vm_owned(v->vm))
+		return -EPERM;
+	if (vma->vm_pgoff || vma_pages(vma) != 1 || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	return vm_insert_page(vma, vma->vm_start, v->page);
+}
+
+static int vcpu_release(struct inode *inode, struct file *file)
+{
+	struct vmx_vcpu *v = file->private_data;
+
+	detach(v);
+	vcpu_free(v);
+	return 0;
+}
+
+static const struct file_operations vcpu_fops = {
+	.owner = THIS_MODULE,
+	.release = vcpu_release,
+	.unlocked_ioctl = vcpu_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = vcpu_mmap,
+	.llseek = noop_llseek,
+};
+
+/**
+ * vmx_vcpu_create() - %VMX_CREATE_VCPU
+ * @vm: the VM
+ * @args: what of
+ *
+ * Context: may sleep.
+ * Return: a descriptor or a negative errno.
+ */
+int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args)
+{
+	struct vmx_vcpu *v;
+	int fd;
+
+	v = vcpu_alloc(vm, args);
+	if (IS_ERR(v))
+		return PTR_ERR(v);
+	fd = attach(v);
+	if (fd) {
+		vcpu_free(v);
+		return fd;
+	}
+	fd = vmx_new_fd("[vmx-vcpu]", &vcpu_fops, v);
+	if (fd < 0) {
+		detach(v);
+		vcpu_free(v);
+	}
+	return fd;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The vCPU object and the parts RUN is made of. */
+#ifndef VMX_VCPU_H
+#define VMX_VCPU_H
+
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+#include "ops.h"
+#include "vmcs.h"
+#include "vmx.h"
+
+/* An event to inject, in the format of the VM-entry fields. */
+struct vmx_event {
+	u32 info;
+	u32 error;
+	u32 length;
+};
+
+/**
+ * struct vmx_host - host state that VM exits do not bring back by themselves
+ * @cr3: what HOST_CR3 holds
+ * @cr4: what HOST_CR4 holds
+ * @fs_base: what HOST_FS_BASE holds: the thread's FS base
+ * @rsp: what HOST_RSP holds; maintained by __vmx_enter()
+ * @kernel_gs_base: the thread's GS base, while the guest's is in the CPU
+ * @debugctl: IA32_DEBUGCTL, which VM exit clears
+ * @fs: selectors of the thread; all 0 in an ordinary 64-bit process
+ * @gs: likewise
+ * @ds: likewise
+ * @es: likewise
+ * @ldt: likewise
+ * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
+ * @gs_loaded: the guest's KERNEL_GS_BASE is in the CPU
+ */
+struct vmx_host {
+	unsigned long cr3;
+	unsigned long cr4;
+	unsigned long fs_base;
+	unsigned long rsp;
+	u64 kernel_gs_base;
+	u64 debugctl;
+	u16 fs, gs, ds, es, ldt;
+	bool syscall_loaded;
+	bool gs_loaded;
+};
+
+/* MSRs that SYSCALL and RDTSCP use; they have no VMCS field. */
+enum vmx_switched {
+	VMX_SWITCHED_STAR,
+	VMX_SWITCHED_LSTAR,
+	VMX_SWITCHED_CSTAR,
+	VMX_SWITCHED_FMASK,
+	VMX_SWITCHED_TSC_AUX,
+	VMX_SWITCHED_COUNT
+};
+
+/**
+ * struct vmx_msr_state - the guest's MSRs
+ * @table: the policy, sorted by index
+ * @count: its length
+ * @bitmap: the MSR bitmap the CPU uses
+ * @kernel_gs_base: guest value while it is not in the CPU
+ * @switched: guest values of enum vmx_switched
+ * @tsc_aux: the policy passes TSC_AUX through
+ * @gs: the policy passes KERNEL_GS_BASE through
+ */
+struct vmx_msr_state {
+	struct vmx_msr *table;
+	unsigned int count;
+	void *bitmap;
+	u64 kernel_gs_base;
+	u64 switched[VMX_SWITCHED_COUNT];
+	bool tsc_aux;
+	bool gs;
+};
+
+#define VMX_CPUID_SLOTS 32
+
+/**
+ * struct vmx_cpuid_state - the CPUID table
+ * @table: entries, sorted by leaf and subleaf
+ * @count: their number
+ * @first: index + 1 in @table of the first entry of the leaves whose low 30
+ *	bits are small, by the two high bits (basic, hypervisor, extended) and
+ *	the low ones; 0 if there is none
+ */
+struct vmx_cpuid_state {
+	struct vmx_cpuid_entry *table;
+	unsigned int count;
+	u8 first[4][VMX_CPUID_SLOTS];
+};
+
+/**
+ * struct vmx_counters - struct vmx_vm_stats as one vCPU counts it
+ * @runs: and the others: see there
+ */
+struct vmx_counters {
+	u64 runs;
+	u64 entries;
+	u64 user_exits;
+	u64 faults;
+	u64 injections;
+	u64 vmreads;
+	u64 vmwrites;
+	u64 msr_writes;
+	u64 invalidations;
+	u64 fpu_swaps;
+	u64 exits[VMX_STATS_REASONS];
+};
+
+/**
+ * struct vmx_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
+ * @vm: its VM, referenced
+ * @vmcs: its VMCS, referenced; its lock is the vCPU's lock
+ * @mmu: its mmu, referenced
+ * @link: in struct vmx_vm.vcpus
+ * @mmu_link: in struct vmx_mmu.vcpus
+ * @page: the page of @run
+ * @run: the run page
+ * @running_on: the CPU that is between load and unload, or -1; what a kick
+ *	looks at
+ * @kicked: leave RUN at the next opportunity
+ * @vpid: its VPID, 0 where the CPU has none
+ * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on @flushed_on
+ * @flushed_on: the CPU whose cached translations @seen_gen speaks of
+ * @event: taken from the run page and not delivered yet
+ * @retirable: the last exit has an instruction that can be retired
+ * @deadline: guest TSC of the deadline, 0 if there is none
+ * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
+ * @reason: exit reason of the last exit
+ * @intr_info: interruption information, for exits by exception or NMI
+ * @cr2: guest CR2
+ * @debug: guest DR0 to DR3
+ * @dr6: guest DR6: always here, since MOV DR and #DB exit
+ * @xcr0: guest XCR0
+ * @fpu: guest FPU state while it is not in the CPU
+ * @host: host state to bring back
+ * @msr: guest MSRs
+ * @cpuid: guest CPUID
+ * @count: counters
+ */
+struct vmx_vcpu {
+	struct vmx_vm *vm;
+	struct vmx_vmcs *vmcs;
+	struct vmx_mmu *mmu;
+	struct list_head link;
+	struct list_head mmu_link;
+	struct page *page;
+	struct vmx_run_page *run;
+
+	int running_on;
+	bool kicked;
+	u16 vpid;
+	s64 seen_gen;
+	int flushed_on;
+	struct vmx_event event;
+	bool retirable;
+	u64 deadline;
+	struct hrtimer timer;
+
+	u32 reason;
+	u32 intr_info;
+	unsigned long cr2;
+	u64 debug[4];
+	u64 dr6;
+	u64 xcr0;
+	void *fpu;
+
+	struct vmx_host host;
+	struct vmx_msr_state msr;
+	struct vmx_cpuid_state cpuid;
+	struct vmx_counters count;
+};
+
+static __always_inline u64 vmx_read(struct vmx_vcpu *v, u32 field)
+{
+	v->count.vmreads++;
+	return vmx_insn_vmread(field);
+}
+
+static __always_inline void vmx_write(struct vmx_vcpu *v, u32 field, u64 value)
+{
+	v->count.vmwrites++;
+	vmx_insn_vmwrite(field, value);
+}
+
+/* vmx/vcpu.c */
+int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
+void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
+
+/* vmx/run.c: one RUN */
+long vmx_run(struct vmx_vcpu *v);
+
+/* vmx/load.c: what is loaded once per stay on a CPU */
+int vmx_load(struct vmx_vcpu *v);
+void vmx_unload(struct vmx_vcpu *v);
+void vmx_flush(struct vmx_vcpu *v);
+
+/* vmx/vpid.c */
+int vmx_vpid_alloc(void);
+void vmx_vpid_free(int vpid);
+void vmx_vpid_flush_all(void);
+
+/* vmx/input.c, vmx/output.c: the run page */
+int vmx_take_input(struct vmx_vcpu *v);
+void vmx_give_exit(struct vmx_vcpu *v);
+void vmx_give_state(struct vmx_vcpu *v);
+void vmx_retire(struct vmx_vcpu *v);
+
+/* vmx/exit.c: exits that the kernel finishes */
+enum vmx_next {
+	VMX_NEXT_ENTER,		/* finished: enter again */
+	VMX_NEXT_USER,		/* userspace's */
+	VMX_NEXT_IRQ,		/* finished once interrupts were open */
+	VMX_NEXT_FAULT,		/* an EPT violation to look at */
+};
+
+enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
+void vmx_inject_gp(struct vmx_vcpu *v);
+
+/* vmx/enter.c, vmx/entry.S */
+u32 vmx_enter(struct vmx_vcpu *v);
+bool __vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched);
+void vmx_exit_point(void);
+
+/* vmx/fpu.c */
+int vmx_fpu_init(void);
+int vmx_fpu_alloc(struct vmx_vcpu *v);
+void vmx_fpu_free(struct vmx_vcpu *v);
+void vmx_fpu_load(struct vmx_vcpu *v);
+void vmx_fpu_unload(struct vmx_vcpu *v);
+bool vmx_fpu_xcr0_valid(u64 xcr0);
+long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg);
+long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg);
+
+/* vmx/msr.c */
+void vmx_msr_init(void);
+int vmx_msr_alloc(struct vmx_vcpu *v);
+void vmx_msr_free(struct vmx_vcpu *v);
+void vmx_msr_load(struct vmx_vcpu *v);
+void vmx_msr_unload(struct vmx_vcpu *v);
+enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v);
+enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v);
+long vmx_msr_set(struct vmx_vcpu *v, void __user *arg);
+long vmx_msr_get(struct vmx_vcpu *v, void __user *arg);
+
+/* vmx/cpuid.c */
+void vmx_cpuid_free(struct vmx_vcpu *v);
+enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v);
+long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg);
+
+#endif /* VMX_VCPU_H */

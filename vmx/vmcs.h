@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The VMCS object: a region, where it is active, and what its fields may hold. */
+#ifndef VMX_VMCS_H
+#define VMX_VMCS_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+
+#include "vmx.h"
+
+/**
+ * struct vmx_vmcs - what a descriptor from %VMX_CREATE_VMCS stands for
+ * @ref: the descriptor's reference and the vCPU's
+ * @vm: its VM, referenced
+ * @lock: held by RUN and by every ioctl that touches the region; always taken
+ *	with mutex_trylock(), so that nobody waits for a running guest
+ * @vcpu: the vCPU that has it, or NULL; under @lock
+ * @region: the VMCS region
+ * @cpu: the CPU it is active on, -1 if none
+ * @launched: its launch state; what VMLAUNCH or VMRESUME is chosen by
+ * @active_link: in struct vmx_cpu.active of @cpu
+ * @cpu2_must: secondary controls that the module turned on for the vCPU
+ * @entry_ctls: VM-entry controls field, as last written
+ * @cpu_ctls: primary processor-based controls as userspace wrote them
+ * @cpu_ctls_now: the same with the window bits that RUN switches
+ * @pin_ctls: pin-based controls as userspace wrote them
+ * @pin_ctls_now: the same with the timer bit that RUN switches
+ * @tsc_offset: TSC offset field
+ * @efer: guest EFER field, as last written; LMA may differ
+ * @exceptions: the exception bitmap userspace asked for
+ * @debug: DR7 as last written by userspace enables a breakpoint
+ */
+struct vmx_vmcs {
+	struct kref ref;
+	struct vmx_vm *vm;
+	struct mutex lock;
+	struct vmx_vcpu *vcpu;
+	void *region;
+	int cpu;
+	bool launched;
+	struct list_head active_link;
+	u32 cpu2_must;
+	u32 entry_ctls;
+	u32 cpu_ctls;
+	u32 cpu_ctls_now;
+	u32 pin_ctls;
+	u32 pin_ctls_now;
+	u64 tsc_offset;
+	u32 exceptions;
+	u64 efer;
+	bool debug;
+};
+
+int vmx_vmcs_create(struct vmx_vm *vm);
+struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmx_vm *vm);
+void vmx_vmcs_put(struct vmx_vmcs *vmcs);
+
+int vmx_vmcs_load(struct vmx_vmcs *vmcs);
+void vmx_vmcs_clear(struct vmx_vmcs *vmcs);
+void vmx_vmcs_clear_cpu(void);
+void vmx_vmcs_crash_cpu(void);
+
+/* vmx/vmcs_fields.c: what field ioctls do */
+long vmx_vmcs_fields_ioctl(struct vmx_vmcs *vmcs, unsigned int cmd,
+			   void __user *arg);
+int vmx_vmcs_init_fields(struct vmx_vmcs *vmcs);
+int vmx_vmcs_get(struct vmx_vmcs *vmcs);
+void vmx_vmcs_unget(void);
+enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value);
+void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked);
+enum vmx_refusal vmx_vmcs_set(struct vmx_vmcs *vmcs, u32 field, u64 value);
+void vmx_vmcs_explain(struct vmx_vmcs *vmcs, struct vmx_failure *failure);
+
+#endif /* VMX_VMCS_H */

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reading and writing VMCS fields for userspace. What a field may hold is
+ * judged in fields.c; here is the VMCS that it is judged for.
+ */
+#include <linux/cpu.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "caps.h"
+#include "check.h"
+#include "fields.h"
+#include "host.h"
+#include "ops.h"
+#include "vmcs.h"
+
+/*
+ * What userspace may see in a field. RUN switches some bits of the controls by
+ * itself; these are not the user's to see, or to write back.
+ */
+static u64 read_field(const struct vmx_vmcs *vmcs, u32 field)
+{
+	switch (field) {
+	case VMX_F_PIN_CONTROLS:
+		return vmcs->pin_ctls;
+	case VMX_F_CPU_CONTROLS:
+		return vmcs->cpu_ctls;
+	case VMX_F_EXCEPTION_BITMAP:
+		return vmcs->exceptions;
+	default:
+		return vmx_insn_vmread(field);
+	}
+}
+
+static struct vmx_field_ctx field_ctx(const struct vmx_vmcs *vmcs)
+{
+	return (struct vmx_field_ctx) {
+		.caps = &vmx_caps,
+		.cpu2_must = vmcs->cpu2_must,
+		.host_cr4 = vmx_host_cr4(),
+	};
+}
+
+/**
+ * vmx_vmcs_get() - make a VMCS current, whatever CPU this is
+ * @vmcs: the VMCS, locked
+ *
+ * Waits for the scheduler to move the caller away from a CPU that is going
+ * offline.
+ *
+ * Context: may sleep. On success preemption is off until vmx_vmcs_unget().
+ * Return: 0, or -EIO if VMX was switched off.
+ */
+int vmx_vmcs_get(struct vmx_vmcs *vmcs)
+{
+	int r;
+
+	for (;;) {
+		preempt_disable();
+		r = vmx_vmcs_load(vmcs);
+		if (r > 0)
+			r = vmx_host_write_cpu(vmcs);
+		if (!r)
+			return 0;
+		preempt_enable();
+		if (r != -EAGAIN)
+			return r;
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+void vmx_vmcs_unget(void)
+{
+	preempt_enable();
+}
+
+/* What RUN wants to know of fields without a VMREAD. */
+static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
+{
+	switch (field) {
+	case VMX_F_PIN_CONTROLS:
+		vmcs->pin_ctls = value;
+		vmcs->pin_ctls_now = value;
+		break;
+	case VMX_F_CPU_CONTROLS:
+		vmcs->cpu_ctls = value;
+		vmcs->cpu_ctls_now = value;
+		break;
+	case VMX_F_ENTRY_CONTROLS:
+		vmcs->entry_ctls = value;
+		break;
+	case VMX_F_TSC_OFFSET:
+		vmcs->tsc_offset = value;
+		break;
+	case VMX_F_GUEST_EFER:
+		vmcs->efer = value;
+		break;
+	case VMX_F_EXCEPTION_BITMAP:
+		vmcs->exceptions = asked;
+		break;
+	case VMX_F_GUEST_DR7:
+		/* L0 to G3 enable breakpoints (SDM, "Debug Control Register (DR7)") */
+		vmcs->debug = value & 0xff;
+		break;
+	}
+}
+
+/**
+ * vmx_vmcs_write() - write a field whose value was judged
+ * @vmcs: the VMCS, locked and current
+ * @field: its encoding
+ * @value: what to write
+ * @asked: what userspace asked for
+ *
+ * Context: preemption off.
+ */
+void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
+{
+	vmx_insn_vmwrite(field, value);
+	note_write(vmcs, field, value, asked);
+}
+
+/**
+ * vmx_vmcs_judge() - may userspace write this?
+ * @vmcs: the VMCS, locked and current
+ * @field: its encoding
+ * @value: in, what is asked for; out, with the forced bits
+ *
+ * Context: preemption off.
+ * Return: %VMX_REFUSED_NOT, or why not.
+ */
+enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value)
+{
+	struct vmx_field_ctx ctx = field_ctx(vmcs);
+	u64 forced, bad;
+
+	return vmx_field_judge(vmx_field_find(field), &ctx, value, &forced, &bad);
+}
+
+/**
+ * vmx_vmcs_set() - write a field for userspace, as VMCS_WRITE would
+ * @vmcs: the VMCS, locked and current
+ * @field: its encoding
+ * @value: what is asked for; forced bits are added
+ *
+ * Context: preemption off.
+ * Return: %VMX_REFUSED_NOT, or why nothing was written.
+ */
+enum vmx_refusal vmx_vmcs_set(struct vmx_vmcs *vmcs, u32 field, u64 value)
+{
+	u64 asked = value;
+	enum vmx_refusal refusal = vmx_vmcs_judge(vmcs, field, &value);
+
+	if (!refusal)
+		vmx_vmcs_write(vmcs, field, value, asked);
+	return refusal;
+}
+
+/**
+ * vmx_vmcs_init_fields() - give a new VMCS its first values
+ * @vmcs: the VMCS, not yet visible to anyone
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+int vmx_vmcs_init_fields(struct vmx_vmcs *vmcs)
+{
+	struct vmx_field_ctx ctx;
+	unsigned int i;
+	int err;
+
+	err = vmx_vmcs_get(vmcs);
+	if (err)
+		return err;
+	ctx = field_ctx(vmcs);
+	for (i = 0; i < vmx_field_count; i++) {
+		const struct vmx_field_desc *desc = vmx_field_at(i);
+
+		if (desc->owner != VMX_OWNER_CPU &&
+		    vmx_field_exists(desc, &vmx_caps))
+			vmx_vmcs_write(vmcs, desc->field,
+				       vmx_field_default(desc, &ctx), 0);
+	}
+	vmx_host_write_constant(vmcs);
+	vmx_vmcs_unget();
+	return 0;
+}
+
+static enum vmx_refusal judge_read(u32 field)
+{
+	const struct vmx_field_desc *desc = vmx_field_find(field);
+
+	if (field & 1 && vmx_field_find(field & ~1))
+		return VMX_REFUSED_HIGH;
+	if (!desc || !vmx_field_exists(desc, &vmx_caps))
+		return VMX_REFUSED_UNKNOWN;
+	return desc->owner == VMX_OWNER_MODULE ? VMX_REFUSED_MODULE :
+						 VMX_REFUSED_NOT;
+}
+
+static void refuse(struct vmx_vmcs_io *io, unsigned int index,
+		   enum vmx_refusal reason)
+{
+	io->bad_index = index;
+	io->bad_reason = reason;
+}
+
+static int read_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
+		      struct vmx_field *fields)
+{
+	enum vmx_refusal reason;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < io->count; i++) {
+		reason = judge_read(fields[i].field);
+		if (reason) {
+			refuse(io, i, reason);
+			return -EACCES;
+		}
+	}
+	err = vmx_vmcs_get(vmcs);
+	if (err)
+		return err;
+	for (i = 0; i < io->count; i++) {
+		fields[i].value = read_field(vmcs, fields[i].field);
+		fields[i].forced = 0;
+	}
+	vmx_vmcs_unget();
+	return 0;
+}
+
+/* Judges all, then writes all; keeps in @forced what differs from the asked. */
+static int write_loaded(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
+			struct vmx_field *fields)
+{
+	struct vmx_field_ctx ctx = field_ctx(vmcs);
+	enum vmx_refusal reason;
+	unsigned int i;
+
+	for (i = 0; i < io->count; i++) {
+		struct vmx_field *f = &fields[i];
+
+		reason = vmx_field_judge(vmx_field_find(f->field), &ctx,
+					 &f->value, &f->forced, &io->bad_bits);
+		if (reason == VMX_REFUSED_UNKNOWN)
+			reason = judge_read(f->field);
+		if (reason) {
+			refuse(io, i, reason);
+			return -EACCES;
+		}
+	}
+	for (i = 0; i < io->count; i++)
+		vmx_vmcs_write(vmcs, fields[i].field, fields[i].value,
+			    fields[i].value ^ fields[i].forced);
+	return 0;
+}
+
+static int write_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
+		       struct vmx_field *fields)
+{
+	int err = vmx_vmcs_get(vmcs);
+
+	if (err)
+		return err;
+	err = write_loaded(vmcs, io, fields);
+	vmx_vmcs_unget();
+	return err;
+}
+
+static int check_batch(const struct vmx_field *fields, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (fields[i].reserved)
+			return -EINVAL;
+	return 0;
+}
+
+static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg,
+		     int (*batch)(struct vmx_vmcs *, struct vmx_vmcs_io *,
+				  struct vmx_field *))
+{
+	struct vmx_vmcs_io io;
+	struct vmx_field *fields;
+	size_t bytes;
+	long err;
+
+	err = vmx_copy_in(&io, sizeof(io), arg, sizeof(io));
+	if (err)
+		return err;
+	if (io.flags)
+		return -EOPNOTSUPP;
+	if (io.reserved || !io.count || io.count > VMX_VMCS_BATCH_MAX)
+		return -EINVAL;
+	io.bad_index = 0;
+	io.bad_reason = VMX_REFUSED_NOT;
+	io.bad_bits = 0;
+	bytes = io.count * sizeof(*fields);
+	fields = memdup_user(u64_to_user_ptr(io.fields), bytes);
+	if (IS_ERR(fields))
+		return PTR_ERR(fields);
+
+	err = check_batch(fields, io.count);
+	if (!err)
+		err = batch(vmcs, &io, fields);
+	if (!err && copy_to_user(u64_to_user_ptr(io.fields), fields, bytes))
+		err = -EFAULT;
+	if ((!err || err == -EACCES) && vmx_copy_out(arg, &io, sizeof(io)))
+		err = -EFAULT;
+	kfree(fields);
+	return err;
+}
+
+static void describe(struct vmx_vmcs *vmcs, const struct vmx_field_desc *desc,
+		     const struct vmx_field_ctx *ctx,
+		     struct vmx_field_info *info)
+{
+	*info = (struct vmx_field_info) {
+		.field = desc->field,
+		.owner = desc->owner,
+		.masked = desc->owner == VMX_OWNER_MODULE,
+	};
+	if (vmx_field_rule(desc, ctx, &info->must, &info->may)) {
+		info->must = 0;
+		info->may = 0;
+	}
+	if (!info->masked)
+		info->value = read_field(vmcs, desc->field);
+}
+
+/* Returns how many fields there are; fills at most @room of them. */
+static unsigned int dump_loaded(struct vmx_vmcs *vmcs,
+				struct vmx_field_info *infos, unsigned int room)
+{
+	struct vmx_field_ctx ctx = field_ctx(vmcs);
+	unsigned int i, n = 0;
+
+	for (i = 0; i < vmx_field_count; i++) {
+		const struct vmx_field_desc *desc = vmx_field_at(i);
+
+		if (!vmx_field_exists(desc, &vmx_caps))
+			continue;
+		if (n < room)
+			describe(vmcs, desc, &ctx, &infos[n]);
+		n++;
+	}
+	return n;
+}
+
+static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
+{
+	struct vmx_vmcs_dump dump;
+	struct vmx_field_info *infos;
+	unsigned int room, n;
+	long err;
+
+	err = vmx_copy_in(&dump, sizeof(dump), arg, sizeof(dump));
+	if (err)
+		return err;
+	if (dump.flags)
+		return -EOPNOTSUPP;
+	if (dump.reserved)
+		return -EINVAL;
+	room = min(dump.count, vmx_field_count);
+	infos = kcalloc(vmx_field_count, sizeof(*infos), GFP_KERNEL_ACCOUNT);
+	if (!infos)
+		return -ENOMEM;
+	err = vmx_vmcs_get(vmcs);
+	if (!err) {
+		n = dump_loaded(vmcs, infos, room);
+		vmx_vmcs_unget();
+		dump.count = n;
+		if (copy_to_user(u64_to_user_ptr(dump.fields), infos,
+				 min(room, n) * sizeof(*infos)) ||
+		    vmx_copy_out(arg, &dump, sizeof(dump)))
+			err = -EFAULT;
+	}
+	kfree(infos);
+	return err;
+}
+
+/* For the checks: the VMCS as it is */
+static u64 raw_read(void *unused, u32 field)
+{
+	return vmx_insn_vmread(field);
+}
+
+/**
+ * vmx_vmcs_explain() - which check of VM entry fails
+ * @vmcs: the VMCS, locked and current
+ * @failure: filled in; check is %VMX_CHECK_NONE if none does
+ *
+ * Context: preemption off.
+ */
+void vmx_vmcs_explain(struct vmx_vmcs *vmcs, struct vmx_failure *failure)
+{
+	struct vmx_check_ctx ctx = {
+		.caps = &vmx_caps,
+		.read = raw_read,
+	};
+
+	vmx_check_entry(&ctx, failure);
+}
+
+static long ioctl_check(struct vmx_vmcs *vmcs, void __user *arg)
+{
+	struct vmx_vmcs_check check;
+	long err;
+
+	err = vmx_copy_in(&check, sizeof(check), arg, sizeof(check));
+	if (err)
+		return err;
+	if (check.flags)
+		return -EOPNOTSUPP;
+	err = vmx_vmcs_get(vmcs);
+	if (err)
+		return err;
+	vmx_vmcs_explain(vmcs, &check.failure);
+	vmx_vmcs_unget();
+	return vmx_copy_out(arg, &check, sizeof(check));
+}
+
+/**
+ * vmx_vmcs_fields_ioctl() - the ioctls that look into a VMCS
+ * @vmcs: the VMCS, locked
+ * @cmd: ioctl number
+ * @arg: the caller's struct
+ *
+ * Context: may sleep.
+ * Return: what the ioctl returns.
+ */
+long vmx_vmcs_fields_ioctl(struct vmx_vmcs *vmcs, unsigned int cmd,
+			   void __user *arg)
+{
+	switch (cmd) {
+	case VMX_VMCS_READ:
+		return ioctl_io(vmcs, arg, read_batch);
+	case VMX_VMCS_WRITE:
+		return ioctl_io(vmcs, arg, write_batch);
+	case VMX_VMCS_DUMP:
+		return ioctl_dump(vmcs, arg);
+	case VMX_VMCS_CHECK:
+		return ioctl_check(vmcs, arg);
+	default:
+		return -ENOTTY;
+	}
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * VPIDs, and dropping the translations that CPUs cache. SDM, "Caching
+ * Translation Information".
+ *
+ * When what is dropped:
+ *  - all of a CPU's, after VMXON: tags are used anew;
+ *  - a vCPU's, when it comes to another CPU, and at its first entry, since its
+ *    VPID may have been another's;
+ *  - an EPT's, at the first entry after struct vmx_mmu.flush_gen went up.
+ */
+#include <linux/idr.h>
+#include <linux/smp.h>
+
+#include "caps.h"
+#include "mmu.h"
+#include "vcpu.h"
+
+/* IA32_VMX_EPT_VPID_CAP */
+#define CAP_INVEPT		BIT_ULL(20)
+#define CAP_INVEPT_SINGLE	BIT_ULL(25)
+#define CAP_INVVPID		BIT_ULL(32)
+#define CAP_INVVPID_SINGLE	BIT_ULL(41)
+
+#define INVEPT_SINGLE	1
+#define INVEPT_ALL	2
+#define INVVPID_SINGLE	1
+#define INVVPID_ALL	2
+
+static DEFINE_IDA(vpids);
+
+static bool can(u64 capability)
+{
+	return vmx_caps.msr.ept_vpid & capability;
+}
+
+/**
+ * vmx_vpid_alloc() - a VPID for a new vCPU
+ *
+ * Context: may sleep.
+ * Return: the VPID, 0 where the CPU has none, or -ENOMEM or -ENOSPC.
+ */
+int vmx_vpid_alloc(void)
+{
+	if (!(vmx_caps.features & VMX_HAS_VPID))
+		return 0;
+	return ida_alloc_range(&vpids, 1, U16_MAX, GFP_KERNEL_ACCOUNT);
+}
+
+/**
+ * vmx_vpid_free() - give a VPID back
+ * @vpid: the VPID, or 0
+ *
+ * Context: any.
+ */
+void vmx_vpid_free(int vpid)
+{
+	if (vpid)
+		ida_free(&vpids, vpid);
+}
+
+/**
+ * vmx_vpid_flush_all() - drop all translations this CPU caches for guests
+ *
+ * Context: VMX operation, interrupts off.
+ */
+void vmx_vpid_flush_all(void)
+{
+	if (can(CAP_INVEPT))
+		vmx_insn_invept(INVEPT_ALL, 0);
+	if (can(CAP_INVVPID))
+		vmx_insn_invvpid(INVVPID_ALL, 0);
+}
+
+static void flush_vpid(struct vmx_vcpu *v)
+{
+	vmx_insn_invvpid(can(CAP_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
+			 v->vpid);
+	v->count.invalidations++;
+}
+
+/**
+ * vmx_flush() - drop the vCPU's translations that may be out of date
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off, before VM entry.
+ */
+void vmx_flush(struct vmx_vcpu *v)
+{
+	int cpu = smp_processor_id();
+
+	/* Read first: what changes after this is flushed next time. */
+	v->seen_gen = atomic64_read(&v->mmu->flush_gen);
+	if (v->flushed_on != cpu && v->vpid)
+		flush_vpid(v);
+	v->flushed_on = cpu;
+	vmx_insn_invept(can(CAP_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL,
+			v->mmu->root);
+	v->count.invalidations++;
+}
