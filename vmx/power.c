@@ -201,7 +201,7 @@ static void power_crash(void)
 	vmx_vmcs_crash_cpu();
 #ifdef VMX_HAVE_EMERGENCY_CALLBACK
 	vmx_insn_vmxoff();
-	native_write_cr4(native_read_cr4() & ~X86_CR4_VMXE);
+	cr4_clear_bits(X86_CR4_VMXE);
 #endif
 }
 
