@@ -21,6 +21,7 @@
 #include <asm/cpufeature.h>
 
 #include "../vmx/caps.h"
+#include "../vmx/kunit-export.h"
 #include "../vmx/mmu.h"
 
 /* Entries that a walk looks at before it offers to give up the lock. */
@@ -139,6 +140,16 @@ static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
 	return true;
 }
 
+/* An entry of the table of it->level went: go up while that left none. */
+static void ept_iter_prune(struct ept_iter *it)
+{
+	int top = it->mmu->ept.format.levels;
+
+	while (it->level < top &&
+	       ept_iter_unlink_empty(it, ept_iter_slot(it, it->level + 1)))
+		it->level++;
+}
+
 /* Find the next page; false at the end, or if the budget is used up. */
 static bool ept_iter_next(struct ept_iter *it)
 {
@@ -154,6 +165,7 @@ static bool ept_iter_next(struct ept_iter *it)
 			it->slot = slot;
 			return true;
 		} else if (ept_iter_unlink_empty(it, slot)) {
+			ept_iter_prune(it);
 			ept_iter_step(it);
 		} else {
 			it->table[--it->level] = ept_table_of(entry);
@@ -165,13 +177,9 @@ static bool ept_iter_next(struct ept_iter *it)
 /* Remove the page found, and the tables that this leaves empty. */
 static void ept_iter_zap(struct ept_iter *it)
 {
-	int top = it->mmu->ept.format.levels;
-
 	ept_clear(it->mmu, it->slot, it->level);
 	it->narrowed = true;
-	while (it->level < top &&
-	       ept_iter_unlink_empty(it, ept_iter_slot(it, it->level + 1)))
-		it->level++;
+	ept_iter_prune(it);
 }
 
 /* Is the page found not all within the walk's interval? */
@@ -433,3 +441,4 @@ const struct vmx_mmu_ops vmx_mmu_ept_ops = {
 	.young = ept_young,
 	.walk = ept_walk,
 };
+EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_ept_ops);

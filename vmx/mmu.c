@@ -51,6 +51,7 @@
 #include <linux/wait_bit.h>
 
 #include "caps.h"
+#include "kunit-export.h"
 #include "mmu.h"
 #include "vmx.h"
 
@@ -109,6 +110,7 @@ int vmx_tables_top_up(struct vmx_mmu *mmu)
 	spin_unlock(&mmu->lock);
 	return i >= EPT_MAX_LEVELS - 1 ? 0 : -ENOMEM;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_tables_top_up);
 
 /**
  * vmx_table_take() - get an empty table without allocating
@@ -128,6 +130,7 @@ struct page *vmx_table_take(struct vmx_mmu *mmu)
 	}
 	return page;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_table_take);
 
 /**
  * vmx_tables_free() - free tables
@@ -145,6 +148,7 @@ void vmx_tables_free(struct list_head *tables)
 		__free_page(page);
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_tables_free);
 
 /**
  * vmx_mmu_init() - make an mmu with nothing in it
@@ -169,6 +173,7 @@ int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
 	mmu->ops = ops;
 	return ops->init(mmu);
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_init);
 
 /**
  * vmx_mmu_dismantle() - empty an mmu that no vCPU uses any more
@@ -194,6 +199,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 	vmx_tables_free(&spare);
 	mmu->ops->destroy(mmu);
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_dismantle);
 
 /**
  * vmx_mmu_free() - free what notifiers may have been looking at

@@ -86,7 +86,7 @@ struct vmx_mmu_ops {
  *	last seen value differs invalidates before it enters the guest.
  * @flushed: the value of @flush_gen up to which no CPU uses old translations
  * @flushes: times that had to be brought about
- * @lock: protects everything below, and the page tables
+ * @lock: protects what follows, down to @stats, and the page tables
  * @seq: changes when ranges change and when an invalidation ends: a page found
  *	in the owner's memory before may no longer be installed after
  * @ranges: the guest-physical map
@@ -115,7 +115,7 @@ struct vmx_mmu {
 	atomic64_t flushed;
 	atomic64_t flushes;
 
-	spinlock_t lock;
+	spinlock_t lock; /* down to @stats, and the page tables */
 	seqcount_spinlock_t seq;
 	struct vmx_ranges ranges;
 	bool dead;
@@ -128,10 +128,10 @@ struct vmx_mmu {
 	struct ept ept;
 	struct vmx_mmu_stats stats;
 
-	struct mutex edit;
+	struct mutex edit; /* serialises changes of @ranges */
 	struct mmu_notifier notifier;
 
-	spinlock_t vcpus_lock;
+	spinlock_t vcpus_lock; /* @vcpus */
 	struct list_head vcpus;
 };
 
@@ -196,9 +196,8 @@ extern const struct vmx_mmu_ops vmx_mmu_ept_ops;
 static inline void vmx_mmu_narrowed(struct vmx_mmu *mmu)
 {
 	lockdep_assert_held(&mmu->lock);
-	smp_mb__before_atomic();
-	atomic64_inc(&mmu->flush_gen);
-	smp_mb__after_atomic();
+	/* The value is of no interest, the full barrier is. */
+	atomic64_inc_return(&mmu->flush_gen);
 }
 
 /**

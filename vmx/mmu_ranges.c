@@ -10,6 +10,7 @@
 #include <linux/interval_tree.h>
 #include <linux/slab.h>
 
+#include "kunit-export.h"
 #include "mmu_ranges.h"
 
 static struct vmx_range *by_gpa(struct interval_tree_node *node)
@@ -44,6 +45,7 @@ struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot,
 	range->memtype = memtype;
 	return range;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_range_alloc);
 
 /**
  * vmx_ranges_first() - find the lowest range in an interval
@@ -58,6 +60,7 @@ struct vmx_range *vmx_ranges_first(struct vmx_ranges *set, u64 first, u64 last)
 {
 	return by_gpa(interval_tree_iter_first(&set->by_gpa, first, last));
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_first);
 
 /**
  * vmx_ranges_add() - put a range into the set
@@ -70,6 +73,7 @@ void vmx_ranges_add(struct vmx_ranges *set, struct vmx_range *range)
 	interval_tree_insert(&range->uaddr, &set->by_uaddr);
 	set->count++;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_add);
 
 static void vmx_ranges_take(struct vmx_ranges *set, struct vmx_range *range)
 {
@@ -91,6 +95,7 @@ void vmx_ranges_remove(struct vmx_ranges *set, struct vmx_range *range)
 		RCU_INIT_POINTER(set->last, NULL);
 	kfree_rcu(range, rcu);
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_remove);
 
 /**
  * vmx_ranges_cover() - is every byte of an interval in some range
@@ -112,6 +117,7 @@ bool vmx_ranges_cover(struct vmx_ranges *set, u64 first, u64 last)
 		first = range->gpa.last + 1;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_cover);
 
 /* The range that a cut between @gpa - 1 and @gpa would break. */
 static struct vmx_range *vmx_ranges_astride(struct vmx_ranges *set, u64 gpa)
@@ -140,6 +146,7 @@ unsigned int vmx_ranges_growth(struct vmx_ranges *set, u64 first, u64 last,
 		return !!low + !!high;
 	return low && low == high;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_growth);
 
 /**
  * vmx_ranges_split() - let no range reach across an address
@@ -174,6 +181,7 @@ void vmx_ranges_split(struct vmx_ranges *set, u64 gpa, struct vmx_range **spare)
 	vmx_ranges_add(set, low);
 	vmx_ranges_add(set, high);
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_split);
 
 /**
  * vmx_ranges_merge() - undo a split that is no longer needed
@@ -198,6 +206,7 @@ void vmx_ranges_merge(struct vmx_ranges *set, u64 gpa)
 	vmx_ranges_remove(set, high);
 	vmx_ranges_add(set, low);
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_merge);
 
 static void vmx_range_copy_out(const struct vmx_range *range,
 			       struct vmx_range_copy *copy)
@@ -230,6 +239,7 @@ bool vmx_ranges_find(struct vmx_ranges *set, u64 gpa,
 	vmx_range_copy_out(range, copy);
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_find);
 
 /**
  * vmx_ranges_peek() - look at the range found last, without a lock
@@ -257,3 +267,4 @@ bool vmx_ranges_peek(struct vmx_ranges *set, u64 gpa,
 	rcu_read_unlock();
 	return found;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_peek);
