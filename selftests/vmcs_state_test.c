@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* VMCSs that vCPUs have: states, and who may touch one while it runs. */
+/*
+ * VMCSs that vCPUs have: states, and who may touch one while it runs.
+ *
+ * needs: cpus=2
+ */
 #include "lib/vm_fixture.h"
 
 GUEST64(hlt_guest, "hlt");
