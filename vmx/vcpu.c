@@ -315,9 +315,9 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (!vmx_vm_owned(v->vm))
 		return -EPERM;
 	if (likely(cmd == VMX_RUN))
-		return arg ? -EINVAL : vmx_run(v);
+		return vmx_run(v);
 	if (cmd == VMX_KICK)
-		return arg ? -EINVAL : kick(v);
+		return kick(v);
 	return vcpu_cmd(v, cmd, (void __user *)arg);
 }
 
