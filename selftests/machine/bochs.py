@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The Bochs emulator: a PC with VMX on any computer."""
 
-import os
 import signal
 import subprocess
 import time
@@ -40,6 +39,7 @@ class Bochs:
 
     def __init__(self, folder, setup, command_line, terminal=None):
         self.folder = folder
+        self.cpus = setup.smp
         self.console = folder / "console.log"
         self.log = folder / "bochs.log"
         self.console.write_bytes(b"")
@@ -68,17 +68,17 @@ class Bochs:
 
     def interrogate(self):
         """Stops the emulated CPUs where they are and returns what the debugger says of them."""
-        start = os.path.getsize(self.folder / "bochs.out")
+        out = self.folder / "bochs.out"
+        start = out.stat().st_size
+        commands = "".join(f"set $cpu = {cpu}\nr\nprint-stack 64\ncreg\n" for cpu in range(self.cpus))
         try:
             self.process.send_signal(signal.SIGINT)
-            self.process.stdin.write(b"set $cpu=0\nr\nsreg\nprint-stack 24\ncreg\nshow\n")
+            self.process.stdin.write(commands.encode())
             self.process.stdin.flush()
             time.sleep(1)
         except (BrokenPipeError, ProcessLookupError):
             return ""
-        with open(self.folder / "bochs.out", "rb") as file:
-            file.seek(start)
-            return file.read().decode(errors="replace")
+        return out.read_bytes()[start:].decode(errors="replace")
 
     def ended_by(self):
         """Why the emulator ended: 'power-off', 'triple fault' or its own words."""

@@ -29,8 +29,12 @@ KINDS = [
 ]
 KINDS = [(kind, re.compile(pattern)) for kind, pattern in KINDS]
 CUT = re.compile(r"------------\[ cut here \]|^={20,}$")
-END = re.compile(r"---\[ end (?:trace|Kernel panic)|^={20,}$|</TASK>$")
-FRAME = re.compile(r"([\w.]+)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?: \[(\w+)\])?")
+# A WARN, BUG or oops says where it ends; of the others, the last part is a call trace.
+MARKED_END = re.compile(r"---\[ end (?:trace|Kernel panic)")
+OTHER_END = re.compile(r"^={20,}$|</TASK>$")
+# Of use to few, and in the log for them.
+NOISE = re.compile(r"^(?:Code|R(?!IP)[A-Z0-9]{2}|[CF]S|RIP: 0033): ?")
+FRAME = re.compile(r"([\w.]+)\+0x([0-9a-f]+)(?:/0x[0-9a-f]+)?(?: \[(\w+)\])?")
 LONGEST = 80
 
 
@@ -50,6 +54,13 @@ def kind_of(line):
     return None
 
 
+def ends(report, line):
+    if MARKED_END.search(line) or len(report.lines) > LONGEST:
+        return True
+    marked = report.kind in ("WARN", "oops", "BUG", "panic") or CUT.search(report.lines[0])
+    return not marked and len(report.lines) > 3 and bool(OTHER_END.search(line))
+
+
 def reports(lines):
     """Groups kernel lines (without timestamps) into reports."""
     found = []
@@ -57,15 +68,22 @@ def reports(lines):
     before = []
     for line in lines:
         kind = kind_of(line)
-        # A second headline inside a report (BUG, then Oops, then panic) belongs to it.
-        if kind and current is None:
+        if current is None and kind == "panic":
+            # What follows an oops is its last sentence.
+            if found and found[-1].kind == "oops":
+                found[-1].lines.append(line)
+                continue
+            if "end Kernel panic" in line:
+                continue
+        # Further headlines inside a report (BUG, then Oops) belong to it.
+        if current is None and kind:
             current = Report(kind, [*before, line])
             found.append(current)
         elif current is not None:
             current.lines.append(line)
-            if kind == "panic":
-                current.kind = "oops" if current.kind in ("oops", "BUG") else current.kind
-        if current and len(current.lines) > 3 and (END.search(line) or len(current.lines) > LONGEST):
+            if current.kind == "BUG" and kind in ("oops", "panic"):
+                current.kind = "oops"
+        if current and ends(current, line):
             current = None
         before = [line] if CUT.search(line) else []
     return found
@@ -76,13 +94,15 @@ def is_expected(report, patterns):
 
 
 def _run_faddr2line(script, elf, frames):
+    """{symbol+offset: file:line}."""
     result = subprocess.run([script, elf, *frames], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                             text=True)
     places = {}
     frame = None
     for line in result.stdout.splitlines():
-        if line.rstrip(":") in frames:
-            frame = line.rstrip(":")
+        headline = re.match(r"(\S+\+0x[0-9a-f]+)/0x[0-9a-f]+:", line)
+        if headline:
+            frame = headline.group(1)
         elif frame and frame not in places:
             match = re.search(r" at (\S+:\d+)", line)
             if match:
@@ -91,20 +111,24 @@ def _run_faddr2line(script, elf, frames):
 
 
 def decode(report, script, vmlinux, modules, folder):
-    """Adds file:line to every symbol+offset that VMLINUX or one of MODULES {name: path} explains."""
+    """Adds file:line to every symbol+offset that VMLINUX or one of MODULES {name: path} explains.
+
+    Sizes, which tell functions of the same name apart, are not passed on: the kernel rounds those of
+    a module up to its next symbol.
+    """
+    lines = [line for line in report.lines if not NOISE.match(line)]
     wanted = {}
-    for line in report.lines:
-        for symbol, offset, size, module in FRAME.findall(line):
-            elf = modules.get(module) if module else vmlinux
-            if elf:
-                wanted.setdefault(elf, []).append(f"{symbol}+0x{offset}/0x{size}")
-    places = {}
-    for elf, frames in wanted.items():
-        places.update(_run_faddr2line(script, elf, list(dict.fromkeys(frames))))
+    for symbol, offset, name in FRAME.findall("\n".join(lines)):
+        elf = modules.get(name) if name else vmlinux
+        if elf:
+            wanted.setdefault(elf, []).append(f"{symbol}+0x{offset}")
+    places = {elf: _run_faddr2line(script, elf, list(dict.fromkeys(frames)))
+              for elf, frames in wanted.items()}
 
     def annotate(match):
-        place = places.get(f"{match.group(1)}+0x{match.group(2)}/0x{match.group(3)}")
-        place = place and place.removeprefix(f"{folder}/")
+        symbol, offset, name = match.groups()
+        elf = modules.get(name) if name else vmlinux
+        place = places.get(elf, {}).get(f"{symbol}+0x{offset}")
         return f"{match.group(0)} ({place})" if place else match.group(0)
 
-    return Report(report.kind, [FRAME.sub(annotate, line) for line in report.lines])
+    return Report(report.kind, [FRAME.sub(annotate, line).replace(f"{folder}/", "") for line in lines])

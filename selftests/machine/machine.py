@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 
+import hang
 import image
 import klog
 import labkernel
@@ -25,7 +26,7 @@ COMMAND_LINE = ("console=ttyS0,115200 nokaslr tsc=reliable lpj=1000000 panic=0 o
 # Seconds without a word from the machine before it counts as hung; booting a stock kernel under load
 # is the longest legitimate silence.
 BOOT_SILENCE = 400
-TEST_SILENCE = 180
+TEST_SILENCE = 120
 
 
 @dataclasses.dataclass
@@ -109,6 +110,7 @@ class Boot:
         level = 7 if setup.verbose else 3
         self.machine = setup.backend(self.folder, setup, f"{COMMAND_LINE} loglevel={level}", terminal)
         self.cause = ""
+        self.where = ""
 
     def __enter__(self):
         self.machine.start()
@@ -144,35 +146,50 @@ class Boot:
                     return
                 if silence > (TEST_SILENCE if self.session.up else BOOT_SILENCE):
                     self.cause = "hang"
-                    self.session.current.raw += self.machine.interrogate().splitlines()
+                    self.where = self.machine.interrogate()
                     return
                 if not data:
                     time.sleep(0.02)
 
+    def module_files(self):
+        """{name: file with symbols} of the modules that may appear in reports."""
+        paths = [*self.modules, *self.setup.kernel.kdir.glob("arch/x86/kvm/*.ko")]
+        return {path.stem.replace("-", "_"): path for path in paths}
+
     def decode(self, report):
-        kernel = self.setup.kernel
         script = labkernel.source() / "scripts/faddr2line"
-        symbols = {path.stem.replace("-", "_"): path for path in self.modules}
-        for path in kernel.kdir.glob("arch/x86/kvm/*.ko"):
-            symbols[path.stem.replace("-", "_")] = path
-        return klog.decode(report, script, kernel.vmlinux, symbols, self.module_folder)
+        return klog.decode(report, script, self.setup.kernel.vmlinux, self.module_files(),
+                           self.module_folder)
+
+    def describe_hang(self):
+        symbols = hang.Symbols()
+        if self.setup.kernel.vmlinux:
+            symbols.add(self.setup.kernel.vmlinux)
+        for name, path in self.module_files().items():
+            if name in self.session.facts:
+                symbols.add(path, int(self.session.facts[name], 16), f" [{name}]")
+        return str(self.decode(klog.Report("hang", hang.describe(self.where, symbols))))
 
     def outcome(self, span):
         test = self.tests.get(span.name)
-        cases = results.judge(span, test, self.decode)
-        if span is self.session.current and self.cause != "power-off":
-            cases.append(self.death(span))
+        died = span is self.session.current and self.cause != "power-off"
+        cases = results.judge(span, test, self.decode, self.death(span) if died else "")
         return results.Outcome(self.setup.place, span.name, cases, self.setup.reproduce(
             span.name if test else ",".join(self.tests)), span.output, span.raw,
             instructions=span.instructions)
 
     def death(self, span):
-        """The machine itself died, in this test: which way, and its last words."""
-        log = "\n".join(span.raw[-40:])
+        """The machine itself died: which way, and its last words unless a kernel report has them."""
         known = {"hang": "the machine hangs", "triple fault": "triple fault: the CPU shut down",
-                 "kernel panic": "the kernel died"}
+                 "kernel panic": "the kernel died; its report follows"}
+        log = span.raw[-40:]
         what = known.get(self.cause, f"emulator error: {self.cause}")
-        return tap.Case("machine", "failed", f"{what}; the end of its log:\n{log}")
+        if self.cause == "kernel panic":
+            return what
+        if self.cause == "hang" and self.where:
+            what += f"; the CPUs are at:\n{self.describe_hang()}"
+            span.raw += ["", "the emulator's debugger:", *self.where.splitlines()]
+        return f"{what}\nthe end of the log:\n" + "\n".join(log)
 
 
 def run_tests(setup, tests, extra, collector, listener=None):

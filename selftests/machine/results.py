@@ -69,14 +69,18 @@ def how_it_ended(span):
     return None
 
 
-def judge(span, test, decode):
-    """The cases of one test that ran in the machine."""
+def judge(span, test, decode, death=""):
+    """The cases of one test that ran in the machine; DEATH says what ended the machine during it."""
     # KUnit prints through the kernel log.
     lines = span.output + (span.kernel if span.name == "kunit" else [])
     cases = tap.parse(lines)
     ending = how_it_ended(span)
-    if ending and (span.timeout or span.ended == "signal"
-                   or not any(case.status == "failed" for case in cases)):
+    if death:
+        # Missing results are no news, and its reports are the cause: one failure, not four.
+        cases = [case for case in cases if case.name != tap.MISSING]
+        cases.append(tap.Case("machine", "failed", death))
+    elif ending and (span.timeout or span.ended == "signal"
+                     or not any(case.status == "failed" for case in cases)):
         ending.detail += "\n" + "\n".join(span.output[-30:])
         cases.append(ending)
     if span.name == "load":

@@ -5,6 +5,7 @@ import dataclasses
 import re
 
 RESULT = re.compile(r"^(\s*)(not )?ok\s+(\d+)\s*-?\s*([^#]*?)\s*(?:#\s*(.*))?$")
+MISSING = "plan"
 PLAN = re.compile(r"^(\s*)1\.\.(\d+)")
 
 
@@ -62,5 +63,5 @@ def parse(lines):
         notes = []
     missing = sum(due for due in plans.values() if due > 0)
     if missing:
-        cases.append(Case("plan", "failed", f"{missing} planned results are missing"))
+        cases.append(Case(MISSING, "failed", f"{missing} planned results are missing"))
     return cases

@@ -95,7 +95,7 @@ static void describe_stuck(pid_t test)
 	emit_file("in system call", path);
 	snprintf(path, sizeof(path), "/proc/%d/stack", test);
 	emit_file("in kernel at", path);
-	emit_file("after these events", "/sys/kernel/tracing/trace");
+	emit_file("after these events", "/sys/kernel/tracing/trace_pipe");
 }
 
 static pid_t start(char **command, int *output)
