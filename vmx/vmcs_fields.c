@@ -183,6 +183,7 @@ int vmx_vmcs_init_fields(struct vmx_vmcs *vmcs)
 				       vmx_field_default(desc, &ctx), 0);
 	}
 	vmx_host_write_constant(vmcs);
+	vmx_host_write_cpu(vmcs);
 	vmx_vmcs_unget();
 	return 0;
 }
