@@ -321,7 +321,7 @@ enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v)
 	const struct vmx_msr *msr = find_msr(v, index);
 	u64 value;
 
-	if (!msr)
+	if (!msr || msr->policy == VMX_MSR_EXIT)
 		return VMX_NEXT_USER;
 	if (msr->policy != VMX_MSR_PASSTHROUGH)
 		value = msr->value;
@@ -348,7 +348,8 @@ enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v)
 	u32 index = v->run->regs[1];
 	struct vmx_msr *msr = find_msr(v, index);
 
-	if (!msr || msr->policy == VMX_MSR_KERNEL_READ)
+	if (!msr || msr->policy == VMX_MSR_EXIT ||
+	    msr->policy == VMX_MSR_KERNEL_READ)
 		return VMX_NEXT_USER;
 	if (msr->policy == VMX_MSR_KERNEL) {
 		msr->value = value;
