@@ -6,7 +6,7 @@ machine := selftests/machine
 run := $(machine)/run.py
 
 # Settings reach the runner through the environment, wherever they were given.
-export T CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD BOCHS JOBS VERBOSE V W C CF CC LLVM KCFLAGS
+export T ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD BOCHS JOBS VERBOSE V W C CF CC LLVM KCFLAGS
 # make's own default is no choice of anybody's.
 ifeq ($(origin CC),default)
 unexport CC

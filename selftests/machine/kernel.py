@@ -30,11 +30,11 @@ class Kernel:
         path = self.kdir / "vmlinux"
         return path if self.kdir == self.image.parents[3] else None
 
-    def options(self):
-        return {line.strip() for line in self.config.read_text().splitlines()}
-
-    def has(self, option):
-        return bool({f"CONFIG_{option}=y", f"CONFIG_{option}=m"} & self.options())
+    @property
+    def slow(self):
+        """Watches every memory access: for finding mistakes, and several times slower."""
+        options = self.config.read_text().splitlines()
+        return "CONFIG_KASAN=y" in options or "CONFIG_KCSAN=y" in options
 
 
 def from_tree(name, spec, tree):

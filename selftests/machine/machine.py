@@ -76,7 +76,9 @@ class Setup:
 
 def prepare_module(kernel):
     with locked(BUILD / "module" / kernel.name):
-        folder = module.build(kernel.kdir, kernel.name, quiet=True)
+        # The module's own checks go with the kernel's.
+        options = ["VMX_DEBUG=1"] if kernel.slow else []
+        folder = module.build(kernel.kdir, kernel.name, options, quiet=True)
     return folder, module.built(folder)
 
 
@@ -100,8 +102,7 @@ class Boot:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{setup.place.replace('/', '-')}-",
                                                     dir=BUILD / "machine"))
         self.session = sessions.Session(listener)
-        scale = setup.backend.limit_scale * (4 if setup.kernel.has("KASAN") or setup.kernel.has("KCSAN")
-                                             else 1)
+        scale = setup.backend.limit_scale * (4 if setup.kernel.slow else 1)
         self.limits = {test.name: test.limit * scale for test in tests}
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
                         {**programs(), **(extra or {})},
@@ -192,12 +193,11 @@ class Boot:
         return f"{what}\nthe end of the log:\n" + "\n".join(log)
 
 
-def run_tests(setup, tests, extra, collector, listener=None):
+def run_tests(setup, tests, extra, collector, listener=None, plan=None):
     """Runs TESTS; when one kills the machine, boots another for those after it."""
     waiting = list(tests)
     while waiting:
-        plan = {"MODE": "tests", "MODULES": "vmx"}
-        with Boot(setup, plan, waiting, extra, listener) as boot:
+        with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:
             boot.follow()
             spans = boot.session.spans or [boot.session.boot]
             ran = {span.name for span in spans}

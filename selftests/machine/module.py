@@ -39,8 +39,8 @@ def link_sources(folder):
             link.symlink_to(ROOT / source)
 
 
-def build(kdir, name, goals=("modules",), options=(), quiet=False):
-    """Builds for KDIR in build/module/NAME and returns that folder."""
+def build(kdir, name, options=(), quiet=False, want_output=False):
+    """Builds for KDIR in build/module/NAME; returns that folder, or what was printed."""
     if not (ROOT / "Kbuild").exists():
         raise Failure(f"there is no module to build: {ROOT}/Kbuild does not exist")
     folder = BUILD / "module" / name
@@ -49,14 +49,14 @@ def build(kdir, name, goals=("modules",), options=(), quiet=False):
     env = {key: value for key, value in os.environ.items()
            if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *PASSED)}
     passed = [f"{key}={os.environ[key]}" for key in PASSED if os.environ.get(key)]
-    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", *passed, *options, *goals]
+    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", *passed, *options, "modules"]
     result = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE if quiet else None,
                             stderr=subprocess.STDOUT if quiet else None)
     if result.returncode:
         raise Failure(f"{result.stdout or ''}the module does not build for {name}\n"
                       f"reproduce: {' '.join(command)}")
-    return folder
+    return result.stdout if want_output else folder
 
 
 def built(folder):

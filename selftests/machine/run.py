@@ -7,14 +7,25 @@ import random
 import subprocess
 import sys
 
+import bench
 import bochs
+import check
 import kernel as kernels
+import labkernel
 import machine
 import module
 import qemu
 import results
+import shell
+import stockkernel
 import suite
 from where import BUILD, ROOT, Failure, locked, say
+
+
+SETTINGS = ("T", "CPU", "CPUS", "KERNEL", "MACHINE", "SEED", "SMP", "SHARD", "BOCHS", "VMX_CACHE")
+DEFAULT_CPU = "haswell"
+# KVM's figures were first taken on this model.
+BENCH_CPU = "skylake"
 
 
 def setting(name, default=""):
@@ -42,7 +53,7 @@ def backend():
 
 def memory_for(kernel):
     """KASAN's shadow and its quarantine need room."""
-    return 1024 if kernel.has("KASAN") else 512
+    return 1024 if kernel.slow else 512
 
 
 def make(*goals):
@@ -86,17 +97,93 @@ def setup_for(kernel_name, cpu_name, smp, the_seed, machine_backend):
                          memory_for(kernel), bool(setting("VERBOSE")))
 
 
+def manifest(the_seed):
+    """What it takes to get the same results again."""
+    def version(*command):
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True).stdout.strip()
+
+    packages = version("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "bochs", "bochsbios",
+                       "linux-source-6.12", "gcc", "clang", "sparse", "busybox-static")
+    return {
+        "commit": version("git", "-C", str(ROOT), "rev-parse", "HEAD"),
+        "changed files": version("git", "-C", str(ROOT), "status", "--short").splitlines(),
+        "seed": the_seed,
+        "settings": {name: os.environ[name] for name in SETTINGS if os.environ.get(name)},
+        "packages": packages.splitlines(),
+        "kernels": {},
+        "machines": {},
+    }
+
+
 def command_test():
     tests = suite.choose(setting("T") or "*")
     smp = int(setting("SMP") or max(test.cpus for test in tests))
-    setup = setup_for(setting("KERNEL", "fast"), setting("CPU", "haswell"), smp, seed(), backend())
+    setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), smp, seed(), backend())
     say(f"{setup.place}, {smp} CPU{'s' if smp > 1 else ''}, SEED={setup.seed}: "
         f"{' '.join(test.name for test in tests)}")
     build_tools()
     build_tests(tests)
-    collector = results.Collector({})
+    collector = results.Collector(manifest(setup.seed))
     machine.run_tests(setup, tests, suite.binaries(tests), collector, stream)
     return collector.finish()
+
+
+def command_check():
+    the_seed = seed()
+    the_backend = backend()
+    say(f"SEED={the_seed}")
+
+    def make_setup(kernel_name, cpu_name):
+        return setup_for(kernel_name, cpu_name, int(setting("SMP", "2")), the_seed, the_backend)
+
+    def build_programs():
+        build_tools()
+        build_tests(suite.everything())
+
+    return check.run(make_setup, build_programs, manifest(the_seed))
+
+
+def command_demo():
+    say("1/4 the kernel")
+    setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), 1, seed(), backend())
+    say("2/4 the tools")
+    build_tools()
+    say("3/4 the module")
+    machine.prepare_module(setup.kernel)
+    say(f"4/4 booting {setup.place}; its console follows in about 10 s\n")
+    collector = results.Collector(manifest(setup.seed))
+    demo = suite.choose("vmx-demo")
+    machine.run_tests(setup, demo, {}, collector, stream)
+    collector.write_files()
+    return 1 if any(outcome.failures() for outcome in collector.outcomes) else 0
+
+
+def command_bench():
+    the_seed = seed()
+    the_backend = backend()
+    build_tools()
+    make("-C", "selftests", str(BUILD / "selftests/vmx_bench"))
+
+    def make_setup(kernel_name):
+        return setup_for(kernel_name, setting("CPU", BENCH_CPU), 1, the_seed, the_backend)
+
+    return bench.run(make_setup)
+
+
+def command_shell():
+    setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), int(setting("SMP", "1")),
+                      seed(), backend())
+    build_tools()
+    tests = suite.everything()
+    build_tests(tests)
+    return shell.run(setup, suite.binaries(tests))
+
+
+def command_list():
+    say("\nKERNEL=: " + ", ".join([*labkernel.FLAVOURS, *stockkernel.SERIES, "path of a built tree"]))
+    say("T=: " + ", ".join(test.name for test in suite.everything() + suite.commands()))
+    return 0
 
 
 def command_build():
@@ -110,7 +197,8 @@ def command_build():
     return 0
 
 
-COMMANDS = {"build": command_build, "test": command_test}
+COMMANDS = {"build": command_build, "test": command_test, "check": command_check, "demo": command_demo,
+            "bench": command_bench, "shell": command_shell, "list": command_list}
 
 
 def main():

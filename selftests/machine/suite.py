@@ -5,6 +5,7 @@ A test says so itself, in comments of its source:
 
     expect-log: REGEX      a kernel report with a line that matches is this test's doing
     needs: cpus=2          a machine with that many CPUs
+    needs: kernel=debug    only kernels whose name matches this glob; check does not run it on others
     limit: 20G             instructions it may take, instead of DEFAULT_LIMIT
 """
 
@@ -26,7 +27,11 @@ class Test:
     command: str
     limit: int = DEFAULT_LIMIT
     cpus: int = 1
+    kernel: str = "*"
     expected: list = dataclasses.field(default_factory=list)
+
+    def fits(self, kernel_name):
+        return fnmatch.fnmatch(kernel_name, self.kernel)
 
 
 def tags(text, name):
@@ -42,10 +47,13 @@ def from_source(path):
             raise Failure(f"{path}: 'limit: {limit}' is not a number of instructions like 500M or 20G")
         test.limit = int(match.group(1)) * UNITS[match.group(2)]
     for need in tags(text, "needs"):
-        match = re.fullmatch(r"cpus=([1-4])", need)
-        if not match:
-            raise Failure(f"{path}: 'needs: {need}' is not understood; cpus=2 would be")
-        test.cpus = int(match.group(1))
+        what, _, value = need.partition("=")
+        if what == "cpus" and value in ("1", "2", "3", "4"):
+            test.cpus = int(value)
+        elif what == "kernel" and value:
+            test.kernel = value
+        else:
+            raise Failure(f"{path}: 'needs: {need}' is not understood; cpus=2 and kernel=debug would be")
     return test
 
 
@@ -59,9 +67,14 @@ def everything():
     return [Test("kunit", "/machine/kunit"), *map(from_source, programs().values())]
 
 
+def commands():
+    """Programs of tools/ that are run as tests: they must end well."""
+    return [Test("hello", "/usr/bin/hello"), Test("vmx-demo", "/usr/bin/vmx-demo")]
+
+
 def choose(patterns):
     """T=: names or globs, with or without '_test', separated by commas or spaces."""
-    tests = everything()
+    tests = everything() + commands()
     chosen = []
     for pattern in re.split(r"[,\s]+", patterns.strip()):
         found = [test for test in tests

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make check`: the static gates, then every test on a matrix of kernels and CPU models."""
+
+import concurrent.futures
+import dataclasses
+import os
+import threading
+import time
+import traceback
+
+import gates
+import kernel as kernels
+import machine
+import results
+import suite
+import tap
+from where import Failure, say
+
+# Kernel and CPU models of each row; None stands for the default models or CPUS=. Stock kernels take
+# long to boot and have no KUnit: one model each, that has most features.
+MATRIX = [
+    ("fast", None),
+    ("debug", ["tigerlake", "lynnfield"]),
+    ("race", ["haswell"]),
+    ("debian-6.1", ["haswell"]),
+    ("debian-6.12", ["haswell"]),
+]
+# Emulated machines at a time; a machine uses one core however many CPUs it has.
+MACHINES = 2
+
+
+@dataclasses.dataclass
+class Step:
+    name: str
+    run: object     # called with a Collector; a Failure is a failed case
+
+
+def cpus_of(models):
+    wanted = os.environ.get("CPUS") or os.environ.get("CPU")
+    known = machine.cpu_models()
+    if wanted == "all":
+        return [cpu.name for cpu in known.values() if cpu.version == 2]
+    if wanted:
+        return [machine.find_cpu(name).name for name in wanted.replace(",", " ").split()]
+    return models or [cpu.name for cpu in known.values() if cpu.default]
+
+
+def rows():
+    wanted = os.environ.get("KERNEL")
+    matrix = [(name, models) for name, models in MATRIX if not wanted or name == wanted]
+    for name, models in matrix or [(wanted, None)]:
+        for cpu in cpus_of(models):
+            yield name, cpu
+
+
+def machine_step(kernel_name, cpu_name, make_setup):
+    def run(collector):
+        setup = make_setup(kernel_name, cpu_name)
+        tests = [test for test in suite.everything() + suite.commands() if test.fits(kernel_name)]
+
+        def listener(span, mark, text):
+            if mark == "@" and text.startswith("end "):
+                say(f"  {setup.place} {span.name} has run ({span.instructions / 1e6:,.0f} M instructions)")
+
+        machine.run_tests(setup, tests, suite.binaries(tests), collector, listener)
+    return Step(f"tests on {kernel_name}/{cpu_name}", run)
+
+
+def gate_step(name):
+    return Step(f"gate {name}", lambda collector: collector.add(gates.GATES[name](name)))
+
+
+def plan(make_setup):
+    only = os.environ.get("ONLY")
+    steps = [gate_step(name) for name in gates.GATES if only in (None, "", name)]
+    if not only:
+        steps += [machine_step(kernel, cpu, make_setup) for kernel, cpu in rows()]
+    if only and not steps:
+        raise Failure(f"ONLY={only}: there is no such gate; there are {', '.join(gates.GATES)}")
+    shard = os.environ.get("SHARD")
+    if shard:
+        index, _, count = shard.partition("/")
+        steps = steps[int(index) - 1::int(count)]
+    return steps
+
+
+class Progress:
+    """Says what runs, and that it still does when nothing else is said for a while."""
+
+    def __init__(self, total):
+        self.started = time.monotonic()
+        self.total = total
+        self.running = []
+        self.done = 0
+        self.stop = threading.Event()
+        threading.Thread(target=self._remind, daemon=True).start()
+
+    def clock(self):
+        seconds = int(time.monotonic() - self.started)
+        return f"[{seconds // 60:2}:{seconds % 60:02}]"
+
+    def _remind(self):
+        while not self.stop.wait(30):
+            say(f"{self.clock()} {self.done} of {self.total} steps done; running: {', '.join(self.running)}")
+
+    def execute(self, step, collector):
+        say(f"{self.clock()} {step.name}")
+        self.running.append(step.name)
+        started = time.monotonic()
+        try:
+            step.run(collector)
+        except Failure as failure:
+            fail(collector, step, str(failure))
+        except Exception:
+            fail(collector, step, traceback.format_exc())
+        self.running.remove(step.name)
+        self.done += 1
+        say(f"{self.clock()} {step.name}: done in {time.monotonic() - started:.0f} s")
+
+
+def fail(collector, step, text):
+    collector.add(results.Outcome("steps", step.name.replace("/", "-").replace(" ", "-"),
+                                  [tap.Case("step", "failed", text)], "make check", text.splitlines()))
+
+
+def prepare(steps, progress, collector, build_programs):
+    """Builds, one after the other, what the steps will share; a failure is a failed step of its own."""
+    def run_kernels(_):
+        for name in dict.fromkeys(name for name, _ in rows()):
+            kernels.find(name)
+
+    progress.execute(Step("kernels", run_kernels), collector)
+    progress.execute(Step("tools and tests", lambda _: build_programs()), collector)
+
+
+def run(make_setup, build_programs, manifest):
+    steps = plan(make_setup)
+    say(f"{len(steps)} steps:")
+    for step in steps:
+        say(f"  {step.name}")
+    collector = results.Collector(manifest)
+    progress = Progress(len(steps) + 2)
+    prepare(steps, progress, collector, build_programs)
+    with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
+        for future in [pool.submit(progress.execute, step, collector) for step in steps]:
+            future.result()
+    progress.stop.set()
+    return collector.finish()

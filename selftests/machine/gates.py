@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Static gates: what compilers and the kernel's own checkers say of the source."""
+
+import os
+import re
+import subprocess
+
+import kernel as kernels
+import labkernel
+import module
+import results
+import tap
+from where import BUILD, MACHINE, ROOT, Failure, locked
+
+PLACE = "static"
+MODULE_FOLDERS = ("uapi", "vmx", "ept", "shadow", "nested", "svm", "vfio_glue")
+CLANG = MACHINE / "clang-for-gcc-headers"
+
+
+def files(folders, suffixes=(".c", ".h", ".S")):
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
+    return sorted(path.relative_to(ROOT) for path in found if "machine" not in path.parts)
+
+
+def complaints(text, pattern):
+    """Lines that match, each once, with paths that mean something to the reader."""
+    lines = [line for line in text.splitlines() if re.search(pattern, line)]
+    return [re.sub(r"^.*/build/module/[^/]+/", "", line) for line in dict.fromkeys(lines)]
+
+
+def outcome(name, failed, reproduce, output=""):
+    """One case for the gate, failed with what it FAILED for."""
+    case = tap.Case("clean", "failed" if failed else "passed", "\n".join(failed[:60]))
+    return results.Outcome(PLACE, name, [case], reproduce, output.splitlines())
+
+
+def compile_with(name, kernel_name, options, pattern):
+    """Compiles everything anew in a folder of its own; any line that matches PATTERN fails."""
+    kernel = kernels.find(kernel_name)
+    folder = BUILD / "module" / f"gate-{name}"
+    reproduce = f"make check ONLY={name}"
+    with locked(folder):
+        subprocess.run(["rm", "-rf", folder], check=True)
+        try:
+            output = module.build(kernel.kdir, folder.name, options=options, quiet=True, want_output=True)
+        except Failure as failure:
+            text = str(failure)
+            failed = complaints(text, pattern) or text.splitlines()[-40:]
+            return outcome(name, failed, reproduce, text)
+    return outcome(name, complaints(output, pattern), reproduce, output)
+
+
+def compiler_gate(name, kernel_name, compiler):
+    options = ["W=1"]
+    if compiler == "clang":
+        # objtool would miss the thunks that only gcc makes for these headers.
+        options += [f"CC={CLANG}", "objtool=true"]
+    return compile_with(name, kernel_name, options, r"warning:|error:")
+
+
+def sparse_gate(name):
+    return compile_with(name, "debian-6.12", ["C=2", "CF=-Wsparse-error"], r"warning:|error:")
+
+
+def script_gate(name, command, paths, pattern):
+    """Runs a checker of the kernel's source over PATHS."""
+    if not paths:
+        return outcome(name, ["there is nothing to check"], f"make check ONLY={name}")
+    result = subprocess.run([*map(str, command), *map(str, paths)], cwd=ROOT, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            env=dict(os.environ, LC_ALL="C"))
+    failed = complaints(result.stdout, pattern)
+    if result.returncode and not failed:
+        failed = result.stdout.splitlines()[-20:] or [f"exit code {result.returncode}"]
+    return outcome(name, failed, f"make check ONLY={name}", result.stdout)
+
+
+def checkpatch_gate(name, folders, ignored=()):
+    script = labkernel.source() / "scripts/checkpatch.pl"
+    command = ["perl", script, "--no-tree", "--strict", "--terse", "--show-types", "--no-summary",
+               *(f"--ignore={kind}" for kind in ignored), "-f"]
+    return script_gate(name, command, files(folders), r"^\S+:\d+: (?:ERROR|WARNING|CHECK):")
+
+
+def kernel_doc_gate(name):
+    script = labkernel.source() / "scripts/kernel-doc"
+    return script_gate(name, ["perl", script, "-none", "-Wall"], files(MODULE_FOLDERS, (".c", ".h")),
+                       r"warning:|error:")
+
+
+# Userspace has its own headers, types and idioms.
+USERSPACE = ("PREFER_KERNEL_TYPES", "AVOID_EXTERNS", "VOLATILE", "NEW_TYPEDEFS", "CAMELCASE",
+             "SPDX_LICENSE_TAG", "PREFER_DEFINED_ATTRIBUTE_MACRO", "FILE_PATH_CHANGES")
+
+GATES = {
+    "w1-gcc-6.1": lambda name: compiler_gate(name, "debian-6.1", "gcc"),
+    "w1-gcc-6.12": lambda name: compiler_gate(name, "debian-6.12", "gcc"),
+    "w1-clang-6.1": lambda name: compiler_gate(name, "debian-6.1", "clang"),
+    "w1-clang-6.12": lambda name: compiler_gate(name, "debian-6.12", "clang"),
+    "sparse": sparse_gate,
+    "checkpatch-module": lambda name: checkpatch_gate(name, MODULE_FOLDERS),
+    # Stands in for clang-format: the same style and the same checker as the module's.
+    "checkpatch-tools": lambda name: checkpatch_gate(name, ("tools",), USERSPACE),
+    "checkpatch-selftests": lambda name: checkpatch_gate(name, ("selftests",), USERSPACE),
+    "kernel-doc": kernel_doc_gate,
+}
