@@ -302,8 +302,11 @@ static void derive_controls(struct vmx_caps *caps, struct vmx_missing *missing)
 	pair_controls(caps, VMX_ENTRY_CTL_LOAD_EFER, EXIT_SWITCH_EFER, missing);
 	pair_controls(caps, VMX_ENTRY_CTL_LOAD_PAT, EXIT_SWITCH_PAT, missing);
 	/* Unrestricted guest needs EPT, which needs what the module asks of it. */
-	if (!has_ept(caps))
+	if (!has_ept(caps)) {
+		miss(missing, "EPT", caps->cpu2.must & VMX_CPU2_UNRESTRICTED_GUEST);
+		caps->cpu2.must &= ~VMX_CPU2_UNRESTRICTED_GUEST;
 		caps->cpu2.may &= ~VMX_CPU2_UNRESTRICTED_GUEST;
+	}
 }
 
 static bool locked_off(u64 feature_control)

@@ -6,6 +6,7 @@
 #include <asm/processor-flags.h>
 
 #include "check.h"
+#include "kunit-export.h"
 
 #define PAGE_BITS	GENMASK_ULL(11, 0)
 /* PWT and PCD of the HLAT pointer are not reserved. */
@@ -395,3 +396,4 @@ static const struct vmx_step steps[] = {
 };
 
 const struct vmx_steps vmx_check_controls = { steps, ARRAY_SIZE(steps) };
+EXPORT_SYMBOL_IF_KUNIT(vmx_check_controls);

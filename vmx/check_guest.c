@@ -10,6 +10,7 @@
 #include <asm/processor-flags.h>
 
 #include "check.h"
+#include "kunit-export.h"
 
 #define HIGH_BITS	GENMASK_ULL(63, 32)
 #define EFER_BITS	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
@@ -446,6 +447,7 @@ static const struct vmx_step registers[] = {
 const struct vmx_steps vmx_check_guest_registers = {
 	registers, ARRAY_SIZE(registers)
 };
+EXPORT_SYMBOL_IF_KUNIT(vmx_check_guest_registers);
 
 static const struct vmx_step state[] = {
 	/* SDM, "Checks on Guest Descriptor-Table Registers" */
@@ -500,3 +502,4 @@ static const struct vmx_step state[] = {
 };
 
 const struct vmx_steps vmx_check_guest_state = { state, ARRAY_SIZE(state) };
+EXPORT_SYMBOL_IF_KUNIT(vmx_check_guest_state);

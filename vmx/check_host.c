@@ -7,6 +7,7 @@
 #include <asm/processor-flags.h>
 
 #include "check.h"
+#include "kunit-export.h"
 
 #define HIGH_BITS	GENMASK_ULL(63, 32)
 #define EFER_BITS	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
@@ -153,3 +154,4 @@ static const struct vmx_step steps[] = {
 };
 
 const struct vmx_steps vmx_check_host = { steps, ARRAY_SIZE(steps) };
+EXPORT_SYMBOL_IF_KUNIT(vmx_check_host);

@@ -6,6 +6,7 @@
 #include <asm/processor-flags.h>
 
 #include "check.h"
+#include "kunit-export.h"
 
 /* Segment registers as the SDM numbers them in instructions and fields */
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
@@ -310,3 +311,4 @@ static const struct vmx_step steps[] = {
 };
 
 const struct vmx_steps vmx_check_guest_segments = { steps, ARRAY_SIZE(steps) };
+EXPORT_SYMBOL_IF_KUNIT(vmx_check_guest_segments);

@@ -85,9 +85,9 @@ const struct vmx_cpu_info cpu_everything = {
 		.true_cpu = CONTROL_MSR(0x04006172, 0xffffffff),
 		.true_exit = CONTROL_MSR(0x00036dfb, 0xffffffff),
 		.true_entry = CONTROL_MSR(0x000011fb, 0xffffffff),
-		.vmfunc = ~0ull,
-		.cpu3 = ~0ull,
-		.exit2 = ~0ull,
+		.vmfunc = 1,
+		.cpu3 = 0xff,
+		.exit2 = 0xf,
 	},
 };
 

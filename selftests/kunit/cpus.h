@@ -12,7 +12,7 @@
 extern const struct vmx_cpu_info cpu_penryn;
 /* Haswell: EPT, VPIDs, unrestricted guest, VM functions, VMCS shadowing */
 extern const struct vmx_cpu_info cpu_haswell;
-/* All bits of all controls can be 1, even those that mean nothing yet */
+/* All bits of the older controls can be 1, even those that mean nothing yet */
 extern const struct vmx_cpu_info cpu_everything;
 
 struct vmx_caps caps_of(const struct vmx_cpu_info *cpu);
