@@ -16,6 +16,13 @@
 #include <asm/reboot.h>
 #include <asm/thread_info.h>
 
+/* load_gs_index() moved. */
+#ifdef VMX_HAVE_GSSEG
+#include <asm/gsseg.h>
+#else
+#include <asm/special_insns.h>
+#endif
+
 /* Reasons for a vCPU thread to leave its loop; _LAZY is recent. */
 #ifdef _TIF_NEED_RESCHED_LAZY
 #define VMX_TIF_RESCHED	(_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)

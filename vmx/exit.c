@@ -3,7 +3,7 @@
  * Exits that the kernel finishes, with interrupts off and without leaving the
  * CPU: this file is the fast path. Whatever is not here is userspace's.
  */
-#include <linux/types.h>
+#include <linux/mm.h>
 
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
