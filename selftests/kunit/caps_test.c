@@ -27,20 +27,19 @@ struct control_test {
 	u32 needed;
 };
 
-#define CONTROL(_which, _msr, _exact)					\
-	.name = #_msr, .which = VMX_CAP_##_which,			\
-	.msr = offsetof(struct vmx_msr_caps, _msr),			\
-	.exact = offsetof(struct vmx_msr_caps, _exact),			\
-	.result = offsetof(struct vmx_caps, _msr)
+#define MSR(member)	offsetof(struct vmx_msr_caps, member)
+#define RESULT(member)	offsetof(struct vmx_caps, member)
 
 static const struct control_test controls[] = {
 	{
-		CONTROL(PIN, pin, true_pin),
+		.name = "pin", .which = VMX_CAP_PIN,
+		.msr = MSR(pin), .exact = MSR(true_pin), .result = RESULT(pin),
 		.denied = ~0x3fu | VMX_PIN_PREEMPTION_TIMER,
 		.needed = VMX_PIN_EXTERNAL_INTERRUPT_EXITING |
 			  VMX_PIN_NMI_EXITING,
 	}, {
-		CONTROL(CPU, cpu, true_cpu),
+		.name = "cpu", .which = VMX_CAP_CPU,
+		.msr = MSR(cpu), .exact = MSR(true_cpu), .result = RESULT(cpu),
 		.denied = VMX_CPU_INTERRUPT_WINDOW | VMX_CPU_ACTIVATE_CPU3 |
 			  VMX_CPU_TPR_SHADOW | VMX_CPU_NMI_WINDOW |
 			  VMX_CPU_IO_BITMAPS | BIT(0) | BIT(18),
@@ -50,7 +49,8 @@ static const struct control_test controls[] = {
 			  VMX_CPU_MSR_BITMAPS | VMX_CPU_MONITOR_EXITING |
 			  VMX_CPU_ACTIVATE_CPU2,
 	}, {
-		CONTROL(CPU2, cpu2, cpu2),
+		.name = "cpu2", .which = VMX_CAP_CPU2,
+		.msr = MSR(cpu2), .exact = MSR(cpu2), .result = RESULT(cpu2),
 		.denied = VMX_CPU2_VIRTUALIZE_APIC | VMX_CPU2_EPT |
 			  VMX_CPU2_VIRTUALIZE_X2APIC | VMX_CPU2_VPID |
 			  VMX_CPU2_APIC_REGISTERS | VMX_CPU2_VIRTUAL_INTERRUPTS |
@@ -63,12 +63,14 @@ static const struct control_test controls[] = {
 			  VMX_CPU2_USER_WAIT_PAUSE | VMX_CPU2_PCONFIG |
 			  BIT(29) | VMX_CPU2_BUS_LOCK_DETECTION,
 	}, {
-		CONTROL(EXIT, exit, true_exit),
+		.name = "exit", .which = VMX_CAP_EXIT,
+		.msr = MSR(exit), .exact = MSR(true_exit), .result = RESULT(exit),
 		.denied = VMX_EXIT_CTL_LOAD_PERF_GLOBAL |
 			  VMX_EXIT_CTL_ACK_INTERRUPT | 0xffc00000,
 		.needed = VMX_EXIT_CTL_SAVE_DEBUG | VMX_EXIT_CTL_HOST_64BIT,
 	}, {
-		CONTROL(ENTRY, entry, true_entry),
+		.name = "entry", .which = VMX_CAP_ENTRY,
+		.msr = MSR(entry), .exact = MSR(true_entry), .result = RESULT(entry),
 		.denied = VMX_ENTRY_CTL_ENTRY_TO_SMM |
 			  VMX_ENTRY_CTL_DEACTIVATE_DUAL_MONITOR |
 			  VMX_ENTRY_CTL_LOAD_PERF_GLOBAL | 0xffff0000,

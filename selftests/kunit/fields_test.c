@@ -9,8 +9,10 @@
 #include "../../vmx/fields.h"
 #include "cpus.h"
 
-#define WRITABLE(desc)							\
-	((desc)->owner == VMX_OWNER_USER || (desc)->owner == VMX_OWNER_SHARED)
+static bool writable(const struct vmx_field_desc *desc)
+{
+	return desc->owner == VMX_OWNER_USER || desc->owner == VMX_OWNER_SHARED;
+}
 
 static void fields_encodings(struct kunit *test)
 {
@@ -119,7 +121,7 @@ static void fields_owners(struct kunit *test)
 					    (u32)VMX_OWNER_MODULE, "%s",
 					    desc->name);
 		if (desc->policy)
-			KUNIT_EXPECT_TRUE_MSG(test, WRITABLE(desc), "%s",
+			KUNIT_EXPECT_TRUE_MSG(test, writable(desc), "%s",
 					      desc->name);
 	}
 }
@@ -396,7 +398,7 @@ static void fields_bits(struct kunit *test)
 			const struct vmx_field_desc *desc = vmx_field_at(i);
 			u64 must, may;
 
-			if (!WRITABLE(desc) || !vmx_field_exists(desc, &caps))
+			if (!writable(desc) || !vmx_field_exists(desc, &caps))
 				continue;
 			vmx_field_rule(desc, &ctx, &must, &may);
 			KUNIT_EXPECT_EQ_MSG(test, must & ~may, 0ull, "%s",
@@ -418,7 +420,7 @@ static void fields_defaults(struct kunit *test)
 		const struct vmx_field_desc *desc = vmx_field_at(i);
 		u64 value = vmx_field_default(desc, &ctx), forced, bad;
 
-		if (!WRITABLE(desc) || !vmx_field_exists(desc, &caps))
+		if (!writable(desc) || !vmx_field_exists(desc, &caps))
 			continue;
 		KUNIT_EXPECT_EQ_MSG(test, (u32)VMX_REFUSED_NOT,
 				    (u32)vmx_field_judge(desc, &ctx, &value,

@@ -39,21 +39,10 @@ static const struct edit host_state[] = {
 };
 
 #define PAGED (VMX_CPU2_EPT | VMX_CPU2_UNRESTRICTED_GUEST)
-#define SEGMENT(reg, selector, base, limit, access)			\
-	IS(GUEST_##reg##_SELECTOR, selector), IS(GUEST_##reg##_BASE, base), \
-	IS(GUEST_##reg##_LIMIT, limit), IS(GUEST_##reg##_ACCESS, access)
-#define DATA_SEGMENTS(access)						\
-	SEGMENT(DS, 0x30, 0x300, 0xffff, access),			\
-	SEGMENT(ES, 0x40, 0x400, 0xffff, access),			\
-	SEGMENT(FS, 0x50, 0x500, 0xffff, access),			\
-	SEGMENT(GS, 0x60, 0x600, 0xffff, access)
 
 static const struct edit real_mode[] = {
 	ON(CPU2_CONTROLS, PAGED),
 	OFF(GUEST_CR0, X86_CR0_PE | X86_CR0_PG),
-	SEGMENT(CS, 0xf000, 0xffff0000, 0xffff, 0x9b),
-	SEGMENT(SS, 0, 0, 0xffff, 0x93),
-	DATA_SEGMENTS(0x93),
 };
 
 static const struct edit pae_mode[] = {
@@ -79,20 +68,30 @@ static const struct edit compatibility_mode[] = {
 
 static const struct edit v86_mode[] = {
 	ON(GUEST_RFLAGS, X86_EFLAGS_VM),
-	SEGMENT(CS, 0x10, 0x100, 0xffff, 0xf3),
-	SEGMENT(SS, 0x20, 0x200, 0xffff, 0xf3),
-	DATA_SEGMENTS(0xf3),
 };
 
-static const struct {
+/**
+ * struct mode - how a guest mode differs from the flat one of a new VMCS
+ * @edits: changed fields
+ * @count: how many
+ * @code: if not 0, access rights of CS, and all segments are 64 KiB at 16 times
+ *	their selector
+ * @data: access rights of the other segments then
+ */
+struct mode {
 	const struct edit *edits;
 	unsigned int count;
-} modes[] = {
-	[REAL] = { real_mode, ARRAY_SIZE(real_mode) },
+	u32 code;
+	u32 data;
+};
+
+static const struct mode modes[] = {
+	[PROTECTED] = { NULL },
+	[REAL] = { real_mode, ARRAY_SIZE(real_mode), 0x9b, 0x93 },
 	[PAE] = { pae_mode, ARRAY_SIZE(pae_mode) },
 	[LONG] = { long_mode, ARRAY_SIZE(long_mode) },
 	[COMPATIBILITY] = { compatibility_mode, ARRAY_SIZE(compatibility_mode) },
-	[V86] = { v86_mode, ARRAY_SIZE(v86_mode) },
+	[V86] = { v86_mode, ARRAY_SIZE(v86_mode), 0xf3, 0xf3 },
 };
 
 static u64 *model_field(struct model *m, u32 field)
@@ -139,10 +138,26 @@ static void model_edit(struct model *m, const struct edit *edits,
 	}
 }
 
+static void model_segments(struct model *m, const struct mode *mode)
+{
+	u32 reg;
+
+	for (reg = 0; reg < 6; reg++) {
+		u32 selector = 0x10 * (reg + 1);
+
+		*model_field(m, VMX_F_GUEST_ES_SELECTOR + 2 * reg) = selector;
+		*model_field(m, VMX_F_GUEST_ES_BASE + 2 * reg) = selector << 4;
+		*model_field(m, VMX_F_GUEST_ES_LIMIT + 2 * reg) = 0xffff;
+		*model_field(m, VMX_F_GUEST_ES_ACCESS + 2 * reg) = mode->data;
+	}
+	*model_field(m, VMX_F_GUEST_CS_ACCESS) = mode->code;
+}
+
 static void model_init(struct model *m, struct kunit *test,
 		       const struct violation *v)
 {
 	struct vmx_field_ctx ctx = { .caps = &m->caps, .host_cr4 = X86_CR4_MCE };
+	const struct mode *mode = &modes[v->mode];
 	unsigned int i;
 
 	m->test = test;
@@ -154,7 +169,9 @@ static void model_init(struct model *m, struct kunit *test,
 	for (i = 0; i < vmx_field_count; i++)
 		m->values[i] = vmx_field_default(vmx_field_at(i), &ctx);
 	model_edit(m, host_state, ARRAY_SIZE(host_state));
-	model_edit(m, modes[v->mode].edits, modes[v->mode].count);
+	model_edit(m, mode->edits, mode->count);
+	if (mode->code)
+		model_segments(m, mode);
 	model_edit(m, v->edits, ARRAY_SIZE(v->edits));
 }
 

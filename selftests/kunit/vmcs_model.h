@@ -15,7 +15,6 @@ enum model_mode {
 	LONG,
 	COMPATIBILITY,
 	V86,
-	MODES,
 };
 
 /**
