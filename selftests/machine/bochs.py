@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """The Bochs emulator: a PC with VMX on any computer."""
 
+import os
+import pathlib
 import signal
 import subprocess
 import time
 
 import image
+import newbochs
 
 # Decides how long an emulated device takes; 50 million is near what a host core really does.
 INSTRUCTIONS_PER_SECOND = 50_000_000
@@ -14,7 +17,7 @@ CONFIGURATION = """\
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
 romimage: file={share}/BIOS-bochs-latest
-vgaromimage: file={share}/VGABIOS-lgpl-latest
+vgaromimage: file={share}/{vga}
 cpu: model={model}, count={count}, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
 clock: sync=none, time0=1
@@ -44,18 +47,25 @@ class Bochs:
         self.log = folder / "bochs.log"
         self.console.write_bytes(b"")
         image.iso(folder / "boot.iso", setup.kernel, folder / "initrd", command_line)
+        root = newbochs.find() if setup.cpu.version == 3 or os.environ.get("BOCHS") == "3" else None
+        share = (root or pathlib.Path("/")) / "usr/share/bochs"
+        # Debian 13's package names its VGA BIOS after another project.
+        vga = min(path.name for path in share.glob("VGABIOS*"))
         (folder / "bochsrc").write_text(CONFIGURATION.format(
-            share="/usr/share/bochs", model=setup.cpu.model, count=setup.smp,
+            share=share, vga=vga, model=setup.cpu.model, count=setup.smp,
             ips=INSTRUCTIONS_PER_SECOND, memory=setup.memory, iso=folder / "boot.iso", log=self.log,
             console_mode="term" if terminal else "file", console=terminal or self.console))
         # Debian's build has the debugger and waits for a command.
         (folder / "commands").write_text("c\n")
-        self.command = ["bochs", "-q", "-f", str(folder / "bochsrc"), "-rc", str(folder / "commands")]
+        program = newbochs.command(root) if root else ["bochs"]
+        self.environment = newbochs.environment(root) if root else None
+        self.command = [*program, "-q", "-f", str(folder / "bochsrc"), "-rc", str(folder / "commands")]
 
     def start(self):
         with open(self.folder / "bochs.out", "wb") as out:
             self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=out,
-                                            stderr=subprocess.STDOUT, start_new_session=True)
+                                            stderr=subprocess.STDOUT, start_new_session=True,
+                                            env=self.environment)
 
     def running(self):
         return self.process.poll() is None

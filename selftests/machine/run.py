@@ -4,12 +4,15 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 
 import bench
 import bochs
 import check
+import host
+import intree
 import kernel as kernels
 import labkernel
 import machine
@@ -58,7 +61,7 @@ def memory_for(kernel):
 
 def make(*goals):
     """Runs a Makefile of the project that builds programs; silent unless it fails."""
-    command = ["make", "--no-print-directory", *goals]
+    command = ["make", "--no-print-directory", "-k", *goals]
     env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     (BUILD / "make").mkdir(parents=True, exist_ok=True)
     with locked(BUILD / "make/programs"):
@@ -118,6 +121,8 @@ def manifest(the_seed):
 
 def command_test():
     tests = suite.choose(setting("T") or "*")
+    if setting("MACHINE") == "host":
+        return test_here(tests)
     smp = int(setting("SMP") or max(test.cpus for test in tests))
     setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), smp, seed(), backend())
     say(f"{setup.place}, {smp} CPU{'s' if smp > 1 else ''}, SEED={setup.seed}: "
@@ -129,7 +134,17 @@ def command_test():
     return collector.finish()
 
 
+def test_here(tests):
+    the_seed = seed()
+    build_tests(tests)
+    collector = results.Collector(manifest(the_seed))
+    host.run(tests, the_seed, collector)
+    return collector.finish()
+
+
 def command_check():
+    if setting("MACHINE") == "host":
+        return test_here(suite.everything())
     the_seed = seed()
     the_backend = backend()
     say(f"SEED={the_seed}")
@@ -175,9 +190,12 @@ def command_shell():
     setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), int(setting("SMP", "1")),
                       seed(), backend())
     build_tools()
-    tests = suite.everything()
-    build_tests(tests)
-    return shell.run(setup, suite.binaries(tests))
+    try:
+        build_tests(suite.everything())
+    except Failure as failure:
+        say(f"{failure}\nthe shell goes without the tests that do not build")
+    built = [test for test in suite.everything() if (BUILD / "selftests" / test.name).exists()]
+    return shell.run(setup, suite.binaries(built))
 
 
 def command_list():
@@ -198,10 +216,12 @@ def command_build():
 
 
 COMMANDS = {"build": command_build, "test": command_test, "check": command_check, "demo": command_demo,
-            "bench": command_bench, "shell": command_shell, "list": command_list}
+            "bench": command_bench, "kunit": intree.run, "shell": command_shell, "list": command_list}
 
 
 def main():
+    # So that a killed run takes its machines with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return COMMANDS[sys.argv[1]]()
     except Failure as failure:

@@ -52,6 +52,6 @@ def run(setup, extra):
             tty.setraw(sys.stdin)
             bridge(master, boot.machine.running)
         finally:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, saved)
     say("")
     return 0

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make kunit`: the module as drivers/vmx of a kernel tree, and the kernel's own kunit.py."""
+
+import os
+import shutil
+import subprocess
+
+import labkernel
+from where import BUILD, MACHINE, ROOT, Failure, jobs, say
+
+
+def tree():
+    """A copy of the kernel source, by hard links, with our folder in it."""
+    copy = BUILD / "kunit/linux"
+    if not copy.exists():
+        say("  linking a copy of the kernel source")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        source = labkernel.source()
+        try:
+            subprocess.run(["cp", "-al", source, copy], check=True, stderr=subprocess.DEVNULL)
+        except subprocess.CalledProcessError:
+            # The cache is on another file system.
+            shutil.rmtree(copy, ignore_errors=True)
+            subprocess.run(["cp", "-a", source, copy], check=True)
+        (copy / "drivers/vmx").symlink_to(ROOT)
+        add_line(copy / "drivers/Makefile", "obj-y += vmx/\n")
+        kconfig = copy / "drivers/Kconfig"
+        text = kconfig.read_text().replace("endmenu", 'source "drivers/vmx/Kconfig"\n\nendmenu')
+        replace(kconfig, text)
+    return copy
+
+
+def replace(path, text):
+    """Writes a new file: the old one is shared with the cache."""
+    path.unlink()
+    path.write_text(text)
+
+
+def add_line(path, line):
+    replace(path, path.read_text() + line)
+
+
+def run():
+    if not shutil.which("qemu-system-x86_64"):
+        raise Failure("make kunit runs the kernel in QEMU: apt-get install qemu-system-x86")
+    copy = tree()
+    env = {key: value for key, value in os.environ.items()
+           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "T", "V", "W", "C")}
+    return subprocess.run(["python3", "tools/testing/kunit/kunit.py", "run", "--arch=x86_64",
+                           f"--kunitconfig={MACHINE}/kernels/kunit.config", f"--jobs={jobs()}",
+                           f"--build_dir={BUILD}/kunit/out", "vmx*"], cwd=copy, env=env).returncode
