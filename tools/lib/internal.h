@@ -3,8 +3,30 @@
 #define LIBVMX_INTERNAL_H
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Remembers a sentence for vmx_error() and returns -error. */
 int vmx_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A VMCS field's name, and whether the module withholds its value. */
+struct vmx_field_text {
+	uint32_t field;
+	const char *name;
+	bool hidden;
+};
+
+const struct vmx_field_text *vmx_field_text(uint32_t field);
+
+/* Where text goes: it is cut off where there is no more room. */
+struct text {
+	char *at;
+	size_t room;
+};
+
+void vmx_text(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends the names of BITS of a field, and their values in VALUE if they are SHOWN. */
+void vmx_text_bits(struct text *text, uint32_t field, uint64_t bits, uint64_t value, bool shown);
 
 #endif /* LIBVMX_INTERNAL_H */

@@ -26,12 +26,12 @@
  *	wide
  * @VMX_CHECK_TPR_SHADOW: a form of APIC virtualization without the TPR shadow
  * @VMX_CHECK_X2APIC: x2APIC mode and APIC accesses virtualized at once
- * @VMX_CHECK_VIRTUAL_INTERRUPTS: virtual-interrupt delivery without external-
- *	interrupt exiting
+ * @VMX_CHECK_VIRTUAL_INTERRUPTS: virtual-interrupt delivery without
+ *	external-interrupt exiting
  * @VMX_CHECK_POSTED_DELIVERY: posted interrupts without virtual-interrupt
  *	delivery
- * @VMX_CHECK_POSTED_ACK: posted interrupts without acknowledge-interrupt-on-
- *	exit
+ * @VMX_CHECK_POSTED_ACK: posted interrupts without
+ *	acknowledge-interrupt-on-exit
  * @VMX_CHECK_POSTED_VECTOR: the posted-interrupt notification vector is above
  *	255
  * @VMX_CHECK_POSTED_DESC: the posted-interrupt descriptor is not 64-byte
