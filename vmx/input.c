@@ -16,26 +16,19 @@ struct input {
 	bool judged;	/* by the field table; otherwise any value is taken */
 };
 
-#define INPUT(bit_, field_, member_, judged_)				\
-	{								\
-		.bit = bit_,						\
-		.field = field_,					\
-		.offset = offsetof(struct vmx_run_page, member_),	\
-		.size = sizeof_field(struct vmx_run_page, member_),	\
-		.judged = judged_,					\
-	}
+#define AT(member)	offsetof(struct vmx_run_page, member)
 
 static const struct input inputs[] = {
-	INPUT(VMX_STATE_RIP, VMX_F_GUEST_RIP, rip, false),
-	INPUT(VMX_STATE_RSP, VMX_F_GUEST_RSP, regs[4], false),
-	INPUT(VMX_STATE_RFLAGS, VMX_F_GUEST_RFLAGS, rflags, false),
-	INPUT(VMX_STATE_CR3, VMX_F_GUEST_CR3, cr3, false),
-	INPUT(VMX_STATE_CR0, VMX_F_GUEST_CR0, cr0, true),
-	INPUT(VMX_STATE_CR4, VMX_F_GUEST_CR4, cr4, true),
-	INPUT(VMX_STATE_EFER, VMX_F_GUEST_EFER, efer, true),
-	INPUT(VMX_STATE_INTERRUPTIBILITY, VMX_F_GUEST_INTERRUPTIBILITY,
-	      interruptibility, true),
-	INPUT(VMX_STATE_ACTIVITY, VMX_F_GUEST_ACTIVITY, activity, true),
+	{ VMX_STATE_RIP, VMX_F_GUEST_RIP, AT(rip), 8, false },
+	{ VMX_STATE_RSP, VMX_F_GUEST_RSP, AT(regs[4]), 8, false },
+	{ VMX_STATE_RFLAGS, VMX_F_GUEST_RFLAGS, AT(rflags), 8, false },
+	{ VMX_STATE_CR3, VMX_F_GUEST_CR3, AT(cr3), 8, false },
+	{ VMX_STATE_CR0, VMX_F_GUEST_CR0, AT(cr0), 8, true },
+	{ VMX_STATE_CR4, VMX_F_GUEST_CR4, AT(cr4), 8, true },
+	{ VMX_STATE_EFER, VMX_F_GUEST_EFER, AT(efer), 8, true },
+	{ VMX_STATE_INTERRUPTIBILITY, VMX_F_GUEST_INTERRUPTIBILITY,
+	  AT(interruptibility), 4, true },
+	{ VMX_STATE_ACTIVITY, VMX_F_GUEST_ACTIVITY, AT(activity), 4, true },
 };
 
 #define DIRTY_MASK							\

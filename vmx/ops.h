@@ -10,41 +10,42 @@
 
 #include <asm/asm.h>
 
-/* SDM, "Conventions" of the VMX instructions: CF or ZF means failure. */
+/*
+ * CF or ZF set means failure (SDM, "Conventions" of the VMX instructions). A
+ * fault gives the register that is tested the value of failure.
+ */
 #define VMX_INSN(text, ...)						\
-	({								\
-		__label__ failed, done;					\
-		bool ok = true;						\
+({									\
+	u8 failed = 1;							\
 									\
-		asm goto("1: " text "\n\t"				\
-			 "jbe %l[failed]\n\t"				\
-			 _ASM_EXTABLE(1b, %l[failed])			\
-			 : : __VA_ARGS__ : "cc", "memory" : failed);	\
-		goto done;						\
-failed:									\
-		ok = false;						\
-done:									\
-		ok;							\
-	})
+	asm volatile("1: " text "\n\t"					\
+		     "setbe %b[failed]\n"				\
+		     "2:\n\t"						\
+		     _ASM_EXTABLE(1b, 2b)				\
+		     : [failed] "+q" (failed) : __VA_ARGS__		\
+		     : "cc", "memory");					\
+	!failed;							\
+})
 
 static __always_inline bool vmx_insn_vmxon(u64 pa)
 {
-	return VMX_INSN("vmxon %0", "m" (pa));
+	return VMX_INSN("vmxon %[pa]", [pa] "m" (pa));
 }
 
 static __always_inline bool vmx_insn_vmclear(u64 pa)
 {
-	return VMX_INSN("vmclear %0", "m" (pa));
+	return VMX_INSN("vmclear %[pa]", [pa] "m" (pa));
 }
 
 static __always_inline bool vmx_insn_vmptrld(u64 pa)
 {
-	return VMX_INSN("vmptrld %0", "m" (pa));
+	return VMX_INSN("vmptrld %[pa]", [pa] "m" (pa));
 }
 
 static __always_inline bool vmx_insn_vmwrite(u32 field, u64 value)
 {
-	return VMX_INSN("vmwrite %1, %0", "r" ((u64)field), "rm" (value));
+	return VMX_INSN("vmwrite %[value], %[field]",
+			[field] "r" ((u64)field), [value] "rm" (value));
 }
 
 struct vmx_inv_descriptor {
@@ -56,14 +57,14 @@ static __always_inline bool vmx_insn_invept(u64 type, u64 eptp)
 {
 	struct vmx_inv_descriptor d = { .context = eptp };
 
-	return VMX_INSN("invept %0, %1", "m" (d), "r" (type));
+	return VMX_INSN("invept %[d], %[type]", [d] "m" (d), [type] "r" (type));
 }
 
 static __always_inline bool vmx_insn_invvpid(u64 type, u16 vpid)
 {
 	struct vmx_inv_descriptor d = { .context = vpid };
 
-	return VMX_INSN("invvpid %0, %1", "m" (d), "r" (type));
+	return VMX_INSN("invvpid %[d], %[type]", [d] "m" (d), [type] "r" (type));
 }
 
 static __always_inline void vmx_insn_vmxoff(void)

@@ -23,7 +23,6 @@ static void write_module_fields(struct vmx_vcpu *v)
 	u64 cpu2;
 
 	vmx_insn_vmwrite(VMX_F_HOST_CR3, 0);
-	vmx_insn_vmwrite(VMX_F_HOST_CR4, 0);
 	vmx_insn_vmwrite(VMX_F_HOST_FS_BASE, 0);
 	vmx_insn_vmwrite(VMX_F_HOST_RSP, 0);
 	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, __pa(v->msr.bitmap));
@@ -178,7 +177,7 @@ static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
  */
 void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum)
 {
-	const struct vmx_counters *c = &v->count;
+	const struct vmx_vm_stats *c = &v->count;
 	unsigned int i;
 
 	sum->runs += READ_ONCE(c->runs);

@@ -93,24 +93,6 @@ struct vmx_cpuid_state {
 };
 
 /**
- * struct vmx_counters - struct vmx_vm_stats as one vCPU counts it
- * @runs: and the others: see there
- */
-struct vmx_counters {
-	u64 runs;
-	u64 entries;
-	u64 user_exits;
-	u64 faults;
-	u64 injections;
-	u64 vmreads;
-	u64 vmwrites;
-	u64 msr_writes;
-	u64 invalidations;
-	u64 fpu_swaps;
-	u64 exits[VMX_STATS_REASONS];
-};
-
-/**
  * struct vmx_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
  * @vm: its VM, referenced
  * @vmcs: its VMCS, referenced; its lock is the vCPU's lock
@@ -139,7 +121,7 @@ struct vmx_counters {
  * @host: host state to bring back
  * @msr: guest MSRs
  * @cpuid: guest CPUID
- * @count: counters
+ * @count: what it did; size, flags, ipis and vcpus are unused
  */
 struct vmx_vcpu {
 	struct vmx_vm *vm;
@@ -171,7 +153,7 @@ struct vmx_vcpu {
 	struct vmx_host host;
 	struct vmx_msr_state msr;
 	struct vmx_cpuid_state cpuid;
-	struct vmx_counters count;
+	struct vmx_vm_stats count;
 };
 
 static __always_inline u64 vmx_read(struct vmx_vcpu *v, u32 field)

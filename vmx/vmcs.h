@@ -35,7 +35,7 @@
 struct vmx_vmcs {
 	struct kref ref;
 	struct vmx_vm *vm;
-	struct mutex lock;
+	struct mutex lock;	/* RUN, and everything that loads the region */
 	struct vmx_vcpu *vcpu;
 	void *region;
 	int cpu;

@@ -188,11 +188,19 @@ int vmx_vmcs_init_fields(struct vmx_vmcs *vmcs)
 	return 0;
 }
 
+/* Only 64-bit fields have a high half. */
+static bool is_high(u32 field)
+{
+	return field & VMX_F_HIGH &&
+	       (field & VMX_F_WIDTH_MASK) == VMX_F_WIDTH_64 &&
+	       vmx_field_find(field & ~VMX_F_HIGH);
+}
+
 static enum vmx_refusal judge_read(u32 field)
 {
 	const struct vmx_field_desc *desc = vmx_field_find(field);
 
-	if (field & 1 && vmx_field_find(field & ~1))
+	if (is_high(field))
 		return VMX_REFUSED_HIGH;
 	if (!desc || !vmx_field_exists(desc, &vmx_caps))
 		return VMX_REFUSED_UNKNOWN;
@@ -254,7 +262,7 @@ static int write_loaded(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 	}
 	for (i = 0; i < io->count; i++)
 		vmx_vmcs_write(vmcs, fields[i].field, fields[i].value,
-			    fields[i].value ^ fields[i].forced);
+			       fields[i].value ^ fields[i].forced);
 	return 0;
 }
 

@@ -30,7 +30,7 @@ struct vmx_vmcs;
 struct vmx_vm {
 	struct kref ref;
 	struct mm_struct *mm;
-	struct mutex lock;
+	struct mutex lock;	/* vcpus and past */
 	struct list_head vcpus;
 	struct vmx_vm_stats past;
 	atomic64_t ipis;

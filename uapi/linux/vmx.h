@@ -535,11 +535,11 @@ struct vmx_vmcs_clear {
 };
 
 /** define VMX_MMU_READ - the guest may read */
-#define VMX_MMU_READ (1 << 0)
+#define VMX_MMU_READ 0x1
 /** define VMX_MMU_WRITE - the guest may write; needs %VMX_MMU_READ */
-#define VMX_MMU_WRITE (1 << 1)
+#define VMX_MMU_WRITE 0x2
 /** define VMX_MMU_EXEC - the guest may fetch instructions */
-#define VMX_MMU_EXEC (1 << 2)
+#define VMX_MMU_EXEC 0x4
 
 /**
  * enum vmx_memtype - EPT memory types (SDM, "EPT and Memory Typing")
@@ -694,7 +694,7 @@ struct vmx_cpuid_entry {
 };
 
 /** define VMX_CPUID_SUBLEAF - the entry is for its subleaf alone */
-#define VMX_CPUID_SUBLEAF (1 << 0)
+#define VMX_CPUID_SUBLEAF 0x1
 #define VMX_CPUID_MAX 128
 
 /**
@@ -821,40 +821,40 @@ struct vmx_debug {
 };
 
 /* Bits of struct vmx_run_page.valid and .dirty: members of its state part */
-#define VMX_STATE_RIP		(1 << 0)
-#define VMX_STATE_RSP		(1 << 1)
-#define VMX_STATE_RFLAGS	(1 << 2)
-#define VMX_STATE_CR0		(1 << 3)
-#define VMX_STATE_CR3		(1 << 4)
-#define VMX_STATE_CR4		(1 << 5)
-#define VMX_STATE_EFER		(1 << 6)
-#define VMX_STATE_INTERRUPTIBILITY (1 << 7)
-#define VMX_STATE_ACTIVITY	(1 << 8)
+#define VMX_STATE_RIP		0x1
+#define VMX_STATE_RSP		0x2
+#define VMX_STATE_RFLAGS	0x4
+#define VMX_STATE_CR0		0x8
+#define VMX_STATE_CR3		0x10
+#define VMX_STATE_CR4		0x20
+#define VMX_STATE_EFER		0x40
+#define VMX_STATE_INTERRUPTIBILITY 0x80
+#define VMX_STATE_ACTIVITY	0x100
 /* valid only: the kernel writes them, userspace changes them by VMCS field */
-#define VMX_STATE_CS		(1 << 9)
-#define VMX_STATE_SS		(1 << 10)
+#define VMX_STATE_CS		0x200
+#define VMX_STATE_SS		0x400
 /* valid only: members of the exit part */
-#define VMX_VALID_QUALIFICATION	(1 << 16)
-#define VMX_VALID_LINEAR		(1 << 17)
-#define VMX_VALID_PHYSICAL	(1 << 18)
-#define VMX_VALID_LENGTH		(1 << 19)
-#define VMX_VALID_INSN_INFO	(1 << 20)
-#define VMX_VALID_INTR		(1 << 21)
-#define VMX_VALID_IDT		(1 << 22)
-#define VMX_VALID_IO		(1 << 23)
-#define VMX_VALID_FAILURE	(1 << 24)
+#define VMX_VALID_QUALIFICATION	0x10000
+#define VMX_VALID_LINEAR		0x20000
+#define VMX_VALID_PHYSICAL	0x40000
+#define VMX_VALID_LENGTH		0x80000
+#define VMX_VALID_INSN_INFO	0x100000
+#define VMX_VALID_INTR		0x200000
+#define VMX_VALID_IDT		0x400000
+#define VMX_VALID_IO		0x800000
+#define VMX_VALID_FAILURE	0x1000000
 
 /** define VMX_WINDOW_INTR - exit when the guest can take an interrupt */
-#define VMX_WINDOW_INTR (1 << 0)
+#define VMX_WINDOW_INTR 0x1
 /** define VMX_WINDOW_NMI - exit when the guest can take an NMI */
-#define VMX_WINDOW_NMI (1 << 1)
+#define VMX_WINDOW_NMI 0x2
 
 /** define VMX_IO_IN - IN or INS; otherwise OUT or OUTS */
-#define VMX_IO_IN (1 << 0)
+#define VMX_IO_IN 0x1
 /** define VMX_IO_STRING - INS or OUTS; @linear is valid */
-#define VMX_IO_STRING (1 << 1)
+#define VMX_IO_STRING 0x2
 /** define VMX_IO_REP - with a REP prefix */
-#define VMX_IO_REP (1 << 2)
+#define VMX_IO_REP 0x4
 
 /**
  * struct vmx_run_page - what RUN takes and gives, shared with the kernel
@@ -894,6 +894,7 @@ struct vmx_debug {
  * @io_port: out: port, for %VMX_REASON_IO
  * @io_size: out: 1, 2 or 4 bytes
  * @io_flags: out: VMX_IO_* bits
+ * @pad3: 0
  * @failure: out: why VM entry failed, where bit 31 of @reason is set or
  *	@reason is %VMX_REASON_VM_INSTRUCTION
  *
