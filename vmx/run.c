@@ -31,6 +31,7 @@ enum leave {
 	LEAVE_USER,	/* an exit for userspace, described in the run page */
 	LEAVE_EINTR,	/* a signal, a kick, immediate_exit */
 	LEAVE_RESCHED,	/* another task's turn, or softirqs wait */
+	LEAVE_HOME,	/* work that the kernel does on the way to userspace */
 	LEAVE_FAULT,	/* an EPT violation whose resolution sleeps */
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
@@ -117,7 +118,8 @@ static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 	}
 	if (likely(!work && !local_softirq_pending()))
 		return false;
-	*leave = work & ~VMX_TIF_RESCHED ? LEAVE_EINTR : LEAVE_RESCHED;
+	*leave = work & _TIF_SIGPENDING ? LEAVE_EINTR :
+		 work & ~VMX_TIF_RESCHED ? LEAVE_HOME : LEAVE_RESCHED;
 	return true;
 }
 
@@ -220,7 +222,7 @@ static enum leave run_once(struct vmx_vcpu *v, bool first, int *err)
 	leave = stay(v, err);
 	if (leave == LEAVE_USER || leave == LEAVE_ERROR)
 		vmx_give_exit(v);
-	else if (leave == LEAVE_EINTR)
+	else if (leave == LEAVE_EINTR || leave == LEAVE_HOME)
 		vmx_give_state(v);
 	return leave;
 }
@@ -241,6 +243,18 @@ static int fault_slowly(struct vmx_vcpu *v)
 	if (err == VMX_FAULT_DONE)
 		v->count.faults++;
 	return err;
+}
+
+/*
+ * Task work, rseq and the like wait for a return to userspace, and come with
+ * every preemption. That is not userspace's business: RUN is started again on
+ * the spot, as the flag makes the kernel do with a restartable system call.
+ */
+static long go_home(struct vmx_vcpu *v)
+{
+	v->count.runs--;
+	set_thread_flag(TIF_NOTIFY_SIGNAL);
+	return -ERESTARTNOINTR;
 }
 
 /* An exit that turned out to be userspace's after the CPU was left. */
@@ -280,6 +294,8 @@ static long run_locked(struct vmx_vcpu *v)
 		case LEAVE_EINTR:
 			WRITE_ONCE(v->kicked, false);
 			return -EINTR;
+		case LEAVE_HOME:
+			return go_home(v);
 		case LEAVE_RESCHED:
 			cond_resched();
 			break;
