@@ -19,7 +19,8 @@
  * An object keeps what it was made from alive, so descriptors may be closed in
  * any order. Objects belong to the address space that created the VM: ioctls
  * from another one (after fork, or through a passed descriptor) fail with
- * EPERM, except those that only look (%VMX_GET_CAPS, %VMX_VM_STATS).
+ * EPERM, except those that only look: %VMX_GET_CAPS, %VMX_VM_STATS,
+ * %VMX_MMU_WALK, %VMX_MMU_STATS.
  */
 
 /**
