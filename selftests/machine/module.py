@@ -49,7 +49,7 @@ def build(kdir, name, options=(), quiet=False, want_output=False):
     env = {key: value for key, value in os.environ.items()
            if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *PASSED)}
     passed = [f"{key}={os.environ[key]}" for key in PASSED if os.environ.get(key)]
-    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", *passed, *options, "modules"]
+    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", "--output-sync=target", *passed, *options, "modules"]
     result = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE if quiet else None,
                             stderr=subprocess.STDOUT if quiet else None)
