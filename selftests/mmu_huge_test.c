@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Guest memory behind which the host has huge pages. */
+#include "lib/mmu_guest.h"
+
+#define LENGTH (4 * LARGE)
+
+static const char switch_file[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+/* Machines with little memory come up with huge pages switched off. */
+static bool switched_off(void)
+{
+	char text[64] = "";
+	FILE *file = fopen(switch_file, "r");
+
+	if (!file)
+		return false;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	return strstr(text, "[never]");
+}
+
+/* How much of the memory around an address is in huge pages. */
+static size_t huge_bytes(const void *at)
+{
+	unsigned long first, last, kib;
+	bool inside = false;
+	char line[256];
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+
+	if (!smaps)
+		return 0;
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &first, &last) == 2)
+			inside = first <= (uintptr_t)at && (uintptr_t)at < last;
+		else if (inside && sscanf(line, "AnonHugePages: %lu", &kib) == 1)
+			break;
+		else
+			kib = 0;
+	}
+	fclose(smaps);
+	return kib * 1024;
+}
+
+FIXTURE(huge) {
+	struct vmx_vm vm;
+	struct vmx_vcpu vcpu;
+	bool switched;
+	char *at;
+};
+
+/* Four aligned huge pages, and in each 4 KiB the offset plus 1. */
+FIXTURE_SETUP(huge)
+{
+	char *raw;
+
+	NEED(VMX_HAS_EPT | VMX_HAS_EPT_2M);
+	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
+	self->switched = switched_off() && !test_write_file(switch_file, "madvise");
+	raw = new_memory(LENGTH + LARGE);
+	ASSERT_NE(MAP_FAILED, raw);
+	self->at = (char *)(((uintptr_t)raw + LARGE - 1) & ~(LARGE - 1));
+	if (madvise(self->at, LENGTH, MADV_HUGEPAGE))
+		SKIP(return, "the kernel has no transparent huge pages");
+	for (size_t n = 0; n < LENGTH; n += PAGE)
+		*(volatile uint64_t *)(self->at + n) = n + 1;
+	if (huge_bytes(self->at) < LENGTH)
+		SKIP(return, "the kernel gives no huge pages now");
+}
+
+FIXTURE_TEARDOWN(huge)
+{
+	if (self->switched)
+		test_write_file(switch_file, "never");
+	vmx_vcpu_close(&self->vcpu);
+	vmx_vm_close(&self->vm);
+}
+
+static uint32_t leaf(struct vmx_vm *vm, uint64_t gpa)
+{
+	struct vmx_mmu_walk walk = mmu_walk(vm->mmu, gpa);
+
+	return walk.present ? walk.leaf : 0;
+}
+
+TEST_F(huge, one_fault_maps_it_all)
+{
+	struct vmx_mmu_stats before, after;
+
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(1 + LARGE + 5 * PAGE, guest_read(&self->vcpu, AREA + LARGE + 5 * PAGE));
+	ASSERT_EQ(2, leaf(&self->vm, AREA + LARGE));
+	EXPECT_EQ(2, leaf(&self->vm, AREA + 2 * LARGE - 1));
+	EXPECT_EQ(0, leaf(&self->vm, AREA));
+	EXPECT_EQ(RW, mmu_walk(self->vm.mmu, AREA + LARGE).prot);
+	before = mmu_stats(self->vm.mmu);
+	for (size_t n = LARGE; n < 2 * LARGE; n += 16 * PAGE) {
+		ASSERT_EQ(n + 1, guest_read(&self->vcpu, AREA + n));
+		ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + n, n + 2));
+		ASSERT_EQ(n + 2, *(volatile uint64_t *)(self->at + n));
+	}
+	after = mmu_stats(self->vm.mmu);
+	EXPECT_EQ(before.faults, after.faults);
+	EXPECT_EQ(1, after.pages[1]);
+}
+
+/* One page of it goes: the rest stays what it was. */
+TEST_F(huge, a_part_is_given_back)
+{
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(1, guest_read(&self->vcpu, AREA));
+	ASSERT_EQ(2, leaf(&self->vm, AREA));
+	ASSERT_EQ(0, madvise(self->at + 7 * PAGE, PAGE, MADV_DONTNEED));
+	EXPECT_EQ(0, leaf(&self->vm, AREA));
+	EXPECT_EQ(0, guest_read(&self->vcpu, AREA + 7 * PAGE));
+	EXPECT_EQ(1 + 6 * PAGE, guest_read(&self->vcpu, AREA + 6 * PAGE));
+	EXPECT_EQ(1 + 8 * PAGE, guest_read(&self->vcpu, AREA + 8 * PAGE));
+	EXPECT_EQ(1, leaf(&self->vm, AREA + 8 * PAGE));
+	EXPECT_LT(0, mmu_stats(self->vm.mmu).splits);
+}
+
+/* Ranges that end within, begin within, or do not lie alike: small pages. */
+TEST_F(huge, ranges_that_do_not_fit)
+{
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LARGE - PAGE, RW));
+	ASSERT_EQ(1, guest_read(&self->vcpu, AREA));
+	EXPECT_EQ(1, leaf(&self->vm, AREA));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA + LARGE + PAGE, self->at + LARGE + PAGE,
+			     LARGE - PAGE, RW));
+	ASSERT_EQ(1 + LARGE + PAGE, guest_read(&self->vcpu, AREA + LARGE + PAGE));
+	EXPECT_EQ(1, leaf(&self->vm, AREA + LARGE + PAGE));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, 2 * AREA, self->at + PAGE, 2 * LARGE, RW));
+	ASSERT_EQ(1 + LARGE + PAGE, guest_read(&self->vcpu, 2 * AREA + LARGE));
+	EXPECT_EQ(1, leaf(&self->vm, 2 * AREA + LARGE));
+}
+
+TEST_F(huge, unmap_and_protect_within)
+{
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	for (size_t n = 0; n < LENGTH; n += LARGE) {
+		ASSERT_EQ(n + 1, guest_read(&self->vcpu, AREA + n));
+		ASSERT_EQ(2, leaf(&self->vm, AREA + n));
+	}
+	/* all of one and a page of its neighbour */
+	ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AREA, LARGE + PAGE));
+	EXPECT_EQ(ACCESS_EXIT, guest_try_read(&self->vcpu, AREA));
+	EXPECT_EQ(ACCESS_EXIT, guest_try_read(&self->vcpu, AREA + LARGE));
+	EXPECT_EQ(1 + LARGE + PAGE, guest_read(&self->vcpu, AREA + LARGE + PAGE));
+	EXPECT_EQ(1, leaf(&self->vm, AREA + LARGE + PAGE));
+	/* all of one: it stays large */
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA + 2 * LARGE, LARGE, VMX_MMU_READ));
+	EXPECT_EQ(2, leaf(&self->vm, AREA + 2 * LARGE));
+	EXPECT_EQ(ACCESS_EXIT, guest_write(&self->vcpu, AREA + 2 * LARGE, 1));
+	/* a page of one */
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA + 3 * LARGE + PAGE, PAGE, VMX_MMU_READ));
+	EXPECT_EQ(ACCESS_EXIT, guest_write(&self->vcpu, AREA + 3 * LARGE + PAGE, 1));
+	EXPECT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + 3 * LARGE, 1));
+	EXPECT_EQ(1, leaf(&self->vm, AREA + 3 * LARGE));
+	/* and large again, once that is undone and the small ones are gone */
+	ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AREA, LENGTH));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	EXPECT_EQ(1, guest_read(&self->vcpu, AREA + 3 * LARGE));
+	EXPECT_EQ(2, leaf(&self->vm, AREA + 3 * LARGE));
+}
+
+/* Fetches work whatever the page size the CPU allows for them. */
+TEST_F(huge, code_in_huge_pages)
+{
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RWX));
+	for (size_t n = 0; n < 2 * LARGE; n += 64 * PAGE) {
+		self->at[n] = 0xc3;
+		ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + n + 8, n));
+		ASSERT_EQ(ACCESS_DONE, guest_call(&self->vcpu, AREA + n));
+	}
+}
+
+/* Fork shares them: until either writes, for reading alone. */
+TEST_F(huge, read_only_on_the_host)
+{
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA, 1));
+	ASSERT_EQ(0, mprotect(self->at, LARGE, PROT_READ));
+	EXPECT_EQ(0, leaf(&self->vm, AREA));
+	EXPECT_EQ(1, guest_read(&self->vcpu, AREA));
+	EXPECT_EQ(2, leaf(&self->vm, AREA));
+	EXPECT_EQ(VMX_MMU_READ, mmu_walk(self->vm.mmu, AREA).prot);
+	EXPECT_EQ(-EFAULT, guest_write(&self->vcpu, AREA, 2));
+	ASSERT_EQ(0, mprotect(self->at, LARGE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA, 3));
+	EXPECT_EQ(2, leaf(&self->vm, AREA));
+}
+
+VMX_TEST_MAIN
