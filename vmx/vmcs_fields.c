@@ -191,9 +191,11 @@ int vmx_vmcs_init_fields(struct vmx_vmcs *vmcs)
 /* Only 64-bit fields have a high half. */
 static bool is_high(u32 field)
 {
+	const struct vmx_field_desc *desc = vmx_field_find(field & ~VMX_F_HIGH);
+
 	return field & VMX_F_HIGH &&
 	       (field & VMX_F_WIDTH_MASK) == VMX_F_WIDTH_64 &&
-	       vmx_field_find(field & ~VMX_F_HIGH);
+	       desc && vmx_field_exists(desc, &vmx_caps);
 }
 
 static enum vmx_refusal judge_read(u32 field)
