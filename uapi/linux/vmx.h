@@ -32,20 +32,20 @@
  * the size this header's first version gave it. CREATE ioctls return the new
  * descriptor; the others return 0.
  *
- * ======  ===============================================================
- * errno   meaning, for every ioctl
- * ======  ===============================================================
- * EFAULT  the struct, or an array it points to, is not accessible
- * EINVAL  size is too small, a reserved member is not zero, or a value is
- *         out of its documented range
- * E2BIG   the struct's tail, unknown to this kernel, is not zero
+ * ==========  ============================================================
+ * errno       meaning, for every ioctl
+ * ==========  ============================================================
+ * EFAULT      the struct, or an array it points to, is not accessible
+ * EINVAL      size is too small, a reserved member is not zero, or a value
+ *             is out of its documented range
+ * E2BIG       the struct's tail, unknown to this kernel, is not zero
  * EOPNOTSUPP  a flag is unknown, or this CPU cannot do what was asked
- * ENOTTY  no such ioctl on this kind of descriptor
- * ENOMEM  out of memory
- * EPERM   called from an address space that does not own the VM
- * EBUSY   the object is in use: a vCPU runs, or another thread is inside
- * EINTR   a signal arrived while waiting
- * ======  ===============================================================
+ * ENOTTY      no such ioctl on this kind of descriptor
+ * ENOMEM      out of memory
+ * EPERM       called from an address space that does not own the VM
+ * EBUSY       the object is in use: a vCPU runs, or another thread is inside
+ * EINTR       a signal arrived while waiting
+ * ==========  ============================================================
  *
  * Whatever else an ioctl returns stands with it. A failed ioctl changes
  * nothing, unless its description says otherwise.
@@ -254,14 +254,14 @@ struct vmx_caps {
  *
  * Return: a new descriptor (close-on-exec).
  *
- * ======  ===============================================================
- * ENODEV  %VMX_CREATE_VM: the CPU has no VMX
- * EACCES  %VMX_CREATE_VM: firmware locked VMX off
- * EBUSY   %VMX_CREATE_VM: another hypervisor (KVM) has VMX on; the kernel log
- *         names the way out
+ * ==========  ============================================================
+ * ENODEV      %VMX_CREATE_VM: the CPU has no VMX
+ * EACCES      %VMX_CREATE_VM: firmware locked VMX off
+ * EBUSY       %VMX_CREATE_VM: another hypervisor (KVM) has VMX on; the kernel
+ *             log names the way out
  * EOPNOTSUPP  %VMX_CREATE_EPT: the CPU has no EPT
- * EMFILE  too many open files
- * ======  ===============================================================
+ * EMFILE      too many open files
+ * ==========  ============================================================
  */
 struct vmx_create {
 	__u32 size;
@@ -572,13 +572,13 @@ enum vmx_memtype {
  * of a page that is not there then is an exit. The memory stays the owner's:
  * it can be swapped, migrated, unmapped and mapped again under the guest.
  *
- * ======  ===============================================================
- * EEXIST  part of the range is mapped
- * EINVAL  alignment, overflow, a gpa beyond the guest-physical width, or a
- *         userspace address beyond the address space
+ * ==========  ============================================================
+ * EEXIST      part of the range is mapped
+ * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or a
+ *             userspace address beyond the address space
  * EOPNOTSUPP  the CPU cannot express @prot or @memtype
- * ENOSPC  too many ranges
- * ======  ===============================================================
+ * ENOSPC      too many ranges
+ * ==========  ============================================================
  */
 struct vmx_mmu_map {
 	__u32 size;
@@ -986,7 +986,9 @@ struct vmx_run_page {
  *         access as an EPT violation
  * ENOMEM  no memory for page tables
  * ======  ===============================================================
- *
+ */
+
+/**
  * DOC: VMX_KICK
  *
  * Makes the RUN in progress, or if there is none the next one, return EINTR.
