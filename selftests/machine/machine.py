@@ -64,6 +64,7 @@ class Setup:
     backend: object        # bochs.Bochs or qemu.Qemu
     memory: int = 512
     verbose: bool = False
+    options: str = ""      # more of the kernel's command line
 
     @property
     def place(self):
@@ -109,7 +110,7 @@ class Boot:
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1, **plan},
                         [(test.name, self.limits[test.name], test.command) for test in tests])
         level = 7 if setup.verbose else 3
-        self.machine = setup.backend(self.folder, setup, f"{COMMAND_LINE} loglevel={level}", terminal)
+        self.machine = setup.backend(self.folder, setup, f"{COMMAND_LINE} loglevel={level} {setup.options}", terminal)
         self.cause = ""
         self.where = ""
 

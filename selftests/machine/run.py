@@ -183,7 +183,7 @@ def command_bench():
     def make_setup(kernel_name):
         return setup_for(kernel_name, setting("CPU", BENCH_CPU), 1, the_seed, the_backend)
 
-    return bench.run(make_setup)
+    return bench.run(make_setup, setting("KERNEL"))
 
 
 def command_shell():

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vmx_bench kvm|vmx: what operations cost on one hypervisor, in ticks of the
+ * TSC. In an emulator whose clock counts instructions, that is instructions.
+ *
+ * Guests read the TSC around batches of operations. A batch is short, so that
+ * few are hit by a timer interrupt and the median batch is not; that, less the
+ * same for a guest without the operation, is one measurement. Five are taken.
+ *
+ * Prints a line for each result:
+ *
+ *	SIDE OPERATION COST CHECKSUM [NAME=COUNT...]
+ *
+ * The checksum is over everything that the guest computed and userspace saw; it
+ * is the same on every hypervisor that works.
+ */
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "bench.h"
+
+#define MEASUREMENTS	5
+#define CREATED_VMS	32
+#define MANY_VMS	64
+
+void bench_fail(const char *format, ...)
+{
+	int error = errno;
+	va_list args;
+
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf(": %s\n", strerror(error));
+	exit(1);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static uint64_t median(uint64_t *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), by_value);
+	return values[count / 2];
+}
+
+static void add_leaf(struct bench_cpuid *entry, uint32_t leaf, uint32_t subleaf, bool has_subleaf)
+{
+	*entry = (struct bench_cpuid) { .leaf = leaf, .subleaf = subleaf, .has_subleaf = has_subleaf };
+	__cpuid_count(leaf, subleaf, entry->eax, entry->ebx, entry->ecx, entry->edx);
+}
+
+size_t bench_cpuid_table(struct bench_cpuid *table, size_t max)
+{
+	size_t count = 0;
+
+	for (uint32_t base = 0; base <= 0x80000000; base += 0x80000000) {
+		uint32_t last = __get_cpuid_max(base, NULL);
+
+		for (uint32_t leaf = base; leaf <= last; leaf++) {
+			bool more = leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
+
+			for (uint32_t subleaf = 0; subleaf < (more ? 3 : 1) && count < max; subleaf++)
+				add_leaf(&table[count++], leaf, subleaf, more);
+		}
+		if (base)
+			break;
+	}
+	return count;
+}
+
+static void *new_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		bench_fail("mmap");
+	/* An error is a kernel without huge pages. */
+	madvise(memory, size, MADV_NOHUGEPAGE);
+	memset(memory, 0, size);
+	return memory;
+}
+
+/* The median batch of a run whose results are in memory, and what it computed. */
+static uint64_t evaluate(const struct bench_run *run, uint64_t *checksum)
+{
+	uint64_t times[2 * BENCH_BATCHES], batches[BENCH_BATCHES];
+
+	memcpy(times, run->ram + BENCH_TIMES, sizeof(times));
+	for (size_t n = 0; n < BENCH_BATCHES; n++)
+		batches[n] = times[2 * n + 1] - times[2 * n];
+	memcpy(checksum, run->ram + BENCH_SUM, sizeof(*checksum));
+	*checksum += run->sum;
+	for (size_t n = 0; n < BENCH_OPS; n++)
+		*checksum += *(uint64_t *)(run->pages + n * 4096 + 8);
+	return median(batches, BENCH_BATCHES);
+}
+
+static uint64_t run_guest(const struct bench_side *side, const struct bench_code *code,
+			  uint64_t *checksum, struct bench_counts *counts)
+{
+	struct bench_run run = {
+		.code = *code,
+		.ram = new_memory(BENCH_RAM),
+		.pages = new_memory(BENCH_OPS * 4096),
+	};
+	uint64_t batch;
+
+	side->run(&run);
+	batch = evaluate(&run, checksum);
+	*counts = run.counts;
+	munmap(run.ram, BENCH_RAM);
+	munmap(run.pages, BENCH_OPS * 4096);
+	return batch;
+}
+
+static double per_operation(uint64_t with, uint64_t without)
+{
+	return ((double)with - (double)without) / BENCH_OPS;
+}
+
+static void print_counts(const struct bench_counts *with, const struct bench_counts *without)
+{
+#define PRINT(member)	printf(" %s=%.2f", #member, per_operation(with->member, without->member))
+	PRINT(vmreads);
+	PRINT(vmwrites);
+	PRINT(msr_writes);
+	PRINT(invalidations);
+	PRINT(fpu_swaps);
+	PRINT(ipis);
+#undef PRINT
+}
+
+static void measure_guest(const struct bench_side *side, const struct bench_guest *guest)
+{
+	uint64_t costs[MEASUREMENTS], sum, first_sum = 0, unused;
+	struct bench_counts with, without;
+
+	for (size_t n = 0; n < MEASUREMENTS; n++) {
+		uint64_t empty = run_guest(side, &guest->empty, &unused, &without);
+
+		costs[n] = run_guest(side, &guest->full, &sum, &with) - empty;
+		if (n && sum != first_sum)
+			bench_fail("%s: two runs gave %#llx and %#llx", guest->operation,
+				   (unsigned long long)first_sum, (unsigned long long)sum);
+		first_sum = sum;
+	}
+	printf("%s %s %.0f %#llx", side->name, guest->operation,
+	       (double)median(costs, MEASUREMENTS) / BENCH_BATCH, (unsigned long long)sum);
+	if (side == &bench_vmx)
+		print_counts(&with, &without);
+	printf("\n");
+}
+
+static void create(const struct bench_side *side, struct bench_idle *idle)
+{
+	*idle = (struct bench_idle) { -1, -1, -1, -1 };
+	side->create_vm(idle);
+	side->create_vcpu(idle);
+}
+
+/* Nanoseconds that CPU 0 has idled; 0 where the kernel does not say. */
+static long long idle_time(void)
+{
+	FILE *file = fopen("/proc/timer_list", "r");
+	long long value = 0;
+	char line[256];
+
+	while (file && !value && fgets(line, sizeof(line), file))
+		sscanf(line, " .idle_sleeptime : %lld", &value);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+static long long now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+/*
+ * Who destroys a VM may wait for RCU, and may leave work for later: that later
+ * is waited for, and time when the CPU idles does not count.
+ */
+static uint64_t create_many(const struct bench_side *side)
+{
+	long long idle = idle_time(), time = now();
+	uint64_t ticks = __rdtsc();
+	struct bench_idle vm;
+
+	for (size_t n = 0; n < CREATED_VMS; n++) {
+		create(side, &vm);
+		side->destroy(&vm);
+	}
+	usleep(100000);
+	ticks = __rdtsc() - ticks;
+	time = now() - time;
+	idle = idle_time() - idle;
+	return ticks * (1 - (double)idle / time) / CREATED_VMS;
+}
+
+static void measure_create(const struct bench_side *side)
+{
+	uint64_t costs[MEASUREMENTS];
+
+	for (size_t n = 0; n < MEASUREMENTS; n++)
+		costs[n] = create_many(side);
+	printf("%s vm-create %llu 0\n", side->name,
+	       (unsigned long long)median(costs, MEASUREMENTS));
+}
+
+static long meminfo(const char *name)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[128];
+	long value = -1;
+
+	while (file && value < 0 && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
+			value = atol(line + strlen(name) + 1);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* All that is not free: whatever kind of memory it is. */
+static void measure_memory(const struct bench_side *side)
+{
+	static struct bench_idle idle[MANY_VMS];
+	long before, vms, vcpus;
+
+	for (size_t n = 0; n < MANY_VMS; n++)
+		idle[n] = (struct bench_idle) { -1, -1, -1, -1 };
+	before = meminfo("MemFree");
+	for (size_t n = 0; n < MANY_VMS; n++)
+		side->create_vm(&idle[n]);
+	vms = meminfo("MemFree");
+	for (size_t n = 0; n < MANY_VMS; n++)
+		side->create_vcpu(&idle[n]);
+	vcpus = meminfo("MemFree");
+	for (size_t n = 0; n < MANY_VMS; n++)
+		side->destroy(&idle[n]);
+	printf("%s memory-vm %ld 0\n", side->name, (before - vms) * 1024 / MANY_VMS);
+	printf("%s memory-vcpu %ld 0\n", side->name, (vms - vcpus) * 1024 / MANY_VMS);
+}
+
+/* Something cheap, called from here: the median batch, by operation. */
+#define FLOOR(text, statement)  do {					\
+	uint64_t times[BENCH_BATCHES];					\
+									\
+	for (size_t n = 0; n < BENCH_BATCHES; n++) {			\
+		uint64_t start = __rdtsc();				\
+									\
+		for (int i = 0; i < BENCH_BATCH; i++)			\
+			statement;					\
+		times[n] = __rdtsc() - start;				\
+	}								\
+	printf("%s %s %llu 0\n", side->name, text, (unsigned long long)	\
+	       median(times, BENCH_BATCHES) / BENCH_BATCH);		\
+} while (0)
+
+static void measure_floors(const struct bench_side *side)
+{
+	int null = open("/dev/null", O_RDWR);
+	struct bench_idle idle;
+	size_t size;
+	void *map;
+
+	FLOOR("floor-getppid", syscall(SYS_getppid));
+	FLOOR("floor-ioctl", ioctl(null, 0xbad));
+	create(side, &idle);
+	map = side->map_vcpu(&idle, &size);
+	side->return_at_once(map);
+	FLOOR("floor-run", ioctl(idle.vcpu, side->run_cmd, 0));
+	munmap(map, size);
+	side->destroy(&idle);
+	close(null);
+}
+
+int main(int argc, char **argv)
+{
+	const struct bench_side *side = NULL;
+
+	if (argc == 2 && !strcmp(argv[1], bench_kvm.name))
+		side = &bench_kvm;
+	if (argc == 2 && !strcmp(argv[1], bench_vmx.name))
+		side = &bench_vmx;
+	if (!side) {
+		fprintf(stderr, "usage: vmx_bench kvm|vmx\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	side->open();
+	for (const struct bench_guest *guest = bench_guests; guest->operation; guest++)
+		measure_guest(side, guest);
+	measure_create(side);
+	measure_memory(side);
+	measure_floors(side);
+	return 0;
+}
