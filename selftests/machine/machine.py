@@ -2,6 +2,7 @@
 """Boots the machine, follows its console, and says what ended it."""
 
 import dataclasses
+import hashlib
 import pathlib
 import shutil
 import tempfile
@@ -110,7 +111,8 @@ class Boot:
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1, **plan},
                         [(test.name, self.limits[test.name], test.command) for test in tests])
         level = 7 if setup.verbose else 3
-        self.machine = setup.backend(self.folder, setup, f"{COMMAND_LINE} loglevel={level} {setup.options}", terminal)
+        self.command_line = f"{COMMAND_LINE} loglevel={level} {setup.options}".rstrip()
+        self.machine = setup.backend(self.folder, setup, self.command_line, terminal)
         self.cause = ""
         self.where = ""
 
@@ -152,6 +154,20 @@ class Boot:
                     return
                 if not data:
                     time.sleep(0.02)
+
+    def record(self, manifest):
+        """What this machine was made of."""
+        def digest(path):
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+
+        kernel = self.setup.kernel
+        manifest.setdefault("kernels", {})[kernel.name] = {
+            "release": kernel.release, "image sha256": digest(kernel.image),
+            "config sha256": digest(kernel.config),
+            "modules sha256": {path.name: digest(path) for path in self.modules}}
+        manifest.setdefault("machines", {})[self.setup.place] = {
+            "emulator": self.machine.command, "CPUs": self.setup.smp, "memory": self.setup.memory,
+            "kernel command line": self.command_line}
 
     def module_files(self):
         """{name: file with symbols} of the modules that may appear in reports."""
@@ -199,6 +215,7 @@ def run_tests(setup, tests, extra, collector, listener=None, plan=None):
     waiting = list(tests)
     while waiting:
         with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:
+            boot.record(collector.manifest)
             boot.follow()
             spans = boot.session.spans or [boot.session.boot]
             ran = {span.name for span in spans}

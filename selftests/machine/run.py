@@ -114,8 +114,6 @@ def manifest(the_seed):
         "seed": the_seed,
         "settings": {name: os.environ[name] for name in SETTINGS if os.environ.get(name)},
         "packages": packages.splitlines(),
-        "kernels": {},
-        "machines": {},
     }
 
 
