@@ -52,6 +52,7 @@
 
 #include "caps.h"
 #include "kunit-export.h"
+#include "ledger.h"
 #include "mmu.h"
 #include "vmx.h"
 
@@ -78,6 +79,7 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 		return;
 	atomic64_inc(&mmu->flushes);
 	vmx_mmu_kick(mmu);
+	vmx_ledger_kicked(mmu, gen);
 	while (done < gen && !atomic64_try_cmpxchg(&mmu->flushed, &done, gen))
 		;
 }
@@ -160,6 +162,8 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_tables_free);
  */
 int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
 {
+	int err;
+
 	kref_init(&mmu->ref);
 	spin_lock_init(&mmu->lock);
 	seqcount_spinlock_init(&mmu->seq, &mmu->lock);
@@ -171,7 +175,13 @@ int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
 	spin_lock_init(&mmu->vcpus_lock);
 	INIT_LIST_HEAD(&mmu->vcpus);
 	mmu->ops = ops;
-	return ops->init(mmu);
+	err = vmx_ledger_mmu_init(mmu);
+	if (err)
+		return err;
+	err = ops->init(mmu);
+	if (err)
+		vmx_ledger_mmu_free(mmu);
+	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_init);
 
@@ -198,6 +208,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 	/* Without ranges, notifiers do not look at the tables. */
 	vmx_tables_free(&spare);
 	mmu->ops->destroy(mmu);
+	vmx_ledger_mmu_free(mmu);
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_dismantle);
 

@@ -133,6 +133,9 @@ struct vmx_mmu {
 
 	spinlock_t vcpus_lock; /* @vcpus */
 	struct list_head vcpus;
+#ifdef CONFIG_VMX_DEBUG
+	s64 __percpu *ledger; /* see ledger.c */
+#endif
 };
 
 /**

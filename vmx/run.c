@@ -22,6 +22,7 @@
 #include "caps.h"
 #include "compat.h"
 #include "host.h"
+#include "ledger.h"
 #include "mmu.h"
 #include "trace.h"
 #include "vcpu.h"
@@ -97,7 +98,9 @@ static enum vmx_next enter_until(struct vmx_vcpu *v)
 		if (v->deadline && has_timer())
 			set_timer(v);
 		trace_entry(v->vpid, 0);
+		vmx_ledger_enter(v);
 		v->reason = vmx_enter(v);
+		vmx_ledger_leave(v);
 		if (trace_exit_enabled())
 			trace_exit_of(v);
 		next = vmx_handle_exit(v);

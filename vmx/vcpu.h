@@ -154,6 +154,13 @@ struct vmx_vcpu {
 	struct vmx_msr_state msr;
 	struct vmx_cpuid_state cpuid;
 	struct vmx_vm_stats count;
+#ifdef CONFIG_VMX_DEBUG
+	u64 ledger_id;		/* see ledger.c */
+	u64 ledger_move;
+	s64 ledger_gen;
+	int ledger_cpu;
+	bool ledger_inside;
+#endif
 };
 
 static __always_inline u64 vmx_read(struct vmx_vcpu *v, u32 field)

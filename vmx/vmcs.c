@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include "caps.h"
+#include "ledger.h"
 #include "ops.h"
 #include "power.h"
 #include "vmcs.h"
@@ -26,6 +27,7 @@ static void clear_here(struct vmx_vmcs *vmcs)
 	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
 
 	vmx_insn_vmclear(__pa(vmcs->region));
+	vmx_ledger_vmclear(vmcs);
 	if (cpu->current_vmcs == vmcs)
 		cpu->current_vmcs = NULL;
 	list_del(&vmcs->active_link);
@@ -91,6 +93,7 @@ int vmx_vmcs_load(struct vmx_vmcs *vmcs)
 	}
 	if (!vmx_insn_vmptrld(__pa(vmcs->region)))
 		return -EIO;
+	vmx_ledger_vmptrld(vmcs);
 	cpu->current_vmcs = vmcs;
 	return moved;
 }

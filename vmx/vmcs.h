@@ -51,6 +51,9 @@ struct vmx_vmcs {
 	u32 exceptions;
 	u64 efer;
 	bool debug;
+#ifdef CONFIG_VMX_DEBUG
+	atomic_t ledger_cpu;	/* see ledger.c */
+#endif
 };
 
 int vmx_vmcs_create(struct vmx_vm *vm);
@@ -71,6 +74,7 @@ void vmx_vmcs_unget(void);
 enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value);
 void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked);
 enum vmx_refusal vmx_vmcs_set(struct vmx_vmcs *vmcs, u32 field, u64 value);
-void vmx_vmcs_explain(struct vmx_vmcs *vmcs, struct vmx_failure *failure);
+void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
+		      struct vmx_failure *failure);
 
 #endif /* VMX_VMCS_H */

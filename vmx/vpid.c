@@ -13,6 +13,7 @@
 #include <linux/smp.h>
 
 #include "caps.h"
+#include "ledger.h"
 #include "mmu.h"
 #include "vcpu.h"
 
@@ -76,6 +77,17 @@ static void flush_vpid(struct vmx_vcpu *v)
 {
 	vmx_insn_invvpid(can(CAP_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
 			 v->vpid);
+	vmx_ledger_invvpid(v);
+	v->count.invalidations++;
+}
+
+static void flush_ept(struct vmx_vcpu *v)
+{
+	/* Read first: what changes after this is flushed next time. */
+	v->seen_gen = atomic64_read(&v->mmu->flush_gen);
+	vmx_insn_invept(can(CAP_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL,
+			v->mmu->root);
+	vmx_ledger_invept(v, v->seen_gen);
 	v->count.invalidations++;
 }
 
@@ -89,12 +101,8 @@ void vmx_flush(struct vmx_vcpu *v)
 {
 	int cpu = smp_processor_id();
 
-	/* Read first: what changes after this is flushed next time. */
-	v->seen_gen = atomic64_read(&v->mmu->flush_gen);
 	if (v->flushed_on != cpu && v->vpid)
 		flush_vpid(v);
 	v->flushed_on = cpu;
-	vmx_insn_invept(can(CAP_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL,
-			v->mmu->root);
-	v->count.invalidations++;
+	flush_ept(v);
 }

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ledgers; see ledger.h. Nothing here changes what the module does. Other
+ * CPUs read ledger_gen after ledger_inside; x86 keeps that order.
+ */
+#include <linux/bug.h>
+#include <linux/percpu.h>
+
+#include "ledger.h"
+#include "mmu.h"
+#include "vcpu.h"
+
+/*
+ * Whose translations carry a VPID on a CPU: the vCPU that executed INVVPID there
+ * last, and the stay in which it did.
+ */
+struct vpid_entry {
+	u64 vcpu;
+	u64 move;
+};
+
+/* As many as tests have vCPUs at a time; VPIDs beyond are not followed. */
+#define FOLLOWED_VPIDS 64
+
+static DEFINE_PER_CPU(struct vpid_entry [FOLLOWED_VPIDS], vpid_ledger);
+static atomic64_t next_vcpu = ATOMIC64_INIT(0);
+
+/**
+ * vmx_ledger_mmu_init() - open the books of an mmu
+ * @mmu: the mmu
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vmx_ledger_mmu_init(struct vmx_mmu *mmu)
+{
+	int cpu;
+
+	mmu->ledger = __alloc_percpu_gfp(sizeof(s64), sizeof(s64),
+					 GFP_KERNEL_ACCOUNT);
+	if (!mmu->ledger)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		*per_cpu_ptr(mmu->ledger, cpu) = -1;
+	return 0;
+}
+
+/**
+ * vmx_ledger_mmu_free() - close the books of an mmu
+ * @mmu: the mmu
+ *
+ * Context: any.
+ */
+void vmx_ledger_mmu_free(struct vmx_mmu *mmu)
+{
+	free_percpu(mmu->ledger);
+}
+
+/**
+ * vmx_ledger_vmptrld() - VMPTRLD was executed
+ * @vmcs: the VMCS
+ *
+ * A VMCS may be active on one CPU only (SDM, "Software Use of
+ * Virtual-Machine Control Structures").
+ *
+ * Context: preemption off.
+ */
+void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs)
+{
+	int cpu = smp_processor_id();
+	int old = atomic_xchg(&vmcs->ledger_cpu, cpu + 1);
+
+	WARN_ONCE(old && old != cpu + 1,
+		  "VMCS loaded on CPU %d while active on CPU %d\n", cpu, old - 1);
+}
+
+/**
+ * vmx_ledger_vmclear() - VMCLEAR was executed
+ * @vmcs: the VMCS
+ *
+ * Context: preemption off.
+ */
+void vmx_ledger_vmclear(struct vmx_vmcs *vmcs)
+{
+	int cpu = smp_processor_id();
+	int old = atomic_xchg(&vmcs->ledger_cpu, 0);
+
+	WARN_ONCE(old && old != cpu + 1,
+		  "VMCS cleared on CPU %d while active on CPU %d\n", cpu, old - 1);
+}
+
+/**
+ * vmx_ledger_invept() - INVEPT was executed for the vCPU's EPT
+ * @v: the vCPU
+ * @gen: struct vmx_mmu.flush_gen as read before
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_invept(struct vmx_vcpu *v, s64 gen)
+{
+	__this_cpu_write(*v->mmu->ledger, gen);
+}
+
+static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
+{
+	return v->vpid < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->vpid]) :
+					  NULL;
+}
+
+/* The vCPU's name in the ledger, and how often it changed CPU. */
+static void note_move(struct vmx_vcpu *v)
+{
+	if (!v->ledger_id)
+		v->ledger_id = atomic64_inc_return(&next_vcpu);
+	if (v->ledger_cpu == smp_processor_id() + 1)
+		return;
+	v->ledger_cpu = smp_processor_id() + 1;
+	v->ledger_move++;
+}
+
+/**
+ * vmx_ledger_invvpid() - INVVPID was executed for the vCPU's VPID
+ * @v: the vCPU
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_invvpid(struct vmx_vcpu *v)
+{
+	struct vpid_entry *e = vpid_entry(v);
+
+	note_move(v);
+	if (e)
+		*e = (struct vpid_entry) { v->ledger_id, v->ledger_move };
+}
+
+static void check_vmcs(struct vmx_vcpu *v)
+{
+	u64 current_pa = 0;
+
+	asm volatile("vmptrst %0" : "=m" (current_pa) : : "cc");
+	WARN_ONCE(current_pa != __pa(v->vmcs->region),
+		  "entering with another VMCS than the vCPU's\n");
+	WARN_ONCE(atomic_read(&v->vmcs->ledger_cpu) != smp_processor_id() + 1,
+		  "entering with a VMCS that is not active here\n");
+}
+
+static void check_vpid(struct vmx_vcpu *v)
+{
+	struct vpid_entry *e = vpid_entry(v);
+
+	note_move(v);
+	if (!v->vpid || !e)
+		return;
+	WARN_ONCE(e->vcpu != v->ledger_id,
+		  "entering with another vCPU's translations under VPID %u\n",
+		  v->vpid);
+	WARN_ONCE(e->vcpu == v->ledger_id && e->move != v->ledger_move,
+		  "entering with translations from before the vCPU was elsewhere\n");
+}
+
+/**
+ * vmx_ledger_enter() - VM entry is next
+ * @v: the vCPU
+ *
+ * What vmx_mmu_flush() promised to others must have been dropped on this CPU.
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_enter(struct vmx_vcpu *v)
+{
+	s64 dropped = __this_cpu_read(*v->mmu->ledger);
+
+	check_vmcs(v);
+	check_vpid(v);
+	WARN_ONCE(dropped < atomic64_read(&v->mmu->flushed),
+		  "entering with translations of generation %lld, %lld was flushed\n",
+		  dropped, atomic64_read(&v->mmu->flushed));
+	WRITE_ONCE(v->ledger_gen, dropped);
+	WRITE_ONCE(v->ledger_inside, true);
+}
+
+/**
+ * vmx_ledger_leave() - a VM exit happened
+ * @v: the vCPU
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_leave(struct vmx_vcpu *v)
+{
+	WRITE_ONCE(v->ledger_inside, false);
+}
+
+/**
+ * vmx_ledger_kicked() - no vCPU may be in a guest with older translations
+ * @mmu: the mmu
+ * @gen: generation that everybody was made to look at
+ *
+ * Context: does not sleep.
+ */
+void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen)
+{
+	struct vmx_vcpu *v;
+
+	spin_lock(&mmu->vcpus_lock);
+	list_for_each_entry(v, &mmu->vcpus, mmu_link)
+		WARN_ONCE(READ_ONCE(v->ledger_inside) &&
+			  READ_ONCE(v->ledger_gen) < gen,
+			  "a vCPU is in the guest with translations of generation %lld after %lld was flushed\n",
+			  READ_ONCE(v->ledger_gen), gen);
+	spin_unlock(&mmu->vcpus_lock);
+}
