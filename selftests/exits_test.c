@@ -102,7 +102,7 @@ EXIT(mov_from_cr3, "mov %cr3, %rdi", .cpu = VMX_CPU_CR3_STORE_EXITING,
      .checks = QUALIFICATION | QUIET, .qualification = 3 | 1 << 4 | 7 << 8);
 EXIT(pause, "pause", .cpu = VMX_CPU_PAUSE_EXITING, .reason = VMX_REASON_PAUSE, .length = 2,
      .checks = QUIET);
-EXIT(monitor_trap_flag, "nop", .cpu = VMX_CPU_MONITOR_TRAP_FLAG,
+EXIT(monitor_trap_flag, "nop\n nop\n nop\n nop", .cpu = VMX_CPU_MONITOR_TRAP_FLAG,
      .reason = VMX_REASON_MONITOR_TRAP_FLAG, .checks = QUIET | FINAL);
 EXIT(sgdt, "sgdt 0x20000", .cpu2 = VMX_CPU2_DESC_TABLE_EXITING, .reason = VMX_REASON_GDTR_IDTR,
      .length = 8, .checks = QUIET);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* FPU state: the guest's survives exits, the process's survives guests. */
-#include <sys/wait.h>
+#include <sched.h>
 
 #include "lib/vm_fixture.h"
 
@@ -17,6 +17,11 @@
 	macro(8) macro(9) macro(10) macro(11) macro(12) macro(13) macro(14) macro(15)
 #define LOAD(n) "movups " #n "*16(%rbx), %xmm" #n "\n"
 #define STORE(n) "movups %xmm" #n ", 256+" #n "*16(%rbx)\n"
+/* The same in an extended asm of the process. */
+#define LOAD_OWN(n) "movups " #n "*16(%%rbx), %%xmm" #n "\n"
+#define STORE_OWN(n) "movups %%xmm" #n ", 256+" #n "*16(%%rbx)\n"
+#define ALL_XMM "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",	\
+		"xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 GUEST64(xmm_guest,
 	"mov $0x20000, %ebx\n"
 	EACH_XMM(LOAD)
@@ -77,10 +82,8 @@ TEST_F(vm, guest_xmm_survive_exits)
 		ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
 		/* The process uses its registers, and gives the CPU to others. */
 		memset(mine, round, sizeof(mine));
-		asm volatile("mov %0, %%rbx\n" EACH_XMM(LOAD) : : "r" (mine)
-			     : "rbx", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-			       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
-			       "xmm14", "xmm15");
+		asm volatile("mov %0, %%rbx\n" EACH_XMM(LOAD_OWN)
+			     : : "r" (mine) : "rbx", "memory", ALL_XMM);
 		sched_yield();
 		ASSERT_NEXT_EXIT(&self->vcpu, VMX_REASON_HLT);
 		ASSERT_EQ(0, memcmp(pattern, test_at(&self->vm, TEST_DATA + 256), 256));
@@ -101,15 +104,13 @@ TEST_F(vm, process_xmm_survive_guests)
 		for (int n = 0; n < 256; n++)
 			mine[n] = test_random(&seed);
 		asm volatile("mov %1, %%rbx\n"
-			     EACH_XMM(LOAD)
-			     "mov $16, %%eax\n"		/* ioctl */
+			     EACH_XMM(LOAD_OWN)
+			     "mov $16, %%eax\n"		/* ioctl() */
 			     "syscall\n"
-			     EACH_XMM(STORE)
+			     EACH_XMM(STORE_OWN)
 			     : "=&a" (ret)
 			     : "r" (mine), "D" (self->vcpu.fd), "S" (VMX_RUN), "d" (0)
-			     : "rbx", "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-			       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-			       "xmm13", "xmm14", "xmm15");
+			     : "rbx", "rcx", "r11", "memory", ALL_XMM);
 		ASSERT_EQ(0, ret);
 		ASSERT_EQ(VMX_REASON_HLT, self->run->reason);
 		ASSERT_EQ(0, memcmp(mine, mine + 256, 256));

@@ -45,11 +45,14 @@ static void *run_on_cpu(void *arg)
 TEST_F(vm, two_vcpus_share_memory)
 {
 	struct vmx_vcpu other;
-	struct runner runners[] = { { &self->vcpu, 0 }, { &other, 1 } };
+	struct runner runners[] = {
+		{ .vcpu = &self->vcpu, .cpu = 0 }, { .vcpu = &other, .cpu = 1 },
+	};
 
 	ASSERT_VMX(vmx_vcpu_open(&other, &self->vm));
 	for (int n = 0; n < 2; n++) {
 		ASSERT_VMX(test_start(runners[n].vcpu, VMX_MODE_LONG, add_guest));
+		ASSERT_VMX(test_enable_interrupts(runners[n].vcpu));
 		runners[n].vcpu->run->regs[VMX_RCX] = ADDS;
 	}
 	for (int n = 0; n < 2; n++) {
@@ -194,6 +197,7 @@ TEST_F(vm, signals_are_never_missed)
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	ASSERT_EQ(0, timer_create(CLOCK_MONOTONIC, &event, &timer));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, loop_guest));
+	ASSERT_VMX(test_enable_interrupts(&self->vcpu));
 	for (int n = 1; n <= 200; n++) {
 		struct itimerspec when = { .it_value.tv_nsec = 1 + test_random(&seed) % 100000 };
 
@@ -223,7 +227,7 @@ TEST_F(vm, stopped_and_traced)
 			_exit(1);
 		GUEST64(count_guest, "1: incq 0x300000\n jmp 1b");
 		if (vmx_vm_map(&vm, 0x300000, (void *)shared, 4096, VMX_MMU_READ | VMX_MMU_WRITE) ||
-		    test_start(&vcpu, VMX_MODE_LONG, count_guest))
+		    test_start(&vcpu, VMX_MODE_LONG, count_guest) || test_enable_interrupts(&vcpu))
 			_exit(2);
 		/* A stop that is not a signal handler's may or may not end RUN: run on. */
 		while (vmx_run(&vcpu) == -EINTR)

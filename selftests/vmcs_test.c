@@ -160,6 +160,13 @@ TEST_F(vmcs, policy_bit_by_bit)
 				}
 				continue;
 			}
+			/* Not even the module's own bits are changed silently. */
+			if (refusal == VMX_REFUSED_NOT) {
+				EXPECT_EQ(value, field.forced & value) {
+					TH_LOG("field %#x bit %u", info->field, bit);
+				}
+				continue;
+			}
 			EXPECT_EQ(VMX_REFUSED_BITS, refusal) {
 				TH_LOG("field %#x bit %u", info->field, bit);
 			}
@@ -168,6 +175,17 @@ TEST_F(vmcs, policy_bit_by_bit)
 			}
 		}
 	}
+}
+
+/*
+ * What a read finds after a write. Exceptions that the module intercepts for
+ * itself are not the user's: it hands them back to the guest.
+ */
+static uint64_t reads_as(const struct vmx_field *written)
+{
+	if (written->field == VMX_F_EXCEPTION_BITMAP)
+		return written->value ^ written->forced;
+	return written->value;
 }
 
 /* The bits that the module holds are told, and what is told is what a read finds. */
@@ -185,14 +203,16 @@ TEST_F(vmcs, forced_bits)
 		for (size_t i = 0; i < TEST_COUNT(values); i++) {
 			if (write_field(self->fd, info->field, values[i], &written, NULL))
 				continue;
-			EXPECT_EQ(values[i] | info->must, written.value) {
+			EXPECT_EQ(info->must, written.value & info->must) {
 				TH_LOG("field %#x, wrote %#llx", info->field,
 				       (unsigned long long)values[i]);
 			}
 			EXPECT_EQ(values[i] ^ written.value, written.forced);
 			read = (struct vmx_field){ .field = info->field };
 			EXPECT_EQ(0, field_io(self->fd, VMX_VMCS_READ, &read, NULL));
-			EXPECT_EQ(written.value, read.value) { TH_LOG("field %#x", info->field); }
+			EXPECT_EQ(reads_as(&written), read.value) {
+				TH_LOG("field %#x", info->field);
+			}
 			EXPECT_EQ(0, read.forced);
 		}
 	}
@@ -211,7 +231,7 @@ TEST_F(vmcs, fields_are_independent)
 			continue;
 		if (write_field(self->fd, info->field, test_random(&seed) & info->may, &field, NULL))
 			write_field(self->fd, info->field, info->must, &field, NULL);
-		values[n] = field.value;
+		values[n] = reads_as(&field);
 	}
 	for (uint32_t n = 0; n < self->count; n++) {
 		if (!writable(&self->info[n]))
@@ -342,7 +362,7 @@ TEST_F(vmcs, check_finds_what_is_wrong)
 		uint32_t check;
 	} wrong[] = {
 		{ VMX_F_GUEST_RFLAGS, 1 << 1, 0, VMX_CHECK_RFLAGS_RESERVED },
-		{ VMX_F_GUEST_CR0, 1 << 0, 0, VMX_CHECK_GUEST_PG_PE },
+		{ VMX_F_GUEST_CR0, 1 << 0, 0, VMX_CHECK_GUEST_CR0 },
 		{ VMX_F_GUEST_CR4, 1 << 5, 0, VMX_CHECK_GUEST_IA32E_PAE },
 		{ VMX_F_GUEST_CR3, 0, 1ull << 52, VMX_CHECK_GUEST_CR3 },
 		{ VMX_F_GUEST_CS_ACCESS, 0, VMX_ACCESS_DB, VMX_CHECK_CS_DB },

@@ -13,6 +13,11 @@ static volatile uint64_t *counter(struct vmx_vm *vm)
 	return (volatile uint64_t *)(vm->ram + TEST_DATA);
 }
 
+int test_enable_interrupts(struct vmx_vcpu *vcpu)
+{
+	return vmx_field_change(vcpu->vmcs, VMX_F_GUEST_RFLAGS, 0, 1 << 9);
+}
+
 static void *spin(void *arg)
 {
 	struct test_spinner *spinner = arg;
@@ -28,6 +33,8 @@ int test_spin(struct test_spinner *spinner, struct vmx_vcpu *vcpu, int cpu)
 	int ret = test_start_code(vcpu, VMX_MODE_LONG, test_spin_guest,
 				  test_spin_guest_end - test_spin_guest);
 
+	if (!ret)
+		ret = test_enable_interrupts(vcpu);
 	if (ret)
 		return ret;
 	*counter(vcpu->vm) = 0;

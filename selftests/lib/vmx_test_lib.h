@@ -58,6 +58,13 @@ uint64_t test_seed(void);
 uint64_t test_random(uint64_t *state);
 
 /*
+ * Lets a guest that does not exit by itself be interrupted. Any VMX CPU would
+ * do that whatever the guest's RFLAGS.IF, with external-interrupt exiting on;
+ * Bochs does not if the flag is 0 before and after the entry.
+ */
+int test_enable_interrupts(struct vmx_vcpu *vcpu);
+
+/*
  * A thread that runs a vCPU. test_spin() starts it with a guest that counts at
  * TEST_DATA for ever and returns when it does; test_spin_stop() kicks it out and
  * returns what its vmx_run() returned (-EINTR if all is well).

@@ -175,11 +175,11 @@ static void put_segments(struct batch *batch, const struct start *start)
  * needs (SDM, "Restrictions on VMX Operation"), and the guest does not own it.
  */
 static void put_control_registers(struct batch *batch, const struct vmx_caps *caps,
-				  const struct start *start)
+				  const struct start *start, bool unrestricted)
 {
 	uint64_t need0 = caps->msr.cr0_fixed0, need4 = caps->msr.cr4_fixed0;
 
-	if (caps->features & VMX_HAS_UNRESTRICTED)
+	if (unrestricted)
 		need0 &= ~(CR0_PE | CR0_PG);
 	put(batch, VMX_F_GUEST_CR0, start->cr0 | need0);
 	put(batch, VMX_F_CR0_MASK, need0);
@@ -192,10 +192,11 @@ static void put_control_registers(struct batch *batch, const struct vmx_caps *ca
 }
 
 static void put_controls(struct batch *batch, const struct vmx_caps *caps,
-			 const struct start *start, const struct vmx_field *old)
+			 const struct start *start, const struct vmx_field *old,
+			 bool unrestricted)
 {
 	uint64_t cpu = VMX_CPU_HLT_EXITING | VMX_CPU_ACTIVATE_CPU2;
-	uint64_t cpu2 = VMX_CPU2_EPT | VMX_CPU2_UNRESTRICTED_GUEST;
+	uint64_t cpu2 = unrestricted ? VMX_CPU2_UNRESTRICTED_GUEST : 0;
 	uint64_t entry = VMX_ENTRY_CTL_LOAD_EFER | VMX_ENTRY_CTL_LOAD_PAT;
 
 	put(batch, VMX_F_CPU_CONTROLS, old[0].value | (cpu & caps->cpu.may));
@@ -205,7 +206,7 @@ static void put_controls(struct batch *batch, const struct vmx_caps *caps,
 		entry |= VMX_ENTRY_CTL_IA32E_MODE_GUEST;
 	put(batch, VMX_F_ENTRY_CONTROLS, entry);
 	if (caps->cpu2.may)
-		put(batch, VMX_F_CPU2_CONTROLS, old[2].value | (cpu2 & caps->cpu2.may));
+		put(batch, VMX_F_CPU2_CONTROLS, old[2].value | cpu2);
 	/* Without 'load EFER' the CPU sets LME and LMA as 'IA-32e mode guest' says. */
 	if (caps->entry.may & VMX_ENTRY_CTL_LOAD_EFER)
 		put(batch, VMX_F_GUEST_EFER, start->efer);
@@ -235,24 +236,27 @@ static void put_pdptes(struct batch *batch)
 		    (VMX_GUEST_PAGE_TABLES + 0x2000 + n * 0x1000) | PAGE_PRESENT);
 }
 
-static int check_mode(const struct vmx_vm *vm, enum vmx_mode mode)
+static int check_mode(const struct vmx_vm *vm, enum vmx_mode mode, bool unrestricted)
 {
 	if (mode > VMX_MODE_LONG)
 		return vmx_fail(EINVAL, "there is no mode %d", (int)mode);
 	if (mode == VMX_MODE_REAL && !(vm->caps.features & VMX_HAS_UNRESTRICTED))
 		return vmx_fail(EOPNOTSUPP, "this CPU has no unrestricted guest: a guest must have "
 				"CR0.PE and CR0.PG set, so real mode would need an emulator");
+	if (mode == VMX_MODE_REAL && !unrestricted)
+		return vmx_fail(EOPNOTSUPP, "real mode needs unrestricted guest, which needs EPT: "
+				"give the VMCS to a vCPU first");
 	if (vm->ram && vm->ram_size < VMX_GUEST_FREE)
 		return vmx_fail(EINVAL, "guest RAM of %zu bytes is too small for the tables",
 				vm->ram_size);
 	return 0;
 }
 
-static struct start start_state(const struct vmx_caps *caps, enum vmx_mode mode)
+static struct start start_state(enum vmx_mode mode, bool unrestricted)
 {
 	struct start start = starts[mode];
 
-	if (mode == VMX_MODE_PROTECTED && !(caps->features & VMX_HAS_UNRESTRICTED)) {
+	if (mode == VMX_MODE_PROTECTED && !unrestricted) {
 		start.cr0 |= CR0_PG;
 		start.cr3 = VMX_GUEST_PAGE_TABLES;
 		start.cr4 |= CR4_PSE;
@@ -269,20 +273,24 @@ int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip, 
 	};
 	struct batch batch = { .count = 0 };
 	struct start start;
-	int ret = check_mode(vm, mode);
+	bool unrestricted;
+	int ret = vmx_fields_get(vmcs, old, vm->caps.cpu2.may ? 3 : 2);
 
-	if (!ret)
-		ret = vmx_fields_get(vmcs, old, vm->caps.cpu2.may ? 3 : 2);
+	if (ret)
+		return ret;
+	/* EPT is on while a vCPU has the VMCS. */
+	unrestricted = vm->caps.features & VMX_HAS_UNRESTRICTED && old[2].value & VMX_CPU2_EPT;
+	ret = check_mode(vm, mode, unrestricted);
 	if (ret)
 		return ret;
 
-	start = start_state(&vm->caps, mode);
+	start = start_state(mode, unrestricted);
 	if (vm->ram) {
 		write_gdt(vm->ram);
 		write_page_tables(vm->ram, mode, &start);
 	}
-	put_controls(&batch, &vm->caps, &start, old);
-	put_control_registers(&batch, &vm->caps, &start);
+	put_controls(&batch, &vm->caps, &start, old, unrestricted);
+	put_control_registers(&batch, &vm->caps, &start, unrestricted);
 	put_segments(&batch, &start);
 	put_rest(&batch, rip, rsp);
 	if (mode == VMX_MODE_PAE && (vm->caps.features & VMX_HAS_EPT))
