@@ -69,7 +69,7 @@ def everything():
 
 def commands():
     """Programs of tools/ that are run as tests: they must end well."""
-    return [Test("hello", "/usr/bin/hello"), Test("vmx-demo", "/usr/bin/vmx-demo")]
+    return [Test(name, f"/usr/bin/{name}") for name in ("hello", "raw", "vmx-demo")]
 
 
 def choose(patterns):
