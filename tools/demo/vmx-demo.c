@@ -48,11 +48,11 @@ static void show_capabilities(const struct vmx_caps *caps)
 {
 	unsigned int column = 12;
 
-	printf("vmx %u.%u   VMCS revision %#x, %u physical-address bits, controls: ",
+	printf("vmx %u.%u     VMCS revision %#x, %u physical-address bits\n            ",
 	       caps->api_major, caps->api_minor, (unsigned int)caps->msr.basic & 0x7fffffff,
 	       caps->phys_bits);
-	printf("pin %#x cpu %#x cpu2 %#x exit %#x entry %#x\n            ", caps->pin.may,
-	       caps->cpu.may, caps->cpu2.may, caps->exit.may, caps->entry.may);
+	printf("controls: pin %#x, cpu %#x, cpu2 %#x, exit %#x, entry %#x\n            ",
+	       caps->pin.may, caps->cpu.may, caps->cpu2.may, caps->exit.may, caps->entry.may);
 	for (size_t n = 0; n < COUNT(features); n++) {
 		if (!(caps->features & features[n].bit))
 			continue;
