@@ -73,7 +73,7 @@ static atomic_t vmx_mmus_alive;
 void vmx_mmu_flush(struct vmx_mmu *mmu)
 {
 	s64 gen = atomic64_read(&mmu->flush_gen);
-	s64 done = atomic64_read(&mmu->flushed);
+	s64 done = atomic64_read_acquire(&mmu->flushed);
 
 	if (done >= gen)
 		return;
