@@ -174,7 +174,7 @@ def main(script, out):
     pages = sorted(HERE.glob("*.rst"))
     for page in pages:
         make_page(page, out, style)
-    print(f"{len(pages)} pages in {os.path.relpath(out)}; begin with {os.path.relpath(out / 'index.html')}")
+    print(f"{len(pages)} pages; begin with {os.path.relpath(out / 'index.html', ROOT)}")
 
 
 if __name__ == "__main__":

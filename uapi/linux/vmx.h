@@ -568,9 +568,10 @@ enum vmx_memtype {
  * @prot: VMX_MMU_* bits, not none
  * @memtype: an enum vmx_memtype
  *
- * Pages are found on first touch, so @uaddr need not be mapped yet; a touch
- * of a page that is not there then is an exit. The memory stays the owner's:
- * it can be swapped, migrated, unmapped and mapped again under the guest.
+ * Pages are found on first touch, so @uaddr need not be mapped yet; when the
+ * guest touches a page that is not there then, RUN fails with EFAULT. The
+ * memory stays the owner's: it can be swapped, migrated, unmapped and mapped
+ * again under the guest.
  *
  * ==========  ============================================================
  * EEXIST      part of the range is mapped
