@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The benchmarks: the same guest code on two hypervisors. What is measured and
- * how is in vmx_bench.c; kvm.c and vmx.c are the sides; guests.c is the code.
+ * how is in vmx_bench.c; kvm.c and vmx.c are the sides; guests.S is the code.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -9,28 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
-/*
- * The guest's memory. Numbers, since guest code uses them too. RAM is from 0;
- * its start has the tables of libvmx's 64-bit mode, which map 4 GiB to itself.
- */
-#define BENCH_CODE	0x10000
-#define BENCH_TIMES	0x20000
-#define BENCH_SUM	0x30000
-#define BENCH_RAM	0x100000
-#define BENCH_PAGES	0x1000000
-#define BENCH_MMIO	0xd0000000
-#define BENCH_PORT	0x42
-#define BENCH_MSR	0x1a0		/* IA32_MISC_ENABLE: KVM intercepts it */
-#define BENCH_MSR_VALUE	0x1800
-
-/* A guest reads the TSC before and after each of so many batches of operations. */
-#define BENCH_BATCHES	64
-#define BENCH_BATCH	8
-#define BENCH_OPS	(BENCH_BATCHES * BENCH_BATCH)
-
-/* Bytes of the instruction that writes to BENCH_MMIO. */
-#define BENCH_MMIO_INSN	2
+#include "layout.h"
 
 /* Guest code: with the operation, and without, to know the loop's own cost. */
 struct bench_code {
@@ -38,22 +19,15 @@ struct bench_code {
 	const unsigned char *end;
 };
 
-struct bench_guest {
-	const char *operation;
-	struct bench_code full;
-	struct bench_code empty;
-};
-
-extern const struct bench_guest bench_guests[];
-
-/* What an operation costs on vmx beside instructions. */
-struct bench_counts {
-	uint64_t vmreads;
-	uint64_t vmwrites;
-	uint64_t msr_writes;
-	uint64_t invalidations;
-	uint64_t fpu_swaps;
-	uint64_t ipis;
+/* What a run costs on vmx beside instructions, as struct vmx_vm_stats counts it. */
+enum bench_count {
+	BENCH_VMREADS,
+	BENCH_VMWRITES,
+	BENCH_MSR_WRITES,
+	BENCH_INVALIDATIONS,
+	BENCH_FPU_SWAPS,
+	BENCH_IPIS,
+	BENCH_COUNTS
 };
 
 /**
@@ -69,7 +43,7 @@ struct bench_run {
 	unsigned char *ram;
 	unsigned char *pages;
 	uint64_t sum;
-	struct bench_counts counts;
+	uint64_t counts[BENCH_COUNTS];
 };
 
 /* A VM with one vCPU that is there but never runs; descriptors or -1. */
@@ -95,9 +69,9 @@ size_t bench_cpuid_table(struct bench_cpuid *table, size_t max);
  * @run: one run of a guest in a VM of its own
  * @create_vm: a VM without vCPU
  * @create_vcpu: its vCPU
- * @destroy: both of them
  * @map_vcpu: maps what RUN shares with userspace
- * @floor: sets a vCPU up so that RUN returns at once; returns its descriptor
+ * @return_at_once: makes RUN return before it enters the guest
+ * @destroy: the VM and its vCPU, if it has one
  * @run_cmd: the ioctl that is RUN
  */
 struct bench_side {
@@ -113,6 +87,16 @@ struct bench_side {
 };
 
 extern const struct bench_side bench_kvm, bench_vmx;
+
+/* ioctl() without the C library's argument list: the same few instructions for both sides. */
+static inline long bench_ioctl(long fd, long cmd)
+{
+	long ret = SYS_ioctl;
+
+	asm volatile("syscall" : "+a" (ret) : "D" (fd), "S" (cmd), "d" (0)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
 
 /* Prints a message and errno's, and ends the program. */
 void __attribute__((format(printf, 1, 2), noreturn)) bench_fail(const char *format, ...);

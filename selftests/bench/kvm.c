@@ -130,8 +130,9 @@ static void set_state(int vcpu)
 static void set_cpuid(int vcpu)
 {
 	struct bench_cpuid table[CPUID_MAX];
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + sizeof(cpuid->entries[0]) * CPUID_MAX);
+	struct kvm_cpuid2 *cpuid;
 
+	cpuid = calloc(1, sizeof(*cpuid) + sizeof(cpuid->entries[0]) * CPUID_MAX);
 	if (!cpuid)
 		bench_fail("KVM: no memory");
 	cpuid->nent = bench_cpuid_table(table, CPUID_MAX);
@@ -166,7 +167,7 @@ static void run_to_hlt(int vcpu, struct kvm_run *kvm, struct bench_run *run)
 	uint32_t data;
 
 	for (;;) {
-		check(ioctl(vcpu, KVM_RUN, 0), "KVM_RUN");
+		check(bench_ioctl(vcpu, KVM_RUN), "KVM_RUN");
 		switch (kvm->exit_reason) {
 		case KVM_EXIT_IO:
 			memcpy(&data, (char *)kvm + kvm->io.data_offset, sizeof(data));

@@ -109,7 +109,7 @@ static void run_to_hlt(struct vmx_vcpu *vcpu, struct bench_run *run)
 	struct vmx_run_page *page = vcpu->run;
 
 	for (;;) {
-		check(ioctl(vcpu->fd, VMX_RUN), "VMX_RUN");
+		check(bench_ioctl(vcpu->fd, VMX_RUN), "VMX_RUN");
 		switch (page->reason) {
 		case VMX_REASON_IO:
 			run->sum += page->io_port + (uint32_t)page->regs[VMX_RAX];
@@ -128,16 +128,17 @@ static void run_to_hlt(struct vmx_vcpu *vcpu, struct bench_run *run)
 	}
 }
 
-static void read_counts(struct vmx_vm *vm, struct bench_counts *counts)
+static void read_counts(struct vmx_vm *vm, uint64_t *counts)
 {
 	struct vmx_vm_stats stats;
 
 	check(vmx_vm_stats(vm, &stats), "VMX_VM_STATS");
-	*counts = (struct bench_counts) {
-		.vmreads = stats.vmreads, .vmwrites = stats.vmwrites,
-		.msr_writes = stats.msr_writes, .invalidations = stats.invalidations,
-		.fpu_swaps = stats.fpu_swaps, .ipis = stats.ipis,
-	};
+	counts[BENCH_VMREADS] = stats.vmreads;
+	counts[BENCH_VMWRITES] = stats.vmwrites;
+	counts[BENCH_MSR_WRITES] = stats.msr_writes;
+	counts[BENCH_INVALIDATIONS] = stats.invalidations;
+	counts[BENCH_FPU_SWAPS] = stats.fpu_swaps;
+	counts[BENCH_IPIS] = stats.ipis;
 }
 
 static void run(struct bench_run *run)
@@ -162,7 +163,7 @@ static void run(struct bench_run *run)
 	set_cpuid(vcpu.fd);
 	set_msr(vcpu.fd);
 	run_to_hlt(&vcpu, run);
-	read_counts(&vm, &run->counts);
+	read_counts(&vm, run->counts);
 	munmap(vcpu.run, size);
 	destroy(&idle);
 }

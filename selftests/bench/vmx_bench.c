@@ -32,7 +32,40 @@
 
 #define MEASUREMENTS	5
 #define CREATED_VMS	32
-#define MANY_VMS	64
+/* Four descriptors each have to stay below 1024. */
+#define MANY_VMS	240
+#define FIRST_VMS	80
+
+/* Guest code of guests.S: with the operation, and without, for the loop's own cost. */
+#define CODE(name)	extern const unsigned char bench_##name[], bench_##name##_end[]
+CODE(cpuid);
+CODE(cpuid_empty);
+CODE(rdmsr);
+CODE(rdmsr_empty);
+CODE(pio);
+CODE(pio_empty);
+CODE(mmio);
+CODE(mmio_empty);
+CODE(touch);
+CODE(touch_empty);
+
+static const struct guest {
+	const char *operation;
+	struct bench_code full;
+	struct bench_code empty;
+} guests[] = {
+	{ "cpuid", { bench_cpuid, bench_cpuid_end },
+	  { bench_cpuid_empty, bench_cpuid_empty_end } },
+	{ "rdmsr", { bench_rdmsr, bench_rdmsr_end },
+	  { bench_rdmsr_empty, bench_rdmsr_empty_end } },
+	{ "pio-user", { bench_pio, bench_pio_end },
+	  { bench_pio_empty, bench_pio_empty_end } },
+	{ "mmio-user", { bench_mmio, bench_mmio_end },
+	  { bench_mmio_empty, bench_mmio_empty_end } },
+	{ "ept-4k-present", { bench_touch, bench_touch_end },
+	  { bench_touch_empty, bench_touch_empty_end } },
+	{}
+};
 
 void bench_fail(const char *format, ...)
 {
@@ -61,7 +94,9 @@ static uint64_t median(uint64_t *values, size_t count)
 
 static void add_leaf(struct bench_cpuid *entry, uint32_t leaf, uint32_t subleaf, bool has_subleaf)
 {
-	*entry = (struct bench_cpuid) { .leaf = leaf, .subleaf = subleaf, .has_subleaf = has_subleaf };
+	*entry = (struct bench_cpuid) {
+		.leaf = leaf, .subleaf = subleaf, .has_subleaf = has_subleaf,
+	};
 	__cpuid_count(leaf, subleaf, entry->eax, entry->ebx, entry->ecx, entry->edx);
 }
 
@@ -69,17 +104,16 @@ size_t bench_cpuid_table(struct bench_cpuid *table, size_t max)
 {
 	size_t count = 0;
 
-	for (uint32_t base = 0; base <= 0x80000000; base += 0x80000000) {
-		uint32_t last = __get_cpuid_max(base, NULL);
+	for (size_t n = 0; n < 2; n++) {
+		uint32_t first = n ? 0x80000000 : 0;
+		uint32_t last = __get_cpuid_max(first, NULL);
 
-		for (uint32_t leaf = base; leaf <= last; leaf++) {
-			bool more = leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
+		for (uint32_t leaf = first; leaf <= last; leaf++) {
+			bool several = leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
 
-			for (uint32_t subleaf = 0; subleaf < (more ? 3 : 1) && count < max; subleaf++)
-				add_leaf(&table[count++], leaf, subleaf, more);
+			for (uint32_t i = 0; i < (several ? 3 : 1) && count < max; i++)
+				add_leaf(&table[count++], leaf, i, several);
 		}
-		if (base)
-			break;
 	}
 	return count;
 }
@@ -107,12 +141,12 @@ static uint64_t evaluate(const struct bench_run *run, uint64_t *checksum)
 	memcpy(checksum, run->ram + BENCH_SUM, sizeof(*checksum));
 	*checksum += run->sum;
 	for (size_t n = 0; n < BENCH_OPS; n++)
-		*checksum += *(uint64_t *)(run->pages + n * 4096 + 8);
+		*checksum += *(uint64_t *)(run->pages + n * 4096 + BENCH_TOUCHED);
 	return median(batches, BENCH_BATCHES);
 }
 
 static uint64_t run_guest(const struct bench_side *side, const struct bench_code *code,
-			  uint64_t *checksum, struct bench_counts *counts)
+			  uint64_t *checksum, uint64_t *counts)
 {
 	struct bench_run run = {
 		.code = *code,
@@ -123,38 +157,36 @@ static uint64_t run_guest(const struct bench_side *side, const struct bench_code
 
 	side->run(&run);
 	batch = evaluate(&run, checksum);
-	*counts = run.counts;
+	memcpy(counts, run.counts, sizeof(run.counts));
 	munmap(run.ram, BENCH_RAM);
 	munmap(run.pages, BENCH_OPS * 4096);
 	return batch;
 }
 
-static double per_operation(uint64_t with, uint64_t without)
+static void print_counts(const uint64_t *with, const uint64_t *without)
 {
-	return ((double)with - (double)without) / BENCH_OPS;
+	static const char * const names[BENCH_COUNTS] = {
+		[BENCH_VMREADS] = "vmreads",
+		[BENCH_VMWRITES] = "vmwrites",
+		[BENCH_MSR_WRITES] = "msr_writes",
+		[BENCH_INVALIDATIONS] = "invalidations",
+		[BENCH_FPU_SWAPS] = "fpu_swaps",
+		[BENCH_IPIS] = "ipis",
+	};
+
+	for (size_t n = 0; n < BENCH_COUNTS; n++)
+		printf(" %s=%.2f", names[n], ((double)with[n] - (double)without[n]) / BENCH_OPS);
 }
 
-static void print_counts(const struct bench_counts *with, const struct bench_counts *without)
-{
-#define PRINT(member)	printf(" %s=%.2f", #member, per_operation(with->member, without->member))
-	PRINT(vmreads);
-	PRINT(vmwrites);
-	PRINT(msr_writes);
-	PRINT(invalidations);
-	PRINT(fpu_swaps);
-	PRINT(ipis);
-#undef PRINT
-}
-
-static void measure_guest(const struct bench_side *side, const struct bench_guest *guest)
+static void measure_guest(const struct bench_side *side, const struct guest *guest)
 {
 	uint64_t costs[MEASUREMENTS], sum, first_sum = 0, unused;
-	struct bench_counts with, without;
+	uint64_t with[BENCH_COUNTS], without[BENCH_COUNTS];
 
 	for (size_t n = 0; n < MEASUREMENTS; n++) {
-		uint64_t empty = run_guest(side, &guest->empty, &unused, &without);
+		uint64_t empty = run_guest(side, &guest->empty, &unused, without);
 
-		costs[n] = run_guest(side, &guest->full, &sum, &with) - empty;
+		costs[n] = run_guest(side, &guest->full, &sum, with) - empty;
 		if (n && sum != first_sum)
 			bench_fail("%s: two runs gave %#llx and %#llx", guest->operation,
 				   (unsigned long long)first_sum, (unsigned long long)sum);
@@ -163,7 +195,7 @@ static void measure_guest(const struct bench_side *side, const struct bench_gues
 	printf("%s %s %.0f %#llx", side->name, guest->operation,
 	       (double)median(costs, MEASUREMENTS) / BENCH_BATCH, (unsigned long long)sum);
 	if (side == &bench_vmx)
-		print_counts(&with, &without);
+		print_counts(with, without);
 	printf("\n");
 }
 
@@ -227,39 +259,45 @@ static void measure_create(const struct bench_side *side)
 	       (unsigned long long)median(costs, MEASUREMENTS));
 }
 
-static long meminfo(const char *name)
+static long free_kilobytes(void)
 {
 	FILE *file = fopen("/proc/meminfo", "r");
 	char line[128];
 	long value = -1;
 
 	while (file && value < 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
-			value = atol(line + strlen(name) + 1);
+		sscanf(line, "MemFree: %ld", &value);
 	if (file)
 		fclose(file);
 	return value;
 }
 
-/* All that is not free: whatever kind of memory it is. */
+/*
+ * What is free becomes less by, whatever kind of memory it is, for each of many.
+ * The first ones empty the kernel's caches of free pages, which are not counted.
+ */
+static long bytes_each(void (*create)(struct bench_idle *idle), struct bench_idle *idle)
+{
+	long before = 0;
+
+	for (size_t n = 0; n < MANY_VMS; n++) {
+		if (n == FIRST_VMS)
+			before = free_kilobytes();
+		create(&idle[n]);
+	}
+	return (before - free_kilobytes()) * 1024 / (MANY_VMS - FIRST_VMS);
+}
+
 static void measure_memory(const struct bench_side *side)
 {
 	static struct bench_idle idle[MANY_VMS];
-	long before, vms, vcpus;
 
 	for (size_t n = 0; n < MANY_VMS; n++)
 		idle[n] = (struct bench_idle) { -1, -1, -1, -1 };
-	before = meminfo("MemFree");
-	for (size_t n = 0; n < MANY_VMS; n++)
-		side->create_vm(&idle[n]);
-	vms = meminfo("MemFree");
-	for (size_t n = 0; n < MANY_VMS; n++)
-		side->create_vcpu(&idle[n]);
-	vcpus = meminfo("MemFree");
+	printf("%s memory-vm %ld 0\n", side->name, bytes_each(side->create_vm, idle));
+	printf("%s memory-vcpu %ld 0\n", side->name, bytes_each(side->create_vcpu, idle));
 	for (size_t n = 0; n < MANY_VMS; n++)
 		side->destroy(&idle[n]);
-	printf("%s memory-vm %ld 0\n", side->name, (before - vms) * 1024 / MANY_VMS);
-	printf("%s memory-vcpu %ld 0\n", side->name, (vms - vcpus) * 1024 / MANY_VMS);
 }
 
 /* Something cheap, called from here: the median batch, by operation. */
@@ -285,11 +323,11 @@ static void measure_floors(const struct bench_side *side)
 	void *map;
 
 	FLOOR("floor-getppid", syscall(SYS_getppid));
-	FLOOR("floor-ioctl", ioctl(null, 0xbad));
+	FLOOR("floor-ioctl", bench_ioctl(null, 0xbad));
 	create(side, &idle);
 	map = side->map_vcpu(&idle, &size);
 	side->return_at_once(map);
-	FLOOR("floor-run", ioctl(idle.vcpu, side->run_cmd, 0));
+	FLOOR("floor-run", bench_ioctl(idle.vcpu, side->run_cmd));
 	munmap(map, size);
 	side->destroy(&idle);
 	close(null);
@@ -309,7 +347,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	side->open();
-	for (const struct bench_guest *guest = bench_guests; guest->operation; guest++)
+	for (const struct guest *guest = guests; guest->operation; guest++)
 		measure_guest(side, guest);
 	measure_create(side);
 	measure_memory(side);
