@@ -40,7 +40,7 @@ help:
 # |   BOCHS=3         Bochs 3 from a newer Debian, for what only it emulates
 # |   SHARD=1/4       the first of four parts of check
 # |   VERBOSE=1       kernel messages of the machine's boot too
-# |   VMX_CACHE=DIR   where kernels are kept; now $${XDG_CACHE_HOME:-~/.cache}/vmx
+# |   VMX_CACHE=DIR   where kernels are kept; now ${XDG_CACHE_HOME:-~/.cache}/vmx
 
 deps:
 	@$(machine)/deps
