@@ -45,6 +45,8 @@
  * EPERM       called from an address space that does not own the VM
  * EBUSY       the object is in use: a vCPU runs, or another thread is inside
  * EINTR       a signal arrived while waiting
+ * EIO         the CPU refused to enter VMX operation, or VMX was switched off:
+ *             the computer is about to reboot
  * ==========  ============================================================
  *
  * Whatever else an ioctl returns stands with it. A failed ioctl changes
@@ -282,6 +284,7 @@ struct vmx_create {
  * EBADF   a descriptor is not open
  * EINVAL  a descriptor is of another kind, or of another VM
  * EBUSY   the vmcs belongs to a vCPU
+ * ENOSPC  too many vCPUs: there are 65535 VPIDs
  * ======  ===============================================================
  */
 struct vmx_create_vcpu {
@@ -914,9 +917,9 @@ struct vmx_debug {
  * @cs_access: access rights of CS
  * @ss_access: access rights of SS
  *
- * The kernel reads each input once per RUN. It may be in use by RUN only
- * while RUN is called; what userspace writes meanwhile affects the guest
- * alone.
+ * The kernel reads each input once per RUN. While RUN is in progress the page
+ * is the kernel's: what userspace writes then may be seen or lost, and affects
+ * the guest alone.
  */
 struct vmx_run_page {
 	/* in */
