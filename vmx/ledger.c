@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The ledgers; see ledger.h. Nothing here changes what the module does. Other
- * CPUs read ledger_gen after ledger_inside; x86 keeps that order.
+ * CPUs read gen after inside; x86 keeps that order.
  */
 #include <linux/bug.h>
-#include <linux/percpu.h>
 
 #include "ledger.h"
 #include "mmu.h"
@@ -36,12 +35,11 @@ int vmx_ledger_mmu_init(struct vmx_mmu *mmu)
 {
 	int cpu;
 
-	mmu->ledger = __alloc_percpu_gfp(sizeof(s64), sizeof(s64),
-					 GFP_KERNEL_ACCOUNT);
-	if (!mmu->ledger)
+	mmu->ledger.dropped = alloc_percpu_gfp(s64, GFP_KERNEL_ACCOUNT);
+	if (!mmu->ledger.dropped)
 		return -ENOMEM;
 	for_each_possible_cpu(cpu)
-		*per_cpu_ptr(mmu->ledger, cpu) = -1;
+		per_cpu(*mmu->ledger.dropped, cpu) = -1;
 	return 0;
 }
 
@@ -53,7 +51,7 @@ int vmx_ledger_mmu_init(struct vmx_mmu *mmu)
  */
 void vmx_ledger_mmu_free(struct vmx_mmu *mmu)
 {
-	free_percpu(mmu->ledger);
+	free_percpu(mmu->ledger.dropped);
 }
 
 /**
@@ -68,7 +66,7 @@ void vmx_ledger_mmu_free(struct vmx_mmu *mmu)
 void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs)
 {
 	int cpu = smp_processor_id();
-	int old = atomic_xchg(&vmcs->ledger_cpu, cpu + 1);
+	int old = atomic_xchg(&vmcs->ledger.cpu, cpu + 1);
 
 	WARN_ONCE(old && old != cpu + 1,
 		  "VMCS loaded on CPU %d while active on CPU %d\n", cpu, old - 1);
@@ -83,7 +81,7 @@ void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs)
 void vmx_ledger_vmclear(struct vmx_vmcs *vmcs)
 {
 	int cpu = smp_processor_id();
-	int old = atomic_xchg(&vmcs->ledger_cpu, 0);
+	int old = atomic_xchg(&vmcs->ledger.cpu, 0);
 
 	WARN_ONCE(old && old != cpu + 1,
 		  "VMCS cleared on CPU %d while active on CPU %d\n", cpu, old - 1);
@@ -98,7 +96,7 @@ void vmx_ledger_vmclear(struct vmx_vmcs *vmcs)
  */
 void vmx_ledger_invept(struct vmx_vcpu *v, s64 gen)
 {
-	__this_cpu_write(*v->mmu->ledger, gen);
+	__this_cpu_write(*v->mmu->ledger.dropped, gen);
 }
 
 static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
@@ -110,12 +108,12 @@ static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
 /* The vCPU's name in the ledger, and how often it changed CPU. */
 static void note_move(struct vmx_vcpu *v)
 {
-	if (!v->ledger_id)
-		v->ledger_id = atomic64_inc_return(&next_vcpu);
-	if (v->ledger_cpu == smp_processor_id() + 1)
+	if (!v->ledger.id)
+		v->ledger.id = atomic64_inc_return(&next_vcpu);
+	if (v->ledger.cpu == smp_processor_id() + 1)
 		return;
-	v->ledger_cpu = smp_processor_id() + 1;
-	v->ledger_move++;
+	v->ledger.cpu = smp_processor_id() + 1;
+	v->ledger.move++;
 }
 
 /**
@@ -130,7 +128,7 @@ void vmx_ledger_invvpid(struct vmx_vcpu *v)
 
 	note_move(v);
 	if (e)
-		*e = (struct vpid_entry) { v->ledger_id, v->ledger_move };
+		*e = (struct vpid_entry) { v->ledger.id, v->ledger.move };
 }
 
 static void check_vmcs(struct vmx_vcpu *v)
@@ -140,7 +138,7 @@ static void check_vmcs(struct vmx_vcpu *v)
 	asm volatile("vmptrst %0" : "=m" (current_pa) : : "cc");
 	WARN_ONCE(current_pa != __pa(v->vmcs->region),
 		  "entering with another VMCS than the vCPU's\n");
-	WARN_ONCE(atomic_read(&v->vmcs->ledger_cpu) != smp_processor_id() + 1,
+	WARN_ONCE(atomic_read(&v->vmcs->ledger.cpu) != smp_processor_id() + 1,
 		  "entering with a VMCS that is not active here\n");
 }
 
@@ -151,10 +149,10 @@ static void check_vpid(struct vmx_vcpu *v)
 	note_move(v);
 	if (!v->vpid || !e)
 		return;
-	WARN_ONCE(e->vcpu != v->ledger_id,
+	WARN_ONCE(e->vcpu != v->ledger.id,
 		  "entering with another vCPU's translations under VPID %u\n",
 		  v->vpid);
-	WARN_ONCE(e->vcpu == v->ledger_id && e->move != v->ledger_move,
+	WARN_ONCE(e->vcpu == v->ledger.id && e->move != v->ledger.move,
 		  "entering with translations from before the vCPU was elsewhere\n");
 }
 
@@ -168,15 +166,15 @@ static void check_vpid(struct vmx_vcpu *v)
  */
 void vmx_ledger_enter(struct vmx_vcpu *v)
 {
-	s64 dropped = __this_cpu_read(*v->mmu->ledger);
+	s64 dropped = __this_cpu_read(*v->mmu->ledger.dropped);
 
 	check_vmcs(v);
 	check_vpid(v);
 	WARN_ONCE(dropped < atomic64_read(&v->mmu->flushed),
 		  "entering with translations of generation %lld, %lld was flushed\n",
 		  dropped, atomic64_read(&v->mmu->flushed));
-	WRITE_ONCE(v->ledger_gen, dropped);
-	WRITE_ONCE(v->ledger_inside, true);
+	WRITE_ONCE(v->ledger.gen, dropped);
+	WRITE_ONCE(v->ledger.inside, true);
 }
 
 /**
@@ -187,7 +185,7 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
  */
 void vmx_ledger_leave(struct vmx_vcpu *v)
 {
-	WRITE_ONCE(v->ledger_inside, false);
+	WRITE_ONCE(v->ledger.inside, false);
 }
 
 /**
@@ -203,9 +201,9 @@ void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen)
 
 	spin_lock(&mmu->vcpus_lock);
 	list_for_each_entry(v, &mmu->vcpus, mmu_link)
-		WARN_ONCE(READ_ONCE(v->ledger_inside) &&
-			  READ_ONCE(v->ledger_gen) < gen,
+		WARN_ONCE(READ_ONCE(v->ledger.inside) &&
+			  READ_ONCE(v->ledger.gen) < gen,
 			  "a vCPU is in the guest with translations of generation %lld after %lld was flushed\n",
-			  READ_ONCE(v->ledger_gen), gen);
+			  READ_ONCE(v->ledger.gen), gen);
 	spin_unlock(&mmu->vcpus_lock);
 }

@@ -9,11 +9,51 @@
 #ifndef VMX_LEDGER_H
 #define VMX_LEDGER_H
 
+#include <linux/atomic.h>
+#include <linux/percpu.h>
 #include <linux/types.h>
 
 struct vmx_mmu;
 struct vmx_vcpu;
 struct vmx_vmcs;
+
+/**
+ * struct vmx_vcpu_ledger - a vCPU's page
+ * @id: its name; 0 until it has one
+ * @move: how often it came to another CPU
+ * @gen: generation of the translations it entered the guest with
+ * @cpu: the CPU it was on last, plus 1
+ * @inside: it is in the guest
+ */
+struct vmx_vcpu_ledger {
+#ifdef CONFIG_VMX_DEBUG
+	u64 id;
+	u64 move;
+	s64 gen;
+	int cpu;
+	bool inside;
+#endif
+};
+
+/**
+ * struct vmx_vmcs_ledger - a VMCS's page
+ * @cpu: the CPU it was loaded on and not cleared since, plus 1
+ */
+struct vmx_vmcs_ledger {
+#ifdef CONFIG_VMX_DEBUG
+	atomic_t cpu;
+#endif
+};
+
+/**
+ * struct vmx_mmu_ledger - an mmu's page
+ * @dropped: per CPU: the flush generation whose translations it dropped last
+ */
+struct vmx_mmu_ledger {
+#ifdef CONFIG_VMX_DEBUG
+	s64 __percpu *dropped;
+#endif
+};
 
 #ifdef CONFIG_VMX_DEBUG
 int vmx_ledger_mmu_init(struct vmx_mmu *mmu);

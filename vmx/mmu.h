@@ -17,6 +17,7 @@
 #include <linux/vmx.h>
 
 #include "../ept/ept.h"
+#include "ledger.h"
 #include "mmu_ranges.h"
 
 struct vmx_mmu;
@@ -104,6 +105,7 @@ struct vmx_mmu_ops {
  * @notifier: what the host calls when it takes memory of the owner back
  * @vcpus_lock: protects @vcpus; innermost, taken by the core alone
  * @vcpus: vCPUs that use the mmu, for vmx_mmu_kick()
+ * @ledger: for debug builds
  */
 struct vmx_mmu {
 	struct kref ref;
@@ -133,9 +135,7 @@ struct vmx_mmu {
 
 	spinlock_t vcpus_lock; /* @vcpus */
 	struct list_head vcpus;
-#ifdef CONFIG_VMX_DEBUG
-	s64 __percpu *ledger; /* see ledger.c */
-#endif
+	struct vmx_mmu_ledger ledger;
 };
 
 /**

@@ -7,6 +7,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "ledger.h"
 #include "ops.h"
 #include "vmcs.h"
 #include "vmx.h"
@@ -122,6 +123,7 @@ struct vmx_cpuid_state {
  * @msr: guest MSRs
  * @cpuid: guest CPUID
  * @count: what it did; size, flags, ipis and vcpus are unused
+ * @ledger: for debug builds
  */
 struct vmx_vcpu {
 	struct vmx_vm *vm;
@@ -154,13 +156,7 @@ struct vmx_vcpu {
 	struct vmx_msr_state msr;
 	struct vmx_cpuid_state cpuid;
 	struct vmx_vm_stats count;
-#ifdef CONFIG_VMX_DEBUG
-	u64 ledger_id;		/* see ledger.c */
-	u64 ledger_move;
-	s64 ledger_gen;
-	int ledger_cpu;
-	bool ledger_inside;
-#endif
+	struct vmx_vcpu_ledger ledger;
 };
 
 static __always_inline u64 vmx_read(struct vmx_vcpu *v, u32 field)

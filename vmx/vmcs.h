@@ -8,6 +8,7 @@
 #include <linux/mutex.h>
 #include <linux/types.h>
 
+#include "ledger.h"
 #include "vmx.h"
 
 /**
@@ -31,6 +32,7 @@
  * @efer: guest EFER field, as last written; LMA may differ
  * @exceptions: the exception bitmap userspace asked for
  * @debug: DR7 as last written by userspace enables a breakpoint
+ * @ledger: for debug builds
  */
 struct vmx_vmcs {
 	struct kref ref;
@@ -51,9 +53,7 @@ struct vmx_vmcs {
 	u32 exceptions;
 	u64 efer;
 	bool debug;
-#ifdef CONFIG_VMX_DEBUG
-	atomic_t ledger_cpu;	/* see ledger.c */
-#endif
+	struct vmx_vmcs_ledger ledger;
 };
 
 int vmx_vmcs_create(struct vmx_vm *vm);
