@@ -287,6 +287,13 @@ static bool check_blocking_nmi_sti(struct vmx_checker *c,
 	return c->ctx->strict && check_blocking_nmi(c, step, value);
 }
 
+/* Bits that are reserved in CPUs which do not have what they are for. */
+static bool check_strict_zero(struct vmx_checker *c,
+			      const struct vmx_step *step, u64 value)
+{
+	return c->ctx->strict && vmx_check_zero(c, step, value);
+}
+
 static bool check_enclave(struct vmx_checker *c, const struct vmx_step *step,
 			  u64 value)
 {
@@ -481,8 +488,6 @@ static const struct vmx_step state[] = {
 	     .arg = VMX_BLOCKING_BY_MOV_SS),
 	STEP(BLOCKING_SMI, GUEST_INTERRUPTIBILITY, vmx_check_zero,
 	     .arg = VMX_BLOCKING_BY_SMI),
-	STEP(BLOCKING_NMI_STI, GUEST_INTERRUPTIBILITY, check_blocking_nmi_sti,
-	     .arg = VMX_BLOCKING_BY_STI),
 	STEP(BLOCKING_VIRTUAL_NMI, GUEST_INTERRUPTIBILITY, check_blocking_nmi,
 	     .which = VMX_CAP_PIN, .when = VMX_PIN_VIRTUAL_NMIS,
 	     .arg = VMX_BLOCKING_BY_NMI),
@@ -499,6 +504,12 @@ static const struct vmx_step state[] = {
 	/* SDM, "Checks on Guest Page-Directory-Pointer-Table Entries" */
 	STEP(PDPTE, GUEST_PDPTE0, check_pdpte_fields, IF_CPU2(EPT)),
 	STEP(PDPTE, GUEST_CR3, check_pdpte_memory),
+
+	/* Not in all CPUs, so not before everything else is known to be good */
+	STEP(BLOCKING_NMI_STI, GUEST_INTERRUPTIBILITY, check_blocking_nmi_sti,
+	     .arg = VMX_BLOCKING_BY_STI),
+	STEP(PENDING_RESERVED, GUEST_PENDING_DEBUG, check_strict_zero,
+	     .arg = VMX_PENDING_BUS_LOCK | VMX_PENDING_RTM),
 };
 
 const struct vmx_steps vmx_check_guest_state = { state, ARRAY_SIZE(state) };

@@ -88,12 +88,17 @@ static void keep_event(struct vmx_vcpu *v)
 			  ~VMX_BLOCKING_BY_NMI);
 }
 
-/*
- * An IRET that was to end an NMI handler faulted, and ended NMI blocking all the
- * same: it has to be blocked again until IRET succeeds. SDM, "Information for
- * VM Exits Due to Vectored Events", "Exit Qualification for EPT Violations".
+/**
+ * vmx_block_nmi_again() - an IRET that was to end an NMI handler faulted
+ * @v: the vCPU, loaded, after an exit that says so
+ *
+ * It ended NMI blocking all the same: NMIs have to be blocked again until the
+ * IRET succeeds. SDM, "Information for VM Exits Due to Vectored Events",
+ * "Exit Qualification for EPT Violations".
+ *
+ * Context: preemption off.
  */
-static void block_nmi_again(struct vmx_vcpu *v)
+void vmx_block_nmi_again(struct vmx_vcpu *v)
 {
 	if (!v->event.info)
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
@@ -144,7 +149,7 @@ static enum vmx_next handle_exception(struct vmx_vcpu *v)
 	if ((v->intr_info & VMX_INTR_TYPE_MASK) == VMX_INTR_TYPE_NMI)
 		return VMX_NEXT_ENTER;
 	if (v->intr_info & VMX_INTR_UNBLOCK_NMI)
-		block_nmi_again(v);
+		vmx_block_nmi_again(v);
 	if (v->vmcs->exceptions & BIT(vector))
 		return VMX_NEXT_USER;
 	if (vector == X86_TRAP_MC)
@@ -188,7 +193,7 @@ static enum vmx_next handle_failure(struct vmx_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
 
-	vmx_vmcs_explain(v->vmcs, &v->run->failure);
+	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
 	if (info & VMX_INTR_VALID) {

@@ -155,8 +155,11 @@ static bool resolve_fault(struct vmx_vcpu *v, enum leave *leave, int *err)
 {
 	u64 gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
 	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
-	int r = vmx_mmu_fault(v->mmu, gpa, q, true);
+	int r;
 
+	if (unlikely(q & VMX_VIOLATION_UNBLOCK_NMI))
+		vmx_block_nmi_again(v);
+	r = vmx_mmu_fault(v->mmu, gpa, q, true);
 	trace_fault(v->vpid, gpa, q, r);
 	if (likely(r == VMX_FAULT_DONE)) {
 		v->count.faults++;
@@ -260,16 +263,19 @@ static long go_home(struct vmx_vcpu *v)
 	return -ERESTARTNOINTR;
 }
 
-/* An exit that turned out to be userspace's after the CPU was left. */
-static int give_late(struct vmx_vcpu *v)
+/* A fault that could not be resolved, after the CPU was left. */
+static int give_late(struct vmx_vcpu *v, int fault)
 {
 	int err = vmx_vmcs_get(v->vmcs);
 
 	if (err)
 		return err;
-	vmx_give_exit(v);
+	if (fault == -EINTR)
+		vmx_give_state(v);
+	else
+		vmx_give_exit(v);
 	vmx_vmcs_unget();
-	return 0;
+	return fault == VMX_FAULT_EXIT ? 0 : fault;
 }
 
 static long run_locked(struct vmx_vcpu *v)
@@ -306,7 +312,7 @@ static long run_locked(struct vmx_vcpu *v)
 			err = fault_slowly(v);
 			if (err == VMX_FAULT_DONE)
 				break;
-			return give_late(v) ?: min(err, 0);
+			return give_late(v, err);
 		}
 	}
 }
@@ -326,7 +332,8 @@ long vmx_run(struct vmx_vcpu *v)
 		return -EBUSY;
 	v->count.runs++;
 	r = run_locked(v);
-	hrtimer_cancel(&v->timer);
+	if (!has_timer())
+		hrtimer_cancel(&v->timer);
 	mutex_unlock(&v->vmcs->lock);
 	return r;
 }

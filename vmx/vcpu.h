@@ -204,6 +204,7 @@ enum vmx_next {
 
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
 void vmx_inject_gp(struct vmx_vcpu *v);
+void vmx_block_nmi_again(struct vmx_vcpu *v);
 
 /* vmx/enter.c, vmx/entry.S */
 u32 vmx_enter(struct vmx_vcpu *v);

@@ -402,18 +402,32 @@ static u64 raw_read(void *unused, u32 field)
 /**
  * vmx_vmcs_explain() - which check of VM entry fails
  * @vmcs: the VMCS, locked and current
+ * @reason: the exit reason of an entry that failed; 0 to ask beforehand
  * @failure: filled in; check is %VMX_CHECK_NONE if none does
  *
  * Context: preemption off.
  */
-void vmx_vmcs_explain(struct vmx_vmcs *vmcs, struct vmx_failure *failure)
+void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
+		      struct vmx_failure *failure)
 {
 	struct vmx_check_ctx ctx = {
 		.caps = &vmx_caps,
 		.read = raw_read,
+		.strict = reason,
 	};
 
 	vmx_check_entry(&ctx, failure);
+	/* What only the CPU finds, after all checks of fields passed */
+	if (failure->check)
+		return;
+	switch (reason & VMX_REASON_BASIC_MASK) {
+	case VMX_REASON_MSR_LOADING:
+		failure->check = VMX_CHECK_MSR_LOAD;
+		break;
+	case VMX_REASON_MACHINE_CHECK:
+		failure->check = VMX_CHECK_MACHINE_CHECK;
+		break;
+	}
 }
 
 static long ioctl_check(struct vmx_vmcs *vmcs, void __user *arg)
@@ -429,7 +443,7 @@ static long ioctl_check(struct vmx_vmcs *vmcs, void __user *arg)
 	err = vmx_vmcs_get(vmcs);
 	if (err)
 		return err;
-	vmx_vmcs_explain(vmcs, &check.failure);
+	vmx_vmcs_explain(vmcs, 0, &check.failure);
 	vmx_vmcs_unget();
 	return vmx_copy_out(arg, &check, sizeof(check));
 }
