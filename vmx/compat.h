@@ -42,8 +42,8 @@
 
 /*
  * A crashing kernel must leave VMX on every CPU, or INIT stays blocked and the
- * crash kernel cannot start them. Newer kernels ask hypervisors to do it, older
- * ones do VMXOFF by themselves and ask only for VMCLEAR.
+ * crash kernel cannot start them. Newer kernels ask the hypervisor that has VMX
+ * to do it; older ones do VMXOFF by themselves.
  */
 #if defined(VMX_HAVE_EMERGENCY_CALLBACK) && \
 	(IS_ENABLED(CONFIG_KVM_INTEL) || IS_ENABLED(CONFIG_KVM_AMD))
@@ -55,17 +55,6 @@ static inline void vmx_crash_hook(void (*fn)(void))
 static inline void vmx_crash_unhook(void (*fn)(void))
 {
 	cpu_emergency_unregister_virt_callback(fn);
-}
-#elif defined(VMX_HAVE_CRASH_VMCLEAR)
-static inline void vmx_crash_hook(void (*fn)(void))
-{
-	rcu_assign_pointer(crash_vmclear_loaded_vmcss, fn);
-}
-
-static inline void vmx_crash_unhook(void (*fn)(void))
-{
-	RCU_INIT_POINTER(crash_vmclear_loaded_vmcss, NULL);
-	synchronize_rcu();
 }
 #else
 static inline void vmx_crash_hook(void (*fn)(void)) { }

@@ -73,8 +73,8 @@ static u32 live_ecx(struct vmx_vcpu *v, u32 leaf, u32 ecx)
 enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v)
 {
 	u64 *regs = v->run->regs;
-	u32 leaf = regs[0];
-	const struct vmx_cpuid_entry *e = find(&v->cpuid, leaf, regs[1]);
+	u32 leaf = vmx_reg(v, 0);
+	const struct vmx_cpuid_entry *e = find(&v->cpuid, leaf, vmx_reg(v, 1));
 
 	if (!e)
 		return VMX_NEXT_USER;

@@ -31,10 +31,10 @@ void vmx_inject_gp(struct vmx_vcpu *v)
 }
 
 /* In 64-bit mode RIP has 64 bits, elsewhere 32 or fewer. */
-static u64 next_rip(struct vmx_vcpu *v)
+static u64 next_rip(struct vmx_vcpu *v, u32 length)
 {
 	u64 rip = vmx_read(v, VMX_F_GUEST_RIP);
-	u64 next = rip + vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+	u64 next = rip + length;
 
 	if (unlikely((rip ^ next) >> 32) &&
 	    !(vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L))
@@ -43,8 +43,9 @@ static u64 next_rip(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_retire() - complete the instruction that exited
- * @v: the vCPU, loaded, after an exit with an instruction length
+ * vmx_retire_length() - complete the instruction at RIP
+ * @v: the vCPU, loaded
+ * @length: its length
  *
  * As the CPU would have: RIP moves on, blocking by STI and by MOV SS ends, and
  * RFLAGS.TF leaves a single-step trap pending (SDM, "Debug Exceptions" and
@@ -52,11 +53,11 @@ static u64 next_rip(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_retire(struct vmx_vcpu *v)
+void vmx_retire_length(struct vmx_vcpu *v, u32 length)
 {
 	u32 blocking = vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY);
 
-	vmx_write(v, VMX_F_GUEST_RIP, next_rip(v));
+	vmx_write(v, VMX_F_GUEST_RIP, next_rip(v, length));
 	if (unlikely(blocking & (VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS)))
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
 			  blocking & ~(VMX_BLOCKING_BY_STI |
@@ -160,9 +161,9 @@ static enum vmx_next handle_exception(struct vmx_vcpu *v)
 /* SDM, "XSETBV": #GP for a register other than XCR0 and for bad values. */
 static enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
 {
-	u64 value = (u32)v->run->regs[0] | v->run->regs[2] << 32;
+	u64 value = (u32)vmx_reg(v, 0) | vmx_reg(v, 2) << 32;
 
-	if ((u32)v->run->regs[1] || !vmx_fpu_xcr0_valid(value)) {
+	if ((u32)vmx_reg(v, 1) || !vmx_fpu_xcr0_valid(value)) {
 		vmx_inject_gp(v);
 		return VMX_NEXT_ENTER;
 	}
@@ -181,7 +182,7 @@ static enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 /* The timer has 32 bits, so it may fire before a far deadline. */
 static enum vmx_next handle_timer(struct vmx_vcpu *v)
 {
-	if (v->deadline > rdtsc() + v->vmcs->tsc_offset)
+	if (v->deadline > vmx_guest_tsc(v))
 		return VMX_NEXT_ENTER;
 	v->deadline = 0;
 	v->run->deadline = 0;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's FPU state, XCR0 included. The kernel keeps the thread's own:
- * between kernel_fpu_begin_mask() and kernel_fpu_end() the registers are ours,
- * and the thread's come back on its way to user mode. SDM, "Managing State
- * Using the XSAVE Feature Set".
+ * The guest's FPU state, XCR0 included. It is in the CPU only while interrupts
+ * are off: what was there before is put aside and comes back, to the letter, so
+ * nobody else can tell, and neither the thread's FPU state nor who owns the
+ * registers changes. SDM, "Managing State Using the XSAVE Feature Set".
  */
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -20,6 +21,7 @@
 /* Legacy area and header of the XSAVE area */
 #define FXSAVE_SIZE	512
 #define HEADER_SIZE	64
+#define XSAVE_ALIGNMENT	64
 #define MXCSR_OFFSET	24
 #define MXCSR_DEFAULT	0x1f80
 #define FCW_DEFAULT	0x37f
@@ -39,6 +41,9 @@ static u64 fpu_host_xcr0 __ro_after_init;
 static u64 fpu_mask __ro_after_init;
 static u32 fpu_size __ro_after_init;
 static u32 fpu_mxcsr_mask __ro_after_init;
+
+/* What was in the registers before the guest's state. */
+static void __percpu *fpu_host_area __ro_after_init;
 
 /* End of the standard-format area with all components of @mask */
 static u32 area_size(u64 mask)
@@ -73,6 +78,15 @@ static u32 read_mxcsr_mask(void)
 	return mask ?: 0xffbf;
 }
 
+static void learn_xsave(void)
+{
+	fpu_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	fpu_mask |= fpu_host_xcr0 & XCR0_AVX;
+	if ((fpu_host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
+		fpu_mask |= XCR0_AVX512;
+	fpu_size = area_size(fpu_mask);
+}
+
 /**
  * vmx_fpu_init() - learn what FPU state guests can have
  *
@@ -87,15 +101,23 @@ int vmx_fpu_init(void)
 	fpu_mxcsr_mask = read_mxcsr_mask();
 	if (!fpu_mxcsr_mask)
 		return -ENOMEM;
-	if (!fpu_xsave)
-		return 0;
-	fpu_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-	fpu_mask |= fpu_host_xcr0 & XCR0_AVX;
-	if ((fpu_host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
-		fpu_mask |= XCR0_AVX512;
-	fpu_size = area_size(fpu_mask);
-	vmx_caps.features |= VMX_HAS_XSAVE;
-	return 0;
+	if (fpu_xsave)
+		learn_xsave();
+	else
+		fpu_host_xcr0 = XCR0_X87; /* never switched */
+	/* A standard-format area has to be zero where XSAVE does not write. */
+	fpu_host_area = __alloc_percpu(fpu_size, XSAVE_ALIGNMENT);
+	return fpu_host_area ? 0 : -ENOMEM;
+}
+
+/**
+ * vmx_fpu_exit() - undo vmx_fpu_init()
+ *
+ * Context: module exit.
+ */
+void vmx_fpu_exit(void)
+{
+	free_percpu(fpu_host_area);
 }
 
 /**
@@ -158,6 +180,28 @@ void vmx_fpu_free(struct vmx_vcpu *v)
 		free_pages_exact(v->fpu, fpu_size);
 }
 
+static __always_inline void save(void *area)
+{
+	if (fpu_xsave)
+		asm volatile("xsave64 (%[area])"
+			     : : [area] "r" (area), "a" ((u32)fpu_mask),
+				 "d" ((u32)(fpu_mask >> 32)) : "memory");
+	else
+		asm volatile("fxsave64 (%[area])"
+			     : : [area] "r" (area) : "memory");
+}
+
+static __always_inline void restore(const void *area)
+{
+	if (fpu_xsave)
+		asm volatile("xrstor64 (%[area])"
+			     : : [area] "r" (area), "a" ((u32)fpu_mask),
+				 "d" ((u32)(fpu_mask >> 32)) : "memory");
+	else
+		asm volatile("fxrstor64 (%[area])"
+			     : : [area] "r" (area) : "memory");
+}
+
 /**
  * vmx_fpu_load() - the guest's FPU state into the CPU
  * @v: the vCPU
@@ -165,40 +209,29 @@ void vmx_fpu_free(struct vmx_vcpu *v)
  * All components are switched, also those not in the guest's XCR0: it can turn
  * them on again and find its values.
  *
- * Context: preemption off, interrupts on. Softirqs stay off until unload.
+ * Context: interrupts off, until vmx_fpu_unload().
  */
 void vmx_fpu_load(struct vmx_vcpu *v)
 {
-	kernel_fpu_begin_mask(0);
-	v->count.fpu_swaps++;
-	if (!fpu_xsave) {
-		asm volatile("fxrstor64 (%0)" : : "r" (v->fpu) : "memory");
-		return;
-	}
-	asm volatile("xrstor64 (%0)" : : "r" (v->fpu), "a" ((u32)fpu_mask),
-		     "d" ((u32)(fpu_mask >> 32)) : "memory");
+	save(this_cpu_ptr(fpu_host_area));
+	restore(v->fpu);
 	if (v->xcr0 != fpu_host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
+	v->count.fpu_swaps++;
 }
 
 /**
  * vmx_fpu_unload() - the guest's FPU state out of the CPU
  * @v: the vCPU
  *
- * Context: as vmx_fpu_load() left it, interrupts on.
+ * Context: interrupts off.
  */
 void vmx_fpu_unload(struct vmx_vcpu *v)
 {
-	if (!fpu_xsave) {
-		asm volatile("fxsave64 (%0)" : : "r" (v->fpu) : "memory");
-	} else {
-		if (v->xcr0 != fpu_host_xcr0)
-			xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0);
-		asm volatile("xsave64 (%0)" : : "r" (v->fpu),
-			     "a" ((u32)fpu_mask), "d" ((u32)(fpu_mask >> 32))
-			     : "memory");
-	}
-	kernel_fpu_end();
+	if (v->xcr0 != fpu_host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0);
+	save(v->fpu);
+	restore(this_cpu_ptr(fpu_host_area));
 }
 
 /* XRSTOR must not fault on it. SDM, "Operation of XRSTOR". */

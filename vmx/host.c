@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "host.h"
+#include "power.h"
 #include "vcpu.h"
 
 /**
@@ -30,14 +31,6 @@
 unsigned long vmx_host_cr4(void)
 {
 	return native_read_cr4();
-}
-
-static u64 msr(u32 index)
-{
-	u64 value;
-
-	rdmsrl(index, value);
-	return value;
 }
 
 /**
@@ -62,10 +55,10 @@ void vmx_host_write_constant(struct vmx_vmcs *vmcs)
 	vmx_insn_vmwrite(VMX_F_HOST_FS_SELECTOR, 0);
 	vmx_insn_vmwrite(VMX_F_HOST_GS_SELECTOR, 0);
 	vmx_insn_vmwrite(VMX_F_HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
-	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_CS, msr(MSR_IA32_SYSENTER_CS));
-	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_EIP, msr(MSR_IA32_SYSENTER_EIP));
-	vmx_insn_vmwrite(VMX_F_HOST_EFER, msr(MSR_EFER));
-	vmx_insn_vmwrite(VMX_F_HOST_PAT, msr(MSR_IA32_CR_PAT));
+	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_CS, __rdmsr(MSR_IA32_SYSENTER_CS));
+	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_EIP, __rdmsr(MSR_IA32_SYSENTER_EIP));
+	vmx_insn_vmwrite(VMX_F_HOST_EFER, __rdmsr(MSR_EFER));
+	vmx_insn_vmwrite(VMX_F_HOST_PAT, __rdmsr(MSR_IA32_CR_PAT));
 	vmx_insn_vmwrite(VMX_F_HOST_RIP, (unsigned long)vmx_exit_point);
 }
 
@@ -94,15 +87,15 @@ int vmx_host_write_cpu(struct vmx_vmcs *vmcs)
 	vmx_insn_vmwrite(VMX_F_HOST_GDTR_BASE, gdt.address);
 	vmx_insn_vmwrite(VMX_F_HOST_IDTR_BASE, idt.address);
 	vmx_insn_vmwrite(VMX_F_HOST_TR_BASE, tss_base(&gdt));
-	vmx_insn_vmwrite(VMX_F_HOST_GS_BASE, msr(MSR_GS_BASE));
-	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_ESP, msr(MSR_IA32_SYSENTER_ESP));
+	vmx_insn_vmwrite(VMX_F_HOST_GS_BASE, __rdmsr(MSR_GS_BASE));
+	vmx_insn_vmwrite(VMX_F_HOST_SYSENTER_ESP, __rdmsr(MSR_IA32_SYSENTER_ESP));
 	return 0;
 }
 
 static unsigned long thread_fs_base(void)
 {
 	return boot_cpu_has(X86_FEATURE_FSGSBASE) ? rdfsbase() :
-						    msr(MSR_FS_BASE);
+						    __rdmsr(MSR_FS_BASE);
 }
 
 static void save_selectors(struct vmx_host *h)
@@ -122,7 +115,7 @@ static bool any_selector(const struct vmx_host *h)
 /* Loading a selector loads the base too, so the bases come after. */
 static void restore_selectors(struct vmx_host *h)
 {
-	unsigned long gs_base = msr(MSR_KERNEL_GS_BASE);
+	unsigned long gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 
 	if (h->ldt)
 		asm volatile("lldt %w0" : : "rm" (h->ldt));
@@ -170,7 +163,7 @@ void vmx_host_load(struct vmx_vcpu *v)
 	unsigned long fs_base = thread_fs_base();
 
 	save_selectors(h);
-	h->debugctl = msr(MSR_IA32_DEBUGCTLMSR);
+	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	if (cr3 != h->cr3) {
 		h->cr3 = cr3;
 		vmx_write(v, VMX_F_HOST_CR3, cr3);
@@ -198,7 +191,7 @@ void vmx_host_unload(struct vmx_vcpu *v)
 	 * bitmap (SDM, "Loading Host Segment and Descriptor-Table Registers").
 	 * The IDT's limit is 0xffff too, and may stay: no vector is above 255.
 	 */
-	load_fixmap_gdt(smp_processor_id());
+	native_load_gdt(this_cpu_ptr(&vmx_cpu.gdt));
 	invalidate_tss_limit();
 	if (h->debugctl) {
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, h->debugctl);

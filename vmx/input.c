@@ -7,6 +7,9 @@
 #include "trace.h"
 #include "vcpu.h"
 
+/* SDM, "Instruction Format" */
+#define MAX_INSN_LENGTH	15
+
 /* State that goes by the dirty mask. */
 struct input {
 	u32 bit;
@@ -152,9 +155,10 @@ int vmx_take_input(struct vmx_vcpu *v)
 	u32 dirty = READ_ONCE(run->dirty);
 	u8 window = READ_ONCE(run->window);
 	u8 retire = READ_ONCE(run->retire);
+	u32 length = READ_ONCE(run->length);
 
-	if (retire > 1 || (retire && !v->retirable) || dirty & ~DIRTY_MASK ||
-	    !windows_valid(window))
+	if (retire > 1 || (retire && (!length || length > MAX_INSN_LENGTH)) ||
+	    dirty & ~DIRTY_MASK || !windows_valid(window))
 		return -EINVAL;
 	if (take_event(v))
 		return -EINVAL;
@@ -166,8 +170,7 @@ int vmx_take_input(struct vmx_vcpu *v)
 	run->dirty = 0;
 	run->retire = 0;
 	if (retire)
-		vmx_retire(v);
-	v->retirable = false;
+		vmx_retire_length(v, length);
 	set_windows(v, window);
 	v->deadline = READ_ONCE(run->deadline);
 	return 0;

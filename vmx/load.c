@@ -5,15 +5,61 @@
  * taken out again. Preemption is off in between, so nothing else ever sees a
  * CPU that is half a guest's, and no scheduler hook is needed.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/printk.h>
 #include <linux/sched.h>
 
 #include <asm/debugreg.h>
 #include <asm/nospec-branch.h>
+#include <asm/processor.h>
 
 #include "compat.h"
 #include "host.h"
 #include "power.h"
 #include "vcpu.h"
+
+/* Guests could read the host's data in the L1 cache, and it has to be flushed. */
+static bool l1tf __ro_after_init;
+
+/**
+ * vmx_load_init() - find out what has to be flushed before VM entry
+ *
+ * L1TF: a guest's page-table entries are taken for host-physical addresses while
+ * they are not present, EPT or not (SDM volume 3 has no chapter on it; see
+ * Documentation/admin-guide/hw-vuln/l1tf.rst of the kernel).
+ *
+ * Context: module init.
+ */
+void vmx_load_init(void)
+{
+	u64 capabilities = 0;
+
+	if (!boot_cpu_has_bug(X86_BUG_L1TF) ||
+	    l1tf_mitigation == L1TF_MITIGATION_OFF)
+		return;
+	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, capabilities);
+	if (capabilities & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH)
+		return;
+	l1tf = boot_cpu_has(X86_FEATURE_FLUSH_L1D);
+	if (!l1tf)
+		pr_warn("this CPU has the L1TF flaw, and its microcode cannot flush the L1 data cache: guests may read memory of the host\n");
+}
+
+/**
+ * vmx_flush_l1d() - nothing of the host's is left in the L1 data cache
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off, right before VM entry.
+ */
+void vmx_flush_l1d(struct vmx_vcpu *v)
+{
+	if (likely(!l1tf))
+		return;
+	native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	v->count.msr_writes++;
+}
 
 /* Another VM's guest may have trained the indirect-branch predictor. */
 static void separate_vms(struct vmx_vcpu *v)
@@ -60,7 +106,6 @@ int vmx_load(struct vmx_vcpu *v)
 	vmx_msr_load(v);
 	if (v->vmcs->debug)
 		load_debug(v);
-	vmx_fpu_load(v);
 	WRITE_ONCE(v->running_on, smp_processor_id());
 	/*
 	 * Pairs with the barrier in vmx_mmu_kick(): either the kicker sees where we
@@ -79,7 +124,6 @@ int vmx_load(struct vmx_vcpu *v)
 void vmx_unload(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->running_on, -1);
-	vmx_fpu_unload(v);
 	vmx_msr_unload(v);
 	vmx_host_unload(v);
 	vmx_ibpb_before_user();

@@ -65,15 +65,22 @@ static int __init vmx_init(void)
 
 	vmx_caps_init();
 	vmx_msr_init();
+	vmx_load_init();
 	err = vmx_fpu_init();
 	if (err)
 		return err;
 	err = vmx_power_init();
 	if (err)
-		return err;
+		goto fpu;
 	err = misc_register(&vmx_device);
 	if (err)
-		vmx_power_exit();
+		goto power;
+	return 0;
+
+power:
+	vmx_power_exit();
+fpu:
+	vmx_fpu_exit();
 	return err;
 }
 
@@ -82,6 +89,7 @@ static void __exit vmx_exit(void)
 	misc_deregister(&vmx_device);
 	vmx_mmu_exit();
 	vmx_power_exit();
+	vmx_fpu_exit();
 }
 
 module_init(vmx_init);

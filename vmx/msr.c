@@ -95,13 +95,6 @@ static bool can_pass(const struct msr_desc *desc)
 	return (vmx_caps.features & desc->features) == desc->features;
 }
 
-static bool canonical(u64 address)
-{
-	unsigned int unused = 64 - (boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48);
-
-	return (u64)((s64)(address << unused) >> unused) == address;
-}
-
 /* Would WRMSR fault? */
 static bool value_valid(u32 index, u64 value)
 {
@@ -111,7 +104,7 @@ static bool value_valid(u32 index, u64 value)
 	case MSR_LSTAR:
 	case MSR_CSTAR:
 	case MSR_KERNEL_GS_BASE:
-		return canonical(value);
+		return vmx_canonical(value);
 	case MSR_SYSCALL_MASK:
 	case MSR_TSC_AUX:
 		return !(value >> 32);
@@ -159,7 +152,7 @@ void vmx_msr_free(struct vmx_vcpu *v)
 
 static void write_msr(struct vmx_vcpu *v, u32 index, u64 value)
 {
-	wrmsrl(index, value);
+	native_wrmsrl(index, value);
 	v->count.msr_writes++;
 }
 
@@ -217,7 +210,7 @@ static void switch_tsc_aux(struct vmx_vcpu *v)
 void vmx_msr_load(struct vmx_vcpu *v)
 {
 	if (long_mode_possible(v->vmcs) || v->msr.gs) {
-		rdmsrl(MSR_KERNEL_GS_BASE, v->host.kernel_gs_base);
+		v->host.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 		if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
 			write_msr(v, MSR_KERNEL_GS_BASE, v->msr.kernel_gs_base);
 		v->host.gs_loaded = true;
@@ -237,7 +230,7 @@ void vmx_msr_load(struct vmx_vcpu *v)
 void vmx_msr_unload(struct vmx_vcpu *v)
 {
 	if (v->host.gs_loaded) {
-		rdmsrl(MSR_KERNEL_GS_BASE, v->msr.kernel_gs_base);
+		v->msr.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 		if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
 			write_msr(v, MSR_KERNEL_GS_BASE, v->host.kernel_gs_base);
 		v->host.gs_loaded = false;
@@ -317,7 +310,7 @@ static bool write_passed(struct vmx_vcpu *v, u32 index, u64 value)
  */
 enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v)
 {
-	u32 index = v->run->regs[1];
+	u32 index = vmx_reg(v, 1);
 	const struct vmx_msr *msr = find_msr(v, index);
 	u64 value;
 
@@ -344,8 +337,8 @@ enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v)
  */
 enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v)
 {
-	u64 value = (u32)v->run->regs[0] | v->run->regs[2] << 32;
-	u32 index = v->run->regs[1];
+	u64 value = (u32)vmx_reg(v, 0) | vmx_reg(v, 2) << 32;
+	u32 index = vmx_reg(v, 1);
 	struct vmx_msr *msr = find_msr(v, index);
 
 	if (!msr || msr->policy == VMX_MSR_EXIT ||

@@ -75,6 +75,15 @@ static u32 wants(u32 reason)
 	return reason < 64 && not_insn & BIT_ULL(reason) ? NO_INSN : INSN;
 }
 
+/* Software exceptions alone; SDM, "Information for VM Exits Due to Vectored Events" */
+static bool has_length(u32 intr_info)
+{
+	u32 type = intr_info & VMX_INTR_TYPE_MASK;
+
+	return type == VMX_INTR_TYPE_SOFTWARE_EXCEPTION ||
+	       type == VMX_INTR_TYPE_PRIVILEGED_EXCEPTION;
+}
+
 static void give_state(struct vmx_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
@@ -166,6 +175,8 @@ void vmx_give_exit(struct vmx_vcpu *v)
 
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		want = STATE;
+	if (v->reason == VMX_REASON_EXCEPTION_NMI && !has_length(v->intr_info))
+		want &= ~VMX_VALID_LENGTH;
 	if (v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION))
 		want |= VMX_VALID_FAILURE;
 	give_exit(v, want);
@@ -176,7 +187,6 @@ void vmx_give_exit(struct vmx_vcpu *v)
 		want |= more;
 	}
 	give_state(v, want);
-	v->retirable = want & VMX_VALID_LENGTH;
 	v->run->reason = v->reason;
 	v->run->valid = want;
 	return_event(v);

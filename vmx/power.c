@@ -14,6 +14,8 @@
 #include <linux/reboot.h>
 #include <linux/smp.h>
 
+#include <asm/desc.h>
+#include <asm/perf_event.h>
 #include <asm/processor.h>
 #include <asm/tlbflush.h>
 
@@ -41,13 +43,17 @@ static int cpu_on(void)
 		return 0;
 	if (__read_cr4() & X86_CR4_VMXE)
 		return -EBUSY;
+	/* On some CPUs processor trace and VMX exclude each other. */
+	intel_pt_handle_vmx(1);
 	cr4_set_bits(X86_CR4_VMXE);
 	if (!vmx_insn_vmxon(__pa(cpu->vmxon_region))) {
 		cr4_clear_bits(X86_CR4_VMXE);
+		intel_pt_handle_vmx(0);
 		return -EIO;
 	}
 	cpu->on = true;
 	cpu->last_vm = NULL;
+	native_store_gdt(&cpu->gdt);
 	/*
 	 * Translations can survive VMXOFF and VMXON (SDM, "Operations that
 	 * Invalidate Cached Mappings" names neither), and the addresses and VPIDs
@@ -65,6 +71,19 @@ static void cpu_off(void)
 		return;
 	vmx_vmcs_clear_cpu();
 	cpu->on = false;
+	vmx_insn_vmxoff();
+	cr4_clear_bits(X86_CR4_VMXE);
+	intel_pt_handle_vmx(0);
+}
+
+/* On every CPU, in whatever context the crash found it, maybe an NMI. */
+static void power_crash(void)
+{
+	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
+
+	if (!cpu->on)
+		return;
+	vmx_vmcs_crash_cpu();
 	vmx_insn_vmxoff();
 	cr4_clear_bits(X86_CR4_VMXE);
 }
@@ -120,6 +139,9 @@ int vmx_power_get(void)
 	mutex_lock(&power_lock);
 	if (!power_users)
 		err = power_on_all();
+	/* There is one hook, for whoever has VMX. */
+	if (!err && !power_users)
+		vmx_crash_hook(power_crash);
 	if (!err)
 		power_users++;
 	mutex_unlock(&power_lock);
@@ -136,8 +158,10 @@ void vmx_power_put(void)
 {
 	cpus_read_lock();
 	mutex_lock(&power_lock);
-	if (!--power_users)
+	if (!--power_users) {
+		vmx_crash_unhook(power_crash);
 		on_each_cpu(cpu_off_ipi, NULL, 1);
+	}
 	mutex_unlock(&power_lock);
 	cpus_read_unlock();
 }
@@ -190,20 +214,6 @@ static int power_reboot(struct notifier_block *nb, unsigned long event, void *v)
 static struct notifier_block power_reboot_nb = {
 	.notifier_call = power_reboot,
 };
-
-/* On every CPU, in whatever context the crash found it, maybe an NMI. */
-static void power_crash(void)
-{
-	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
-
-	if (!cpu->on)
-		return;
-	vmx_vmcs_crash_cpu();
-#ifdef VMX_HAVE_EMERGENCY_CALLBACK
-	vmx_insn_vmxoff();
-	cr4_clear_bits(X86_CR4_VMXE);
-#endif
-}
 
 static void power_free_regions(void)
 {
@@ -258,7 +268,6 @@ int vmx_power_init(void)
 	power_hp_state = err;
 	vmx_register_syscore(&power_syscore);
 	register_reboot_notifier(&power_reboot_nb);
-	vmx_crash_hook(power_crash);
 	return 0;
 }
 
@@ -271,7 +280,6 @@ void vmx_power_exit(void)
 {
 	if (vmx_caps_usable())
 		return;
-	vmx_crash_unhook(power_crash);
 	unregister_reboot_notifier(&power_reboot_nb);
 	vmx_unregister_syscore(&power_syscore);
 	cpuhp_remove_state(power_hp_state);

@@ -6,6 +6,8 @@
 #include <linux/list.h>
 #include <linux/percpu.h>
 
+#include <asm/desc_defs.h>
+
 struct vmx_vm;
 struct vmx_vmcs;
 
@@ -15,6 +17,7 @@ struct vmx_vmcs;
  * @on: it is in VMX operation, by us
  * @current_vmcs: its current VMCS, NULL if none
  * @active: VMCSs active on it, by struct vmx_vmcs.active_link
+ * @gdt: what SGDT says, to be loaded again after VM exits changed the limit
  * @last_vm: the VM that ran here last, an identity only: never followed
  *
  * Touched by its own CPU alone, @active with interrupts off.
@@ -24,6 +27,7 @@ struct vmx_cpu {
 	bool on;
 	struct vmx_vmcs *current_vmcs;
 	struct list_head active;
+	struct desc_ptr gdt;
 	const struct vmx_vm *last_vm;
 };
 

@@ -13,7 +13,7 @@
  * interrupt (a signal, a kick, a flush) needs to be looked at only after
  * interrupts were open.
  */
-#include <linux/interrupt.h>
+#include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 
@@ -31,7 +31,7 @@
 enum leave {
 	LEAVE_USER,	/* an exit for userspace, described in the run page */
 	LEAVE_EINTR,	/* a signal, a kick, immediate_exit */
-	LEAVE_RESCHED,	/* another task's turn, or softirqs wait */
+	LEAVE_RESCHED,	/* another task's turn */
 	LEAVE_HOME,	/* work that the kernel does on the way to userspace */
 	LEAVE_FAULT,	/* an EPT violation whose resolution sleeps */
 	LEAVE_ERROR,	/* an errno; the exit is described */
@@ -63,7 +63,7 @@ static void set_timer_exit(struct vmx_vcpu *v, bool on)
 /* Guest TSC ticks until the deadline; 0 if it has passed. */
 static u64 ticks_left(const struct vmx_vcpu *v)
 {
-	u64 now = rdtsc() + v->vmcs->tsc_offset;
+	u64 now = vmx_guest_tsc(v);
 
 	return v->deadline > now ? v->deadline - now : 0;
 }
@@ -93,11 +93,11 @@ static enum vmx_next enter_until(struct vmx_vcpu *v)
 	enum vmx_next next;
 
 	do {
+		trace_entry(v->vpid, v->event.info);
 		if (unlikely(v->event.info))
 			inject(v);
 		if (v->deadline && has_timer())
 			set_timer(v);
-		trace_entry(v->vpid, 0);
 		vmx_ledger_enter(v);
 		v->reason = vmx_enter(v);
 		vmx_ledger_leave(v);
@@ -119,7 +119,7 @@ static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 		*leave = LEAVE_EINTR;
 		return true;
 	}
-	if (likely(!work && !local_softirq_pending()))
+	if (likely(!work))
 		return false;
 	*leave = work & _TIF_SIGPENDING ? LEAVE_EINTR :
 		 work & ~VMX_TIF_RESCHED ? LEAVE_HOME : LEAVE_RESCHED;
@@ -140,12 +140,10 @@ static bool deadline_passed(struct vmx_vcpu *v)
 
 static void start_host_timer(struct vmx_vcpu *v)
 {
-	u64 left = ticks_left(v);
-
-	if (!v->deadline || has_timer())
+	if (likely(!v->deadline) || has_timer())
 		return;
 	hrtimer_start(&v->timer,
-		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
+		      ns_to_ktime(mul_u64_u32_div(ticks_left(v), NSEC_PER_MSEC,
 						  vmx_caps.tsc_khz ?: 1)),
 		      HRTIMER_MODE_REL_PINNED);
 }
@@ -197,7 +195,10 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 		if (unlikely(needs_flush(v)))
 			vmx_flush(v);
 		vtime_account_guest_enter();
+		vmx_fpu_load(v);
+		vmx_flush_l1d(v);
 		next = enter_until(v);
+		vmx_fpu_unload(v);
 		if (next == VMX_NEXT_IRQ) {
 			/* STI's shadow is one instruction. */
 			local_irq_enable();

@@ -233,12 +233,6 @@ static long kick(struct vmx_vcpu *v)
 	return 0;
 }
 
-static bool canonical(u64 address)
-{
-	return (u64)((s64)(address << 16) >> 16) == address ||
-	       boot_cpu_has(X86_FEATURE_LA57);
-}
-
 static long set_debug(struct vmx_vcpu *v, void __user *arg)
 {
 	struct vmx_debug d;
@@ -251,7 +245,7 @@ static long set_debug(struct vmx_vcpu *v, void __user *arg)
 	if (d.flags)
 		return -EOPNOTSUPP;
 	for (i = 0; i < ARRAY_SIZE(d.dr); i++)
-		if (!canonical(d.dr[i]))
+		if (!vmx_canonical(d.dr[i]))
 			return -EINVAL;
 	if (d.dr6 >> 32)
 		return -EINVAL;

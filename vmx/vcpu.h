@@ -7,6 +7,10 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+#include <asm/page.h>
+
 #include "ledger.h"
 #include "ops.h"
 #include "vmcs.h"
@@ -109,7 +113,6 @@ struct vmx_cpuid_state {
  * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on @flushed_on
  * @flushed_on: the CPU whose cached translations @seen_gen speaks of
  * @event: taken from the run page and not delivered yet
- * @retirable: the last exit has an instruction that can be retired
  * @deadline: guest TSC of the deadline, 0 if there is none
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
  * @reason: exit reason of the last exit
@@ -140,7 +143,6 @@ struct vmx_vcpu {
 	s64 seen_gen;
 	int flushed_on;
 	struct vmx_event event;
-	bool retirable;
 	u64 deadline;
 	struct hrtimer timer;
 
@@ -171,6 +173,29 @@ static __always_inline void vmx_write(struct vmx_vcpu *v, u32 field, u64 value)
 	vmx_insn_vmwrite(field, value);
 }
 
+/*
+ * A general register, by the SDM's number. Userspace may change it meanwhile:
+ * what was judged is what has to be used.
+ */
+static __always_inline u64 vmx_reg(const struct vmx_vcpu *v, unsigned int n)
+{
+	return READ_ONCE(v->run->regs[n]);
+}
+
+static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
+{
+	u64 offset = v->vmcs->cpu_ctls & VMX_CPU_TSC_OFFSETTING ?
+		     v->vmcs->tsc_offset : 0;
+
+	return rdtsc() + offset;
+}
+
+static inline bool vmx_canonical(u64 address)
+{
+	return __is_canonical_address(address,
+				      boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48);
+}
+
 /* vmx/vcpu.c */
 int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
 void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
@@ -182,6 +207,8 @@ long vmx_run(struct vmx_vcpu *v);
 int vmx_load(struct vmx_vcpu *v);
 void vmx_unload(struct vmx_vcpu *v);
 void vmx_flush(struct vmx_vcpu *v);
+void vmx_load_init(void);
+void vmx_flush_l1d(struct vmx_vcpu *v);
 
 /* vmx/vpid.c */
 int vmx_vpid_alloc(void);
@@ -192,7 +219,6 @@ void vmx_vpid_flush_all(void);
 int vmx_take_input(struct vmx_vcpu *v);
 void vmx_give_exit(struct vmx_vcpu *v);
 void vmx_give_state(struct vmx_vcpu *v);
-void vmx_retire(struct vmx_vcpu *v);
 
 /* vmx/exit.c: exits that the kernel finishes */
 enum vmx_next {
@@ -204,7 +230,14 @@ enum vmx_next {
 
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
 void vmx_inject_gp(struct vmx_vcpu *v);
+void vmx_retire_length(struct vmx_vcpu *v, u32 length);
 void vmx_block_nmi_again(struct vmx_vcpu *v);
+
+/* Complete the instruction that exited, one that has a length. */
+static inline void vmx_retire(struct vmx_vcpu *v)
+{
+	vmx_retire_length(v, vmx_read(v, VMX_F_EXIT_INSN_LENGTH));
+}
 
 /* vmx/enter.c, vmx/entry.S */
 u32 vmx_enter(struct vmx_vcpu *v);
@@ -213,6 +246,7 @@ void vmx_exit_point(void);
 
 /* vmx/fpu.c */
 int vmx_fpu_init(void);
+void vmx_fpu_exit(void);
 int vmx_fpu_alloc(struct vmx_vcpu *v);
 void vmx_fpu_free(struct vmx_vcpu *v);
 void vmx_fpu_load(struct vmx_vcpu *v);

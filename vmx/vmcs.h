@@ -15,7 +15,7 @@
  * struct vmx_vmcs - what a descriptor from %VMX_CREATE_VMCS stands for
  * @ref: the descriptor's reference and the vCPU's
  * @vm: its VM, referenced
- * @lock: held by RUN and by every ioctl that touches the region; always taken
+ * @lock: held by RUN and by every ioctl that touches the region; ioctls take it
  *	with mutex_trylock(), so that nobody waits for a running guest
  * @vcpu: the vCPU that has it, or NULL; under @lock
  * @region: the VMCS region

@@ -242,8 +242,8 @@ static int read_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 	return 0;
 }
 
-/* Judges all, then writes all; keeps in @forced what differs from the asked. */
-static int write_loaded(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
+/* Leaves in each entry what is to be written, and how that differs. */
+static int judge_loaded(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 			struct vmx_field *fields)
 {
 	struct vmx_field_ctx ctx = field_ctx(vmcs);
@@ -262,22 +262,34 @@ static int write_loaded(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 			return -EACCES;
 		}
 	}
-	for (i = 0; i < io->count; i++)
-		vmx_vmcs_write(vmcs, fields[i].field, fields[i].value,
-			       fields[i].value ^ fields[i].forced);
 	return 0;
 }
 
-static int write_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
+static int judge_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 		       struct vmx_field *fields)
 {
 	int err = vmx_vmcs_get(vmcs);
 
 	if (err)
 		return err;
-	err = write_loaded(vmcs, io, fields);
+	err = judge_loaded(vmcs, io, fields);
 	vmx_vmcs_unget();
 	return err;
+}
+
+static int write_batch(struct vmx_vmcs *vmcs, const struct vmx_field *fields,
+		       unsigned int count)
+{
+	int err = vmx_vmcs_get(vmcs);
+	unsigned int i;
+
+	if (err)
+		return err;
+	for (i = 0; i < count; i++)
+		vmx_vmcs_write(vmcs, fields[i].field, fields[i].value,
+			       fields[i].value ^ fields[i].forced);
+	vmx_vmcs_unget();
+	return 0;
 }
 
 static int check_batch(const struct vmx_field *fields, unsigned int count)
@@ -290,9 +302,7 @@ static int check_batch(const struct vmx_field *fields, unsigned int count)
 	return 0;
 }
 
-static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg,
-		     int (*batch)(struct vmx_vmcs *, struct vmx_vmcs_io *,
-				  struct vmx_field *))
+static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg, bool write)
 {
 	struct vmx_vmcs_io io;
 	struct vmx_field *fields;
@@ -316,11 +326,15 @@ static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg,
 
 	err = check_batch(fields, io.count);
 	if (!err)
-		err = batch(vmcs, &io, fields);
+		err = write ? judge_batch(vmcs, &io, fields) :
+			      read_batch(vmcs, &io, fields);
 	if (!err && copy_to_user(u64_to_user_ptr(io.fields), fields, bytes))
 		err = -EFAULT;
 	if ((!err || err == -EACCES) && vmx_copy_out(arg, &io, sizeof(io)))
 		err = -EFAULT;
+	/* Last, so that a caller who cannot be answered has changed nothing. */
+	if (!err && write)
+		err = write_batch(vmcs, fields, io.count);
 	kfree(fields);
 	return err;
 }
@@ -462,9 +476,9 @@ long vmx_vmcs_fields_ioctl(struct vmx_vmcs *vmcs, unsigned int cmd,
 {
 	switch (cmd) {
 	case VMX_VMCS_READ:
-		return ioctl_io(vmcs, arg, read_batch);
+		return ioctl_io(vmcs, arg, false);
 	case VMX_VMCS_WRITE:
-		return ioctl_io(vmcs, arg, write_batch);
+		return ioctl_io(vmcs, arg, true);
 	case VMX_VMCS_DUMP:
 		return ioctl_dump(vmcs, arg);
 	case VMX_VMCS_CHECK:

@@ -867,9 +867,9 @@ struct vmx_debug {
  * @immediate_exit: in: if not 0, RUN returns EINTR before it enters the guest.
  *	A signal handler that sets it closes the race between a kick and RUN.
  * @window: in: VMX_WINDOW_* bits; stays as set
- * @retire: in: if 1, the instruction that caused the last exit is done: RIP
- *	moves on by @length, blocking by STI and MOV SS ends, and a single-step
- *	trap becomes pending if RFLAGS.TF asks for one. Reset by RUN.
+ * @retire: in: if 1, the instruction at RIP is done: RIP moves on by @length,
+ *	blocking by STI and MOV SS ends, and a single-step trap becomes pending
+ *	if RFLAGS.TF asks for one. Reset by RUN.
  * @pad: 0
  * @dirty: in: VMX_STATE_* members that userspace changed; RUN writes them to
  *	the VMCS, before @retire is looked at, and resets it. The general
@@ -890,7 +890,9 @@ struct vmx_debug {
  * @qualification: out: exit qualification
  * @linear: out: guest-linear address
  * @physical: out: guest-physical address
- * @length: out: VM-exit instruction length
+ * @length: out: VM-exit instruction length, where the exit has one; in, with
+ *	@retire: the length, 1 to 15. EPT violations have none: who emulates the
+ *	access knows it.
  * @insn_info: out: VM-exit instruction information
  * @intr_info: out: VM-exit interruption information
  * @intr_error: out: VM-exit interruption error code
