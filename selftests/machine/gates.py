@@ -97,6 +97,7 @@ def kernel_doc_gate(name):
 
 # Userspace has its own headers, types and idioms.
 USERSPACE = ("PREFER_KERNEL_TYPES", "AVOID_EXTERNS", "VOLATILE", "BIT_MACRO", "NEW_TYPEDEFS", "CAMELCASE",
+             "LEADING_SPACE", "ARRAY_SIZE", "MACRO_ARG_REUSE", "COMPLEX_MACRO", "SPLIT_STRING",
              "SPDX_LICENSE_TAG", "PREFER_DEFINED_ATTRIBUTE_MACRO", "FILE_PATH_CHANGES")
 
 GATES = {

@@ -24,10 +24,10 @@ from where import BUILD, MACHINE, Failure, locked
 COMMAND_LINE = ("console=ttyS0,115200 nokaslr tsc=reliable lpj=1000000 panic=0 oops=panic "
                 "printk.devkmsg=on printk.time=1")
 
-# Seconds without a word from the machine before it counts as hung; booting a stock kernel under load
-# is the longest legitimate silence.
-BOOT_SILENCE = 400
-TEST_SILENCE = 120
+# Seconds of the emulator without a word from the machine before it counts as hung. The longest
+# legitimate silence is a stock or debug kernel that boots.
+BOOT_SILENCE = 300
+TEST_SILENCE = 100
 
 
 @dataclasses.dataclass
@@ -108,10 +108,12 @@ class Boot:
         self.limits = {test.name: test.limit * scale for test in tests}
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
                         {**programs(), **(extra or {})},
-                        {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1, **plan},
+                        {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1,
+                         "VMX_MACHINE": setup.backend.name, **plan},
                         [(test.name, self.limits[test.name], test.command) for test in tests])
         level = 7 if setup.verbose else 3
-        self.command_line = f"{COMMAND_LINE} loglevel={level} {setup.options}".rstrip()
+        self.command_line = " ".join([COMMAND_LINE, f"loglevel={level}", setup.backend.kernel_options,
+                                      setup.options])
         self.machine = setup.backend(self.folder, setup, self.command_line, terminal)
         self.cause = ""
         self.where = ""
@@ -126,34 +128,36 @@ class Boot:
 
     def follow(self):
         """Reads the console until the machine ends or has to be ended; sets `cause`."""
-        heard = time.monotonic()
+        heard = self.machine.clock()
         rest = b""
         with open(self.machine.console, "rb") as console:
             while True:
                 running = self.machine.running()
                 data = console.read()
                 if data:
-                    heard = time.monotonic()
+                    heard = self.machine.clock()
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
                         self.session.feed(line.decode(errors="replace"))
-                silence = time.monotonic() - heard
-                if not running:
+                elif not running:
                     self.cause = self.machine.ended_by()
                     return
-                # The last words need a moment to arrive.
-                if self.session.dead and silence > 1:
-                    self.cause = "kernel panic"
+                elif self._is_over(self.machine.clock() - heard):
                     return
-                if self.session.done and silence > 20:
-                    self.cause = "power-off"
-                    return
-                if silence > (TEST_SILENCE if self.session.up else BOOT_SILENCE):
-                    self.cause = "hang"
-                    self.where = self.machine.interrogate()
-                    return
-                if not data:
+                else:
                     time.sleep(0.02)
+
+    def _is_over(self, silence):
+        """After that much silence: what the machine said last decides."""
+        if self.session.dead:
+            # The last words need a moment to arrive.
+            self.cause = "kernel panic" if silence > 0.5 else ""
+        elif self.session.done:
+            self.cause = "power-off" if silence > 15 else ""
+        elif silence > (TEST_SILENCE if self.session.up else BOOT_SILENCE):
+            self.cause = "hang"
+            self.where = self.machine.interrogate()
+        return bool(self.cause)
 
     def record(self, manifest):
         """What this machine was made of."""

@@ -56,7 +56,7 @@ def backend():
 
 def memory_for(kernel):
     """KASAN's shadow and its quarantine need room."""
-    return 1024 if kernel.slow else 512
+    return 768 if kernel.slow else 512
 
 
 def make(*goals):
