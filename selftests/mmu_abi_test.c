@@ -389,7 +389,8 @@ TEST_F(vm, stats_count)
 
 #define RANGES_MAX 32768
 
-TEST_F(vm, there_are_only_so_many_ranges)
+/* Tens of thousands of ioctls take their time on a kernel that checks everything. */
+TEST_F_TIMEOUT(vm, there_are_only_so_many_ranges, 600)
 {
 	void *at = new_memory(4 * PAGE);
 	unsigned int n;

@@ -149,7 +149,7 @@ FIXTURE_TEARDOWN(race)
 }
 
 /* When UNMAP returns, the guest writes there no more. */
-TEST_F(race, unmap)
+TEST_F_TIMEOUT(race, unmap, 600)
 {
 	for (unsigned int n = 0; n < 20; n++) {
 		const size_t page = n % PAGES * PAGE;
@@ -165,7 +165,7 @@ TEST_F(race, unmap)
 	EXPECT_EQ(0, self->writer.faults);
 }
 
-TEST_F(race, protect)
+TEST_F_TIMEOUT(race, protect, 600)
 {
 	for (unsigned int n = 0; n < 20; n++) {
 		const size_t page = n % PAGES * PAGE;
@@ -181,7 +181,7 @@ TEST_F(race, protect)
 }
 
 /* The owner takes the memory away: what it gets next is not the guest's. */
-TEST_F(race, munmap)
+TEST_F_TIMEOUT(race, munmap, 600)
 {
 	for (unsigned int n = 0; n < 20; n++) {
 		char *page = self->at + n % PAGES * PAGE;
@@ -200,7 +200,7 @@ TEST_F(race, munmap)
 	EXPECT_LT(0, self->writer.faults);
 }
 
-TEST_F(race, mprotect)
+TEST_F_TIMEOUT(race, mprotect, 600)
 {
 	for (unsigned int n = 0; n < 20; n++) {
 		char *page = self->at + n % PAGES * PAGE;
@@ -216,7 +216,7 @@ TEST_F(race, mprotect)
 }
 
 /* Two guests, one of them here, and everything at once, as fast as it goes. */
-TEST_F(race, everything)
+TEST_F_TIMEOUT(race, everything, 600)
 {
 	uint64_t state = test_seed();
 
@@ -259,7 +259,7 @@ TEST_F(race, everything)
 }
 
 /* The guest's RAM goes under its feet, page tables and code: nothing but EFAULT. */
-TEST_F(race, ram_goes)
+TEST_F_TIMEOUT(race, ram_goes, 600)
 {
 	for (unsigned int n = 0; n < 3; n++) {
 		ASSERT_TRUE(wait_for_write(self->at));
