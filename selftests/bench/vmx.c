@@ -117,8 +117,8 @@ static void run_to_hlt(struct vmx_vcpu *vcpu, struct bench_run *run)
 			break;
 		case VMX_REASON_EPT_VIOLATION:
 			run->sum += page->physical + (uint32_t)page->regs[VMX_RAX];
-			page->rip += BENCH_MMIO_INSN;
-			page->dirty = VMX_STATE_RIP;
+			page->length = BENCH_MMIO_INSN;
+			page->retire = 1;
 			break;
 		case VMX_REASON_HLT:
 			return;
