@@ -94,13 +94,6 @@ static int spoil(struct vmx_vcpu *vcpu, const struct flaw *flaw)
 
 /* What Bochs 2.7 does otherwise than the SDM says. */
 
-static bool on_bochs(void)
-{
-	const char *machine = getenv("VMX_MACHINE");
-
-	return machine && !strcmp(machine, "bochs");
-}
-
 static uint64_t field(struct vmx_vcpu *vcpu, uint32_t field)
 {
 	uint64_t value = 0;
@@ -147,7 +140,7 @@ static void expect_flaw(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu
 	EXPECT_EQ((uint32_t)flaw->check, dry.check) {
 		TH_LOG("row %zu: %s", n, vmx_explain_failure(&dry, text, sizeof(text)));
 	}
-	if (on_bochs() && bochs_never_checks(&dry))
+	if (test_on_bochs() && bochs_never_checks(&dry))
 		return;
 	ASSERT_VMX(vmx_run(vcpu));
 	ASSERT_EQ(VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE, vcpu->run->reason) {
@@ -237,7 +230,7 @@ static bool agrees(struct vmx_vcpu *vcpu, const struct vmx_failure *dry)
 	/* What only some CPUs fail is known afterwards. */
 	if (failed && vcpu->run->failure.check != VMX_CHECK_NONE)
 		return true;
-	return on_bochs() && (failed ? bochs_fails(vcpu) : bochs_enters(vcpu, dry));
+	return test_on_bochs() && (failed ? bochs_fails(vcpu) : bochs_enters(vcpu, dry));
 }
 
 TEST_F(vm, random_state)

@@ -192,6 +192,13 @@ uint64_t test_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
+bool test_on_bochs(void)
+{
+	const char *machine = getenv("VMX_MACHINE");
+
+	return machine && !strcmp(machine, "bochs");
+}
+
 int test_cpus(void)
 {
 	return get_nprocs();

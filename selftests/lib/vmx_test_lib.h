@@ -4,6 +4,7 @@
 #define VMX_TEST_LIB_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <libvmx.h>
@@ -81,6 +82,9 @@ int test_spin_stop(struct test_spinner *spinner);
 
 /* Waits until the guest of test_spin() has counted on. */
 void test_spin_progress(struct vmx_vm *vm);
+
+/* Whether the CPU is Bochs's, whose deviations from the SDM are in Documentation/emulator.rst. */
+bool test_on_bochs(void);
 
 /* How many CPUs are online; pins the calling thread to one. */
 int test_cpus(void);
