@@ -6,7 +6,7 @@ machine := selftests/machine
 run := $(machine)/run.py
 
 # Settings reach the runner through the environment, wherever they were given.
-export T ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD BOCHS JOBS VERBOSE V W C CF CC LLVM KCFLAGS
+export T ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE V W C CF CC LLVM KCFLAGS
 # make's own default is no choice of anybody's.
 ifeq ($(origin CC),default)
 unexport CC
@@ -37,6 +37,7 @@ help:
 # |   SMP=2           CPUs of the machine
 # |   SEED=N          random numbers of the tests
 # |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module right here)
+# |   LEAKS=1         kmemleak too, on KERNEL=debug; the boot takes twice as long
 # |   BOCHS=3         Bochs 3 from a newer Debian, for what only it emulates
 # |   SHARD=1/4       the first of four parts of check
 # |   VERBOSE=1       kernel messages of the machine's boot too

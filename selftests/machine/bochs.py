@@ -95,7 +95,10 @@ class Bochs:
             self.process.send_signal(signal.SIGINT)
             self.process.stdin.write(commands.encode())
             self.process.stdin.flush()
-            time.sleep(1)
+            for _ in range(300):
+                time.sleep(0.1)
+                if out.read_bytes()[start:].count(b"EFER=") == self.cpus:
+                    break
         except (BrokenPipeError, ProcessLookupError):
             return ""
         return out.read_bytes()[start:].decode(errors="replace")

@@ -65,6 +65,7 @@ class Setup:
     backend: object        # bochs.Bochs or qemu.Qemu
     memory: int = 512
     verbose: bool = False
+    leaks: bool = False    # kmemleak, where the kernel has it: the boot takes twice as long
     options: str = ""      # more of the kernel's command line
 
     @property
@@ -73,7 +74,7 @@ class Setup:
 
     def reproduce(self, name):
         return (f"make test T={name} CPU={self.cpu.name} KERNEL={self.kernel.spec} SMP={self.smp} "
-                f"SEED={self.seed}")
+                f"SEED={self.seed}" + (" LEAKS=1" if self.leaks else ""))
 
 
 def prepare_module(kernel):
@@ -112,8 +113,9 @@ class Boot:
                          "VMX_MACHINE": setup.backend.name, **plan},
                         [(test.name, self.limits[test.name], test.command) for test in tests])
         level = 7 if setup.verbose else 3
-        self.command_line = " ".join([COMMAND_LINE, f"loglevel={level}", setup.backend.kernel_options,
-                                      setup.options])
+        leaks = "on" if setup.leaks else "off"
+        self.command_line = " ".join([COMMAND_LINE, f"loglevel={level}", f"kmemleak={leaks}",
+                                      setup.backend.kernel_options, setup.options])
         self.machine = setup.backend(self.folder, setup, self.command_line, terminal)
         self.cause = ""
         self.where = ""

@@ -25,7 +25,7 @@ import suite
 from where import BUILD, ROOT, Failure, locked, say
 
 
-SETTINGS = ("T", "CPU", "CPUS", "KERNEL", "MACHINE", "SEED", "SMP", "SHARD", "BOCHS", "VMX_CACHE")
+SETTINGS = ("T", "CPU", "CPUS", "KERNEL", "MACHINE", "SEED", "SMP", "SHARD", "LEAKS", "BOCHS", "VMX_CACHE")
 DEFAULT_CPU = "haswell"
 # KVM's figures were first taken on this model.
 BENCH_CPU = "skylake"
@@ -52,11 +52,6 @@ def backend():
     if wanted in ("bochs", "kvm"):
         return {"bochs": bochs.Bochs, "kvm": qemu.Qemu}[wanted]
     raise Failure(f"MACHINE={wanted} is unknown; there are auto, bochs, kvm and host")
-
-
-def memory_for(kernel):
-    """KASAN's shadow and its quarantine need room."""
-    return 768 if kernel.slow else 512
 
 
 def make(*goals):
@@ -95,9 +90,8 @@ def stream(span, mark, text):
 
 
 def setup_for(kernel_name, cpu_name, smp, the_seed, machine_backend):
-    kernel = kernels.find(kernel_name)
-    return machine.Setup(kernel, machine.find_cpu(cpu_name), smp, the_seed, machine_backend,
-                         memory_for(kernel), bool(setting("VERBOSE")))
+    return machine.Setup(kernels.find(kernel_name), machine.find_cpu(cpu_name), smp, the_seed,
+                         machine_backend, verbose=bool(setting("VERBOSE")), leaks=bool(setting("LEAKS")))
 
 
 def manifest(the_seed):
