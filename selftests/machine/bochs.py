@@ -17,7 +17,7 @@ CONFIGURATION = """\
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
 romimage: file={share}/BIOS-bochs-latest
-vgaromimage: file={share}/{vga}
+vgaromimage: file={share}/VGABIOS-lgpl-latest
 cpu: model={model}, count={count}, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
 clock: sync=none, time0=1
@@ -51,10 +51,8 @@ class Bochs:
         image.iso(folder / "boot.iso", setup.kernel, folder / "initrd", command_line)
         root = newbochs.find() if setup.cpu.version == 3 or os.environ.get("BOCHS") == "3" else None
         share = (root or pathlib.Path("/")) / "usr/share/bochs"
-        # Debian 13's package names its VGA BIOS after another project.
-        vga = min(path.name for path in share.glob("VGABIOS*"))
         (folder / "bochsrc").write_text(CONFIGURATION.format(
-            share=share, vga=vga, model=setup.cpu.model, count=setup.smp,
+            share=share, model=setup.cpu.model, count=setup.smp,
             ips=INSTRUCTIONS_PER_SECOND, memory=setup.memory, iso=folder / "boot.iso", log=self.log,
             console_mode="term" if terminal else "file", console=terminal or self.console))
         # Debian's build has the debugger and waits for a command.

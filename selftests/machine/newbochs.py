@@ -39,7 +39,7 @@ def command(root):
     """Its program, run by its own loader with its own libraries."""
     libraries = root / "usr/lib/x86_64-linux-gnu"
     return [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries),
-            str(root / "usr/bin/bochs")]
+            str(root / "usr/bin/bochs-bin")]
 
 
 def environment(root):
