@@ -195,8 +195,9 @@ TEST_F(bad, unknown_numbers)
 			if (!is_known(plain, kind)) {
 				EXPECT_ERRNO(ENOTTY, ioctl(self->o.fds[kind], plain, self->arg));
 			}
-			EXPECT_ERRNO(ENOTTY, ioctl(self->o.fds[kind],
-						   _IOC(_IOC_WRITE, VMX_IOC_TYPE, n, 8), self->arg));
+			EXPECT_ERRNO(ENOTTY,
+				     ioctl(self->o.fds[kind],
+					   _IOC(_IOC_WRITE, VMX_IOC_TYPE, n, 8), self->arg));
 		}
 	}
 }
@@ -333,7 +334,7 @@ TEST_F(bad, array_elements)
 	struct vmx_msr msr = { .index = 0x20, .policy = 4 };
 
 	if (!self->ept)
-		SKIP(return, "the CPU has no EPT (guests have no memory)");
+		SKIP(return, "the CPU has no EPT");
 	for (size_t n = 0; n < TEST_COUNT(cpuid); n++) {
 		EXPECT_EQ(cpuid_errors[n], test_set_cpuid(&self->o.vcpu, &cpuid[n], 1));
 	}
@@ -350,7 +351,7 @@ TEST_F(bad, vcpu_from_the_wrong_parts)
 	int vmcs;
 
 	if (!self->ept)
-		SKIP(return, "the CPU has no EPT (guests have no memory)");
+		SKIP(return, "the CPU has no EPT");
 	ASSERT_VMX(vmx_vm_open(&other, TEST_RAM));
 	vmcs = vmx_vmcs_open(&other);
 	ASSERT_LE(0, vmcs);
@@ -390,7 +391,7 @@ TEST_F(bad, mmaps)
 	int prot = PROT_READ | PROT_WRITE;
 
 	if (!self->ept)
-		SKIP(return, "the CPU has no EPT (guests have no memory)");
+		SKIP(return, "the CPU has no EPT");
 	for (size_t n = 0; n < TEST_COUNT(maps); n++) {
 		EXPECT_EQ(MAP_FAILED, mmap(NULL, maps[n].length, prot, maps[n].flags,
 					   self->o.vcpu.fd, maps[n].offset)) {
@@ -408,7 +409,7 @@ TEST_F(bad, run_page_values)
 	const bool nmi = self->o.vm.caps.features & VMX_HAS_VIRTUAL_NMI;
 
 	if (!self->ept)
-		SKIP(return, "the CPU has no EPT (guests have no memory)");
+		SKIP(return, "the CPU has no EPT");
 	for (int bit = nmi ? 2 : 1; bit < 8; bit++) {
 		run->window = 1 << bit;
 		EXPECT_EQ(-EINVAL, vmx_run(&self->o.vcpu)) { TH_LOG("window %#x", run->window); }

@@ -190,7 +190,8 @@ TEST_F(hostile, debugctl)
 	for (int bit = 0; bit < 64; bit++) {
 		if (bit == 1)
 			continue;
-		EXPECT_EQ(-EACCES, vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, 1ull << bit)) {
+		EXPECT_EQ(-EACCES,
+			  vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, 1ull << bit)) {
 			TH_LOG("bit %d", bit);
 		}
 	}

@@ -238,7 +238,8 @@ TEST_F(inject, guest_page_fault_interrupted)
 		  self->run->inject_info);
 	EXPECT_EQ(2, self->run->inject_error);
 	/* A page fault of the host's own, at an address of its own. */
-	memset(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 4096);
+	memset(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	       1, 4096);
 	ASSERT_VMX(bring_idt_back(&self->vm));
 	ASSERT_EVENT(&self->vcpu, 14, 2);
 	/* Behind the store: ten bytes of MOV, three of MOVB. */

@@ -141,7 +141,8 @@ TEST_F(vm, memory_accesses_are_described)
 TEST_F(vm, memory_appears)
 {
 	GUEST64(load_guest, "mov $0xd0001234, %ebx\n mov (%rbx), %eax\n hlt");
-	uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			      -1, 0);
 
 	ASSERT_NE(MAP_FAILED, page);
 	page[0x234 / 4] = 0xfeedbeef;

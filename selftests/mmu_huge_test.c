@@ -23,7 +23,7 @@ static bool switched_off(void)
 /* How much of the memory around an address is in huge pages. */
 static size_t huge_bytes(const void *at)
 {
-	unsigned long first, last, kib;
+	unsigned long first, last, kib = 0;
 	bool inside = false;
 	char line[256];
 	FILE *smaps = fopen("/proc/self/smaps", "r");
@@ -33,10 +33,8 @@ static size_t huge_bytes(const void *at)
 	while (fgets(line, sizeof(line), smaps)) {
 		if (sscanf(line, "%lx-%lx ", &first, &last) == 2)
 			inside = first <= (uintptr_t)at && (uintptr_t)at < last;
-		else if (inside && sscanf(line, "AnonHugePages: %lu", &kib) == 1)
-			break;
-		else
-			kib = 0;
+		else if (inside)
+			sscanf(line, "AnonHugePages: %lu", &kib);
 	}
 	fclose(smaps);
 	return kib * 1024;

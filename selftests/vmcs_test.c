@@ -229,7 +229,8 @@ TEST_F(vmcs, fields_are_independent)
 
 		if (!writable(info))
 			continue;
-		if (write_field(self->fd, info->field, test_random(&seed) & info->may, &field, NULL))
+		if (write_field(self->fd, info->field, test_random(&seed) & info->may, &field,
+				NULL))
 			write_field(self->fd, info->field, info->must, &field, NULL);
 		values[n] = reads_as(&field);
 	}

@@ -159,7 +159,7 @@ static int follow(pid_t test, int output, int child_event, unsigned long long li
 			describe_stuck(test);
 			emit('@', "timeout %llu", limit);
 			kill(-test, SIGKILL);
-			/* Once is enough: a test that SIGKILL does not end is for the runner to notice. */
+			/* Once: a test that SIGKILL does not end is for the runner to notice. */
 			limit = ~0ULL;
 		}
 	}
