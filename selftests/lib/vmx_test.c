@@ -82,41 +82,21 @@ int test_set_idt(struct vmx_vcpu *vcpu)
 	return vmx_fields_set(vcpu->vmcs, fields, 2);
 }
 
-static const struct {
-	uint64_t bit;
-	const char *name;
-} feature_names[] = {
-	{ VMX_HAS_EPT, "EPT (guests have no memory)" },
-	{ VMX_HAS_VPID, "VPID" },
-	{ VMX_HAS_UNRESTRICTED, "unrestricted guest" },
-	{ VMX_HAS_EPT_2M, "2 MiB pages in EPT" },
-	{ VMX_HAS_EPT_1G, "1 GiB pages in EPT" },
-	{ VMX_HAS_EPT_AD, "accessed and dirty bits in EPT" },
-	{ VMX_HAS_EPT_EXEC_ONLY, "execute-only pages in EPT" },
-	{ VMX_HAS_EPT_5LEVEL, "five-level EPT" },
-	{ VMX_HAS_PREEMPTION_TIMER, "a preemption timer" },
-	{ VMX_HAS_VIRTUAL_NMI, "virtual NMIs" },
-	{ VMX_HAS_LOAD_EFER, "'load IA32_EFER'" },
-	{ VMX_HAS_LOAD_PAT, "'load IA32_PAT'" },
-	{ VMX_HAS_XSAVE, "XSAVE" },
-	{ VMX_HAS_SHADOW_VMCS, "VMCS shadowing" },
-	{ VMX_HAS_PML, "page-modification logging" },
-	{ VMX_HAS_VMFUNC, "VM functions" },
-};
-
 const char *test_missing(uint64_t features)
 {
 	static char reason[128];
 	struct vmx_caps caps;
+	const char *name;
+	uint64_t bit;
 	int fd = vmx_open(&caps);
 
 	if (fd < 0)
 		return vmx_error();
 	close(fd);
-	for (size_t n = 0; n < sizeof(feature_names) / sizeof(feature_names[0]); n++) {
-		if (!(features & ~caps.features & feature_names[n].bit))
+	for (unsigned int n = 0; (name = vmx_feature_name(n, &bit)); n++) {
+		if (!(features & ~caps.features & bit))
 			continue;
-		snprintf(reason, sizeof(reason), "the CPU has no %s", feature_names[n].name);
+		snprintf(reason, sizeof(reason), "the CPU has no %s", name);
 		return reason;
 	}
 	return NULL;

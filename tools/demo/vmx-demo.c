@@ -22,46 +22,26 @@
 
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 
-static const struct {
-	uint64_t bit;
-	const char *name;
-} features[] = {
-	{ VMX_HAS_EPT, "EPT" },
-	{ VMX_HAS_EPT_2M, "2M pages" },
-	{ VMX_HAS_EPT_1G, "1G pages" },
-	{ VMX_HAS_EPT_AD, "EPT A/D" },
-	{ VMX_HAS_EPT_EXEC_ONLY, "execute-only" },
-	{ VMX_HAS_EPT_5LEVEL, "5-level EPT" },
-	{ VMX_HAS_VPID, "VPID" },
-	{ VMX_HAS_UNRESTRICTED, "unrestricted guest" },
-	{ VMX_HAS_PREEMPTION_TIMER, "preemption timer" },
-	{ VMX_HAS_VIRTUAL_NMI, "virtual NMIs" },
-	{ VMX_HAS_LOAD_EFER, "EFER" },
-	{ VMX_HAS_LOAD_PAT, "PAT" },
-	{ VMX_HAS_XSAVE, "XSAVE" },
-	{ VMX_HAS_SHADOW_VMCS, "VMCS shadowing" },
-	{ VMX_HAS_PML, "PML" },
-	{ VMX_HAS_VMFUNC, "VM functions" },
-};
-
 static void show_capabilities(const struct vmx_caps *caps)
 {
 	unsigned int column = 12;
+	const char *name;
+	uint64_t bit;
 
 	printf("vmx %u.%u     VMCS revision %#x, %u physical-address bits\n            ",
 	       caps->api_major, caps->api_minor, (unsigned int)caps->msr.basic & 0x7fffffff,
 	       caps->phys_bits);
 	printf("controls: pin %#x, cpu %#x, cpu2 %#x, exit %#x, entry %#x\n            ",
 	       caps->pin.may, caps->cpu.may, caps->cpu2.may, caps->exit.may, caps->entry.may);
-	for (size_t n = 0; n < COUNT(features); n++) {
-		if (!(caps->features & features[n].bit))
+	for (unsigned int n = 0; (name = vmx_feature_name(n, &bit)); n++) {
+		if (!(caps->features & bit))
 			continue;
-		column += strlen(features[n].name) + 2;
+		column += strlen(name) + 2;
 		if (column > 96) {
 			printf("\n            ");
-			column = 12 + strlen(features[n].name) + 2;
+			column = 12 + strlen(name) + 2;
 		}
-		printf("%s  ", features[n].name);
+		printf("%s  ", name);
 	}
 	printf("\n\n");
 }

@@ -173,6 +173,15 @@ int vmx_vmcs_check(int vmcs, struct vmx_failure *failure);
 
 /* Names and explanations (SDM terms) */
 
+/**
+ * vmx_feature_name() - what struct vmx_caps.features can say, one by one
+ * @n: 0 for the first
+ * @bit: its enum vmx_feature
+ *
+ * Return: its name, or NULL after the last.
+ */
+const char *vmx_feature_name(unsigned int n, uint64_t *bit);
+
 /** vmx_field_name() - a VMCS field's name, or NULL */
 const char *vmx_field_name(uint32_t field);
 
