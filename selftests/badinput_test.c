@@ -37,6 +37,10 @@ FIXTURE_SETUP(bad)
 	ASSERT_EQ(0, mprotect(self->arg + TEST_ARG_SIZE, TEST_ARG_SIZE, PROT_NONE));
 	if (self->ept) {
 		ASSERT_VMX(test_start(&self->o.vcpu, VMX_MODE_LONG, hlt_guest));
+	} else {
+		/* What the good VMCS_WRITE writes, so that it changes nothing. */
+		ASSERT_VMX(vmx_field_set(self->o.vcpu.vmcs, VMX_F_GUEST_RIP, TEST_CODE));
+		ASSERT_VMX(vmx_field_set(self->o.vcpu.vmcs, VMX_F_GUEST_RSP, TEST_STACK));
 	}
 	self->count = dump(self->o.vcpu.vmcs, self->before);
 	ASSERT_LT(0, self->count);
