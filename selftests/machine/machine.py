@@ -21,7 +21,8 @@ from where import BUILD, MACHINE, Failure, locked
 
 # No KASLR, so that addresses mean the same in every run; an oops ends the machine, so that the test
 # that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.
-COMMAND_LINE = ("console=ttyS0,115200 nokaslr tsc=reliable lpj=1000000 panic=0 oops=panic "
+# MWAIT of an idle CPU missed wake-ups in the emulator while CPUs went offline and came back; HLT does not.
+COMMAND_LINE = ("console=ttyS0,115200 nokaslr idle=nomwait tsc=reliable lpj=1000000 panic=0 oops=panic "
                 "printk.devkmsg=on printk.time=1")
 
 # Seconds of the emulator without a word from the machine before it counts as hung. The longest
