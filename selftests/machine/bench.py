@@ -4,7 +4,6 @@
 import dataclasses
 import pathlib
 
-import bochs
 import machine
 import suite
 from where import BUILD, MACHINE, ROOT, Failure, say
@@ -61,9 +60,6 @@ def boot(setup):
     test = suite.Test("bench", "/machine/bench", LIMIT)
     extra = {"/machine/bench": MACHINE / "guest/bench",
              "/usr/bin/vmx_bench": BUILD / "selftests/vmx_bench"}
-    # KVM waits for RCU whenever a VM goes: as long as the emulator's devices say, not the CPU's CPUID.
-    if setup.backend is bochs.Bochs:
-        setup = dataclasses.replace(setup, options=f"tsc_early_khz={bochs.INSTRUCTIONS_PER_SECOND // 1000}")
     with machine.Boot(setup, {"MODE": "tests", "MODULES": "", "TRACE": 0}, [test], extra) as machine_:
         machine_.follow()
         for span in machine_.session.spans:

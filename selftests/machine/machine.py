@@ -67,7 +67,6 @@ class Setup:
     memory: int = 512
     verbose: bool = False
     leaks: bool = False    # kmemleak, where the kernel has it: the boot takes twice as long
-    options: str = ""      # more of the kernel's command line
 
     @property
     def place(self):
@@ -116,7 +115,7 @@ class Boot:
         level = 7 if setup.verbose else 3
         leaks = "on" if setup.leaks else "off"
         self.command_line = " ".join([COMMAND_LINE, f"loglevel={level}", f"kmemleak={leaks}",
-                                      setup.backend.kernel_options, setup.options])
+                                      setup.backend.kernel_options])
         self.machine = setup.backend(self.folder, setup, self.command_line, terminal)
         self.cause = ""
         self.where = ""
