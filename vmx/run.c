@@ -27,6 +27,9 @@
 #include "trace.h"
 #include "vcpu.h"
 
+/* Times a million it stays a 64-bit number: an hour and more at any TSC rate. */
+#define MAX_HOST_TICKS	(1ull << 43)
+
 /* Why a stay ended. */
 enum leave {
 	LEAVE_USER,	/* an exit for userspace, described in the run page */
@@ -138,12 +141,19 @@ static bool deadline_passed(struct vmx_vcpu *v)
 	return true;
 }
 
+/*
+ * The timer is started at every stay, so it may saturate. It has to: a quotient
+ * that does not fit 64 bits is a divide error on x86.
+ */
 static void start_host_timer(struct vmx_vcpu *v)
 {
+	u64 left;
+
 	if (likely(!v->deadline) || has_timer())
 		return;
+	left = min(ticks_left(v), MAX_HOST_TICKS);
 	hrtimer_start(&v->timer,
-		      ns_to_ktime(mul_u64_u32_div(ticks_left(v), NSEC_PER_MSEC,
+		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
 						  vmx_caps.tsc_khz ?: 1)),
 		      HRTIMER_MODE_REL_PINNED);
 }
