@@ -16,6 +16,14 @@
 #include <asm/reboot.h>
 #include <asm/thread_info.h>
 
+/*
+ * Faults are resolved with preemption off and under spinlocks, which PREEMPT_RT
+ * makes sleeping ones. Kconfig says so too; this is for builds out of tree.
+ */
+#ifdef CONFIG_PREEMPT_RT
+#error "vmx does not work on PREEMPT_RT kernels: build it for another one (KDIR=...)"
+#endif
+
 /* load_gs_index() moved. */
 #ifdef VMX_HAVE_GSSEG
 #include <asm/gsseg.h>
@@ -82,6 +90,19 @@ static inline void vmx_crash_unhook(void (*fn)(void)) { }
 #define vmx_register_syscore(name)	register_syscore_ops(name)
 #define vmx_unregister_syscore(name)	unregister_syscore_ops(name)
 #endif
+
+/*
+ * vmx/enter.c has the host's NMIs handled by INT 2. Under FRED that is delivered
+ * as a software interrupt: no handler runs, and NMIs stay blocked.
+ */
+static inline bool vmx_host_uses_fred(void)
+{
+#ifdef X86_FEATURE_FRED
+	return cpu_feature_enabled(X86_FEATURE_FRED);
+#else
+	return false;
+#endif
+}
 
 /*
  * Where a guest can steer the branches of the userspace that runs it (VMSCAPE),

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The module and /dev/vmx. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/printk.h>
 
 #include "caps.h"
+#include "compat.h"
 #include "mmu.h"
 #include "power.h"
 #include "vcpu.h"
@@ -63,6 +67,10 @@ static int __init vmx_init(void)
 {
 	int err;
 
+	if (vmx_host_uses_fred()) {
+		pr_err("this kernel uses FRED, which the module does not support: boot with fred=off\n");
+		return -EOPNOTSUPP;
+	}
 	vmx_caps_init();
 	vmx_msr_init();
 	vmx_load_init();
