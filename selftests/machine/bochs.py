@@ -9,6 +9,7 @@ import time
 
 import image
 import newbochs
+from where import bound
 
 # Decides how long an emulated device takes; 50 million is near what a host core really does.
 INSTRUCTIONS_PER_SECOND = 50_000_000
@@ -63,7 +64,7 @@ class Bochs:
 
     def start(self):
         with open(self.folder / "bochs.out", "wb") as out:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=out,
+            self.process = subprocess.Popen(bound(self.command), stdin=subprocess.PIPE, stdout=out,
                                             stderr=subprocess.STDOUT, start_new_session=True,
                                             env=self.environment)
 

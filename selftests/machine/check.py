@@ -147,7 +147,14 @@ def run(make_setup, build_programs, manifest):
     progress = Progress(len(steps) + 2)
     prepare(steps, progress, collector, build_programs)
     with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
-        for future in [pool.submit(progress.execute, step, collector) for step in steps]:
-            future.result()
+        futures = [pool.submit(progress.execute, step, collector) for step in steps]
+        try:
+            for future in futures:
+                future.result()
+        except (KeyboardInterrupt, SystemExit) as reason:
+            # The pool would wait for all that is still to do.
+            pool.shutdown(wait=False, cancel_futures=True)
+            machine.Boot.stop_all()
+            os._exit(getattr(reason, "code", 130))
     progress.stop.set()
     return collector.finish()

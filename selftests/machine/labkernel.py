@@ -91,7 +91,8 @@ def compile_kernel(flavour, tree, build):
     env = dict(os.environ, ARCH="x86_64", KBUILD_BUILD_USER="lab", KBUILD_BUILD_HOST="vmx",
                KBUILD_BUILD_TIMESTAMP="2025-01-01")
     # The environment of an outer make (M=, O=, V=, its job server) is not meant for this build.
-    for name in ("M", "O", "V", "W", "C", "CC", "LLVM", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KDIR", "T"):
+    for name in ("M", "O", "V", "W", "C", "CF", "CC", "LLVM", "KCFLAGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL",
+                 "KDIR", "T"):
         env.pop(name, None)
     run_logged(f"configuring the {flavour} kernel",
                [tree / "scripts/kconfig/merge_config.sh", "-n", "-O", build, *fragments(flavour)],

@@ -3,8 +3,10 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import shutil
+import signal
 import tempfile
 import time
 
@@ -73,8 +75,9 @@ class Setup:
         return f"{self.kernel.name}/{self.cpu.name}"
 
     def reproduce(self, name):
+        given = [f" {key}={os.environ[key]}" for key in ("MACHINE", "BOCHS") if os.environ.get(key)]
         return (f"make test T={name} CPU={self.cpu.name} KERNEL={self.kernel.spec} SMP={self.smp} "
-                f"SEED={self.seed}" + (" LEAKS=1" if self.leaks else ""))
+                f"SEED={self.seed}" + (" LEAKS=1" if self.leaks else "") + "".join(given))
 
 
 def prepare_module(kernel):
@@ -96,6 +99,16 @@ def programs():
 
 class Boot:
     """One boot of one machine, in a folder of its own that is gone afterwards."""
+
+    booted = set()
+
+    @classmethod
+    def stop_all(cls):
+        """For a run that is interrupted while other threads follow machines."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        for boot in list(cls.booted):
+            boot.__exit__()
 
     def __init__(self, setup, plan, tests=(), extra=None, listener=None, terminal=None):
         self.setup = setup
@@ -122,9 +135,11 @@ class Boot:
 
     def __enter__(self):
         self.machine.start()
+        self.booted.add(self)
         return self
 
     def __exit__(self, *_):
+        self.booted.discard(self)
         self.machine.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

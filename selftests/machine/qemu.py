@@ -2,10 +2,11 @@
 """QEMU with KVM: the same machine on a computer that has VMX and lets guests use it."""
 
 import pathlib
+import shutil
 import subprocess
 import time
 
-from where import Failure
+from where import Failure, bound
 
 # Modules whose parameter says whether their guests get VMX.
 NESTED = pathlib.Path("/sys/module/kvm_intel/parameters/nested")
@@ -40,12 +41,11 @@ class Qemu:
                         "-initrd", str(folder / "initrd"), "-append", command_line]
 
     def start(self):
-        try:
-            with open(self.folder / "qemu.out", "wb") as out:
-                self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
-                                                stderr=subprocess.STDOUT, start_new_session=True)
-        except FileNotFoundError:
-            raise Failure("MACHINE=kvm needs the package qemu-system-x86") from None
+        if not shutil.which(self.command[0]):
+            raise Failure("MACHINE=kvm needs the package qemu-system-x86")
+        with open(self.folder / "qemu.out", "wb") as out:
+            self.process = subprocess.Popen(bound(self.command), stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=subprocess.STDOUT, start_new_session=True)
 
     def clock(self):
         """Seconds for the hang detection: an idle QEMU uses none of the processor's."""

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What `make test`, `make check` and the others do. Settings come from make, as environment variables."""
 
+import ctypes
 import os
 import random
 import signal
@@ -211,9 +212,21 @@ COMMANDS = {"build": command_build, "test": command_test, "check": command_check
             "bench": command_bench, "kunit": intree.run, "shell": command_shell, "list": command_list}
 
 
+def end_with_make():
+    """A killed run takes its machines with it, also where the signal was make's and make could not pass it on."""
+    def terminate(number, _):
+        # Once: make passes on what its whole group was sent.
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    if "MAKELEVEL" in os.environ:
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 def main():
-    # So that a killed run takes its machines with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_with_make()
     try:
         return COMMANDS[sys.argv[1]]()
     except Failure as failure:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 
-from where import Failure, cache, locked, output, run_logged, say
+from where import Failure, cache, locked, output, run_logged
 
 # The package that always depends on the newest kernel of the series.
 SERIES = {"debian-6.1": "linux-image-amd64", "debian-6.12": "linux-image-6.12-amd64"}

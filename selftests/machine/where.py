@@ -31,6 +31,11 @@ def jobs():
     return int(os.environ.get("JOBS") or os.cpu_count() or 1)
 
 
+def bound(command):
+    """COMMAND, made to die with the thread that starts it, however that ends: KILL leaves no time to stop it."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
+
+
 def output(*command):
     return subprocess.run([str(word) for word in command], check=True, text=True,
                           stdout=subprocess.PIPE).stdout.strip()
@@ -65,7 +70,7 @@ def run_logged(what, command, log, counts=None, **kwargs):
     done = 0
     show_live = sys.stdout.isatty()
     with open(log, "ab") as file:
-        process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
+        process = subprocess.Popen(bound(command), stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **kwargs)
         for line in process.stdout:
             file.write(line)
