@@ -13,7 +13,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 
 import docutils.core
 from docutils import nodes
@@ -59,13 +58,8 @@ class KernelDoc(Directive):
         path = ROOT / self.arguments[0]
         names = [self.options["doc"]] if "doc" in self.options else self.options.get("identifiers", "").split()
         chosen = [word for name in names for word in ("-function", name)] or ["-no-doc-sections"]
-        # kernel-doc reads no comments that begin and end on one line.
-        source = re.sub(r"^/\*\* (.*) \*/$", r"/**\n * \1\n */", path.read_text(), flags=re.MULTILINE)
-        with tempfile.TemporaryDirectory() as folder:
-            copy = pathlib.Path(folder, path.name)
-            copy.write_text(source)
-            result = subprocess.run([self.script, "-rst", "-sphinx-version", "3.1.0", *chosen, copy],
-                                    text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        result = subprocess.run([self.script, "-rst", "-sphinx-version", "3.1.0", *chosen, path],
+                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if result.returncode or not result.stdout.strip():
             raise self.error(f"kernel-doc {self.arguments[0]}: nothing of {names}\n{result.stderr}")
         return parse_into(self, self.tidy(result.stdout), self.arguments[0])

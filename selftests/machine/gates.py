@@ -91,8 +91,8 @@ def checkpatch_gate(name, folders, ignored=()):
 
 def kernel_doc_gate(name):
     script = labkernel.source() / "scripts/kernel-doc"
-    return script_gate(name, ["perl", script, "-none", "-Wall"], files(MODULE_FOLDERS, (".c", ".h")),
-                       r"warning:|error:")
+    return script_gate(name, ["perl", script, "-none", "-Wall"],
+                       files((*MODULE_FOLDERS, "tools/include"), (".c", ".h")), r"warning:|error:")
 
 
 # Userspace has its own headers, types and idioms.
@@ -113,7 +113,7 @@ GATES = {
     "clang-6.1": lambda name: clang_gate(name, "debian-6.1"),
     "clang-6.12": lambda name: clang_gate(name, "debian-6.12"),
     "checkpatch-module": lambda name: checkpatch_gate(name, MODULE_FOLDERS),
-    # Stands in for clang-format: the same style and the same checker as the module's.
+    # The same style and the same checker as the module's.
     "checkpatch-tools": lambda name: checkpatch_gate(name, ("tools",), TOOLS),
     "checkpatch-selftests": lambda name: checkpatch_gate(name, ("selftests",), HARNESS),
     "kernel-doc": kernel_doc_gate,

@@ -27,6 +27,22 @@ extern "C" {
 
 /**
  * enum vmx_reg - indices of struct vmx_run_page.regs
+ * @VMX_RAX: 0
+ * @VMX_RCX: 1
+ * @VMX_RDX: 2
+ * @VMX_RBX: 3
+ * @VMX_RSP: 4
+ * @VMX_RBP: 5
+ * @VMX_RSI: 6
+ * @VMX_RDI: 7
+ * @VMX_R8: 8
+ * @VMX_R9: 9
+ * @VMX_R10: 10
+ * @VMX_R11: 11
+ * @VMX_R12: 12
+ * @VMX_R13: 13
+ * @VMX_R14: 14
+ * @VMX_R15: 15
  *
  * The numbers that the SDM uses in instruction encodings and in exit
  * qualifications.
@@ -93,7 +109,10 @@ int vmx_open(struct vmx_caps *caps);
  */
 int vmx_vm_open(struct vmx_vm *vm, size_t ram_size);
 
-/** vmx_vm_close() - close a VM and free its RAM; @vm may be partly open */
+/**
+ * vmx_vm_close() - close a VM and free its RAM
+ * @vm: the VM; may be closed already. Its vCPUs are closed before it.
+ */
 void vmx_vm_close(struct vmx_vm *vm);
 
 /**
@@ -105,14 +124,27 @@ void vmx_vm_close(struct vmx_vm *vm);
  * @prot: VMX_MMU_* bits
  *
  * Gaps in guest-physical memory are MMIO: touching them is an exit.
+ *
+ * Return: 0 or -errno.
  */
 int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
 	       uint32_t prot);
 
-/** vmx_vm_stats() - read the VM's counters */
+/**
+ * vmx_vm_stats() - read the VM's counters
+ * @vm: the VM
+ * @stats: filled in
+ *
+ * Return: 0 or -errno.
+ */
 int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats);
 
-/** vmx_vmcs_open() - create a VMCS; returns its descriptor or -errno */
+/**
+ * vmx_vmcs_open() - create a VMCS
+ * @vm: the VM
+ *
+ * Return: its descriptor, to be given to close(), or -errno.
+ */
 int vmx_vmcs_open(struct vmx_vm *vm);
 
 /**
@@ -124,7 +156,10 @@ int vmx_vmcs_open(struct vmx_vm *vm);
  */
 int vmx_vcpu_open(struct vmx_vcpu *vcpu, struct vmx_vm *vm);
 
-/** vmx_vcpu_close() - close a vCPU and its VMCS; may be partly open */
+/**
+ * vmx_vcpu_close() - close a vCPU and its VMCS
+ * @vcpu: the vCPU; may be closed already
+ */
 void vmx_vcpu_close(struct vmx_vcpu *vcpu);
 
 /**
@@ -136,7 +171,12 @@ void vmx_vcpu_close(struct vmx_vcpu *vcpu);
  */
 int vmx_run(struct vmx_vcpu *vcpu);
 
-/** vmx_entry_failed() - whether the last exit was a VM entry that failed */
+/**
+ * vmx_entry_failed() - whether the last exit was a VM entry that failed
+ * @run: the run page
+ *
+ * Return: true if it was; @run->failure says why, vmx_explain_failure() in words.
+ */
 static inline bool vmx_entry_failed(const struct vmx_run_page *run)
 {
 	return run->valid & VMX_VALID_FAILURE;
@@ -148,26 +188,60 @@ static inline bool vmx_entry_failed(const struct vmx_run_page *run)
  * vmx_fields_set() - write VMCS fields, all of them or none
  * @vmcs: the VMCS
  * @fields: encodings and values; what the module forced comes back in them
- * @count: how many
+ * @count: how many, up to %VMX_VMCS_BATCH_MAX
+ *
+ * Return: 0 or -errno; -EACCES if one is refused, and vmx_error() says which
+ * and why.
  */
 int vmx_fields_set(int vmcs, struct vmx_field *fields, size_t count);
 
-/** vmx_fields_get() - read VMCS fields, all of them or none */
+/**
+ * vmx_fields_get() - read VMCS fields, all of them or none
+ * @vmcs: the VMCS
+ * @fields: encodings; values come back in them
+ * @count: how many, up to %VMX_VMCS_BATCH_MAX
+ *
+ * Return: 0 or -errno, as vmx_fields_set().
+ */
 int vmx_fields_get(int vmcs, struct vmx_field *fields, size_t count);
 
-/** vmx_field_set() - write one VMCS field */
+/**
+ * vmx_field_set() - write one VMCS field
+ * @vmcs: the VMCS
+ * @field: its encoding, a VMX_F_*
+ * @value: what to write
+ *
+ * Return: 0 or -errno, as vmx_fields_set().
+ */
 int vmx_field_set(int vmcs, uint32_t field, uint64_t value);
 
-/** vmx_field_get() - read one VMCS field */
+/**
+ * vmx_field_get() - read one VMCS field
+ * @vmcs: the VMCS
+ * @field: its encoding
+ * @value: its value
+ *
+ * Return: 0 or -errno, as vmx_fields_set().
+ */
 int vmx_field_get(int vmcs, uint32_t field, uint64_t *value);
 
-/** vmx_field_change() - clear and set bits of one VMCS field */
+/**
+ * vmx_field_change() - clear and set bits of one VMCS field
+ * @vmcs: the VMCS
+ * @field: its encoding
+ * @clear: bits to clear, first
+ * @set: bits to set
+ *
+ * Return: 0 or -errno, as vmx_fields_set().
+ */
 int vmx_field_change(int vmcs, uint32_t field, uint64_t clear, uint64_t set);
 
 /**
  * vmx_vmcs_check() - the checks of VM entry, without entering
  * @vmcs: the VMCS
  * @failure: the first that fails, or %VMX_CHECK_NONE
+ *
+ * Return: 0, whatever the checks say, or -errno.
  */
 int vmx_vmcs_check(int vmcs, struct vmx_failure *failure);
 
@@ -182,10 +256,20 @@ int vmx_vmcs_check(int vmcs, struct vmx_failure *failure);
  */
 const char *vmx_feature_name(unsigned int n, uint64_t *bit);
 
-/** vmx_field_name() - a VMCS field's name, or NULL */
+/**
+ * vmx_field_name() - a VMCS field's name
+ * @field: its encoding
+ *
+ * Return: the name, or NULL if there is no such field.
+ */
 const char *vmx_field_name(uint32_t field);
 
-/** vmx_reason_name() - a basic exit reason's name, or NULL */
+/**
+ * vmx_reason_name() - an exit reason's name
+ * @reason: the exit-reason field; bits above the basic reason do not matter
+ *
+ * Return: the name, or NULL if there is none.
+ */
 const char *vmx_reason_name(uint32_t reason);
 
 /**
@@ -241,7 +325,8 @@ enum vmx_mode {
  *
  * HLT exits; interrupts are off and there is no IDT; the bits of CR0 and CR4
  * that VMX insists on (NE, VMXE) are hidden behind the guest/host masks.
- * Returns -EOPNOTSUPP where the CPU cannot run the mode.
+ *
+ * Return: 0 or -errno; -EOPNOTSUPP where the CPU cannot run the mode.
  */
 int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip,
 		 uint64_t rsp);
@@ -252,7 +337,13 @@ int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip,
  * struct vmx_uart - a 16550 UART that is always ready to send
  * @base: first of its eight ports
  * @out: where what it sends goes, NULL for nowhere
- * @regs: what the guest wrote: IER, FCR, LCR, MCR, SCR and the divisor
+ * @ier: what the guest wrote to the interrupt-enable register; no interrupt
+ *	comes of it
+ * @lcr: line-control register
+ * @mcr: modem-control register
+ * @scr: scratch register
+ * @dll: divisor, low byte
+ * @dlm: divisor, high byte
  */
 struct vmx_uart {
 	uint16_t base;

@@ -28,9 +28,9 @@
  *
  * Every ioctl but %VMX_RUN and %VMX_KICK takes a pointer to a struct whose
  * first member, size, is the caller's sizeof. A larger struct than the kernel
- * knows is accepted while its tail is zero; a smaller one is accepted down to
- * the size this header's first version gave it. CREATE ioctls return the new
- * descriptor; the others return 0.
+ * knows is accepted up to 4 KiB while its tail is zero; a smaller one is
+ * accepted down to the size this header's first version gave it. CREATE ioctls
+ * return the new descriptor; the others return 0.
  *
  * ==========  ============================================================
  * errno       meaning, for every ioctl
@@ -38,7 +38,8 @@
  * EFAULT      the struct, or an array it points to, is not accessible
  * EINVAL      size is too small, a reserved member is not zero, or a value
  *             is out of its documented range
- * E2BIG       the struct's tail, unknown to this kernel, is not zero
+ * E2BIG       the struct's tail, unknown to this kernel, is not zero, or size
+ *             is above 4 KiB
  * EOPNOTSUPP  a flag is unknown, or this CPU cannot do what was asked
  * ENOTTY      no such ioctl on this kind of descriptor
  * ENOMEM      out of memory
@@ -53,9 +54,13 @@
  * nothing, unless its description says otherwise.
  */
 
-/** define VMX_API_MAJOR - while this is 0, anything may change */
+/**
+ * define VMX_API_MAJOR - while this is 0, anything may change
+ */
 #define VMX_API_MAJOR 0
-/** define VMX_API_MINOR - goes up with every change of this header */
+/**
+ * define VMX_API_MINOR - goes up with every change of this header
+ */
 #define VMX_API_MINOR 1
 
 #define VMX_IOC_TYPE 0xBD
@@ -99,8 +104,9 @@
  * @VMX_STATUS_LOCKED: firmware locked IA32_FEATURE_CONTROL with VMX off;
  *	%VMX_CREATE_VM gives EACCES
  * @VMX_STATUS_MISSING: VMX is there, but not a feature the module needs
- *	(a true-controls or secondary-controls capability, say); the kernel
- *	log names it; %VMX_CREATE_VM gives EOPNOTSUPP
+ *	(MSR bitmaps or secondary controls, say), or it insists on one that the
+ *	module cannot live with; the kernel log names it; %VMX_CREATE_VM gives
+ *	EOPNOTSUPP
  */
 enum vmx_status {
 	VMX_STATUS_OK = 0,
@@ -121,14 +127,17 @@ enum vmx_status {
  * @VMX_HAS_EPT_EXEC_ONLY: EPT can map execute-only pages
  * @VMX_HAS_EPT_5LEVEL: EPT walks can have five levels
  * @VMX_HAS_PREEMPTION_TIMER: the deadline is kept by the VMX preemption
- *	timer, otherwise by a host timer
- * @VMX_HAS_VIRTUAL_NMI: NMI-window exiting and virtual NMIs
+ *	timer, otherwise by a host timer (also where the CPU's has an erratum)
+ * @VMX_HAS_VIRTUAL_NMI: virtual NMIs; %VMX_WINDOW_NMI works
  * @VMX_HAS_LOAD_EFER: guest EFER can differ from the host's
  * @VMX_HAS_LOAD_PAT: guest PAT can differ from the host's
  * @VMX_HAS_XSAVE: guests can use XSAVE and XSETBV
- * @VMX_HAS_SHADOW_VMCS: the CPU has VMCS shadowing
- * @VMX_HAS_PML: the CPU has page-modification logging
- * @VMX_HAS_VMFUNC: the CPU has VM functions
+ * @VMX_HAS_SHADOW_VMCS: the CPU has VMCS shadowing; the module has no use of it
+ * @VMX_HAS_PML: the CPU has page-modification logging; likewise
+ * @VMX_HAS_VMFUNC: the CPU has VM functions; likewise
+ *
+ * @VMX_HAS_EPT_1G and @VMX_HAS_EPT_5LEVEL say what the CPU has, too: the module
+ * maps pages of 4 KiB and 2 MiB.
  */
 enum vmx_feature {
 	VMX_HAS_EPT = 1 << 0,
@@ -215,7 +224,8 @@ struct vmx_control {
  * @api_major: %VMX_API_MAJOR of the module
  * @api_minor: %VMX_API_MINOR of the module
  * @status: an enum vmx_status
- * @phys_bits: the CPU's physical-address width; guest-physical too under EPT
+ * @phys_bits: the CPU's physical-address width. Guest-physical addresses have as
+ *	many bits, and no more than the EPT's levels translate: 48 for four
  * @features: enum vmx_feature bits
  * @tsc_khz: host TSC frequency, 0 if unknown
  * @timer_shift: the preemption timer counts at the TSC's rate shifted right
@@ -228,7 +238,8 @@ struct vmx_control {
  * @entry: VM-entry controls
  * @reserved: written as 0
  *
- * Works on every machine the module loads on, VMX or not.
+ * Works on every machine the module loads on, VMX or not, and from any address
+ * space. It has no errors of its own.
  */
 struct vmx_caps {
 	__u32 size;
@@ -261,8 +272,10 @@ struct vmx_caps {
  * EACCES      %VMX_CREATE_VM: firmware locked VMX off
  * EBUSY       %VMX_CREATE_VM: another hypervisor (KVM) has VMX on; the kernel
  *             log names the way out
- * EOPNOTSUPP  %VMX_CREATE_EPT: the CPU has no EPT
- * EMFILE      too many open files
+ * EOPNOTSUPP  %VMX_CREATE_VM: the CPU's VMX is not enough, see
+ *             %VMX_STATUS_MISSING; %VMX_CREATE_EPT: the CPU has no EPT
+ * EMFILE      the process has too many open files
+ * ENFILE      the system has
  * ==========  ============================================================
  */
 struct vmx_create {
@@ -278,13 +291,16 @@ struct vmx_create {
  * @mmu_fd: an mmu of this VM
  *
  * Return: a new descriptor. mmap() one page of it, shared, at offset 0, for
- * the struct vmx_run_page.
+ * the struct vmx_run_page; mmap() of anything else is EINVAL, and from an
+ * address space that does not own the VM, EPERM.
  *
  * ======  ===============================================================
  * EBADF   a descriptor is not open
  * EINVAL  a descriptor is of another kind, or of another VM
- * EBUSY   the vmcs belongs to a vCPU
+ * EBUSY   the vmcs belongs to a vCPU, or another thread is inside it
  * ENOSPC  too many vCPUs: there are 65535 VPIDs
+ * EMFILE  the process has too many open files
+ * ENFILE  the system has
  * ======  ===============================================================
  */
 struct vmx_create_vcpu {
@@ -316,7 +332,8 @@ struct vmx_create_vcpu {
  * @reserved: written as 0
  * @exits: exits by basic exit reason, kernel-finished ones included
  *
- * Counters of running vCPUs may lag by the run in progress.
+ * Counters of running vCPUs may lag by the run in progress. Works from any
+ * address space, and has no errors of its own.
  */
 struct vmx_vm_stats {
 	__u32 size;
@@ -363,7 +380,9 @@ enum vmx_refusal {
  * struct vmx_field - one VMCS field and its value
  * @field: SDM encoding, a VMX_F_* of linux/vmx_sdm.h
  * @reserved: 0
- * @value: value; after a write, what the field now holds
+ * @value: value; after a write, what the field now holds. A read gives the
+ *	controls and the exception bitmap as userspace wrote them, without the
+ *	bits that RUN switches and the exceptions that the module adds.
  * @forced: after a write, the bits in which @value differs from what was asked
  *	because the module or the CPU insists; after a read, 0
  */
@@ -388,10 +407,11 @@ struct vmx_field {
  * @bad_bits: out, after EACCES with %VMX_REFUSED_BITS: the bits
  *
  * The whole batch is judged before anything is written: a refused batch
- * changes nothing. Later entries see what earlier ones of the batch wrote.
+ * changes nothing. A field that a write names twice ends with the last value.
  *
  * ======  ===============================================================
  * EACCES  a field may not be read or written; see @bad_index
+ * EINVAL  @count is 0 or too large, or an entry's reserved member is not 0
  * EBUSY   the vmcs belongs to a vCPU that is running
  * ======  ===============================================================
  */
@@ -426,7 +446,7 @@ enum vmx_owner {
  * @owner: an enum vmx_owner
  * @value: the value; 0 where @masked
  * @must: bits the module or the CPU holds at 1
- * @may: bits that may be 1 in a write; 0 where a write is refused
+ * @may: bits that may be 1, @must included; both are 0 where a write is refused
  * @masked: 1 if the value is withheld: it would reveal host addresses
  * @reserved: written as 0
  */
@@ -512,6 +532,10 @@ struct vmx_vmcs_check {
  * @cpu: that CPU's number, -1 if none
  * @launched: 1 after a VM entry since the last clear
  * @attached: 1 if a vCPU has it
+ *
+ * ======  ===============================================================
+ * EBUSY   the vmcs belongs to a vCPU that is running
+ * ======  ===============================================================
  */
 struct vmx_vmcs_state {
 	__u32 size;
@@ -538,11 +562,17 @@ struct vmx_vmcs_clear {
 	__u32 flags;
 };
 
-/** define VMX_MMU_READ - the guest may read */
+/**
+ * define VMX_MMU_READ - the guest may read
+ */
 #define VMX_MMU_READ 0x1
-/** define VMX_MMU_WRITE - the guest may write; needs %VMX_MMU_READ */
+/**
+ * define VMX_MMU_WRITE - the guest may write; needs %VMX_MMU_READ
+ */
 #define VMX_MMU_WRITE 0x2
-/** define VMX_MMU_EXEC - the guest may fetch instructions */
+/**
+ * define VMX_MMU_EXEC - the guest may fetch instructions
+ */
 #define VMX_MMU_EXEC 0x4
 
 /**
@@ -569,7 +599,7 @@ enum vmx_memtype {
  * @uaddr: userspace address that backs it, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
  * @prot: VMX_MMU_* bits, not none
- * @memtype: an enum vmx_memtype
+ * @memtype: an enum vmx_memtype, of the whole range; the guest's PAT is ignored
  *
  * Pages are found on first touch, so @uaddr need not be mapped yet; when the
  * guest touches a page that is not there then, RUN fails with EFAULT. The
@@ -578,10 +608,12 @@ enum vmx_memtype {
  *
  * ==========  ============================================================
  * EEXIST      part of the range is mapped
- * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or a
- *             userspace address beyond the address space
- * EOPNOTSUPP  the CPU cannot express @prot or @memtype
- * ENOSPC      too many ranges
+ * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, a
+ *             userspace address beyond the address space, no such @memtype,
+ *             or a @prot that is 0 or has %VMX_MMU_WRITE alone
+ * EOPNOTSUPP  the CPU cannot express @prot: %VMX_MMU_EXEC alone, without
+ *             %VMX_HAS_EPT_EXEC_ONLY
+ * ENOSPC      too many ranges: an mmu has up to 32768
  * ==========  ============================================================
  */
 struct vmx_mmu_map {
@@ -607,10 +639,13 @@ struct vmx_mmu_map {
  * the whole of it mapped. When either returns, no vCPU uses the old
  * translation.
  *
- * ======  ===============================================================
- * ENOENT  PROTECT: part of it is not mapped
- * ENOSPC  splitting a range would make too many
- * ======  ===============================================================
+ * ==========  ============================================================
+ * ENOENT      PROTECT: part of it is not mapped
+ * ENOSPC      splitting a range would make too many
+ * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or
+ *             @prot
+ * EOPNOTSUPP  PROTECT: the CPU cannot express @prot
+ * ==========  ============================================================
  */
 struct vmx_mmu_range {
 	__u32 size;
@@ -629,14 +664,22 @@ struct vmx_mmu_range {
  * @flags: 0
  * @gpa: guest-physical address
  * @top: out: level of the root table: 4 or 5
- * @leaf: out: level the walk ended at: 1 is a 4 KiB page, 2 is 2 MiB, 3 is 1 GiB
+ * @leaf: out: level the walk ended at, in a mapping or in an absent entry: 1 is
+ *	a 4 KiB page, 2 is 2 MiB, 3 is 1 GiB
  * @present: out: 1 if it ended in a mapping
- * @prot: out: VMX_MMU_* bits, of all levels together
- * @memtype: out: the leaf's enum vmx_memtype
+ * @prot: out: VMX_MMU_* bits, of all levels together; 0 without a mapping
+ * @memtype: out: the leaf's enum vmx_memtype; 0 without a mapping
  * @masked: out: 1 if frame numbers were replaced by 0 (the caller lacks
  *	CAP_SYS_ADMIN)
  * @entry: out: the raw entry of each level, @entry[n - 1] for level n; 0 below
  *	@leaf
+ *
+ * What the tables hold now: a page that no guest has touched yet is absent.
+ * Works from any address space.
+ *
+ * ======  ===============================================================
+ * EINVAL  @gpa is beyond the guest-physical width
+ * ======  ===============================================================
  */
 struct vmx_mmu_walk {
 	__u32 size;
@@ -663,6 +706,8 @@ struct vmx_mmu_walk {
  * @splits: large mappings broken up
  * @flushes: times all CPUs that use the mmu had to drop translations
  * @notified: invalidations by the host's memory management
+ *
+ * Works from any address space, and has no errors of its own.
  */
 struct vmx_mmu_stats {
 	__u32 size;
@@ -698,7 +743,9 @@ struct vmx_cpuid_entry {
 	__u32 reserved;
 };
 
-/** define VMX_CPUID_SUBLEAF - the entry is for its subleaf alone */
+/**
+ * define VMX_CPUID_SUBLEAF - the entry is for its subleaf alone
+ */
 #define VMX_CPUID_SUBLEAF 0x1
 #define VMX_CPUID_MAX 128
 
@@ -714,7 +761,9 @@ struct vmx_cpuid_entry {
  * CPUID.1:ECX.OSXSAVE and CPUID.7.0:ECX.OSPKE follow the guest's CR4.
  *
  * ======  ===============================================================
- * EINVAL  the same leaf and subleaf twice
+ * EINVAL  two entries answer the same leaf and subleaf (one without
+ *         %VMX_CPUID_SUBLEAF answers all), or @count is too large
+ * EBUSY   the vCPU is running
  * ======  ===============================================================
  */
 struct vmx_cpuid {
@@ -732,8 +781,8 @@ struct vmx_cpuid {
  * @VMX_MSR_KERNEL_READ: RDMSR reads the kept value, WRMSR exits
  * @VMX_MSR_PASSTHROUGH: the guest uses the CPU's MSR, which the module
  *	switches. For FS_BASE, GS_BASE, SYSENTER_CS, _ESP, _EIP, KERNEL_GS_BASE,
- *	STAR, LSTAR, CSTAR, FMASK, and TSC_AUX where the CPU has RDTSCP; EFER
- *	and PAT where the VM-entry controls load them.
+ *	STAR, LSTAR, CSTAR, FMASK, and TSC_AUX where the CPU has RDTSCP or
+ *	RDPID; EFER and PAT where the VM-entry controls load them.
  */
 enum vmx_msr_policy {
 	VMX_MSR_EXIT = 0,
@@ -746,8 +795,9 @@ enum vmx_msr_policy {
  * struct vmx_msr - one MSR
  * @index: its number
  * @policy: an enum vmx_msr_policy; ignored by GET
- * @value: its value. For MSRs that are VMCS fields (FS_BASE, GS_BASE,
- *	SYSENTER, EFER, PAT) with %VMX_MSR_PASSTHROUGH: 0, the field is theirs
+ * @value: its value. 0 with %VMX_MSR_EXIT; 0 also with %VMX_MSR_PASSTHROUGH for
+ *	MSRs that are VMCS fields (FS_BASE, GS_BASE, SYSENTER, EFER, PAT): the
+ *	field has the value
  */
 struct vmx_msr {
 	__u32 index;
@@ -763,7 +813,8 @@ struct vmx_msr {
  * @flags: 0
  * @msrs: pointer to an array of struct vmx_msr
  * @count: SET: its length, 0 to %VMX_MSRS_MAX; GET: 1 to %VMX_MSRS_MAX
- * @bad_index: out, after EACCES or ENOENT: the index of the offending entry
+ * @bad_index: out, after EACCES or ENOENT, and after EINVAL for an entry's
+ *	policy or value: the index of the offending entry
  *
  * SET replaces the whole policy and the values; an MSR that is not listed
  * exits. GET fills in the policy and value of each listed MSR.
@@ -771,8 +822,10 @@ struct vmx_msr {
  * ======  ===============================================================
  * EACCES  SET: the MSR cannot be passed through
  * ENOENT  GET: the MSR is not in the policy
- * EINVAL  SET: the same MSR twice, or a value that would fault (a
- *         non-canonical address in LSTAR, say)
+ * EINVAL  SET: no such policy, the same MSR twice, a value where 0 is asked
+ *         for, or one that would fault in an MSR passed through (a
+ *         non-canonical address in LSTAR, say); both: @count
+ * EBUSY   the vCPU is running
  * ======  ===============================================================
  */
 struct vmx_msrs {
@@ -795,9 +848,11 @@ struct vmx_msrs {
  * @xcr0: the guest's XCR0
  *
  * ======  ===============================================================
- * EINVAL  SET: XCR0 is not one that XSETBV would take, or the header or
- *         MXCSR has reserved bits, or names state not in XCR0
+ * EINVAL  SET: @length; XCR0 is not one that XSETBV would take (1 where the
+ *         CPU has no XSAVE); or the header or MXCSR has reserved bits, or
+ *         names state not in XCR0
  * ENOSPC  GET: the area is too small; @needed is set
+ * EBUSY   the vCPU is running
  * ======  ===============================================================
  */
 struct vmx_fpu {
@@ -817,6 +872,11 @@ struct vmx_fpu {
  * @dr6: DR6; reserved bits are forced as MOV to DR6 would
  *
  * DR7 is the VMCS field %VMX_F_GUEST_DR7.
+ *
+ * ======  ===============================================================
+ * EINVAL  SET: an address that is not canonical, or bits 63:32 of @dr6
+ * EBUSY   the vCPU is running
+ * ======  ===============================================================
  */
 struct vmx_debug {
 	__u32 size;
@@ -849,28 +909,39 @@ struct vmx_debug {
 #define VMX_VALID_IO		0x800000
 #define VMX_VALID_FAILURE	0x1000000
 
-/** define VMX_WINDOW_INTR - exit when the guest can take an interrupt */
+/**
+ * define VMX_WINDOW_INTR - exit when the guest can take an interrupt
+ */
 #define VMX_WINDOW_INTR 0x1
-/** define VMX_WINDOW_NMI - exit when the guest can take an NMI */
+/**
+ * define VMX_WINDOW_NMI - exit when it can take an NMI; %VMX_HAS_VIRTUAL_NMI
+ */
 #define VMX_WINDOW_NMI 0x2
 
-/** define VMX_IO_IN - IN or INS; otherwise OUT or OUTS */
+/**
+ * define VMX_IO_IN - IN or INS; otherwise OUT or OUTS
+ */
 #define VMX_IO_IN 0x1
-/** define VMX_IO_STRING - INS or OUTS; @linear is valid */
+/**
+ * define VMX_IO_STRING - INS or OUTS; @linear is valid
+ */
 #define VMX_IO_STRING 0x2
-/** define VMX_IO_REP - with a REP prefix */
+/**
+ * define VMX_IO_REP - with a REP prefix
+ */
 #define VMX_IO_REP 0x4
 
 /**
  * struct vmx_run_page - what RUN takes and gives, shared with the kernel
  *
- * @immediate_exit: in: if not 0, RUN returns EINTR before it enters the guest.
- *	A signal handler that sets it closes the race between a kick and RUN.
+ * @immediate_exit: in: if not 0, RUN takes all input and returns EINTR before
+ *	it enters the guest; stays as set. A signal handler that sets it closes
+ *	the race between a kick and RUN.
  * @window: in: VMX_WINDOW_* bits; stays as set
  * @retire: in: if 1, the instruction at RIP is done: RIP moves on by @length,
  *	blocking by STI and MOV SS ends, and a single-step trap becomes pending
  *	if RFLAGS.TF asks for one. Reset by RUN.
- * @pad: 0
+ * @pad: unused
  * @dirty: in: VMX_STATE_* members that userspace changed; RUN writes them to
  *	the VMCS, before @retire is looked at, and resets it. The general
  *	registers need no bit: the guest runs with what is here.
@@ -881,7 +952,7 @@ struct vmx_debug {
  * @inject_error: in and out: its error code
  * @inject_length: in and out: its instruction length (software interrupts and
  *	exceptions)
- * @pad2: 0
+ * @pad2: unused
  * @deadline: in: guest TSC at which RUN returns with exit reason
  *	%VMX_REASON_PREEMPTION_TIMER; 0 for none. Reset when it fires.
  *
@@ -901,7 +972,7 @@ struct vmx_debug {
  * @io_port: out: port, for %VMX_REASON_IO
  * @io_size: out: 1, 2 or 4 bytes
  * @io_flags: out: VMX_IO_* bits
- * @pad3: 0
+ * @pad3: unused
  * @failure: out: why VM entry failed, where bit 31 of @reason is set or
  *	@reason is %VMX_REASON_VM_INSTRUCTION
  *
@@ -912,7 +983,7 @@ struct vmx_debug {
  * @cr0: guest CR0 field
  * @cr3: guest CR3 field
  * @cr4: guest CR4 field
- * @efer: guest EFER field (where the CPU has one)
+ * @efer: guest EFER field; 0 without %VMX_HAS_LOAD_EFER
  * @interruptibility: guest interruptibility state
  * @activity: guest activity state
  * @cs_base: base of CS
@@ -983,10 +1054,12 @@ struct vmx_run_page {
  * ======  ===============================================================
  * EINTR   a signal is pending, VMX_KICK was called, or immediate_exit is set;
  *         the run page's exit part says nothing new (reason is kept)
- * EBUSY   another thread runs this vCPU
+ * EBUSY   another thread runs this vCPU, or is inside an ioctl of it or of
+ *         its vmcs
  * EPERM   not the owner's address space
- * EINVAL  the run page's inject_info, window, retire, dirty or a dirty value
- *         is not allowed; nothing was entered
+ * EINVAL  the run page's inject_info, window, retire (or length with it),
+ *         dirty or a dirty value is not allowed; nothing was entered, and the
+ *         input is as it was
  * EFAULT  a touched page of guest memory is mapped in the mmu, but the owner's
  *         address space does not provide it; the exit part describes the
  *         access as an EPT violation
@@ -998,7 +1071,12 @@ struct vmx_run_page {
  * DOC: VMX_KICK
  *
  * Makes the RUN in progress, or if there is none the next one, return EINTR.
- * Takes no argument. May be called from any thread.
+ * Takes no argument. May be called from any thread of the owner, also while RUN
+ * is in progress.
+ *
+ * ======  ===============================================================
+ * EPERM   not the owner's address space
+ * ======  ===============================================================
  */
 
 #endif /* _UAPI_LINUX_VMX_H */
