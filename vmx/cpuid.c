@@ -44,11 +44,11 @@ static const struct vmx_cpuid_entry *find(const struct vmx_cpuid_state *s,
 }
 
 /* Bits of ECX that mirror CR4. SDM, "CPUID". */
-static u32 live_ecx(struct vmx_vcpu *v, u32 leaf, u32 ecx)
+static u32 live_ecx(struct vmx_vcpu *v, u32 leaf, u32 subleaf, u32 ecx)
 {
 	u64 cr4;
 
-	if (leaf != 1 && leaf != 7)
+	if (leaf != 1 && (leaf != 7 || subleaf))
 		return ecx;
 	cr4 = vmx_read(v, VMX_F_GUEST_CR4);
 	if (leaf == 1) {
@@ -73,13 +73,13 @@ static u32 live_ecx(struct vmx_vcpu *v, u32 leaf, u32 ecx)
 enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v)
 {
 	u64 *regs = v->run->regs;
-	u32 leaf = vmx_reg(v, 0);
-	const struct vmx_cpuid_entry *e = find(&v->cpuid, leaf, vmx_reg(v, 1));
+	u32 leaf = vmx_reg(v, 0), subleaf = vmx_reg(v, 1);
+	const struct vmx_cpuid_entry *e = find(&v->cpuid, leaf, subleaf);
 
 	if (!e)
 		return VMX_NEXT_USER;
 	regs[0] = e->eax;
-	regs[1] = live_ecx(v, leaf, e->ecx);
+	regs[1] = live_ecx(v, leaf, subleaf, e->ecx);
 	regs[2] = e->edx;
 	regs[3] = e->ebx;
 	vmx_retire(v);
