@@ -19,21 +19,25 @@ help:
 	@sed -n 's/^# *| \?//p' Makefile
 
 # | Commands:
-# |   make            build vmx.ko and the tools; KDIR=... for another kernel
+# |   make            build vmx.ko and the tools
 # |   make deps       say which Debian packages are missing, then install them (root or sudo)
 # |   make demo       from nothing to running guests: set up, boot the emulated machine, run them
-# |   make check      every test, from nothing
+# |   make check      static gates and every test, from nothing; results in build/results
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
 # |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv
 # |   make shell      a prompt in the emulated machine, module loaded, tools on PATH
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
-# |   make docs       the manual
+# |   make list       the CPU models, kernels and tests there are
+# |   make docs       the manual as HTML, in build/docs
 # |   make clean      remove build/; kernels in the cache stay
 # |   make distclean  remove the cache as well
 # |
 # | Settings:
-# |   KERNEL=fast     or debug, race, mitigations, debian-6.1, debian-6.12, or a built tree's path
+# |   KDIR=PATH       for make: headers or tree of the kernel to build vmx.ko for; now the running one
+# |   KERNEL=fast     or debug, race, mitigations, debian-6.1, debian-6.12, a built tree's path; for
+# |                   check also all
 # |   CPU=haswell     CPU model; `make list` shows all and what they have. CPUS=a,b or all for check
+# |   ONLY=GATE       for check: one static gate
 # |   SMP=2           CPUs of the machine
 # |   SEED=N          random numbers of the tests
 # |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module right here)
@@ -41,6 +45,7 @@ help:
 # |   BOCHS=3         Bochs 3 from a newer Debian, for what only it emulates
 # |   SHARD=1/4       the first of four parts of check
 # |   VERBOSE=1       kernel messages of the machine's boot too
+# |   JOBS=N          compilers at a time; now as many as there are cores
 # |   VMX_CACHE=DIR   where kernels are kept; now ${XDG_CACHE_HOME:-~/.cache}/vmx
 
 deps:

@@ -122,7 +122,7 @@ enum vmx_status {
  * @VMX_HAS_VPID: translations are tagged, transitions need not flush
  * @VMX_HAS_UNRESTRICTED: guests may run with CR0.PE or CR0.PG clear
  * @VMX_HAS_EPT_2M: EPT maps 2 MiB pages
- * @VMX_HAS_EPT_1G: EPT can map 1 GiB pages
+ * @VMX_HAS_EPT_1G: the CPU's EPT can map 1 GiB pages
  * @VMX_HAS_EPT_AD: EPT has accessed and dirty bits
  * @VMX_HAS_EPT_EXEC_ONLY: EPT can map execute-only pages
  * @VMX_HAS_EPT_5LEVEL: EPT walks can have five levels
@@ -136,8 +136,8 @@ enum vmx_status {
  * @VMX_HAS_PML: the CPU has page-modification logging; likewise
  * @VMX_HAS_VMFUNC: the CPU has VM functions; likewise
  *
- * @VMX_HAS_EPT_1G and @VMX_HAS_EPT_5LEVEL say what the CPU has, too: the module
- * maps pages of 4 KiB and 2 MiB.
+ * The module maps pages of 4 KiB and 2 MiB, and has five levels of tables only
+ * where physical addresses are wider than 48 bits.
  */
 enum vmx_feature {
 	VMX_HAS_EPT = 1 << 0,
