@@ -22,7 +22,6 @@ struct test_objects {
 	int fds[TEST_KINDS];
 	void *page;
 	uint64_t next_gpa;
-	uint32_t fpu_size;
 	struct vmx_fpu fpu;
 	unsigned char fpu_area[8192];
 	struct vmx_field fields[2];

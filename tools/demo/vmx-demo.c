@@ -82,11 +82,11 @@ static bool handle_exit(struct vmx_vcpu *vcpu, struct vmx_uart *uart)
 		run->retire = 1;
 		return true;
 	case VMX_REASON_EPT_VIOLATION:
-		/* MMIO: what is written is in the guest's instruction, movl $42, (%rdi). */
+		/* MMIO: value and length are the instruction's, movl $42, (%rdi). */
 		if ((run->physical & ~0xfffull) != MMIO)
 			errx(1, "unexpected access to guest-physical %#llx", run->physical);
-		run->rip += 6;
-		run->dirty = VMX_STATE_RIP;
+		run->length = 6;
+		run->retire = 1;
 		return true;
 	case VMX_REASON_HLT:
 		return false;
@@ -202,10 +202,10 @@ static void demo_without_ept(void)
 	struct vmx_vm vm;
 	int vmcs;
 
-	printf("This CPU has no EPT: there is no memory to give to a guest, so none can run here.\n"
-	       "What works is everything about VMCSs short of entering:\n\n");
 	if (vmx_vm_open(&vm, 0))
 		errx(1, "%s", vmx_error());
+	printf("This CPU has no EPT: there is no memory to give to a guest, so none can run here.\n"
+	       "What works is everything about VMCSs short of entering:\n\n");
 	vmcs = vmx_vmcs_open(&vm);
 	if (vmcs < 0)
 		errx(1, "%s", vmx_error());

@@ -7,8 +7,6 @@
 
 #include "internal.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static const char *const cr0[64] = {
 	[0] = "PE", "MP", "EM", "TS", "ET", "NE",
 	[16] = "WP", [18] = "AM", [29] = "NW", "CD", "PG",

@@ -68,6 +68,8 @@ static int fail_create_vm(void)
 	case EOPNOTSUPP:
 		return vmx_fail(EOPNOTSUPP, "this CPU lacks a VMX feature that the module needs "
 				"(the kernel log names it)");
+	case EIO:
+		return vmx_fail(EIO, "the CPU refused to switch VMX on (the kernel log says more)");
 	}
 	return fail_errno("cannot create a VM");
 }
@@ -208,9 +210,20 @@ int vmx_run(struct vmx_vcpu *vcpu)
 {
 	if (!ioctl(vcpu->fd, VMX_RUN))
 		return 0;
-	if (errno == EFAULT)
+	switch (errno) {
+	case EFAULT:
 		return vmx_fail(EFAULT, "guest-physical %#llx is mapped, but there is no memory "
 				"behind it in this process",
 				(unsigned long long)vcpu->run->physical);
+	case EINVAL:
+		return vmx_fail(EINVAL, "the run page asks for what is not allowed: look at "
+				"inject_info, window, retire and length, dirty and what it names");
+	case EBUSY:
+		return vmx_fail(EBUSY, "another thread runs this vCPU or uses its VMCS");
+	case EPERM:
+		return vmx_fail(EPERM, "the vCPU belongs to the process that created the VM");
+	case EIO:
+		return vmx_fail(EIO, "VMX was switched off: the computer is about to reboot");
+	}
 	return fail_errno("the vCPU cannot run");
 }

@@ -6,8 +6,6 @@
 
 #include "internal.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* What each check of VM entry has found. */
 #define CHECK(id, text) { VMX_CHECK_##id, text }
 

@@ -2,6 +2,8 @@
 /* Names of what GET_CAPS says the CPU has. */
 #include <libvmx.h>
 
+#include "internal.h"
+
 static const struct {
 	uint64_t bit;
 	const char *name;
@@ -26,7 +28,7 @@ static const struct {
 
 const char *vmx_feature_name(unsigned int n, uint64_t *bit)
 {
-	if (n >= sizeof(features) / sizeof(features[0]))
+	if (n >= COUNT(features))
 		return NULL;
 	*bit = features[n].bit;
 	return features[n].name;

@@ -26,7 +26,7 @@ static int fail_refused(const char *verb, const struct vmx_vmcs_io *io,
 	const char *reason = "for a reason this library does not know";
 	char bits[64] = "";
 
-	if (io->bad_reason < sizeof(refusals) / sizeof(refusals[0]))
+	if (io->bad_reason < COUNT(refusals))
 		reason = refusals[io->bad_reason];
 	if (io->bad_reason == VMX_REFUSED_BITS)
 		snprintf(bits, sizeof(bits), " (%#llx of %#llx)", (unsigned long long)io->bad_bits,

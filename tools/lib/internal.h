@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* Remembers a sentence for vmx_error() and returns -error. */
 int vmx_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

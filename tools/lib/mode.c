@@ -160,7 +160,7 @@ static void put_segments(struct batch *batch, const struct start *start)
 	uint16_t tr = start->cs ? VMX_GUEST_TR : 0;
 
 	put_segment(batch, 1, start->cs, 0, start->limit, start->cs_access);
-	for (size_t n = 0; n < sizeof(data) / sizeof(data[0]); n++)
+	for (size_t n = 0; n < COUNT(data); n++)
 		put_segment(batch, data[n], start->ds, 0, start->limit, start->ds_access);
 	put_segment(batch, 6, 0, 0, 0, VMX_ACCESS_UNUSABLE);
 	put_segment(batch, 7, tr, VMX_GUEST_TSS, TSS_LIMIT, ACCESS_TSS);

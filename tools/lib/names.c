@@ -6,8 +6,6 @@
 
 #include "internal.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* HIDDEN fields are the module's: it gives their values as 0. */
 #define SHOWN(id, text) { VMX_F_##id, text, false }
 #define HIDDEN(id, text) { VMX_F_##id, text, true }
