@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make kunit`: the module as drivers/vmx of a kernel tree, and the kernel's own kunit.py."""
 
-import os
 import shutil
 import subprocess
 
 import labkernel
-from where import BUILD, MACHINE, ROOT, Failure, jobs, say
+from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, say
 
 
 def tree():
@@ -44,8 +43,7 @@ def run():
     if not shutil.which("qemu-system-x86_64"):
         raise Failure("make kunit runs the kernel in QEMU: apt-get install qemu-system-x86")
     copy = tree()
-    env = {key: value for key, value in os.environ.items()
-           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "T", "V", "W", "C")}
     return subprocess.run(["python3", "tools/testing/kunit/kunit.py", "run", "--arch=x86_64",
                            f"--kunitconfig={MACHINE}/kernels/kunit.config", f"--jobs={jobs()}",
-                           f"--build_dir={BUILD}/kunit/out", "vmx*"], cwd=copy, env=env).returncode
+                           f"--build_dir={BUILD}/kunit/out", "vmx*"], cwd=copy,
+                          env=environment("T", "V", "W", "C")).returncode

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 
-from where import MACHINE, Failure, cache, jobs, locked, output, run_logged, say
+from where import MACHINE, Failure, cache, environment, jobs, locked, output, run_logged, say
 
 FRAGMENTS = MACHINE / "kernels"
 PACKAGE = "linux-source-6.12"
@@ -88,12 +88,10 @@ def drop_objects(build):
 
 def compile_kernel(flavour, tree, build):
     log = build / "build.log"
-    env = dict(os.environ, ARCH="x86_64", KBUILD_BUILD_USER="lab", KBUILD_BUILD_HOST="vmx",
-               KBUILD_BUILD_TIMESTAMP="2025-01-01")
-    # The environment of an outer make (M=, O=, V=, its job server) is not meant for this build.
-    for name in ("M", "O", "V", "W", "C", "CF", "CC", "LLVM", "KCFLAGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL",
-                 "KDIR", "T"):
-        env.pop(name, None)
+    # What was said to the outer make is not meant for this build.
+    env = environment("M", "O", "V", "W", "C", "CF", "CC", "LLVM", "KCFLAGS", "KDIR", "T",
+                      ARCH="x86_64", KBUILD_BUILD_USER="lab", KBUILD_BUILD_HOST="vmx",
+                      KBUILD_BUILD_TIMESTAMP="2025-01-01")
     run_logged(f"configuring the {flavour} kernel",
                [tree / "scripts/kconfig/merge_config.sh", "-n", "-O", build, *fragments(flavour)],
                log, cwd=tree, env=env)

@@ -8,7 +8,7 @@ import os
 import pathlib
 import subprocess
 
-from where import BUILD, ROOT, Failure, jobs
+from where import BUILD, ROOT, Failure, environment, jobs
 
 # Folders of the checkout that hold nothing the module is built from.
 NOT_MODULE = {".git", ".ci", "build", "ci", "tools", "Documentation", "machine"}
@@ -46,11 +46,10 @@ def build(kdir, name, options=(), quiet=False, want_output=False):
     folder = BUILD / "module" / name
     folder.mkdir(parents=True, exist_ok=True)
     link_sources(folder)
-    env = {key: value for key, value in os.environ.items()
-           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *PASSED)}
     passed = [f"{key}={os.environ[key]}" for key in PASSED if os.environ.get(key)]
-    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", "--output-sync=target", *passed, *options, "modules"]
-    result = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, text=True,
+    command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", "--output-sync=target", *passed, *options,
+               "modules"]
+    result = subprocess.run(command, env=environment(*PASSED), stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE if quiet else None,
                             stderr=subprocess.STDOUT if quiet else None)
     if result.returncode:

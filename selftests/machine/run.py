@@ -23,7 +23,7 @@ import results
 import shell
 import stockkernel
 import suite
-from where import BUILD, ROOT, Failure, locked, say
+from where import BUILD, ROOT, Failure, environment, locked, say
 
 
 SETTINGS = ("T", "CPU", "CPUS", "KERNEL", "MACHINE", "SEED", "SMP", "SHARD", "LEAKS", "BOCHS", "VMX_CACHE")
@@ -58,10 +58,9 @@ def backend():
 def make(*goals):
     """Runs a Makefile of the project that builds programs; silent unless it fails."""
     command = ["make", "--no-print-directory", "-k", *goals]
-    env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     (BUILD / "make").mkdir(parents=True, exist_ok=True)
     with locked(BUILD / "make/programs"):
-        result = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, text=True,
+        result = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if result.returncode:
         raise Failure(f"{result.stdout}\nreproduce: {' '.join(command)}")
@@ -213,7 +212,7 @@ COMMANDS = {"build": command_build, "test": command_test, "check": command_check
 
 
 def end_with_make():
-    """A killed run takes its machines with it, also where the signal was make's and make could not pass it on."""
+    """A run that is killed takes its machines with it, and so does a make that is."""
     def terminate(number, _):
         # Once: make passes on what its whole group was sent.
         signal.signal(number, signal.SIG_IGN)

@@ -31,8 +31,14 @@ def jobs():
     return int(os.environ.get("JOBS") or os.cpu_count() or 1)
 
 
+def environment(*without, **more):
+    """Ours for another build: without what an outer make hands down (its flags, its job server)."""
+    dropped = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", *without}
+    return {**{key: value for key, value in os.environ.items() if key not in dropped}, **more}
+
+
 def bound(command):
-    """COMMAND, made to die with the thread that starts it, however that ends: KILL leaves no time to stop it."""
+    """COMMAND, made to die with the thread that starts it: who is killed has no time to stop others."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
 
 
