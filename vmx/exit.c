@@ -76,6 +76,7 @@ static void keep_event(struct vmx_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
 
+	v->idt_info = info;
 	if (likely(!(info & VMX_INTR_VALID)))
 		return;
 	v->event.info = info & (VMX_INTR_VALID | VMX_INTR_ERROR_CODE |
@@ -89,17 +90,12 @@ static void keep_event(struct vmx_vcpu *v)
 			  ~VMX_BLOCKING_BY_NMI);
 }
 
-/**
- * vmx_block_nmi_again() - an IRET that was to end an NMI handler faulted
- * @v: the vCPU, loaded, after an exit that says so
- *
- * It ended NMI blocking all the same: NMIs have to be blocked again until the
- * IRET succeeds. SDM, "Information for VM Exits Due to Vectored Events",
- * "Exit Qualification for EPT Violations".
- *
- * Context: preemption off.
+/*
+ * An IRET that was to end an NMI handler faulted. It ended NMI blocking all the
+ * same: NMIs have to be blocked again until the IRET succeeds. SDM, "Information
+ * for VM Exits Due to Vectored Events", "Exit Qualification for EPT Violations".
  */
-void vmx_block_nmi_again(struct vmx_vcpu *v)
+static void block_nmi_again(struct vmx_vcpu *v)
 {
 	if (!v->event.info)
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
@@ -150,7 +146,7 @@ static enum vmx_next handle_exception(struct vmx_vcpu *v)
 	if ((v->intr_info & VMX_INTR_TYPE_MASK) == VMX_INTR_TYPE_NMI)
 		return VMX_NEXT_ENTER;
 	if (v->intr_info & VMX_INTR_UNBLOCK_NMI)
-		vmx_block_nmi_again(v);
+		block_nmi_again(v);
 	if (v->vmcs->exceptions & BIT(vector))
 		return VMX_NEXT_USER;
 	if (vector == X86_TRAP_MC)
@@ -176,7 +172,21 @@ static enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
 static enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 {
 	keep_event(v);
-	return VMX_NEXT_FAULT;
+	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+	v->violation = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	if (unlikely(v->violation & VMX_VIOLATION_UNBLOCK_NMI))
+		block_nmi_again(v);
+	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->violation))
+		return VMX_NEXT_FAULT;
+	trace_fault(v->vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
+	return VMX_NEXT_USER;
+}
+
+static enum vmx_next handle_ept_misconfig(struct vmx_vcpu *v)
+{
+	keep_event(v);
+	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+	return VMX_NEXT_USER;
 }
 
 /* The timer has 32 bits, so it may fire before a far deadline. */
@@ -237,8 +247,9 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 		return handle_xsetbv(v);
 	case VMX_REASON_PREEMPTION_TIMER:
 		return handle_timer(v);
-	case VMX_REASON_TASK_SWITCH:
 	case VMX_REASON_EPT_MISCONFIG:
+		return handle_ept_misconfig(v);
+	case VMX_REASON_TASK_SWITCH:
 		keep_event(v);
 		return VMX_NEXT_USER;
 	default:

@@ -17,6 +17,7 @@
 #include <linux/vmx.h>
 
 #include "../ept/ept.h"
+#include "../ept/violation.h"
 #include "ledger.h"
 #include "mmu_ranges.h"
 
@@ -155,8 +156,44 @@ struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm);
 void vmx_mmu_put(struct vmx_mmu *mmu);
 void vmx_mmu_exit(void);
 
+/**
+ * struct vmx_miss - an access that no range allowed
+ * @page: guest-physical address of the page
+ * @access: VMX_MMU_* bits that the access needed
+ * @seq: the mmu's sequence count at that time; odd if there was no such access
+ */
+struct vmx_miss {
+	u64 page;
+	u32 access;
+	unsigned int seq;
+};
+
+#define VMX_NO_MISS	((struct vmx_miss){ .seq = 1 })
+
+/**
+ * vmx_mmu_misses() - is an access one that the ranges still do not allow?
+ * @mmu: the mmu
+ * @miss: an access that they did not allow
+ * @gpa: guest-physical address
+ * @qualification: exit qualification of the EPT violation
+ *
+ * For devices, which guests access again and again.
+ *
+ * Context: any.
+ * Return: true if it certainly is.
+ */
+static inline bool vmx_mmu_misses(const struct vmx_mmu *mmu,
+				  const struct vmx_miss *miss, u64 gpa,
+				  u64 qualification)
+{
+	return miss->page == (gpa & PAGE_MASK) &&
+	       miss->access == ept_violation_access(qualification) &&
+	       raw_read_seqcount(&mmu->seq) == miss->seq;
+}
+
 /* vmx/mmu_fault.c: for the core */
-int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic);
+int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
+		  struct vmx_miss *miss);
 
 /**
  * vmx_mmu_kick() - make every vCPU of an mmu look at its flush generation

@@ -6,7 +6,6 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "../ept/violation.h"
 #include "compat.h"
 #include "mmu.h"
 
@@ -19,6 +18,7 @@
  * @range: the range that has @gpa
  * @page: the host's page, with a reference
  * @writable: the host lets the page be written
+ * @miss: where to note the access if no range allows it
  */
 struct fault {
 	u64 gpa;
@@ -28,6 +28,7 @@ struct fault {
 	struct vmx_range_copy range;
 	struct page *page;
 	bool writable;
+	struct vmx_miss *miss;
 };
 
 static bool fault_allowed(const struct fault *f)
@@ -200,8 +201,10 @@ static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
 {
 	int err;
 
-	if (!fault_find_range(mmu, f))
+	if (!fault_find_range(mmu, f)) {
+		*f->miss = (struct vmx_miss){ f->gpa, f->access, f->seq };
 		return VMX_FAULT_EXIT;
+	}
 	err = fault_get_page(f, atomic);
 	if (err)
 		return err;
@@ -229,6 +232,7 @@ static bool fault_must_wait(struct vmx_mmu *mmu, const struct fault *f)
  * @qualification: exit qualification of the EPT violation
  * @atomic: do not sleep: return -EAGAIN instead, and the caller asks again from
  *	where it can
+ * @miss: told of the access if it is userspace's
  *
  * Context: the owner's address space, interrupts on, no locks; preemption off
  * if @atomic.
@@ -236,11 +240,13 @@ static bool fault_must_wait(struct vmx_mmu *mmu, const struct fault *f)
  * address space does not provide the page, or only device memory), -ENOMEM,
  * -EINTR (a signal).
  */
-int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic)
+int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
+		  struct vmx_miss *miss)
 {
 	struct fault f = {
 		.gpa = gpa & PAGE_MASK,
 		.access = ept_violation_access(qualification),
+		.miss = miss,
 	};
 	int ret;
 

@@ -10,21 +10,19 @@
 
 #include <asm/asm.h>
 
-/*
- * CF or ZF set means failure (SDM, "Conventions" of the VMX instructions). A
- * fault gives the register that is tested the value of failure.
- */
+/* CF or ZF set means failure (SDM, "Conventions" of the VMX instructions). */
 #define VMX_INSN(text, ...)						\
 ({									\
-	u8 failed = 1;							\
+	__label__ failed;						\
+	bool done = false;						\
 									\
-	asm volatile("1: " text "\n\t"					\
-		     "setbe %b[failed]\n"				\
-		     "2:\n\t"						\
-		     _ASM_EXTABLE(1b, 2b)				\
-		     : [failed] "+q" (failed) : __VA_ARGS__		\
-		     : "cc", "memory");					\
-	!failed;							\
+	asm goto("1: " text "\n\t"					\
+		 "jbe %l[failed]\n\t"					\
+		 _ASM_EXTABLE(1b, %l[failed])				\
+		 : : __VA_ARGS__ : "cc", "memory" : failed);		\
+	done = true;							\
+failed:									\
+	done;								\
 })
 
 static __always_inline bool vmx_insn_vmxon(u64 pa)

@@ -12,9 +12,15 @@
 #define OPERAND	(INSN | VMX_VALID_INSN_INFO | VMX_VALID_QUALIFICATION |	\
 		 VMX_VALID_LINEAR)
 
+/* The exits that emulation lives on: what their handlers need, and no more. */
+#define PORT	(VMX_STATE_RIP | VMX_VALID_LENGTH | VMX_VALID_QUALIFICATION | \
+		 VMX_VALID_IO)
+#define STRING	(STATE | VMX_VALID_LINEAR | VMX_VALID_INSN_INFO)
+#define MEMORY	((STATE & ~CALM) | VMX_VALID_QUALIFICATION |		\
+		 VMX_VALID_LINEAR | VMX_VALID_PHYSICAL | VMX_VALID_IDT)
+
 /*
- * What is read at an exit: what its handler needs, and for the exits that
- * handlers live on, no more. All others give the whole state.
+ * What is read at the other exits.
  * SDM, "Recording VM-Exit Information and Updating VM-Entry Control Fields".
  */
 static const u32 wanted[VMX_STATS_REASONS] = {
@@ -34,17 +40,12 @@ static const u32 wanted[VMX_STATS_REASONS] = {
 	[VMX_REASON_CR_ACCESS] = INSN | VMX_VALID_QUALIFICATION |
 				 VMX_VALID_LINEAR,
 	[VMX_REASON_MOV_DR] = INSN | VMX_VALID_QUALIFICATION,
-	[VMX_REASON_IO] = VMX_STATE_RIP | VMX_VALID_LENGTH |
-			  VMX_VALID_QUALIFICATION | VMX_VALID_IO,
 	[VMX_REASON_RDMSR] = VMX_STATE_RIP | VMX_VALID_LENGTH,
 	[VMX_REASON_WRMSR] = VMX_STATE_RIP | VMX_VALID_LENGTH,
 	[VMX_REASON_MWAIT] = INSN | VMX_VALID_QUALIFICATION,
 	[VMX_REASON_MONITOR] = INSN | VMX_VALID_QUALIFICATION | VMX_VALID_LINEAR,
 	[VMX_REASON_GDTR_IDTR] = OPERAND,
 	[VMX_REASON_LDTR_TR] = OPERAND,
-	[VMX_REASON_EPT_VIOLATION] = STATE | VMX_VALID_QUALIFICATION |
-				     VMX_VALID_LINEAR | VMX_VALID_PHYSICAL |
-				     VMX_VALID_IDT,
 	[VMX_REASON_EPT_MISCONFIG] = STATE | VMX_VALID_PHYSICAL | VMX_VALID_IDT,
 	[VMX_REASON_INVEPT] = OPERAND,
 	[VMX_REASON_INVVPID] = OPERAND,
@@ -84,14 +85,12 @@ static bool has_length(u32 intr_info)
 	       type == VMX_INTR_TYPE_PRIVILEGED_EXCEPTION;
 }
 
-static void give_state(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_state(struct vmx_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
 
 	if (want & VMX_STATE_RIP)
 		run->rip = vmx_read(v, VMX_F_GUEST_RIP);
-	if (!(want & ~(u32)VMX_STATE_RIP & STATE))
-		return;
 	if (want & VMX_STATE_RSP)
 		run->regs[4] = vmx_read(v, VMX_F_GUEST_RSP);
 	if (want & VMX_STATE_RFLAGS)
@@ -115,7 +114,7 @@ static void give_state(struct vmx_vcpu *v, u32 want)
 }
 
 /* SDM, "Exit Qualification for I/O Instructions" */
-static void give_io(struct vmx_run_page *run)
+static __always_inline void give_io(struct vmx_run_page *run)
 {
 	u64 q = run->qualification;
 
@@ -126,20 +125,21 @@ static void give_io(struct vmx_run_page *run)
 			(q & BIT(5) ? VMX_IO_REP : 0);
 }
 
-static void give_exit(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_exit(struct vmx_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
 
 	if (want & VMX_VALID_LENGTH)
 		run->length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
 	if (want & VMX_VALID_QUALIFICATION)
-		run->qualification = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+		run->qualification = want & VMX_VALID_PHYSICAL ? v->violation :
+				     vmx_read(v, VMX_F_EXIT_QUALIFICATION);
 	if (want & VMX_VALID_IO)
 		give_io(run);
 	if (want & VMX_VALID_LINEAR)
 		run->linear = vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
 	if (want & VMX_VALID_PHYSICAL)
-		run->physical = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+		run->physical = v->gpa;
 	if (want & VMX_VALID_INSN_INFO)
 		run->insn_info = vmx_read(v, VMX_F_EXIT_INSN_INFO);
 	if (want & VMX_VALID_INTR) {
@@ -147,8 +147,9 @@ static void give_exit(struct vmx_vcpu *v, u32 want)
 		run->intr_error = vmx_read(v, VMX_F_EXIT_INTR_ERROR);
 	}
 	if (want & VMX_VALID_IDT) {
-		run->idt_info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
-		run->idt_error = vmx_read(v, VMX_F_IDT_VECTORING_ERROR);
+		run->idt_info = v->idt_info;
+		if (unlikely(v->idt_info & VMX_INTR_ERROR_CODE))
+			run->idt_error = vmx_read(v, VMX_F_IDT_VECTORING_ERROR);
 	}
 }
 
@@ -163,13 +164,22 @@ static void return_event(struct vmx_vcpu *v)
 	v->event.info = 0;
 }
 
-/**
- * vmx_give_exit() - describe the last exit in the run page
- * @v: the vCPU, loaded
- *
- * Context: preemption off.
- */
-void vmx_give_exit(struct vmx_vcpu *v)
+/* With a constant set this is a straight line of VMREADs. */
+static __always_inline void give(struct vmx_vcpu *v, u32 want)
+{
+	give_exit(v, want);
+	give_state(v, want);
+	v->run->reason = v->reason;
+	v->run->valid = want;
+}
+
+static noinline void give_any(struct vmx_vcpu *v, u32 want)
+{
+	give(v, want);
+}
+
+/* What belongs to the last exit. */
+static u32 wants_now(const struct vmx_vcpu *v)
 {
 	u32 want = wants(v->reason & VMX_REASON_BASIC_MASK);
 
@@ -179,16 +189,29 @@ void vmx_give_exit(struct vmx_vcpu *v)
 		want &= ~VMX_VALID_LENGTH;
 	if (v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION))
 		want |= VMX_VALID_FAILURE;
-	give_exit(v, want);
-	if (want & VMX_VALID_IO && v->run->io_flags & VMX_IO_STRING) {
-		u32 more = STATE | VMX_VALID_LINEAR | VMX_VALID_INSN_INFO;
+	return want;
+}
 
-		give_exit(v, VMX_VALID_LINEAR | VMX_VALID_INSN_INFO);
-		want |= more;
+/**
+ * vmx_give_exit() - describe the last exit in the run page
+ * @v: the vCPU, loaded
+ *
+ * Context: preemption off.
+ */
+void vmx_give_exit(struct vmx_vcpu *v)
+{
+	switch (v->reason) {
+	case VMX_REASON_IO:
+		give(v, PORT);
+		if (unlikely(v->run->io_flags & VMX_IO_STRING))
+			give_any(v, PORT | STRING);
+		break;
+	case VMX_REASON_EPT_VIOLATION:
+		give(v, MEMORY);
+		break;
+	default:
+		give_any(v, wants_now(v));
 	}
-	give_state(v, want);
-	v->run->reason = v->reason;
-	v->run->valid = want;
 	return_event(v);
 	v->count.user_exits++;
 }

@@ -28,7 +28,7 @@
 #include "vcpu.h"
 
 /* Times a million it stays a 64-bit number: an hour and more at any TSC rate. */
-#define MAX_HOST_TICKS	(1ull << 43)
+#define MAX_HOST_TICKS	BIT_ULL(43)
 
 /* Why a stay ended. */
 enum leave {
@@ -158,21 +158,24 @@ static void start_host_timer(struct vmx_vcpu *v)
 		      HRTIMER_MODE_REL_PINNED);
 }
 
+/* An enum vmx_fault or a negative errno. */
+static int fault(struct vmx_vcpu *v, bool atomic)
+{
+	int r = vmx_mmu_fault(v->mmu, v->gpa, v->violation, atomic, &v->miss);
+
+	trace_fault(v->vpid, v->gpa, v->violation, r);
+	if (r == VMX_FAULT_DONE)
+		v->count.faults++;
+	return r;
+}
+
 /* With the page at hand, or LEAVE_FAULT. Interrupts on, preemption off. */
 static bool resolve_fault(struct vmx_vcpu *v, enum leave *leave, int *err)
 {
-	u64 gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
-	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
-	int r;
+	int r = fault(v, true);
 
-	if (unlikely(q & VMX_VIOLATION_UNBLOCK_NMI))
-		vmx_block_nmi_again(v);
-	r = vmx_mmu_fault(v->mmu, gpa, q, true);
-	trace_fault(v->vpid, gpa, q, r);
-	if (likely(r == VMX_FAULT_DONE)) {
-		v->count.faults++;
+	if (likely(r == VMX_FAULT_DONE))
 		return true;
-	}
 	*leave = r == -EAGAIN ? LEAVE_FAULT :
 		 r == VMX_FAULT_EXIT ? LEAVE_USER : LEAVE_ERROR;
 	*err = r;
@@ -244,24 +247,6 @@ static enum leave run_once(struct vmx_vcpu *v, bool first, int *err)
 	return leave;
 }
 
-/* The same fault again, from where it may sleep. */
-static int fault_slowly(struct vmx_vcpu *v)
-{
-	u64 gpa, q;
-	int err = vmx_vmcs_get(v->vmcs);
-
-	if (err)
-		return err;
-	gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
-	q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
-	vmx_vmcs_unget();
-	err = vmx_mmu_fault(v->mmu, gpa, q, false);
-	trace_fault(v->vpid, gpa, q, err);
-	if (err == VMX_FAULT_DONE)
-		v->count.faults++;
-	return err;
-}
-
 /*
  * Task work, rseq and the like wait for a return to userspace, and come with
  * every preemption. That is not userspace's business: RUN is started again on
@@ -320,7 +305,8 @@ static long run_locked(struct vmx_vcpu *v)
 			cond_resched();
 			break;
 		case LEAVE_FAULT:
-			err = fault_slowly(v);
+			/* The same again, where it may sleep. */
+			err = fault(v, false);
 			if (err == VMX_FAULT_DONE)
 				break;
 			return give_late(v, err);

@@ -157,6 +157,7 @@ static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
 	v->vm = vmx_vm_get(vm);
 	v->running_on = -1;
 	v->flushed_on = -1;
+	v->miss = VMX_NO_MISS;
 	v->dr6 = DR6_RESERVED;
 	vmx_timer_setup(&v->timer, timer_fired);
 	err = vcpu_parts(v, args);

@@ -12,6 +12,7 @@
 #include <asm/page.h>
 
 #include "ledger.h"
+#include "mmu.h"
 #include "ops.h"
 #include "vmcs.h"
 #include "vmx.h"
@@ -117,6 +118,11 @@ struct vmx_cpuid_state {
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
  * @reason: exit reason of the last exit
  * @intr_info: interruption information, for exits by exception or NMI
+ * @idt_info: IDT-vectoring information, for exits that can end the delivery of
+ *	an event
+ * @gpa: guest-physical address, for EPT violations and misconfigurations
+ * @violation: exit qualification, for EPT violations
+ * @miss: an EPT violation that was userspace's, and will be again
  * @cr2: guest CR2
  * @debug: guest DR0 to DR3
  * @dr6: guest DR6: always here, since MOV DR and #DB exit
@@ -148,6 +154,10 @@ struct vmx_vcpu {
 
 	u32 reason;
 	u32 intr_info;
+	u32 idt_info;
+	u64 gpa;
+	u64 violation;
+	struct vmx_miss miss;
 	unsigned long cr2;
 	u64 debug[4];
 	u64 dr6;
@@ -231,7 +241,6 @@ enum vmx_next {
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
 void vmx_inject_gp(struct vmx_vcpu *v);
 void vmx_retire_length(struct vmx_vcpu *v, u32 length);
-void vmx_block_nmi_again(struct vmx_vcpu *v);
 
 /* Complete the instruction that exited, one that has a length. */
 static inline void vmx_retire(struct vmx_vcpu *v)
