@@ -11,11 +11,18 @@ GUEST64(hlt_guest, "hlt");
 /* Cycles that are long next to an exit and short next to a test. */
 #define A_WHILE 200000
 
+/* Where the CPU has no preemption timer, an interrupt ends the guest's stay. */
+#define ASSERT_START(guest)						\
+do {									\
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, guest));	\
+	ASSERT_VMX(test_enable_interrupts(&self->vcpu));		\
+} while (0)
+
 TEST_F(vm, fires_once)
 {
 	uint64_t start, deadline;
 
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, loop_guest));
+	ASSERT_START(loop_guest);
 	start = __rdtsc();
 	deadline = start + A_WHILE;
 	self->run->deadline = deadline;
@@ -33,7 +40,7 @@ TEST_F(vm, fires_once)
 
 TEST_F(vm, past_deadline_fires_at_once)
 {
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, loop_guest));
+	ASSERT_START(loop_guest);
 	self->run->deadline = 1;
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_PREEMPTION_TIMER);
 	EXPECT_EQ(0, self->run->deadline);
@@ -41,7 +48,7 @@ TEST_F(vm, past_deadline_fires_at_once)
 
 TEST_F(vm, far_deadline_never_fires)
 {
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	ASSERT_START(hlt_guest);
 	self->run->deadline = ~0ull;
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 	EXPECT_EQ(~0ull, self->run->deadline);
@@ -58,7 +65,7 @@ TEST_F(vm, follows_the_tsc_offset)
 
 	if (!(self->vm.caps.cpu.may & VMX_CPU_TSC_OFFSETTING))
 		SKIP(return, "the CPU has no TSC offsetting");
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, tsc_guest));
+	ASSERT_START(tsc_guest);
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_CPU_CONTROLS, 0,
 				    VMX_CPU_TSC_OFFSETTING));
 	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_TSC_OFFSET, offset));
@@ -78,7 +85,7 @@ TEST_F(vm, survives_other_exits)
 	uint64_t deadline = __rdtsc() + A_WHILE;
 	unsigned int exits = 0;
 
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, vmcall_guest));
+	ASSERT_START(vmcall_guest);
 	self->run->deadline = deadline;
 	for (;;) {
 		ASSERT_VMX(vmx_run(&self->vcpu));
@@ -97,7 +104,7 @@ TEST_F(vm, survives_other_exits)
 /* A user that takes it back is not called. */
 TEST_F(vm, can_be_cancelled)
 {
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	ASSERT_START(hlt_guest);
 	self->run->deadline = __rdtsc() + A_WHILE;
 	self->run->immediate_exit = 1;
 	EXPECT_EQ(-EINTR, vmx_run(&self->vcpu));
@@ -111,7 +118,7 @@ TEST_F(vm, ends_hlt)
 {
 	uint64_t deadline;
 
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	ASSERT_START(hlt_guest);
 	if (self->vm.caps.cpu.must & VMX_CPU_HLT_EXITING)
 		SKIP(return, "HLT always exits");
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_CPU_CONTROLS, VMX_CPU_HLT_EXITING, 0));
