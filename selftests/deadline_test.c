@@ -126,7 +126,9 @@ TEST_F(vm, ends_hlt)
 	self->run->deadline = deadline;
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_PREEMPTION_TIMER);
 	EXPECT_LE(deadline, __rdtsc() + (1ull << self->vm.caps.timer_shift));
-	EXPECT_EQ((uint32_t)VMX_ACTIVITY_HLT, self->run->activity);
+	/* Bochs wakes the CPU up before the interrupt makes it exit. */
+	if (self->vm.caps.features & VMX_HAS_PREEMPTION_TIMER || !test_on_bochs())
+		EXPECT_EQ((uint32_t)VMX_ACTIVITY_HLT, self->run->activity);
 }
 
 VMX_TEST_MAIN

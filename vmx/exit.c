@@ -137,7 +137,7 @@ static enum vmx_next reflect(struct vmx_vcpu *v, u32 vector)
 	return VMX_NEXT_ENTER;
 }
 
-static enum vmx_next handle_exception(struct vmx_vcpu *v)
+static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 {
 	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
 
@@ -155,7 +155,7 @@ static enum vmx_next handle_exception(struct vmx_vcpu *v)
 }
 
 /* SDM, "XSETBV": #GP for a register other than XCR0 and for bad values. */
-static enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
+static noinline enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
 {
 	u64 value = (u32)vmx_reg(v, 0) | vmx_reg(v, 2) << 32;
 
@@ -169,7 +169,7 @@ static enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
 	return VMX_NEXT_ENTER;
 }
 
-static enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
+static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 {
 	keep_event(v);
 	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
@@ -182,7 +182,7 @@ static enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 	return VMX_NEXT_USER;
 }
 
-static enum vmx_next handle_ept_misconfig(struct vmx_vcpu *v)
+static noinline enum vmx_next handle_ept_misconfig(struct vmx_vcpu *v)
 {
 	keep_event(v);
 	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
@@ -190,7 +190,7 @@ static enum vmx_next handle_ept_misconfig(struct vmx_vcpu *v)
 }
 
 /* The timer has 32 bits, so it may fire before a far deadline. */
-static enum vmx_next handle_timer(struct vmx_vcpu *v)
+static noinline enum vmx_next handle_timer(struct vmx_vcpu *v)
 {
 	if (v->deadline > vmx_guest_tsc(v))
 		return VMX_NEXT_ENTER;
@@ -200,7 +200,7 @@ static enum vmx_next handle_timer(struct vmx_vcpu *v)
 }
 
 /* The event was not delivered: take it back. */
-static enum vmx_next handle_failure(struct vmx_vcpu *v)
+static noinline enum vmx_next handle_failure(struct vmx_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
 
@@ -216,6 +216,12 @@ static enum vmx_next handle_failure(struct vmx_vcpu *v)
 	return VMX_NEXT_USER;
 }
 
+static noinline enum vmx_next handle_task_switch(struct vmx_vcpu *v)
+{
+	keep_event(v);
+	return VMX_NEXT_USER;
+}
+
 /**
  * vmx_handle_exit() - finish an exit if the kernel can
  * @v: the vCPU, loaded; reason is set
@@ -225,12 +231,15 @@ static enum vmx_next handle_failure(struct vmx_vcpu *v)
  */
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 {
-	if (unlikely(v->reason >> 16))
+	u32 reason = v->reason;
+
+	if (unlikely(reason >> 16))
 		return handle_failure(v);
 	v->vmcs->launched = true;
 	v->count.entries++;
-	v->count.exits[min_t(u32, v->reason, VMX_STATS_REASONS - 1)]++;
-	switch (v->reason) {
+	v->count.exits[min_t(u32, reason, VMX_STATS_REASONS - 1)]++;
+	/* Handlers are out of line: most exits then need no stack frame. */
+	switch (reason) {
 	case VMX_REASON_EXTERNAL_INTERRUPT:
 		return VMX_NEXT_IRQ;
 	case VMX_REASON_EPT_VIOLATION:
@@ -250,8 +259,7 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 	case VMX_REASON_EPT_MISCONFIG:
 		return handle_ept_misconfig(v);
 	case VMX_REASON_TASK_SWITCH:
-		keep_event(v);
-		return VMX_NEXT_USER;
+		return handle_task_switch(v);
 	default:
 		return VMX_NEXT_USER;
 	}

@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include <asm/alternative.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
@@ -31,14 +32,13 @@
  * BNDCFGS has no owner; not PKRU and what comes after, which the kernel
  * switches elsewhere, or enables by process (AMX).
  */
-#define XCR0_X87	BIT_ULL(0)
-#define XCR0_SSE	BIT_ULL(1)
-#define XCR0_AVX	BIT_ULL(2)
-#define XCR0_AVX512	(BIT_ULL(5) | BIT_ULL(6) | BIT_ULL(7))
+#define XCR0_X87	BIT(0)
+#define XCR0_SSE	BIT(1)
+#define XCR0_AVX	BIT(2)
+#define XCR0_AVX512	(BIT(5) | BIT(6) | BIT(7))
 
-static bool fpu_xsave __ro_after_init;
 static u64 fpu_host_xcr0 __ro_after_init;
-static u64 fpu_mask __ro_after_init;
+static u32 fpu_mask __ro_after_init;
 static u32 fpu_size __ro_after_init;
 static u32 fpu_mxcsr_mask __ro_after_init;
 
@@ -95,13 +95,12 @@ static void learn_xsave(void)
  */
 int vmx_fpu_init(void)
 {
-	fpu_xsave = boot_cpu_has(X86_FEATURE_OSXSAVE);
 	fpu_size = FXSAVE_SIZE;
 	fpu_mask = XCR0_X87 | XCR0_SSE;
 	fpu_mxcsr_mask = read_mxcsr_mask();
 	if (!fpu_mxcsr_mask)
 		return -ENOMEM;
-	if (fpu_xsave)
+	if (boot_cpu_has(X86_FEATURE_XSAVE))
 		learn_xsave();
 	else
 		fpu_host_xcr0 = XCR0_X87; /* never switched */
@@ -133,9 +132,9 @@ bool vmx_fpu_xcr0_valid(u64 xcr0)
 {
 	u64 avx512 = xcr0 & XCR0_AVX512;
 
-	if (!fpu_xsave)
+	if (!boot_cpu_has(X86_FEATURE_XSAVE))
 		return xcr0 == XCR0_X87;
-	if (!(xcr0 & XCR0_X87) || xcr0 & ~fpu_mask)
+	if (!(xcr0 & XCR0_X87) || xcr0 & ~(u64)fpu_mask)
 		return false;
 	if (xcr0 & XCR0_AVX && !(xcr0 & XCR0_SSE))
 		return false;
@@ -180,26 +179,19 @@ void vmx_fpu_free(struct vmx_vcpu *v)
 		free_pages_exact(v->fpu, fpu_size);
 }
 
+/* FXSAVE and FXRSTOR do not look at the mask in EDX:EAX. */
 static __always_inline void save(void *area)
 {
-	if (fpu_xsave)
-		asm volatile("xsave64 (%[area])"
-			     : : [area] "r" (area), "a" ((u32)fpu_mask),
-				 "d" ((u32)(fpu_mask >> 32)) : "memory");
-	else
-		asm volatile("fxsave64 (%[area])"
-			     : : [area] "r" (area) : "memory");
+	asm volatile(ALTERNATIVE("fxsave64 (%[area])", "xsave64 (%[area])",
+				 X86_FEATURE_XSAVE)
+		     : : [area] "r" (area), "a" (fpu_mask), "d" (0) : "memory");
 }
 
 static __always_inline void restore(const void *area)
 {
-	if (fpu_xsave)
-		asm volatile("xrstor64 (%[area])"
-			     : : [area] "r" (area), "a" ((u32)fpu_mask),
-				 "d" ((u32)(fpu_mask >> 32)) : "memory");
-	else
-		asm volatile("fxrstor64 (%[area])"
-			     : : [area] "r" (area) : "memory");
+	asm volatile(ALTERNATIVE("fxrstor64 (%[area])", "xrstor64 (%[area])",
+				 X86_FEATURE_XSAVE)
+		     : : [area] "r" (area), "a" (fpu_mask), "d" (0) : "memory");
 }
 
 /**
@@ -281,7 +273,7 @@ long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
 		err = -EINVAL;
 	} else {
 		/* The short form has no header: it is x87 and SSE state. */
-		if (fpu_xsave && length == FXSAVE_SIZE)
+		if (boot_cpu_has(X86_FEATURE_XSAVE) && length == FXSAVE_SIZE)
 			*(u64 *)(area + FXSAVE_SIZE) = XCR0_X87 | XCR0_SSE;
 		swap(v->fpu, area);
 		v->xcr0 = f.xcr0;

@@ -94,11 +94,24 @@ int vmx_host_write_cpu(struct vmx_vmcs *vmcs)
 
 static unsigned long thread_fs_base(void)
 {
-	return boot_cpu_has(X86_FEATURE_FSGSBASE) ? rdfsbase() :
-						    __rdmsr(MSR_FS_BASE);
+	return static_cpu_has(X86_FEATURE_FSGSBASE) ? rdfsbase() :
+						      __rdmsr(MSR_FS_BASE);
 }
 
-static void save_selectors(struct vmx_host *h)
+static bool any_selector(void)
+{
+	unsigned int fs, gs, ds, es, ldt;
+
+	savesegment(fs, fs);
+	savesegment(gs, gs);
+	savesegment(ds, ds);
+	savesegment(es, es);
+	/* store_ldt() would go through memory. */
+	asm volatile("sldt %0" : "=r" (ldt));
+	return fs | gs | ds | es | ldt;
+}
+
+static noinline void save_selectors(struct vmx_host *h)
 {
 	savesegment(fs, h->fs);
 	savesegment(gs, h->gs);
@@ -107,13 +120,8 @@ static void save_selectors(struct vmx_host *h)
 	store_ldt(h->ldt);
 }
 
-static bool any_selector(const struct vmx_host *h)
-{
-	return h->fs | h->gs | h->ds | h->es | h->ldt;
-}
-
 /* Loading a selector loads the base too, so the bases come after. */
-static void restore_selectors(struct vmx_host *h)
+static noinline void restore_selectors(struct vmx_host *h)
 {
 	unsigned long gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 
@@ -123,30 +131,11 @@ static void restore_selectors(struct vmx_host *h)
 	loadsegment(es, h->es);
 	if (h->fs) {
 		loadsegment(fs, h->fs);
-		wrmsrl(MSR_FS_BASE, h->fs_base);
+		native_wrmsrl(MSR_FS_BASE, h->fs_base);
 	}
 	if (h->gs) {
 		load_gs_index(h->gs);
-		wrmsrl(MSR_KERNEL_GS_BASE, gs_base);
-	}
-}
-
-/**
- * vmx_host_refresh() - bring CR4 in the VMCS up to date
- * @v: the vCPU, loaded
- *
- * For CR4 bits that other CPUs change by interrupt (RDPMC permission); so it
- * is called whenever interrupts were open.
- *
- * Context: interrupts off.
- */
-void vmx_host_refresh(struct vmx_vcpu *v)
-{
-	unsigned long cr4 = native_read_cr4();
-
-	if (unlikely(cr4 != v->host.cr4)) {
-		v->host.cr4 = cr4;
-		vmx_write(v, VMX_F_HOST_CR4, cr4);
+		native_wrmsrl(MSR_KERNEL_GS_BASE, gs_base);
 	}
 }
 
@@ -162,7 +151,9 @@ void vmx_host_load(struct vmx_vcpu *v)
 	unsigned long cr3 = __read_cr3();
 	unsigned long fs_base = thread_fs_base();
 
-	save_selectors(h);
+	h->selectors = any_selector();
+	if (unlikely(h->selectors))
+		save_selectors(h);
 	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	if (cr3 != h->cr3) {
 		h->cr3 = cr3;
@@ -172,6 +163,12 @@ void vmx_host_load(struct vmx_vcpu *v)
 		h->fs_base = fs_base;
 		vmx_write(v, VMX_F_HOST_FS_BASE, fs_base);
 	}
+}
+
+/* A thread with an I/O bitmap needs it at once, others when they get one. */
+static noinline void reload_tss_limit(void)
+{
+	invalidate_tss_limit();
 }
 
 /**
@@ -184,7 +181,7 @@ void vmx_host_unload(struct vmx_vcpu *v)
 {
 	struct vmx_host *h = &v->host;
 
-	if (unlikely(any_selector(h)))
+	if (unlikely(h->selectors))
 		restore_selectors(h);
 	/*
 	 * The GDT's limit is now 0xffff and the TSS's 0x67, which hides the I/O
@@ -192,9 +189,12 @@ void vmx_host_unload(struct vmx_vcpu *v)
 	 * The IDT's limit is 0xffff too, and may stay: no vector is above 255.
 	 */
 	native_load_gdt(this_cpu_ptr(&vmx_cpu.gdt));
-	invalidate_tss_limit();
-	if (h->debugctl) {
-		wrmsrl(MSR_IA32_DEBUGCTLMSR, h->debugctl);
+	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
+		reload_tss_limit();
+	else
+		this_cpu_write(__tss_limit_invalid, true);
+	if (unlikely(h->debugctl)) {
+		native_wrmsrl(MSR_IA32_DEBUGCTLMSR, h->debugctl);
 		v->count.msr_writes++;
 	}
 	if (hw_breakpoint_active())

@@ -105,12 +105,8 @@ static bool event_valid(u32 info)
 	}
 }
 
-static int take_event(struct vmx_vcpu *v)
+static int take_event(struct vmx_vcpu *v, u32 info)
 {
-	u32 info = READ_ONCE(v->run->inject_info);
-
-	if (likely(!info))
-		return 0;
 	if (!(info & VMX_INTR_VALID) || !event_valid(info))
 		return -EINVAL;
 	v->event.info = info;
@@ -142,6 +138,34 @@ static void set_windows(struct vmx_vcpu *v, u8 window)
 	vmx_write(v, VMX_F_CPU_CONTROLS, ctls);
 }
 
+/* What needs no judging; @length is that of an instruction to retire, or 0. */
+static __always_inline int take_rest(struct vmx_vcpu *v, u32 length)
+{
+	v->deadline = READ_ONCE(v->run->deadline);
+	if (length) {
+		v->run->retire = 0;
+		vmx_retire_length(v, length);
+	}
+	return 0;
+}
+
+/* What most RUNs do without. */
+static noinline int take_all(struct vmx_vcpu *v, u32 event, u32 dirty,
+			     u8 window, u32 length)
+{
+	if (dirty & ~DIRTY_MASK || !windows_valid(window) ||
+	    (event && take_event(v, event)))
+		return -EINVAL;
+	if (dirty && take_state(v, dirty)) {
+		v->event.info = 0;
+		return -EINVAL;
+	}
+	v->run->inject_info = 0;
+	v->run->dirty = 0;
+	set_windows(v, window);
+	return take_rest(v, length);
+}
+
 /**
  * vmx_take_input() - take over what the run page asks for
  * @v: the vCPU, loaded
@@ -152,26 +176,19 @@ static void set_windows(struct vmx_vcpu *v, u8 window)
 int vmx_take_input(struct vmx_vcpu *v)
 {
 	struct vmx_run_page *run = v->run;
+	u32 event = READ_ONCE(run->inject_info);
 	u32 dirty = READ_ONCE(run->dirty);
 	u8 window = READ_ONCE(run->window);
 	u8 retire = READ_ONCE(run->retire);
-	u32 length = READ_ONCE(run->length);
+	u32 length = 0;
 
-	if (retire > 1 || (retire && (!length || length > MAX_INSN_LENGTH)) ||
-	    dirty & ~DIRTY_MASK || !windows_valid(window))
-		return -EINVAL;
-	if (take_event(v))
-		return -EINVAL;
-	if (dirty && take_state(v, dirty)) {
-		v->event.info = 0;
-		return -EINVAL;
+	if (retire) {
+		length = READ_ONCE(run->length);
+		if (retire > 1 || !length || length > MAX_INSN_LENGTH)
+			return -EINVAL;
 	}
-	run->inject_info = 0;
-	run->dirty = 0;
-	run->retire = 0;
-	if (retire)
-		vmx_retire_length(v, length);
-	set_windows(v, window);
-	v->deadline = READ_ONCE(run->deadline);
-	return 0;
+	if (unlikely(event | dirty | window |
+		     (v->vmcs->cpu_ctls_now ^ v->vmcs->cpu_ctls)))
+		return take_all(v, event, dirty, window, length);
+	return take_rest(v, length);
 }

@@ -19,8 +19,7 @@
 #include "power.h"
 #include "vcpu.h"
 
-/* Guests could read the host's data in the L1 cache, and it has to be flushed. */
-static bool l1tf __ro_after_init;
+DEFINE_STATIC_KEY_FALSE(vmx_l1tf);
 
 /**
  * vmx_load_init() - find out what has to be flushed before VM entry
@@ -42,23 +41,10 @@ void vmx_load_init(void)
 		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, capabilities);
 	if (capabilities & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH)
 		return;
-	l1tf = boot_cpu_has(X86_FEATURE_FLUSH_L1D);
-	if (!l1tf)
+	if (boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+		static_branch_enable(&vmx_l1tf);
+	else
 		pr_warn("this CPU has the L1TF flaw, and its microcode cannot flush the L1 data cache: guests may read memory of the host\n");
-}
-
-/**
- * vmx_flush_l1d() - nothing of the host's is left in the L1 data cache
- * @v: the vCPU, loaded
- *
- * Context: interrupts off, right before VM entry.
- */
-void vmx_flush_l1d(struct vmx_vcpu *v)
-{
-	if (likely(!l1tf))
-		return;
-	native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
-	v->count.msr_writes++;
 }
 
 /* Another VM's guest may have trained the indirect-branch predictor. */

@@ -83,9 +83,10 @@ static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
 	} else if (set->count >= VMX_RANGES_MAX) {
 		err = -ENOSPC;
 	} else {
-		/* Faults that saw no range yet are not wrong: no new sequence. */
 		spin_lock(&mmu->lock);
+		write_seqcount_begin(&mmu->seq);
 		vmx_ranges_add(set, range);
+		write_seqcount_end(&mmu->seq);
 		spin_unlock(&mmu->lock);
 	}
 	mutex_unlock(&mmu->edit);

@@ -4,9 +4,9 @@
  * have no VMCS field.
  *
  * SYSCALL, SYSRET and SWAPGS use MSRs of the CPU and cannot be intercepted. So
- * the guest's are in the CPU whenever the guest could execute these, whatever
- * the policy says: SYSCALL to the host's LSTAR would tell where the kernel is,
- * and SWAPGS would change the thread's GS base.
+ * the guest's are in the CPU whatever the policy says: SYSCALL to the host's
+ * LSTAR would tell where the kernel is, and SWAPGS would change the thread's GS
+ * base. Those of SYSCALL are spared where the guest could not execute it.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -156,20 +156,6 @@ static void write_msr(struct vmx_vcpu *v, u32 index, u64 value)
 	v->count.msr_writes++;
 }
 
-static bool long_mode_possible(const struct vmx_vmcs *vmcs)
-{
-	return vmcs->entry_ctls & VMX_ENTRY_CTL_IA32E_MODE_GUEST ||
-	       !(vmcs->entry_ctls & VMX_ENTRY_CTL_LOAD_EFER) ||
-	       vmcs->efer & (EFER_LME | EFER_LMA);
-}
-
-static bool syscall_possible(const struct vmx_vmcs *vmcs)
-{
-	return long_mode_possible(vmcs) &&
-	       (!(vmcs->entry_ctls & VMX_ENTRY_CTL_LOAD_EFER) ||
-		vmcs->efer & EFER_SCE);
-}
-
 static void load_syscall(struct vmx_vcpu *v)
 {
 	unsigned int i;
@@ -196,7 +182,7 @@ static void switch_tsc_aux(struct vmx_vcpu *v)
 	u64 *kept = &v->msr.switched[VMX_SWITCHED_TSC_AUX];
 	u64 other = *kept;
 
-	rdmsrl(MSR_TSC_AUX, *kept);
+	*kept = __rdmsr(MSR_TSC_AUX);
 	if (*kept != other)
 		write_msr(v, MSR_TSC_AUX, other);
 }
@@ -209,13 +195,10 @@ static void switch_tsc_aux(struct vmx_vcpu *v)
  */
 void vmx_msr_load(struct vmx_vcpu *v)
 {
-	if (long_mode_possible(v->vmcs) || v->msr.gs) {
-		v->host.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
-		if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
-			write_msr(v, MSR_KERNEL_GS_BASE, v->msr.kernel_gs_base);
-		v->host.gs_loaded = true;
-	}
-	if (syscall_possible(v->vmcs))
+	v->host.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
+	if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
+		write_msr(v, MSR_KERNEL_GS_BASE, v->msr.kernel_gs_base);
+	if (v->vmcs->syscall)
 		load_syscall(v);
 	if (v->msr.tsc_aux)
 		switch_tsc_aux(v);
@@ -229,12 +212,9 @@ void vmx_msr_load(struct vmx_vcpu *v)
  */
 void vmx_msr_unload(struct vmx_vcpu *v)
 {
-	if (v->host.gs_loaded) {
-		v->msr.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
-		if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
-			write_msr(v, MSR_KERNEL_GS_BASE, v->host.kernel_gs_base);
-		v->host.gs_loaded = false;
-	}
+	v->msr.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
+	if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
+		write_msr(v, MSR_KERNEL_GS_BASE, v->host.kernel_gs_base);
 	if (v->host.syscall_loaded)
 		unload_syscall(v);
 	if (v->msr.tsc_aux)
@@ -278,7 +258,7 @@ static bool write_efer(struct vmx_vcpu *v, u64 value)
 	value = (value & ~(u64)EFER_LMA) | (old & EFER_LMA);
 	if (vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value))
 		return false;
-	/* It may have become possible to execute SYSCALL or SWAPGS. */
+	/* It may have become possible to execute SYSCALL. */
 	vmx_msr_unload(v);
 	vmx_msr_load(v);
 	return true;
@@ -419,7 +399,6 @@ static void use_table(struct vmx_vcpu *v, struct vmx_msr *table,
 	memset(s->switched, 0, sizeof(s->switched));
 	s->kernel_gs_base = 0;
 	s->tsc_aux = false;
-	s->gs = false;
 	for (i = 0; i < count; i++) {
 		const struct vmx_msr *m = &table[i];
 		const struct msr_desc *desc = find_desc(m->index);
@@ -428,10 +407,8 @@ static void use_table(struct vmx_vcpu *v, struct vmx_msr *table,
 			continue;
 		if (desc->kind == MSR_FIELD || desc->kind == MSR_GS)
 			pass_through(s->bitmap, m->index);
-		if (desc->kind == MSR_GS) {
+		if (desc->kind == MSR_GS)
 			s->kernel_gs_base = m->value;
-			s->gs = true;
-		}
 		if (desc->kind == MSR_SWITCHED)
 			s->switched[desc->slot] = m->value;
 		if (m->index == MSR_TSC_AUX)

@@ -85,10 +85,9 @@ static bool has_length(u32 intr_info)
 	       type == VMX_INTR_TYPE_PRIVILEGED_EXCEPTION;
 }
 
-static __always_inline void give_state(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_state(struct vmx_vcpu *v,
+				       struct vmx_run_page *run, u32 want)
 {
-	struct vmx_run_page *run = v->run;
-
 	if (want & VMX_STATE_RIP)
 		run->rip = vmx_read(v, VMX_F_GUEST_RIP);
 	if (want & VMX_STATE_RSP)
@@ -125,10 +124,9 @@ static __always_inline void give_io(struct vmx_run_page *run)
 			(q & BIT(5) ? VMX_IO_REP : 0);
 }
 
-static __always_inline void give_exit(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_exit(struct vmx_vcpu *v,
+				      struct vmx_run_page *run, u32 want)
 {
-	struct vmx_run_page *run = v->run;
-
 	if (want & VMX_VALID_LENGTH)
 		run->length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
 	if (want & VMX_VALID_QUALIFICATION)
@@ -167,10 +165,12 @@ static void return_event(struct vmx_vcpu *v)
 /* With a constant set this is a straight line of VMREADs. */
 static __always_inline void give(struct vmx_vcpu *v, u32 want)
 {
-	give_exit(v, want);
-	give_state(v, want);
-	v->run->reason = v->reason;
-	v->run->valid = want;
+	struct vmx_run_page *run = v->run;
+
+	run->reason = v->reason;
+	run->valid = want;
+	give_exit(v, run, want);
+	give_state(v, run, want);
 }
 
 static noinline void give_any(struct vmx_vcpu *v, u32 want)
@@ -224,7 +224,7 @@ void vmx_give_exit(struct vmx_vcpu *v)
  */
 void vmx_give_state(struct vmx_vcpu *v)
 {
-	give_state(v, STATE);
+	give_state(v, v->run, STATE);
 	v->run->valid = STATE;
 	return_event(v);
 }

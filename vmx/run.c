@@ -18,6 +18,7 @@
 #include <linux/vtime.h>
 
 #include <asm/msr.h>
+#include <asm/special_insns.h>
 
 #include "caps.h"
 #include "compat.h"
@@ -118,7 +119,7 @@ static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 			     (VMX_TIF_RESCHED | _TIF_SIGPENDING |
 			      _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME);
 
-	if (unlikely(READ_ONCE(v->run->immediate_exit) || v->kicked)) {
+	if (unlikely(READ_ONCE(v->run->immediate_exit) | READ_ONCE(v->kicked))) {
 		*leave = LEAVE_EINTR;
 		return true;
 	}
@@ -182,6 +183,20 @@ static bool resolve_fault(struct vmx_vcpu *v, enum leave *leave, int *err)
 	return false;
 }
 
+/*
+ * Other CPUs change CR4 bits here by interrupt (RDPMC permission), so what VM
+ * exits load has to be looked at whenever interrupts were open.
+ */
+static void refresh_host_cr4(struct vmx_vcpu *v)
+{
+	unsigned long cr4 = native_read_cr4();
+
+	if (unlikely(cr4 != v->host.cr4)) {
+		v->host.cr4 = cr4;
+		vmx_write(v, VMX_F_HOST_CR4, cr4);
+	}
+}
+
 static bool needs_flush(const struct vmx_vcpu *v)
 {
 	return v->flushed_on != smp_processor_id() ||
@@ -204,7 +219,7 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			leave = LEAVE_USER;
 			break;
 		}
-		vmx_host_refresh(v);
+		refresh_host_cr4(v);
 		if (unlikely(needs_flush(v)))
 			vmx_flush(v);
 		vtime_account_guest_enter();
@@ -230,21 +245,26 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 }
 
 /* A stay and what has to be read at its end. */
-static enum leave run_once(struct vmx_vcpu *v, bool first, int *err)
+static enum leave stay_and_tell(struct vmx_vcpu *v, int *err)
 {
-	enum leave leave;
+	enum leave leave = stay(v, err);
 
-	if (first) {
-		*err = vmx_take_input(v);
-		if (*err)
-			return LEAVE_ERROR;
-	}
-	leave = stay(v, err);
-	if (leave == LEAVE_USER || leave == LEAVE_ERROR)
+	if (likely(leave == LEAVE_USER) || leave == LEAVE_ERROR)
 		vmx_give_exit(v);
 	else if (leave == LEAVE_EINTR || leave == LEAVE_HOME)
 		vmx_give_state(v);
+	vmx_unload(v);
 	return leave;
+}
+
+/* A CPU that is on its way offline lets nobody in. */
+static int load(struct vmx_vcpu *v)
+{
+	int err;
+
+	while (unlikely((err = vmx_load(v)) == -EAGAIN))
+		schedule_timeout_uninterruptible(1);
+	return err;
 }
 
 /*
@@ -276,22 +296,17 @@ static int give_late(struct vmx_vcpu *v, int fault)
 
 static long run_locked(struct vmx_vcpu *v)
 {
-	bool first = true;
-	enum leave leave;
-	int err;
+	int err = load(v);
 
-	for (;;) {
-		err = vmx_load(v);
-		if (err == -EAGAIN) {
-			schedule_timeout_uninterruptible(1);
-			continue;
-		}
-		if (err)
-			return err;
-		leave = run_once(v, first, &err);
-		first = false;
+	if (unlikely(err))
+		return err;
+	err = vmx_take_input(v);
+	if (unlikely(err)) {
 		vmx_unload(v);
-		switch (leave) {
+		return err;
+	}
+	for (;;) {
+		switch (stay_and_tell(v, &err)) {
 		case LEAVE_USER:
 			return 0;
 		case LEAVE_ERROR:
@@ -311,6 +326,9 @@ static long run_locked(struct vmx_vcpu *v)
 				break;
 			return give_late(v, err);
 		}
+		err = load(v);
+		if (err)
+			return err;
 	}
 }
 
@@ -325,12 +343,12 @@ long vmx_run(struct vmx_vcpu *v)
 {
 	long r;
 
-	if (!mutex_trylock(&v->vmcs->lock))
+	if (!vmx_vmcs_trylock(v->vmcs))
 		return -EBUSY;
 	v->count.runs++;
 	r = run_locked(v);
 	if (!has_timer())
 		hrtimer_cancel(&v->timer);
-	mutex_unlock(&v->vmcs->lock);
+	vmx_vmcs_unlock(v->vmcs);
 	return r;
 }

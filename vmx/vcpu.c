@@ -52,7 +52,7 @@ static int attach(struct vmx_vcpu *v)
 	struct vmx_vmcs *vmcs = v->vmcs;
 	int err;
 
-	if (!mutex_trylock(&vmcs->lock))
+	if (!vmx_vmcs_trylock(vmcs))
 		return -EBUSY;
 	err = vmcs->vcpu ? -EBUSY : vmx_vmcs_get(vmcs);
 	if (!err) {
@@ -60,7 +60,7 @@ static int attach(struct vmx_vcpu *v)
 		vmx_vmcs_unget();
 		vmcs->vcpu = v;
 	}
-	mutex_unlock(&vmcs->lock);
+	vmx_vmcs_unlock(vmcs);
 	if (err)
 		return err;
 	spin_lock(&v->mmu->vcpus_lock);
@@ -85,13 +85,14 @@ static void detach(struct vmx_vcpu *v)
 	list_del(&v->mmu_link);
 	spin_unlock(&v->mmu->vcpus_lock);
 	/* Not RUN, which holds the descriptor open: a field ioctl, soon done. */
-	mutex_lock(&vmcs->lock);
+	while (!vmx_vmcs_trylock(vmcs))
+		schedule_timeout_uninterruptible(1);
 	if (!vmx_vmcs_get(vmcs)) {
 		clear_module_fields(vmcs);
 		vmx_vmcs_unget();
 	}
 	vmcs->vcpu = NULL;
-	mutex_unlock(&vmcs->lock);
+	vmx_vmcs_unlock(vmcs);
 }
 
 /* Undoes vcpu_alloc(), however far it came. */
@@ -285,18 +286,22 @@ static const struct {
 	{ VMX_GET_DEBUG, get_debug },
 };
 
-static long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd, void __user *arg)
+/* Out of line, so that RUN need not save registers for it. */
+static noinline long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd,
+			      void __user *arg)
 {
 	unsigned int i;
 	long r;
 
+	if (cmd == VMX_KICK)
+		return kick(v);
 	for (i = 0; i < ARRAY_SIZE(vcpu_cmds); i++) {
 		if (vcpu_cmds[i].cmd != cmd)
 			continue;
-		if (!mutex_trylock(&v->vmcs->lock))
+		if (!vmx_vmcs_trylock(v->vmcs))
 			return -EBUSY;
 		r = vcpu_cmds[i].fn(v, arg);
-		mutex_unlock(&v->vmcs->lock);
+		vmx_vmcs_unlock(v->vmcs);
 		return r;
 	}
 	return -ENOTTY;
@@ -310,8 +315,6 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -EPERM;
 	if (likely(cmd == VMX_RUN))
 		return vmx_run(v);
-	if (cmd == VMX_KICK)
-		return kick(v);
 	return vcpu_cmd(v, cmd, (void __user *)arg);
 }
 

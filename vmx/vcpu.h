@@ -4,6 +4,7 @@
 #define VMX_VCPU_H
 
 #include <linux/hrtimer.h>
+#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/types.h>
 
@@ -37,8 +38,8 @@ struct vmx_event {
  * @ds: likewise
  * @es: likewise
  * @ldt: likewise
+ * @selectors: any of these is not 0
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
- * @gs_loaded: the guest's KERNEL_GS_BASE is in the CPU
  */
 struct vmx_host {
 	unsigned long cr3;
@@ -48,8 +49,8 @@ struct vmx_host {
 	u64 kernel_gs_base;
 	u64 debugctl;
 	u16 fs, gs, ds, es, ldt;
+	bool selectors;
 	bool syscall_loaded;
-	bool gs_loaded;
 };
 
 /* MSRs that SYSCALL and RDTSCP use; they have no VMCS field. */
@@ -70,7 +71,6 @@ enum vmx_switched {
  * @kernel_gs_base: guest value while it is not in the CPU
  * @switched: guest values of enum vmx_switched
  * @tsc_aux: the policy passes TSC_AUX through
- * @gs: the policy passes KERNEL_GS_BASE through
  */
 struct vmx_msr_state {
 	struct vmx_msr *table;
@@ -79,7 +79,6 @@ struct vmx_msr_state {
 	u64 kernel_gs_base;
 	u64 switched[VMX_SWITCHED_COUNT];
 	bool tsc_aux;
-	bool gs;
 };
 
 #define VMX_CPUID_SLOTS 32
@@ -218,7 +217,23 @@ int vmx_load(struct vmx_vcpu *v);
 void vmx_unload(struct vmx_vcpu *v);
 void vmx_flush(struct vmx_vcpu *v);
 void vmx_load_init(void);
-void vmx_flush_l1d(struct vmx_vcpu *v);
+
+/* Guests could read the host's data in the L1 cache, and it has to be flushed. */
+DECLARE_STATIC_KEY_FALSE(vmx_l1tf);
+
+/**
+ * vmx_flush_l1d() - nothing of the host's is left in the L1 data cache
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off, right before VM entry.
+ */
+static __always_inline void vmx_flush_l1d(struct vmx_vcpu *v)
+{
+	if (static_branch_unlikely(&vmx_l1tf)) {
+		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+		v->count.msr_writes++;
+	}
+}
 
 /* vmx/vpid.c */
 int vmx_vpid_alloc(void);

@@ -44,18 +44,6 @@ void vmx_vm_put(struct vmx_vm *vm)
 	kref_put(&vm->ref, vm_free);
 }
 
-/**
- * vmx_vm_owned() - does the caller's address space own the VM?
- * @vm: the VM
- *
- * Context: process.
- * Return: whether it does.
- */
-bool vmx_vm_owned(const struct vmx_vm *vm)
-{
-	return current->mm == vm->mm;
-}
-
 static int get_create(void __user *arg)
 {
 	struct vmx_create c;

@@ -64,22 +64,17 @@ void vmx_vmcs_clear(struct vmx_vmcs *vmcs)
 }
 
 /**
- * vmx_vmcs_load() - make a VMCS current on this CPU
+ * vmx_vmcs_make_current() - vmx_vmcs_load() of a VMCS that is not current
  * @vmcs: the VMCS; its lock is held
  *
  * Context: preemption off, interrupts on.
- * Return: 0; 1 if it was active elsewhere or nowhere and per-CPU host state
- * has to be written; -EAGAIN if this CPU is on its way offline, and the
- * caller must let the scheduler move it; -EIO if VMX was switched off
- * (a reboot).
+ * Return: as vmx_vmcs_load().
  */
-int vmx_vmcs_load(struct vmx_vmcs *vmcs)
+int vmx_vmcs_make_current(struct vmx_vmcs *vmcs)
 {
 	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
 	int moved = 0;
 
-	if (likely(cpu->current_vmcs == vmcs))
-		return 0;
 	if (unlikely(!READ_ONCE(cpu->on)))
 		return cpu_active(smp_processor_id()) ? -EIO : -EAGAIN;
 
@@ -192,7 +187,6 @@ static struct vmx_vmcs *vmcs_alloc(struct vmx_vm *vm)
 	/* SDM, "Format of the VMCS Region" */
 	*(u32 *)vmcs->region = vmx_caps_revision();
 	kref_init(&vmcs->ref);
-	mutex_init(&vmcs->lock);
 	vmcs->cpu = -1;
 	vmcs->vm = vmx_vm_get(vm);
 	return vmcs;
@@ -257,7 +251,7 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (!vmx_vm_owned(vmcs->vm))
 		return -EPERM;
-	if (!mutex_trylock(&vmcs->lock))
+	if (!vmx_vmcs_trylock(vmcs))
 		return -EBUSY;
 	switch (cmd) {
 	case VMX_VMCS_CLEAR:
@@ -269,7 +263,7 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	default:
 		r = vmx_vmcs_fields_ioctl(vmcs, cmd, uarg);
 	}
-	mutex_unlock(&vmcs->lock);
+	vmx_vmcs_unlock(vmcs);
 	return r;
 }
 

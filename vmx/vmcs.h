@@ -3,21 +3,22 @@
 #ifndef VMX_VMCS_H
 #define VMX_VMCS_H
 
+#include <linux/bitops.h>
 #include <linux/kref.h>
 #include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/types.h>
 
 #include "ledger.h"
+#include "power.h"
 #include "vmx.h"
 
 /**
  * struct vmx_vmcs - what a descriptor from %VMX_CREATE_VMCS stands for
  * @ref: the descriptor's reference and the vCPU's
  * @vm: its VM, referenced
- * @lock: held by RUN and by every ioctl that touches the region; ioctls take it
- *	with mutex_trylock(), so that nobody waits for a running guest
- * @vcpu: the vCPU that has it, or NULL; under @lock
+ * @busy: bit 0 is held by RUN and by every ioctl that touches the region; see
+ *	vmx_vmcs_trylock()
+ * @vcpu: the vCPU that has it, or NULL; under @busy
  * @region: the VMCS region
  * @cpu: the CPU it is active on, -1 if none
  * @launched: its launch state; what VMLAUNCH or VMRESUME is chosen by
@@ -30,6 +31,8 @@
  * @pin_ctls_now: the same with the timer bit that RUN switches
  * @tsc_offset: TSC offset field
  * @efer: guest EFER field, as last written; LMA may differ
+ * @syscall: the guest may be in 64-bit mode, or get there without an exit, and
+ *	execute SYSCALL
  * @exceptions: the exception bitmap userspace asked for
  * @debug: DR7 as last written by userspace enables a breakpoint
  * @ledger: for debug builds
@@ -37,7 +40,7 @@
 struct vmx_vmcs {
 	struct kref ref;
 	struct vmx_vm *vm;
-	struct mutex lock;	/* RUN, and everything that loads the region */
+	unsigned long busy;
 	struct vmx_vcpu *vcpu;
 	void *region;
 	int cpu;
@@ -52,6 +55,7 @@ struct vmx_vmcs {
 	u64 tsc_offset;
 	u32 exceptions;
 	u64 efer;
+	bool syscall;
 	bool debug;
 	struct vmx_vmcs_ledger ledger;
 };
@@ -60,10 +64,52 @@ int vmx_vmcs_create(struct vmx_vm *vm);
 struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmx_vm *vm);
 void vmx_vmcs_put(struct vmx_vmcs *vmcs);
 
-int vmx_vmcs_load(struct vmx_vmcs *vmcs);
+/**
+ * vmx_vmcs_trylock() - begin to use a VMCS
+ * @vmcs: the VMCS
+ *
+ * A bit rather than a mutex: nobody ever waits for a running guest.
+ *
+ * Context: process.
+ * Return: false if somebody else uses it.
+ */
+static inline bool vmx_vmcs_trylock(struct vmx_vmcs *vmcs)
+{
+	return !test_and_set_bit_lock(0, &vmcs->busy);
+}
+
+/**
+ * vmx_vmcs_unlock() - undo vmx_vmcs_trylock()
+ * @vmcs: the VMCS
+ *
+ * Context: process.
+ */
+static inline void vmx_vmcs_unlock(struct vmx_vmcs *vmcs)
+{
+	clear_bit_unlock(0, &vmcs->busy);
+}
+
+int vmx_vmcs_make_current(struct vmx_vmcs *vmcs);
 void vmx_vmcs_clear(struct vmx_vmcs *vmcs);
 void vmx_vmcs_clear_cpu(void);
 void vmx_vmcs_crash_cpu(void);
+
+/**
+ * vmx_vmcs_load() - make a VMCS current on this CPU
+ * @vmcs: the VMCS; its lock is held
+ *
+ * Context: preemption off, interrupts on.
+ * Return: 0; 1 if it was active elsewhere or nowhere and per-CPU host state
+ * has to be written; -EAGAIN if this CPU is on its way offline, and the
+ * caller must let the scheduler move it; -EIO if VMX was switched off
+ * (a reboot).
+ */
+static inline int vmx_vmcs_load(struct vmx_vmcs *vmcs)
+{
+	if (likely(this_cpu_read(vmx_cpu.current_vmcs) == vmcs))
+		return 0;
+	return vmx_vmcs_make_current(vmcs);
+}
 
 /* vmx/vmcs_fields.c: what field ioctls do */
 long vmx_vmcs_fields_ioctl(struct vmx_vmcs *vmcs, unsigned int cmd,

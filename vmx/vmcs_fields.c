@@ -75,6 +75,15 @@ void vmx_vmcs_unget(void)
 	preempt_enable();
 }
 
+static bool syscall_possible(const struct vmx_vmcs *vmcs)
+{
+	if (!(vmcs->entry_ctls & VMX_ENTRY_CTL_LOAD_EFER))
+		return true;
+	return vmcs->efer & EFER_SCE &&
+	       (vmcs->entry_ctls & VMX_ENTRY_CTL_IA32E_MODE_GUEST ||
+		vmcs->efer & (EFER_LME | EFER_LMA));
+}
+
 /* What RUN wants to know of fields without a VMREAD. */
 static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 {
@@ -89,12 +98,14 @@ static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 		break;
 	case VMX_F_ENTRY_CONTROLS:
 		vmcs->entry_ctls = value;
+		vmcs->syscall = syscall_possible(vmcs);
 		break;
 	case VMX_F_TSC_OFFSET:
 		vmcs->tsc_offset = value;
 		break;
 	case VMX_F_GUEST_EFER:
 		vmcs->efer = value;
+		vmcs->syscall = syscall_possible(vmcs);
 		break;
 	case VMX_F_EXCEPTION_BITMAP:
 		vmcs->exceptions = asked;

@@ -9,6 +9,7 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -36,11 +37,22 @@ struct vmx_vm {
 	atomic64_t ipis;
 };
 
+/**
+ * vmx_vm_owned() - does the caller's address space own the VM?
+ * @vm: the VM
+ *
+ * Context: process.
+ * Return: whether it does.
+ */
+static inline bool vmx_vm_owned(const struct vmx_vm *vm)
+{
+	return current->mm == vm->mm;
+}
+
 /* vmx/vm.c */
 struct vmx_vm *vmx_vm_get(struct vmx_vm *vm);
 void vmx_vm_put(struct vmx_vm *vm);
 int vmx_vm_create(void);
-bool vmx_vm_owned(const struct vmx_vm *vm);
 
 /* vmx/ioctl.c */
 int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min);

@@ -259,33 +259,33 @@ static void measure_create(const struct bench_side *side)
 	       (unsigned long long)median(costs, MEASUREMENTS));
 }
 
-static long free_kilobytes(void)
+/* Free pages, those that CPUs keep for themselves included; -1 where the kernel does not say. */
+static long free_pages(void)
 {
-	FILE *file = fopen("/proc/meminfo", "r");
+	FILE *file = fopen("/proc/zoneinfo", "r");
 	char line[128];
-	long value = -1;
+	long sum = -1, value;
 
-	while (file && value < 0 && fgets(line, sizeof(line), file))
-		sscanf(line, "MemFree: %ld", &value);
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, " pages free %ld", &value) == 1 ||
+		    sscanf(line, " count: %ld", &value) == 1)
+			sum += value;
 	if (file)
 		fclose(file);
-	return value;
+	return sum;
 }
 
-/*
- * What is free becomes less by, whatever kind of memory it is, for each of many.
- * The first ones empty the kernel's caches of free pages, which are not counted.
- */
+/* What is free becomes less by, whatever kind of memory it is, for each of many. */
 static long bytes_each(void (*create)(struct bench_idle *idle), struct bench_idle *idle)
 {
 	long before = 0;
 
 	for (size_t n = 0; n < MANY_VMS; n++) {
 		if (n == FIRST_VMS)
-			before = free_kilobytes();
+			before = free_pages();
 		create(&idle[n]);
 	}
-	return (before - free_kilobytes()) * 1024 / (MANY_VMS - FIRST_VMS);
+	return (before - free_pages()) * sysconf(_SC_PAGESIZE) / (MANY_VMS - FIRST_VMS);
 }
 
 static void measure_memory(const struct bench_side *side)
