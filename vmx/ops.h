@@ -10,19 +10,20 @@
 
 #include <asm/asm.h>
 
-/* CF or ZF set means failure (SDM, "Conventions" of the VMX instructions). */
+/*
+ * CF or ZF set means failure (SDM, "Conventions" of the VMX instructions). CF is
+ * set before: an instruction that faults leaves it so.
+ */
 #define VMX_INSN(text, ...)						\
 ({									\
-	__label__ failed;						\
-	bool done = false;						\
+	bool failed;							\
 									\
-	asm goto("1: " text "\n\t"					\
-		 "jbe %l[failed]\n\t"					\
-		 _ASM_EXTABLE(1b, %l[failed])				\
-		 : : __VA_ARGS__ : "cc", "memory" : failed);		\
-	done = true;							\
-failed:									\
-	done;								\
+	asm volatile("stc\n"						\
+		     "1: " text "\n"					\
+		     "2:\n\t"						\
+		     _ASM_EXTABLE(1b, 2b)				\
+		     : "=@ccbe" (failed) : __VA_ARGS__ : "memory");	\
+	!failed;							\
 })
 
 static __always_inline bool vmx_insn_vmxon(u64 pa)
