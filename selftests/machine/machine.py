@@ -17,6 +17,7 @@ import labkernel
 import module
 import results
 import session as sessions
+import suite
 import tap
 from kernel import Kernel
 from where import BUILD, MACHINE, Failure, locked
@@ -93,7 +94,8 @@ def programs():
     tools = BUILD / "tools"
     found = {f"/usr/bin/{path.name}": path for path in sorted(tools.glob("*"))
              if path.is_file() and not path.suffix and path.stat().st_mode & 0o111}
-    found["/machine/kunit"] = MACHINE / "guest/kunit"
+    for name in ("kunit", "kmemleak"):
+        found[f"/machine/{name}"] = MACHINE / "guest" / name
     return found
 
 
@@ -123,7 +125,8 @@ class Boot:
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
                         {**programs(), **(extra or {})},
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1,
-                         "VMX_MACHINE": setup.backend.name, **plan},
+                         "VMX_MACHINE": setup.backend.name,
+                         "LEAK_LIMIT": suite.DEFAULT_LIMIT * scale if setup.leaks else 0, **plan},
                         [(test.name, self.limits[test.name], test.command) for test in tests])
         level = 7 if setup.verbose else 3
         leaks = "on" if setup.leaks else "off"
