@@ -5,6 +5,9 @@
  *
  * KVM complains in the kernel log when it finds VMX on:
  * expect-log: WARNING: .* cpu_emergency_(un)?register_virt_callback
+ *
+ * To load a stock kernel's KVM takes a thousand million instructions:
+ * limit: 20G
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -161,7 +164,7 @@ static bool log_has(int kmsg, const char *text)
 }
 
 /* KVM has VMX: we are refused, say why and how to get out, and it goes on. */
-TEST_F(kvm, before)
+TEST_F_TIMEOUT(kvm, before, 300)
 {
 	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
@@ -186,7 +189,7 @@ TEST_F(kvm, before)
 }
 
 /* We have it: KVM is refused, by us or by its own look at CR4, and we go on. */
-TEST_F(kvm, after)
+TEST_F_TIMEOUT(kvm, after, 300)
 {
 	ASSERT_VMX(open_ours(&self->vm, &self->vcpu));
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
@@ -205,7 +208,7 @@ TEST_F(kvm, after)
 }
 
 /* Both loaded: who comes first has it, as often as they like. */
-TEST_F(kvm, beside)
+TEST_F_TIMEOUT(kvm, beside, 300)
 {
 	ASSERT_EQ(0, load_kvm(false));
 	if (kvm_takes_vmx_at_load())

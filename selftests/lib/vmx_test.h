@@ -21,6 +21,13 @@
 #include "kselftest_harness.h"
 #include "vmx_test_lib.h"
 
+/*
+ * Seconds a case may take that says nothing else. An emulator's are made of
+ * instructions, 50 million each, and kernels that check everything need many.
+ */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 120
+
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /*
