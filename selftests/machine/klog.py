@@ -32,10 +32,15 @@ CUT = re.compile(r"------------\[ cut here \]|^={20,}$")
 # A WARN, BUG or oops says where it ends; of the others, the last part is a call trace.
 MARKED_END = re.compile(r"---\[ end (?:trace|Kernel panic)")
 OTHER_END = re.compile(r"^={20,}$|</TASK>$")
+# These stand between two rules.
+RULED = ("KASAN", "KCSAN")
+RULE = re.compile(r"={20,}$")
 # Of use to few, and in the log for them.
 NOISE = re.compile(r"^(?:Code|R(?!IP)[A-Z0-9]{2}|[CF]S|RIP: 0033): ?")
 FRAME = re.compile(r"([\w.]+)\+0x([0-9a-f]+)(?:/0x[0-9a-f]+)?(?: \[(\w+)\])?")
-LONGEST = 80
+# The first line of each side of a data race.
+RACE_PART = re.compile(r"(?:read|write|read-write|race|assert)\b.* (?:to|at) .*:$")
+LONGEST = 120
 
 
 @dataclasses.dataclass
@@ -57,6 +62,8 @@ def kind_of(line):
 def ends(report, line):
     if MARKED_END.search(line) or len(report.lines) > LONGEST:
         return True
+    if report.kind in RULED:
+        return len(report.lines) > 3 and RULE.match(line) is not None
     marked = report.kind in ("WARN", "oops", "BUG", "panic") or CUT.search(report.lines[0])
     return not marked and len(report.lines) > 3 and bool(OTHER_END.search(line))
 
@@ -89,8 +96,25 @@ def reports(lines):
     return found
 
 
+def is_kernels_own(report):
+    """A data race of the kernel with itself: no part of it is called by the module.
+
+    What an interrupt found below it has no part in the race.
+    """
+    part = True
+    for line in report.lines:
+        if RACE_PART.match(line):
+            part = True
+        elif line.startswith(" asm_"):
+            part = False
+        elif part and "[vmx" in line:
+            return False
+    return report.kind == "KCSAN"
+
+
 def is_expected(report, patterns):
-    return any(re.search(pattern, line) for pattern in patterns for line in report.lines)
+    return is_kernels_own(report) or any(re.search(pattern, line)
+                                         for pattern in patterns for line in report.lines)
 
 
 def _run_faddr2line(script, elf, frames):
