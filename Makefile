@@ -6,7 +6,7 @@ machine := selftests/machine
 run := $(machine)/run.py
 
 # Settings reach the runner through the environment, wherever they were given.
-export T ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE V W C CF CC LLVM KCFLAGS
+export T ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG V W C CF CC LLVM KCFLAGS
 # make's own default is no choice of anybody's.
 ifeq ($(origin CC),default)
 unexport CC
@@ -25,6 +25,7 @@ help:
 # |   make check      static gates and every test, from nothing; results in build/results
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
 # |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv
+# |   make controls   break the module on purpose, one mistake at a time: do the tests notice?
 # |   make shell      a prompt in the emulated machine, module loaded, tools on PATH
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
 # |   make list       the CPU models, kernels and tests there are
@@ -39,6 +40,7 @@ help:
 # |   CPU=haswell     CPU model; `make list` shows all and what they have. CPUS=a,b or all for check
 # |   ONLY=GATE       for check: one static gate
 # |   SMP=2           CPUs of the machine
+# |   VMX_DEBUG=1     the module's ledgers also on kernels that are not for debugging
 # |   SEED=N          random numbers of the tests
 # |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module right here)
 # |   LEAKS=1         kmemleak too, on KERNEL=debug; the boot takes twice as long
@@ -51,7 +53,7 @@ help:
 deps:
 	@$(machine)/deps
 
-test demo check bench shell kunit: deps
+test demo check bench controls shell kunit: deps
 	@$(run) $@
 
 list:
@@ -67,4 +69,4 @@ clean:
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps test demo check bench shell kunit list docs clean distclean
+.PHONY: all help deps test demo check bench controls shell kunit list docs clean distclean

@@ -173,4 +173,23 @@ TEST_F(vm, memory_without_backing_is_efault)
 	EXPECT_EQ(0, self->run->regs[VMX_RAX]);
 }
 
+/* An instruction that userspace did is done in every respect. */
+TEST_F(vm, retiring_ends_the_shadow_of_sti)
+{
+	GUEST64(sti_guest, "sti\n out %al, $0x10\n hlt");
+	uint64_t rip;
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, sti_guest));
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_IO);
+	rip = self->run->rip;
+	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_INTERRUPTIBILITY, 0,
+				    VMX_BLOCKING_BY_STI));
+	self->run->retire = 1;
+	self->run->immediate_exit = 1;
+	ASSERT_EQ(-EINTR, vmx_run(&self->vcpu));
+	EXPECT_EQ(rip + 2, self->run->rip);
+	EXPECT_EQ(0, self->run->interruptibility);
+	EXPECT_EQ(0, self->run->retire);
+}
+
 VMX_TEST_MAIN

@@ -84,7 +84,7 @@ class Setup:
 def prepare_module(kernel):
     with locked(BUILD / "module" / kernel.name):
         # The module's own checks go with the kernel's.
-        options = ["VMX_DEBUG=1"] if kernel.slow else []
+        options = ["VMX_DEBUG=1"] if kernel.slow or os.environ.get("VMX_DEBUG") else []
         folder = module.build(kernel.kdir, kernel.name, options, quiet=True)
     return folder, module.built(folder)
 

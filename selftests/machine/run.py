@@ -12,6 +12,7 @@ import sys
 import bench
 import bochs
 import check
+import controls
 import host
 import intree
 import kernel as kernels
@@ -208,7 +209,7 @@ def command_build():
 
 
 COMMANDS = {"build": command_build, "test": command_test, "check": command_check, "demo": command_demo,
-            "bench": command_bench, "kunit": intree.run, "shell": command_shell, "list": command_list}
+            "bench": command_bench, "controls": controls.run, "kunit": intree.run, "shell": command_shell, "list": command_list}
 
 
 def end_with_make():

@@ -968,7 +968,7 @@ struct vmx_debug {
  * @intr_info: out: VM-exit interruption information
  * @intr_error: out: VM-exit interruption error code
  * @idt_info: out: IDT-vectoring information
- * @idt_error: out: IDT-vectoring error code
+ * @idt_error: out: IDT-vectoring error code, where @idt_info says there is one
  * @io_port: out: port, for %VMX_REASON_IO
  * @io_size: out: 1, 2 or 4 bytes
  * @io_flags: out: VMX_IO_* bits

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make controls`: mistakes on purpose, in a copy of the checkout; the tests have to notice each."""
+
+import fnmatch
+import os
+import shutil
+import subprocess
+import tomllib
+
+import results
+import tap
+from where import BUILD, ROOT, Failure, environment, say
+
+TABLE = ROOT / "selftests/controls.toml"
+TREE = BUILD / "controls"
+# Of the copy: what `make test` is told, and what it is not.
+SETTINGS = {"KERNEL": "fast", "CPU": "haswell", "VMX_DEBUG": "1"}
+OURS = ("T", "KERNEL", "CPU", "CPUS", "SMP", "KDIR")
+
+
+def copy_checkout():
+    """Keeps the copy's own build folder, so that only what changes is built again."""
+    TREE.mkdir(parents=True, exist_ok=True)
+    for path in TREE.iterdir():
+        if path.name != "build":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(ROOT, TREE, symlinks=True, dirs_exist_ok=True,
+                    ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+
+
+class broken:
+    """The copy with one mistake in it."""
+
+    def __init__(self, control):
+        self.path = TREE / control["file"]
+        self.right = self.path.read_text()
+        if self.right.count(control["old"]) != 1:
+            raise Failure(f"{control['file']} has what to replace {self.right.count(control['old'])} times, "
+                          f"not once: bring {TABLE.name} up to date")
+        self.wrong = self.right.replace(control["old"], control["new"])
+
+    def __enter__(self):
+        self.path.write_text(self.wrong)
+
+    def __exit__(self, *_):
+        self.path.write_text(self.right)
+
+
+def try_out(control):
+    """Returns what is wrong with the tests, or nothing, and all they printed."""
+    settings = [f"{key}={value}" for key, value in {**SETTINGS, "T": control["test"]}.items()]
+    with broken(control):
+        result = subprocess.run(["make", "--no-print-directory", "-C", TREE, "test", *settings], text=True,
+                                env=environment(*OURS), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if "passed, " not in result.stdout:
+        return "the tests did not run", result.stdout
+    if not result.returncode:
+        return f"{control['test']} did not notice", result.stdout
+    if control["expect"] not in result.stdout:
+        return f"{control['test']} failed without a word of '{control['expect']}'", result.stdout
+    return "", result.stdout
+
+
+def run():
+    """Those whose names match T=, or all."""
+    controls = tomllib.loads(TABLE.read_text())
+    chosen = {name: control for name, control in controls.items()
+              if fnmatch.fnmatch(name, os.environ.get("T") or "*")}
+    if not chosen:
+        raise Failure(f"T={os.environ['T']}: no such control; there are: {', '.join(controls)}")
+    copy_checkout()
+    collector = results.Collector({})
+    for name, control in chosen.items():
+        try:
+            wrong, log = try_out(control)
+        except Failure as failure:
+            wrong, log = str(failure), ""
+        say(f"  {name}: {wrong or 'noticed'} ({control['why']})")
+        case = tap.Case("noticed", "failed" if wrong else "passed", wrong)
+        collector.add(results.Outcome("controls", name, [case], f"make controls T={name}", log.splitlines()))
+    return collector.finish()
