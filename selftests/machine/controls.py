@@ -48,7 +48,8 @@ class broken:
 
 def try_out(control):
     """Returns what is wrong with the tests, or nothing, and all they printed."""
-    settings = [f"{key}={value}" for key, value in {**SETTINGS, "T": control["test"]}.items()]
+    chosen = {"T": control["test"], "KERNEL": control.get("kernel", SETTINGS["KERNEL"])}
+    settings = [f"{key}={value}" for key, value in {**SETTINGS, **chosen}.items()]
     with broken(control):
         result = subprocess.run(["make", "--no-print-directory", "-C", TREE, "test", *settings], text=True,
                                 env=environment(*OURS), stdin=subprocess.DEVNULL,

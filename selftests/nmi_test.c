@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Non-maskable interrupts of the host, which reach a CPU in the middle of a guest: the host handles
+ * them as if there had been no guest.
+ *
+ * needs: cpus=2
+ * needs: kernel=debug
+ */
+#include <fcntl.h>
+
+#include "lib/vm_fixture.h"
+
+#define SYSRQ	"/proc/sysrq-trigger"
+#define ROUNDS	5
+
+/* Whether the kernel has said TEXT since LOG was read last. */
+static bool log_has(int log, const char *text)
+{
+	char record[4096];
+	bool found = false;
+	ssize_t length;
+
+	while ((length = read(log, record, sizeof(record) - 1)) > 0) {
+		record[length] = 0;
+		found |= !!strstr(record, text);
+	}
+	return found;
+}
+
+/* The kernel asks its CPUs by NMI where they are. */
+TEST_F_TIMEOUT(vm, reaches_the_host, 300)
+{
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	struct test_spinner spinner;
+
+	ASSERT_LE(0, log);
+	ASSERT_LE(0, lseek(log, 0, SEEK_END));
+	ASSERT_EQ(0, test_pin(0));
+	ASSERT_EQ(0, test_spin(&spinner, &self->vcpu, 1));
+	for (int n = 0; n < ROUNDS; n++) {
+		ASSERT_EQ(0, test_write_file(SYSRQ, "l"));
+		/* A CPU whose NMIs stay blocked does not answer the next time. */
+		ASSERT_TRUE(log_has(log, "NMI backtrace for cpu 1"));
+		test_spin_progress(&self->vm);
+	}
+	EXPECT_EQ(-EINTR, test_spin_stop(&spinner));
+	close(log);
+}
+
+VMX_TEST_MAIN
