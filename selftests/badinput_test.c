@@ -427,6 +427,8 @@ TEST_F(bad, run_page_values)
 	run->retire = 0;
 	for (int bit = 9; bit < 32; bit++) {
 		run->dirty = 1u << bit;
+		if (run->dirty == VMX_STATE_CR2)
+			continue;
 		EXPECT_EQ(-EINVAL, vmx_run(&self->o.vcpu)) { TH_LOG("dirty %#x", run->dirty); }
 	}
 	run->dirty = VMX_STATE_ACTIVITY;

@@ -249,6 +249,23 @@ TEST_F(inject, guest_page_fault_interrupted)
 	EXPECT_EQ(0x123456789000, self->run->regs[VMX_RBX]);
 }
 
+/* An emulated access faults: its address is userspace's to give. */
+TEST_F(inject, page_fault_with_address)
+{
+	GUEST64(cr2_guest, "mov %cr2, %rbx\n hlt");
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, cr2_guest));
+	ASSERT_VMX(test_set_idt(&self->vcpu));
+	inject(self->run, VMX_INTR_TYPE_HARDWARE_EXCEPTION | VMX_INTR_ERROR_CODE, 14, 4, 0);
+	self->run->cr2 = 0xfeed0000beef;
+	self->run->dirty |= VMX_STATE_CR2;
+	ASSERT_EVENT(&self->vcpu, 14, 4);
+	EXPECT_TRUE(self->run->valid & VMX_STATE_CR2);
+	EXPECT_EQ(0xfeed0000beef, self->run->cr2);
+	ASSERT_NEXT_EXIT(&self->vcpu, VMX_REASON_HLT);
+	EXPECT_EQ(0xfeed0000beef, self->run->regs[VMX_RBX]);
+}
+
 /* The user may think better of it. */
 TEST_F(inject, interrupted_delivery_can_be_cancelled)
 {

@@ -37,7 +37,8 @@ static const struct input inputs[] = {
 #define DIRTY_MASK							\
 	(VMX_STATE_RIP | VMX_STATE_RSP | VMX_STATE_RFLAGS |		\
 	 VMX_STATE_CR0 | VMX_STATE_CR3 | VMX_STATE_CR4 |		\
-	 VMX_STATE_EFER | VMX_STATE_INTERRUPTIBILITY | VMX_STATE_ACTIVITY)
+	 VMX_STATE_EFER | VMX_STATE_INTERRUPTIBILITY | VMX_STATE_ACTIVITY | \
+	 VMX_STATE_CR2)
 
 static u64 fetch(const struct vmx_run_page *run, const struct input *in)
 {
@@ -75,6 +76,8 @@ static int take_state(struct vmx_vcpu *v, u32 dirty)
 		else
 			vmx_insn_vmwrite(in->field, value[i]);
 	}
+	if (dirty & VMX_STATE_CR2)
+		v->cr2 = READ_ONCE(v->run->cr2);
 	return 0;
 }
 

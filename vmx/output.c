@@ -7,7 +7,7 @@
 #define PAGING	(VMX_STATE_CR0 | VMX_STATE_CR3 | VMX_STATE_CR4 | VMX_STATE_EFER)
 #define CALM	(VMX_STATE_INTERRUPTIBILITY | VMX_STATE_ACTIVITY)
 #define STATE	(VMX_STATE_RIP | VMX_STATE_RSP | VMX_STATE_RFLAGS | CODE |	\
-		 PAGING | CALM)
+		 PAGING | CALM | VMX_STATE_CR2)
 #define INSN	(STATE | VMX_VALID_LENGTH)
 #define OPERAND	(INSN | VMX_VALID_INSN_INFO | VMX_VALID_QUALIFICATION |	\
 		 VMX_VALID_LINEAR)
@@ -16,7 +16,7 @@
 #define PORT	(VMX_STATE_RIP | VMX_VALID_LENGTH | VMX_VALID_QUALIFICATION | \
 		 VMX_VALID_IO)
 #define STRING	(STATE | VMX_VALID_LINEAR | VMX_VALID_INSN_INFO)
-#define MEMORY	((STATE & ~CALM) | VMX_VALID_QUALIFICATION |		\
+#define MEMORY	((STATE & ~(CALM | VMX_STATE_CR2)) | VMX_VALID_QUALIFICATION |		\
 		 VMX_VALID_LINEAR | VMX_VALID_PHYSICAL | VMX_VALID_IDT)
 
 /*
@@ -110,6 +110,8 @@ static __always_inline void give_state(struct vmx_vcpu *v,
 		run->cs_access = vmx_read(v, VMX_F_GUEST_CS_ACCESS);
 		run->ss_access = vmx_read(v, VMX_F_GUEST_SS_ACCESS);
 	}
+	if (want & VMX_STATE_CR2)
+		run->cr2 = v->cr2;
 }
 
 /* SDM, "Exit Qualification for I/O Instructions" */

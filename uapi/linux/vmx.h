@@ -895,6 +895,7 @@ struct vmx_debug {
 #define VMX_STATE_EFER		0x40
 #define VMX_STATE_INTERRUPTIBILITY 0x80
 #define VMX_STATE_ACTIVITY	0x100
+#define VMX_STATE_CR2		0x800
 /* valid only: the kernel writes them, userspace changes them by VMCS field */
 #define VMX_STATE_CS		0x200
 #define VMX_STATE_SS		0x400
@@ -989,6 +990,8 @@ struct vmx_debug {
  * @cs_base: base of CS
  * @cs_access: access rights of CS
  * @ss_access: access rights of SS
+ * @cr2: CR2, which no VMCS field has; to be set with a page fault that is
+ *	injected
  *
  * The kernel reads each input once per RUN. While RUN is in progress the page
  * is the kernel's: what userspace writes then may be seen or lost, and affects
@@ -1038,6 +1041,7 @@ struct vmx_run_page {
 	__u64 cs_base;
 	__u32 cs_access;
 	__u32 ss_access;
+	__u64 cr2;
 };
 
 /**
