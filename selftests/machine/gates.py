@@ -10,7 +10,7 @@ import labkernel
 import module
 import results
 import tap
-from where import BUILD, MACHINE, ROOT, Failure, locked
+from where import BUILD, MACHINE, ROOT, Failure, environment, locked
 
 PLACE = "static"
 MODULE_FOLDERS = ("uapi", "vmx", "ept", "shadow", "nested", "svm", "vfio_glue")
@@ -107,6 +107,18 @@ HARNESS = USERSPACE + ("BRACES", "MACRO_WITH_FLOW_CONTROL", "MULTISTATEMENT_MACR
 # Macros that take a list of strings.
 TOOLS = USERSPACE + ("PARENTHESIS_ALIGNMENT",)
 
+def library_gate(name):
+    """Tests of the library that need no VMX: they run here, under the sanitizers."""
+    command = ["make", "--no-print-directory", "-C", "tools", "check"]
+    result = subprocess.run(command, cwd=ROOT, env=environment(), text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = result.stdout.splitlines()
+    cases = tap.parse(lines)
+    if result.returncode and not any(case.status == "failed" for case in cases):
+        cases.append(tap.Case("ran", "failed", "\n".join(lines[-40:])))
+    return results.Outcome(PLACE, name, cases, f"make check ONLY={name}", lines)
+
+
 GATES = {
     "gcc-6.1": lambda name: gcc_gate(name, "debian-6.1"),
     "gcc-sparse-6.12": lambda name: sparse_gate(name, "debian-6.12"),
@@ -117,4 +129,5 @@ GATES = {
     "checkpatch-tools": lambda name: checkpatch_gate(name, ("tools",), TOOLS),
     "checkpatch-selftests": lambda name: checkpatch_gate(name, ("selftests",), HARNESS),
     "kernel-doc": kernel_doc_gate,
+    "library": library_gate,
 }
