@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guests in each mode compute something that only that mode gets right, and print. */
+#include <libvmx/uart.h>
+
 #include "lib/vm_fixture.h"
 
 #define UART_PORT 0x3f8
@@ -50,13 +52,19 @@ GUEST64(long_guest,
 static int run_and_print(struct vmx_vcpu *vcpu)
 {
 	char text[8] = "";
-	struct vmx_uart uart = { .base = UART_PORT, .out = fmemopen(text, sizeof(text), "w") };
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	struct vmx_bus ports = { 0 };
+	struct vmx_uart uart;
 
+	vmx_uart_init(&uart, &(struct vmx_uart_config){ .send = vmx_uart_print, .host = out });
+	if (vmx_uart_attach(&uart, &ports, UART_PORT))
+		return -1;
 	do {
 		if (vmx_run(vcpu))
 			break;
-	} while (vmx_uart_io(&uart, vcpu->run));
-	fclose(uart.out);
+	} while (vmx_port_io(&ports, vcpu->run));
+	fclose(out);
+	vmx_bus_free(&ports);
 	return vcpu->run->reason == VMX_REASON_HLT && !text[1] ? text[0] : -1;
 }
 

@@ -12,6 +12,7 @@
 #include <x86intrin.h>
 
 #include <libvmx.h>
+#include <libvmx/uart.h>
 
 #include "guests.h"
 
@@ -67,14 +68,14 @@ struct cost {
 };
 
 /* Does what the guests ask for; false when the guest has halted. */
-static bool handle_exit(struct vmx_vcpu *vcpu, struct vmx_uart *uart)
+static bool handle_exit(struct vmx_vcpu *vcpu, struct vmx_bus *ports)
 {
 	struct vmx_run_page *run = vcpu->run;
 	const char *name;
 
 	switch (run->reason) {
 	case VMX_REASON_IO:
-		if (!vmx_uart_io(uart, run))
+		if (!vmx_port_io(ports, run))
 			errx(1, "unexpected access to port %#x", run->io_port);
 		return true;
 	case VMX_REASON_CPUID:
@@ -95,10 +96,9 @@ static bool handle_exit(struct vmx_vcpu *vcpu, struct vmx_uart *uart)
 	errx(1, "unexpected exit %#x (%s) at %#llx", run->reason, name ? name : "?", run->rip);
 }
 
-static int run_demo(struct vmx_vm *vm, struct vmx_vcpu *vcpu, const struct demo *demo,
-		    struct cost *cost)
+static int run_demo(struct vmx_vm *vm, struct vmx_vcpu *vcpu, struct vmx_bus *ports,
+		    const struct demo *demo, struct cost *cost)
 {
-	struct vmx_uart uart = { .base = 0x3f8, .out = stdout };
 	uint64_t start;
 	int ret = vmx_set_mode(vm, vcpu->vmcs, demo->mode, VMX_GUEST_FREE, STACK);
 
@@ -115,19 +115,25 @@ static int run_demo(struct vmx_vm *vm, struct vmx_vcpu *vcpu, const struct demo 
 			continue;
 		if (ret)
 			errx(1, "%s", vmx_error());
-	} while (handle_exit(vcpu, &uart));
+	} while (handle_exit(vcpu, ports));
 	return 0;
 }
 
 static void run_demos(struct vmx_vm *vm, struct vmx_vcpu *vcpu)
 {
+	struct vmx_bus ports = { 0 };
 	struct cost cost = { 0 };
+	struct vmx_uart uart;
 
+	vmx_uart_init(&uart, &(struct vmx_uart_config){ .send = vmx_uart_print, .host = stdout });
+	if (vmx_uart_attach(&uart, &ports, 0x3f8))
+		errx(1, "%s", vmx_error());
 	for (size_t n = 0; n < COUNT(demos); n++) {
 		printf("%-10s  ", demos[n].name);
-		if (run_demo(vm, vcpu, &demos[n], &cost))
+		if (run_demo(vm, vcpu, &ports, &demos[n], &cost))
 			printf("refused: %s\n", vmx_error());
 	}
+	vmx_bus_free(&ports);
 	printf("\n%llu exits to this program, %llu instructions each (TSC ticks in VMX_RUN, "
 	       "which the\nemulated machine counts by instruction)\n\n",
 	       (unsigned long long)cost.exits, (unsigned long long)(cost.ticks / cost.exits));

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <libvmx/device.h>
 #include <linux/vmx.h>
 
 #ifdef __cplusplus
@@ -334,37 +335,17 @@ int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip,
 /* Devices */
 
 /**
- * struct vmx_uart - a 16550 UART that is always ready to send
- * @base: first of its eight ports
- * @out: where what it sends goes, NULL for nowhere
- * @ier: what the guest wrote to the interrupt-enable register; no interrupt
- *	comes of it
- * @lcr: line-control register
- * @mcr: modem-control register
- * @scr: scratch register
- * @dll: divisor, low byte
- * @dlm: divisor, high byte
- */
-struct vmx_uart {
-	uint16_t base;
-	FILE *out;
-	uint8_t ier;
-	uint8_t lcr;
-	uint8_t mcr;
-	uint8_t scr;
-	uint8_t dll;
-	uint8_t dlm;
-};
-
-/**
- * vmx_uart_io() - finish an exit if it is an access to the UART
- * @uart: the UART
+ * vmx_port_io() - finish an exit if it is an access to a device's ports
+ * @bus: the bus of ports
  * @run: the run page
+ *
+ * Strings (INS, OUTS) go through guest memory and are left to the caller, as is
+ * an access to ports that nobody has.
  *
  * Return: true if it was: the access is done and the instruction will be
  * retired by the next vmx_run().
  */
-bool vmx_uart_io(struct vmx_uart *uart, struct vmx_run_page *run);
+bool vmx_port_io(struct vmx_bus *bus, struct vmx_run_page *run);
 
 #ifdef __cplusplus
 }
