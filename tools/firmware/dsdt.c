@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The DSDT: what of the machine cannot be found by asking its buses. Each
+ * function has in its comment what it says in ASL.
+ */
+#include <stdio.h>
+
+#include "acpi.h"
+
+#define PCI_CONFIG	0xcf8
+#define PCI_CONFIG_END	0xcff
+#define PCI_SLOTS	32
+#define PCI_PINS	4
+
+/* Name (\_S5, Package () { type, type, 0, 0 }) */
+static void put_s5(struct bytes *aml)
+{
+	size_t package;
+
+	aml_name(aml, "\\_S5");
+	package = aml_open(aml, AML_PACKAGE);
+	bytes_number(aml, 4, 1);
+	aml_integer(aml, VMX_POWER_SLP_TYP_S5);
+	aml_integer(aml, VMX_POWER_SLP_TYP_S5);
+	aml_integer(aml, 0);
+	aml_integer(aml, 0);
+	aml_close(aml, package);
+}
+
+/* Device (C000) { Name (_HID, "ACPI0007") Name (_UID, 0) } */
+static void put_cpu(struct bytes *aml, unsigned int n)
+{
+	size_t device = aml_open(aml, AML_DEVICE);
+	char name[8];
+
+	snprintf(name, sizeof(name), "C%03X", n & 0xfff);
+	aml_path(aml, name);
+	aml_name(aml, "_HID");
+	aml_string(aml, "ACPI0007");
+	aml_name_integer(aml, "_UID", n);
+	aml_close(aml, device);
+}
+
+/* What sits on the ISA bus, at addresses as old as it. */
+struct isa_device {
+	const char *name;
+	const char *id;
+	unsigned int uid;
+	uint16_t port;
+	uint8_t ports;
+	uint16_t port2;		/* one more port, if not 0 */
+	uint8_t irq;
+	size_t present;		/* offset of the bool in struct vmx_acpi */
+};
+
+static const struct isa_device isa_devices[] = {
+	{ "RTC", "PNP0B00", 0, 0x70, 2, 0, 8, offsetof(struct vmx_acpi, rtc) },
+	{ "COM1", "PNP0501", 1, 0x3f8, 8, 0, 4, offsetof(struct vmx_acpi, com1) },
+	{ "COM2", "PNP0501", 2, 0x2f8, 8, 0, 3, offsetof(struct vmx_acpi, com2) },
+	{ "KBD", "PNP0303", 0, 0x60, 1, 0x64, 1, offsetof(struct vmx_acpi, keyboard) },
+};
+
+/*
+ * Device (COM1) {
+ *	Name (_HID, EisaId ("PNP0501"))
+ *	Name (_UID, 1)
+ *	Name (_CRS, ResourceTemplate () {
+ *		IO (Decode16, 0x3f8, 0x3f8, 1, 8)
+ *		IRQNoFlags () { 4 } })
+ * }
+ */
+static void put_isa(struct bytes *aml, const struct isa_device *isa)
+{
+	size_t device = aml_open(aml, AML_DEVICE);
+	struct aml_resources resources;
+
+	aml_path(aml, isa->name);
+	aml_name_eisa(aml, "_HID", isa->id);
+	aml_name_integer(aml, "_UID", isa->uid);
+	aml_resources_start(&resources);
+	aml_resources_io(&resources, isa->port, isa->ports);
+	if (isa->port2)
+		aml_resources_io(&resources, isa->port2, 1);
+	aml_resources_irq(&resources, isa->irq);
+	aml_resources_put(aml, &resources);
+	aml_close(aml, device);
+}
+
+/*
+ * Device (VR00) {
+ *	Name (_HID, "LNRO0005")
+ *	Name (_UID, 0)
+ *	Name (_CRS, ResourceTemplate () {
+ *		Memory32Fixed (ReadWrite, base, size)
+ *		Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { gsi } })
+ * }
+ */
+static void put_mmio(struct bytes *aml, const struct vmx_acpi_mmio *mmio, unsigned int n)
+{
+	size_t device = aml_open(aml, AML_DEVICE);
+	struct aml_resources resources;
+	char name[8];
+
+	snprintf(name, sizeof(name), "VR%02X", n & 0xff);
+	aml_path(aml, name);
+	aml_name(aml, "_HID");
+	aml_string(aml, "LNRO0005");
+	aml_name_integer(aml, "_UID", n);
+	aml_resources_start(&resources);
+	aml_resources_memory(&resources, mmio->base, mmio->size);
+	aml_resources_gsi(&resources, mmio->gsi);
+	aml_resources_put(aml, &resources);
+	aml_close(aml, device);
+}
+
+/*
+ * Name (_CRS, ResourceTemplate () {
+ *	WordBusNumber (...)		0 to 0
+ *	IO (Decode16, 0xcf8, ...)	the bridge's own
+ *	WordIO (...)			0 to 0xcf7
+ *	WordIO (...)			0xd00 to 0xffff
+ *	DWordMemory (...)
+ *	QWordMemory (...) })
+ */
+static void put_bridge_resources(struct bytes *aml, const struct vmx_acpi *acpi)
+{
+	struct aml_resources resources;
+
+	aml_resources_start(&resources);
+	aml_resources_window(&resources, AML_WINDOW_BUS, 2, 0, 0);
+	aml_resources_io(&resources, PCI_CONFIG, PCI_CONFIG_END - PCI_CONFIG + 1);
+	aml_resources_window(&resources, AML_WINDOW_IO, 2, 0, PCI_CONFIG - 1);
+	aml_resources_window(&resources, AML_WINDOW_IO, 2, PCI_CONFIG_END + 1, 0xffff);
+	if (acpi->pci_size)
+		aml_resources_window(&resources, AML_WINDOW_MEMORY, 4, acpi->pci_base,
+				     acpi->pci_base + (uint64_t)acpi->pci_size - 1);
+	if (acpi->pci64_size)
+		aml_resources_window(&resources, AML_WINDOW_MEMORY, 8, acpi->pci64_base,
+				     acpi->pci64_base + acpi->pci64_size - 1);
+	aml_resources_put(aml, &resources);
+}
+
+/*
+ * Name (_PRT, Package () {
+ *	Package () { 0x0000ffff, 0, 0, gsi }
+ *	... })
+ */
+static void put_routing(struct bytes *aml, const struct vmx_acpi *acpi)
+{
+	size_t table, entry;
+
+	aml_name(aml, "_PRT");
+	table = aml_open(aml, AML_PACKAGE);
+	bytes_number(aml, PCI_SLOTS * PCI_PINS, 1);
+	for (unsigned int n = 0; n < PCI_SLOTS * PCI_PINS; n++) {
+		unsigned int slot = n / PCI_PINS, pin = n % PCI_PINS;
+
+		entry = aml_open(aml, AML_PACKAGE);
+		bytes_number(aml, 4, 1);
+		aml_integer(aml, (uint64_t)slot << 16 | 0xffff);	/* any function */
+		aml_integer(aml, pin);
+		aml_integer(aml, 0);	/* not by a link device: */
+		aml_integer(aml, acpi->intx[(slot + pin) % PCI_PINS]);
+		aml_close(aml, entry);
+	}
+	aml_close(aml, table);
+}
+
+/*
+ * Device (PCI0) {
+ *	Name (_HID, EisaId ("PNP0A03"))
+ *	Name (_UID, 0)
+ *	Name (_CRS, ...)
+ *	Name (_PRT, ...)
+ * }
+ */
+static void put_bridge(struct bytes *aml, const struct vmx_acpi *acpi)
+{
+	size_t device = aml_open(aml, AML_DEVICE);
+
+	aml_path(aml, "PCI0");
+	if (acpi->ecam) {
+		aml_name_eisa(aml, "_HID", "PNP0A08");
+		aml_name_eisa(aml, "_CID", "PNP0A03");
+	} else {
+		aml_name_eisa(aml, "_HID", "PNP0A03");
+	}
+	aml_name_integer(aml, "_UID", 0);
+	put_bridge_resources(aml, acpi);
+	put_routing(aml, acpi);
+	aml_close(aml, device);
+}
+
+/*
+ * Device (ECAM) {
+ *	Name (_HID, EisaId ("PNP0C02"))
+ *	Name (_UID, 0)
+ *	Name (_CRS, ResourceTemplate () { Memory32Fixed (ReadWrite, base, size) })
+ * }
+ *
+ * The memory map's word alone is not enough for systems to trust the MCFG ("MCFG Table Description"
+ * in the PCI Firmware Specification): it has to be a motherboard's resource.
+ */
+static void put_ecam(struct bytes *aml, const struct vmx_acpi *acpi)
+{
+	size_t device = aml_open(aml, AML_DEVICE);
+	struct aml_resources resources;
+
+	aml_path(aml, "ECAM");
+	aml_name_eisa(aml, "_HID", "PNP0C02");
+	aml_name_integer(aml, "_UID", 0);
+	aml_resources_start(&resources);
+	aml_resources_memory(&resources, acpi->ecam, VMX_ACPI_ECAM_SIZE);
+	aml_resources_put(aml, &resources);
+	aml_close(aml, device);
+}
+
+void acpi_dsdt(struct bytes *aml, const struct vmx_acpi *acpi)
+{
+	size_t scope;
+
+	put_s5(aml);
+	scope = aml_open(aml, AML_SCOPE);
+	aml_path(aml, "\\_SB");
+	for (unsigned int n = 0; n < acpi->cpus; n++)
+		put_cpu(aml, n);
+	for (size_t n = 0; n < sizeof(isa_devices) / sizeof(isa_devices[0]); n++)
+		if (*(const bool *)((const char *)acpi + isa_devices[n].present))
+			put_isa(aml, &isa_devices[n]);
+	for (unsigned int n = 0; n < acpi->mmio_count; n++)
+		put_mmio(aml, &acpi->mmio[n], n);
+	if (acpi->pci)
+		put_bridge(aml, acpi);
+	if (acpi->pci && acpi->ecam)
+		put_ecam(aml, acpi);
+	aml_close(aml, scope);
+}

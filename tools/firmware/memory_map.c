@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A guest's RAM, and the map of it that the guest is given. */
+#include <errno.h>
+#include <string.h>
+
+#include <libvmx/firmware.h>
+
+#include "../lib/internal.h"
+
+#define PAGE		0x1000ull
+
+/* The first MiB of a PC. Firmware keeps the last KiB of conventional memory to itself. */
+#define CONVENTIONAL	0x9fc00ull
+#define VGA		0xa0000ull
+#define FIRMWARE	0xe0000ull
+#define MIB		0x100000ull
+
+static int add(struct vmx_memory *memory, uint64_t base, uint64_t end, enum vmx_range_type type)
+{
+	if (end > memory->low && base < VMX_MEMORY_HIGH)
+		end = memory->low;
+	return base < end ? vmx_memory_set(memory, base, end - base, type) : 0;
+}
+
+int vmx_memory_init(struct vmx_memory *memory, void *ram, uint64_t size, uint64_t hole)
+{
+	if (!size || size % PAGE || size >> 46)
+		return vmx_fail(EINVAL, "%#llx bytes of RAM are no multiple of 4 KiB up to 64 TiB",
+				(unsigned long long)size);
+	if (hole < MIB || hole > VMX_MEMORY_HIGH || hole % PAGE)
+		return vmx_fail(EINVAL,
+				"The hole below 4 GiB cannot begin at %#llx: on a page from 1 MiB on",
+				(unsigned long long)hole);
+	*memory = (struct vmx_memory){ .ram = ram, .size = size,
+				       .low = size < hole ? size : hole };
+	add(memory, 0, CONVENTIONAL, VMX_RANGE_RAM);
+	add(memory, CONVENTIONAL, VGA, VMX_RANGE_RESERVED);
+	add(memory, FIRMWARE, MIB, VMX_RANGE_RESERVED);
+	add(memory, MIB, memory->low, VMX_RANGE_RAM);
+	return add(memory, VMX_MEMORY_HIGH, VMX_MEMORY_HIGH + size - memory->low, VMX_RANGE_RAM);
+}
+
+/* A map in the making; it may turn out too long. */
+struct draft {
+	struct vmx_memory_range map[2 * VMX_MEMORY_RANGES + 1];
+	unsigned int count;
+};
+
+/* Appends a range, or makes the last one longer. */
+static void append(struct draft *draft, uint64_t base, uint64_t size, enum vmx_range_type type)
+{
+	struct vmx_memory_range *last = draft->count ? &draft->map[draft->count - 1] : NULL;
+
+	if (!size)
+		return;
+	if (last && last->type == type && last->base + last->size == base)
+		last->size += size;
+	else
+		draft->map[draft->count++] = (struct vmx_memory_range){ base, size, type };
+}
+
+int vmx_memory_set(struct vmx_memory *memory, uint64_t base, uint64_t size,
+		   enum vmx_range_type type)
+{
+	struct draft draft = { .count = 0 };
+	uint64_t end = base + size;
+	bool done = false;
+
+	if (!size || end < base)
+		return vmx_fail(EINVAL, "The memory map cannot have %#llx bytes at %#llx",
+				(unsigned long long)size, (unsigned long long)base);
+	for (unsigned int n = 0; n < memory->count; n++) {
+		const struct vmx_memory_range *old = &memory->map[n];
+		uint64_t old_end = old->base + old->size;
+
+		if (old->base < base)
+			append(&draft, old->base, (old_end < base ? old_end : base) - old->base,
+			       old->type);
+		if (!done && old_end > base) {
+			append(&draft, base, size, type);
+			done = true;
+		}
+		if (old_end > end) {
+			uint64_t rest = old->base > end ? old->base : end;
+
+			append(&draft, rest, old_end - rest, old->type);
+		}
+	}
+	if (!done)
+		append(&draft, base, size, type);
+	if (draft.count > VMX_MEMORY_RANGES)
+		return vmx_fail(ENOSPC, "The memory map has no room for the range at %#llx",
+				(unsigned long long)base);
+	memcpy(memory->map, draft.map, sizeof(memory->map));
+	memory->count = draft.count;
+	return 0;
+}
+
+void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base, uint64_t size)
+{
+	uint64_t high = memory->size - memory->low;
+
+	if (base <= memory->low && size <= memory->low - base)
+		return memory->ram + base;
+	if (base < VMX_MEMORY_HIGH || base - VMX_MEMORY_HIGH > high ||
+	    size > high - (base - VMX_MEMORY_HIGH))
+		return NULL;
+	return memory->ram + memory->low + (base - VMX_MEMORY_HIGH);
+}

@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What firmware leaves behind, read back as a system reads it. Where ACPICA's tools are installed
+ * (Debian's acpica-tools), they judge the tables as well.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <libvmx.h>
+#include <libvmx/firmware.h>
+
+#include "kselftest_harness.h"
+
+#define MIB 0x100000ull
+
+static uint64_t number(const unsigned char *at, size_t size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, at, size);
+	return value;
+}
+
+static uint8_t sum(const unsigned char *data, size_t size)
+{
+	uint8_t sum = 0;
+
+	while (size--)
+		sum += *data++;
+	return sum;
+}
+
+/* The memory map. */
+
+FIXTURE(map) {
+	struct vmx_memory memory;
+	unsigned char *ram;
+};
+
+FIXTURE_SETUP(map)
+{
+	self->ram = (unsigned char *)0x10000000;	/* never touched */
+}
+
+FIXTURE_TEARDOWN(map)
+{
+}
+
+#define EXPECT_RANGE(n, first, end, kind) do {						\
+	EXPECT_EQ(first, self->memory.map[n].base);					\
+	EXPECT_EQ((end) - (first), self->memory.map[n].size);				\
+	EXPECT_EQ(kind, self->memory.map[n].type);					\
+} while (0)
+
+TEST_F(map, a_small_guest)
+{
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 64 * MIB, 0xc0000000));
+	ASSERT_EQ(4, self->memory.count);
+	EXPECT_RANGE(0, 0, 0x9fc00, VMX_RANGE_RAM);
+	EXPECT_RANGE(1, 0x9fc00, 0xa0000, VMX_RANGE_RESERVED);
+	EXPECT_RANGE(2, 0xe0000, MIB, VMX_RANGE_RESERVED);
+	EXPECT_RANGE(3, MIB, 64 * MIB, VMX_RANGE_RAM);
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 0x8000, 0xc0000000));
+	ASSERT_EQ(1, self->memory.count);
+	EXPECT_RANGE(0, 0, 0x8000, VMX_RANGE_RAM);
+}
+
+TEST_F(map, a_large_guest_goes_on_beyond_the_hole)
+{
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 5120 * MIB, 0xc0000000));
+	ASSERT_EQ(5, self->memory.count);
+	EXPECT_RANGE(3, MIB, 0xc0000000, VMX_RANGE_RAM);
+	EXPECT_RANGE(4, 4096 * MIB, 6144 * MIB, VMX_RANGE_RAM);
+	EXPECT_EQ(self->ram + 0xbfffffff, vmx_memory_at(&self->memory, 0xbfffffff, 1));
+	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 0xbfffffff, 2));
+	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 0xffffffff, 2));
+	EXPECT_EQ(self->ram + 0xc0000000, vmx_memory_at(&self->memory, VMX_MEMORY_HIGH, 1));
+	EXPECT_EQ(self->ram + 5120 * MIB - 1, vmx_memory_at(&self->memory, 6144 * MIB - 1, 1));
+	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 6144 * MIB - 1, 2));
+	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, VMX_MEMORY_HIGH, UINT64_MAX));
+	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, UINT64_MAX, 2));
+	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 1, UINT64_MAX));
+}
+
+TEST_F(map, sizes_are_judged)
+{
+	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, 0, 0xc0000000));
+	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, 0x1001, 0xc0000000));
+	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, -4096ull, 0xc0000000));
+	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, MIB, 0xff000));
+	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, MIB, 0x100001000));
+}
+
+TEST_F(map, ranges_change_what_they_are)
+{
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 64 * MIB, 0xc0000000));
+	/* In the middle, over a border, into a hole, and into one again. */
+	ASSERT_EQ(0, vmx_memory_set(&self->memory, 2 * MIB, MIB, VMX_RANGE_RESERVED));
+	ASSERT_EQ(0, vmx_memory_set(&self->memory, 0x9f000, 0x2000, VMX_RANGE_ACPI));
+	ASSERT_EQ(0, vmx_memory_set(&self->memory, 63 * MIB, 2 * MIB, VMX_RANGE_NVS));
+	ASSERT_EQ(0, vmx_memory_set(&self->memory, 0xe0000000, MIB, VMX_RANGE_RESERVED));
+	ASSERT_EQ(8, self->memory.count);
+	EXPECT_RANGE(0, 0, 0x9f000, VMX_RANGE_RAM);
+	EXPECT_RANGE(1, 0x9f000, 0xa1000, VMX_RANGE_ACPI);
+	EXPECT_RANGE(2, 0xe0000, MIB, VMX_RANGE_RESERVED);
+	EXPECT_RANGE(3, MIB, 2 * MIB, VMX_RANGE_RAM);
+	EXPECT_RANGE(4, 2 * MIB, 3 * MIB, VMX_RANGE_RESERVED);
+	EXPECT_RANGE(5, 3 * MIB, 63 * MIB, VMX_RANGE_RAM);
+	EXPECT_RANGE(6, 63 * MIB, 65 * MIB, VMX_RANGE_NVS);
+	EXPECT_RANGE(7, 0xe0000000, 0xe0100000, VMX_RANGE_RESERVED);
+	/* All of it at once. */
+	ASSERT_EQ(0, vmx_memory_set(&self->memory, 0, UINT64_MAX, VMX_RANGE_RESERVED));
+	ASSERT_EQ(1, self->memory.count);
+	EXPECT_RANGE(0, 0, UINT64_MAX, VMX_RANGE_RESERVED);
+}
+
+TEST_F(map, a_full_map_stays_as_it_is)
+{
+	struct vmx_memory before;
+	int n = 0;
+
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 64 * MIB, 0xc0000000));
+	do {
+		before = self->memory;
+		n++;
+	} while (!vmx_memory_set(&self->memory, MIB + n * 0x2000, 0x1000, VMX_RANGE_RESERVED));
+	EXPECT_EQ(15, n);
+	EXPECT_EQ(0, memcmp(&before, &self->memory, sizeof(before)));
+	EXPECT_EQ(-EINVAL, vmx_memory_set(&self->memory, 0, 0, VMX_RANGE_RAM));
+	EXPECT_EQ(-EINVAL, vmx_memory_set(&self->memory, 2, UINT64_MAX, VMX_RANGE_RAM));
+}
+
+/* ACPI tables. */
+
+FIXTURE(acpi) {
+	struct vmx_memory memory;
+	struct vmx_acpi acpi;
+	uint64_t rsdp;
+	unsigned char *ram;
+};
+
+FIXTURE_SETUP(acpi)
+{
+	self->ram = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 4 * MIB, 0xc0000000));
+	vmx_acpi_init(&self->acpi, &self->memory, 2);
+}
+
+FIXTURE_TEARDOWN(acpi)
+{
+	munmap(self->ram, 4 * MIB);
+}
+
+/* Finds the root pointer as a system without a hint does: by a search on 16-byte boundaries. */
+static const unsigned char *search_rsdp(const unsigned char *ram)
+{
+	for (uint32_t at = 0xe0000; at < 0x100000; at += 16)
+		if (!memcmp(ram + at, "RSD PTR ", 8) && !sum(ram + at, 20))
+			return ram + at;
+	return NULL;
+}
+
+/* The table with a signature, found from the root and found good, or NULL. */
+static const unsigned char *find_table(const unsigned char *ram, const char *signature)
+{
+	const unsigned char *rsdp = search_rsdp(ram);
+	const unsigned char *xsdt, *table;
+
+	if (!rsdp || rsdp[15] != 2 || number(rsdp + 20, 4) != 36 || sum(rsdp, 36))
+		return NULL;
+	xsdt = ram + number(rsdp + 24, 8);
+	if (memcmp(xsdt, "XSDT", 4) || sum(xsdt, number(xsdt + 4, 4)))
+		return NULL;
+	for (uint32_t at = 36; at < number(xsdt + 4, 4); at += 8) {
+		table = ram + number(xsdt + at, 8);
+		if (memcmp(table, signature, 4))
+			continue;
+		return sum(table, number(table + 4, 4)) ? NULL : table;
+	}
+	return NULL;
+}
+
+TEST_F(acpi, the_root_is_found)
+{
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	EXPECT_EQ(self->ram + self->rsdp, search_rsdp(self->ram));
+	EXPECT_NE(NULL, find_table(self->ram, "FACP"));
+	EXPECT_NE(NULL, find_table(self->ram, "APIC"));
+	EXPECT_EQ(NULL, find_table(self->ram, "MCFG"));
+	/* And nothing but tables has changed. */
+	for (uint32_t at = 0; at < 4 * MIB; at++)
+		if (at < VMX_ACPI_TABLES || at >= VMX_ACPI_PARK)
+			ASSERT_EQ(0, self->ram[at]);
+}
+
+TEST_F(acpi, fadt)
+{
+	const unsigned char *fadt, *dsdt, *facs;
+
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_NE(NULL, fadt);
+	EXPECT_EQ(276, number(fadt + 4, 4));
+	EXPECT_EQ(9, number(fadt + 46, 2));
+	EXPECT_EQ(0, number(fadt + 48, 4));		/* no SMI: ACPI from the start */
+	EXPECT_EQ(0x600, number(fadt + 56, 4));		/* PM1a event */
+	EXPECT_EQ(0x604, number(fadt + 64, 4));		/* PM1a control */
+	EXPECT_EQ(0x608, number(fadt + 76, 4));		/* timer */
+	EXPECT_EQ(4, fadt[88]);
+	EXPECT_EQ(2, fadt[89]);
+	EXPECT_EQ(4, fadt[91]);
+	EXPECT_EQ(0x32, fadt[108]);
+	EXPECT_EQ(0x5, number(fadt + 109, 2));		/* legacy devices, no 8042, no VGA */
+	EXPECT_EQ(0x565, number(fadt + 112, 4));
+	EXPECT_EQ(1, fadt[116]);			/* reset: a port of 8 bits */
+	EXPECT_EQ(8, fadt[117]);
+	EXPECT_EQ(0xcf9, number(fadt + 120, 8));
+	EXPECT_EQ(6, fadt[128]);
+	facs = self->ram + number(fadt + 36, 4);
+	EXPECT_EQ(0, memcmp(facs, "FACS", 4));
+	EXPECT_EQ(64, number(facs + 4, 4));
+	EXPECT_EQ(0, number(fadt + 36, 4) % 64);
+	EXPECT_EQ(number(fadt + 40, 4), number(fadt + 140, 8));
+	dsdt = self->ram + number(fadt + 140, 8);
+	EXPECT_EQ(0, memcmp(dsdt, "DSDT", 4));
+	EXPECT_EQ(0, sum(dsdt, number(dsdt + 4, 4)));
+}
+
+TEST_F(acpi, fadt_without)
+{
+	const unsigned char *fadt;
+
+	self->acpi.reset_port = 0;
+	self->acpi.rtc = false;
+	self->acpi.keyboard = true;
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_NE(NULL, fadt);
+	EXPECT_EQ(0, number(fadt + 112, 4) & 0x400);
+	EXPECT_EQ(0, number(fadt + 120, 8));
+	EXPECT_EQ(0x27, number(fadt + 109, 2));
+	EXPECT_EQ(0, fadt[108]);
+}
+
+/* The Nth structure of a type in the MADT, or NULL. */
+static const unsigned char *find_structure(const unsigned char *madt, int type, int n)
+{
+	for (uint32_t at = 44; at < number(madt + 4, 4); at += madt[at + 1]) {
+		if (!madt[at + 1])
+			return NULL;
+		if (madt[at] == type && !n--)
+			return madt + at;
+	}
+	return NULL;
+}
+
+TEST_F(acpi, madt)
+{
+	const unsigned char *madt, *at;
+
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	madt = find_table(self->ram, "APIC");
+	ASSERT_NE(NULL, madt);
+	EXPECT_EQ(0xfee00000, number(madt + 36, 4));
+	EXPECT_EQ(1, number(madt + 40, 4));
+	for (int n = 0; n < 2; n++) {
+		at = find_structure(madt, 0, n);
+		ASSERT_NE(NULL, at);
+		EXPECT_EQ(n, at[2]);
+		EXPECT_EQ(n, at[3]);
+		EXPECT_EQ(1, number(at + 4, 4));
+	}
+	EXPECT_EQ(NULL, find_structure(madt, 0, 2));
+	EXPECT_EQ(NULL, find_structure(madt, 9, 0));
+	at = find_structure(madt, 1, 0);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(0xfec00000, number(at + 4, 4));
+	EXPECT_EQ(0, number(at + 8, 4));
+	at = find_structure(madt, 2, 0);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(0, at[3]);
+	EXPECT_EQ(2, number(at + 4, 4));
+	at = find_structure(madt, 2, 1);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(9, at[3]);
+	EXPECT_EQ(9, number(at + 4, 4));
+	EXPECT_EQ(0xd, number(at + 8, 2));
+	at = find_structure(madt, 4, 0);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(0xff, at[2]);
+	EXPECT_EQ(1, at[5]);
+	EXPECT_EQ(NULL, find_structure(madt, 10, 0));
+	EXPECT_EQ(NULL, find_structure(madt, 16, 0));
+}
+
+TEST_F(acpi, madt_with_many)
+{
+	const unsigned char *madt, *at;
+
+	self->acpi.cpus = 300;
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	madt = find_table(self->ram, "APIC");
+	ASSERT_NE(NULL, madt);
+	at = find_structure(madt, 0, 254);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(254, at[3]);
+	EXPECT_EQ(NULL, find_structure(madt, 0, 255));
+	at = find_structure(madt, 9, 0);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(255, number(at + 4, 4));
+	EXPECT_EQ(1, number(at + 8, 4));
+	EXPECT_EQ(255, number(at + 12, 4));
+	EXPECT_NE(NULL, find_structure(madt, 4, 0));
+	EXPECT_NE(NULL, find_structure(madt, 10, 0));
+}
+
+TEST_F(acpi, madt_x2apic_and_mailbox)
+{
+	const unsigned char *madt, *at;
+	bool nvs = false;
+
+	self->acpi.x2apic = true;
+	self->acpi.mailbox = true;
+	self->ram[VMX_ACPI_MAILBOX] = 1;
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	madt = find_table(self->ram, "APIC");
+	ASSERT_NE(NULL, madt);
+	EXPECT_EQ(NULL, find_structure(madt, 0, 0));
+	EXPECT_NE(NULL, find_structure(madt, 9, 1));
+	EXPECT_EQ(NULL, find_structure(madt, 4, 0));
+	EXPECT_NE(NULL, find_structure(madt, 10, 0));
+	at = find_structure(madt, 16, 0);
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(16, at[1]);
+	EXPECT_EQ(0, number(at + 2, 6));
+	EXPECT_EQ(VMX_ACPI_MAILBOX, number(at + 8, 8));
+	EXPECT_EQ(0, self->ram[VMX_ACPI_MAILBOX]);
+	for (unsigned int n = 0; n < self->memory.count; n++)
+		nvs |= self->memory.map[n].type == VMX_RANGE_NVS &&
+		       self->memory.map[n].base <= VMX_ACPI_MAILBOX &&
+		       self->memory.map[n].base + self->memory.map[n].size == MIB;
+	EXPECT_TRUE(nvs);
+}
+
+TEST_F(acpi, impossible_machines_are_refused)
+{
+	struct vmx_acpi good = self->acpi;
+	struct vmx_memory small;
+
+#define EXPECT_REFUSED(error, change) do {						\
+	self->acpi = good;								\
+	self->acpi.change;								\
+	EXPECT_EQ(-(error), vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));	\
+} while (0)
+	EXPECT_REFUSED(EINVAL, cpus = 0);
+	EXPECT_REFUSED(EINVAL, cpus = 1025);
+	EXPECT_REFUSED(EINVAL, sci = 2);
+	EXPECT_REFUSED(EINVAL, sci = 16);
+	EXPECT_REFUSED(EINVAL, power = 0x601);
+	EXPECT_REFUSED(EINVAL, power = 0xfff8);
+	EXPECT_REFUSED(EINVAL, mmio_count = VMX_ACPI_MMIO + 1);
+	EXPECT_REFUSED(EINVAL, pci_base = 0x1000);
+	EXPECT_REFUSED(EINVAL, pci_size = 0x80000001);
+	EXPECT_REFUSED(EINVAL, pci64_base = UINT64_MAX; self->acpi.pci64_size = 2);
+	EXPECT_REFUSED(EINVAL, ecam = 0xe0001000);
+	EXPECT_REFUSED(EINVAL, ecam = 0x100000);
+	EXPECT_REFUSED(EINVAL, ecam = 0xe0000000);
+	EXPECT_REFUSED(EINVAL, mmio_count = 1; self->acpi.mmio[0].base = 0xfebff000;
+		       self->acpi.mmio[0].size = 0x2000);
+	ASSERT_EQ(0, vmx_memory_init(&small, self->ram, 0xff000, 0xc0000000));
+	EXPECT_EQ(-EINVAL, vmx_acpi_write(&good, &small, &self->rsdp));
+	for (uint32_t at = 0; at < 4 * MIB; at++)
+		ASSERT_EQ(0, self->ram[at]);
+}
+
+/* ACPICA's tools. */
+
+FIXTURE(acpica) {
+	struct vmx_memory memory;
+	struct vmx_acpi acpi;
+	uint64_t rsdp;
+	unsigned char *ram;
+	char folder[32];
+	char output[65536];
+};
+
+FIXTURE_SETUP(acpica)
+{
+	self->ram = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 4 * MIB, 0xc0000000));
+	vmx_acpi_init(&self->acpi, &self->memory, 2);
+	self->acpi.com2 = true;
+	self->acpi.keyboard = true;
+	self->acpi.mailbox = true;
+	self->acpi.pci_size = 0x50000000;
+	self->acpi.ecam = 0xe0000000;
+	self->acpi.pci64_base = 0x8000000000;
+	self->acpi.pci64_size = 0x1000000000;
+	self->acpi.mmio[0] = (struct vmx_acpi_mmio){ 0xd0000000, 0x1000, 20 };
+	self->acpi.mmio_count = 1;
+	snprintf(self->folder, sizeof(self->folder), "/tmp/vmx-acpi-XXXXXX");
+	ASSERT_NE(NULL, mkdtemp(self->folder));
+}
+
+FIXTURE_TEARDOWN(acpica)
+{
+	char command[64];
+
+	munmap(self->ram, 4 * MIB);
+	snprintf(command, sizeof(command), "rm -rf %s", self->folder);
+	EXPECT_EQ(0, system(command));
+}
+
+/* Writes a table of the guest to a file NAME.dat. */
+static bool save(const char *folder, const char *name, const unsigned char *table)
+{
+	char path[64];
+	FILE *file;
+	size_t size = number(table + 4, 4);
+	bool good;
+
+	snprintf(path, sizeof(path), "%s/%s.dat", folder, name);
+	file = fopen(path, "w");
+	if (!file)
+		return false;
+	good = fwrite(table, 1, size, file) == size;
+	return !fclose(file) && good;
+}
+
+/* Runs a command in a folder; its output and errors go to OUTPUT. */
+static int run(const char *folder, const char *command, char *output, size_t size)
+{
+	char line[256];
+	FILE *pipe;
+	size_t got;
+
+	snprintf(line, sizeof(line), "cd %s && { %s; } 2>&1 < /dev/null", folder, command);
+	pipe = popen(line, "r");
+	if (!pipe)
+		return -1;
+	got = fread(output, 1, size - 1, pipe);
+	output[got] = 0;
+	return pclose(pipe);
+}
+
+TEST_F(acpica, disassembles_and_assembles)
+{
+	static const char * const names[] = { "FACP", "APIC", "MCFG" };
+	const unsigned char *fadt, *table;
+
+	if (system("command -v iasl > /dev/null"))
+		SKIP(return, "iasl is not installed (acpica-tools)");
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+		table = find_table(self->ram, names[n]);
+		ASSERT_NE(NULL, table);
+		ASSERT_TRUE(save(self->folder, names[n], table));
+	}
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_TRUE(save(self->folder, "DSDT", self->ram + number(fadt + 140, 8)));
+	ASSERT_EQ(0, run(self->folder, "iasl -d *.dat && cat *.dsl", self->output,
+			 sizeof(self->output)));
+	EXPECT_EQ(NULL, strstr(self->output, "rror"));
+	EXPECT_EQ(NULL, strstr(self->output, "arning"));
+	EXPECT_EQ(NULL, strstr(self->output, "nvalid"));
+	/* The compiler knows more rules than the disassembler. */
+	ASSERT_EQ(0, run(self->folder, "iasl -tc DSDT.dsl", self->output, sizeof(self->output)))
+		TH_LOG("%s", self->output);
+	EXPECT_NE(NULL, strstr(self->output, " 0 Errors, 0 Warnings"))
+		TH_LOG("%s", self->output);
+}
+
+TEST_F(acpica, evaluates)
+{
+	const unsigned char *fadt;
+
+	if (system("command -v acpiexec > /dev/null"))
+		SKIP(return, "acpiexec is not installed (acpica-tools)");
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_TRUE(save(self->folder, "DSDT", self->ram + number(fadt + 140, 8)));
+	ASSERT_EQ(0, run(self->folder, "acpiexec -b 'evaluate \\_SB.PCI0._PRT' DSDT.dat",
+			 self->output, sizeof(self->output)));
+	EXPECT_EQ(NULL, strstr(self->output, "AE_"));
+	EXPECT_NE(NULL, strstr(self->output, "[Package] Contains 128 Elements"));
+	ASSERT_EQ(0, run(self->folder, "acpiexec -b 'resources \\_SB.PCI0' DSDT.dat",
+			 self->output, sizeof(self->output)));
+	EXPECT_NE(NULL, strstr(self->output, "Address Minimum : 0D00"));
+	EXPECT_NE(NULL, strstr(self->output, "Address Maximum : CFFFFFFF"));
+	EXPECT_NE(NULL, strstr(self->output, "Address Maximum : 0000008FFFFFFFFF"));
+	EXPECT_NE(NULL, strstr(self->output, "EndTag Resource"));
+}
+
+/* Power management. */
+
+FIXTURE(power) {
+	struct vmx_power power;
+	struct vmx_clock clock;
+	struct vmx_bus bus;
+	uint64_t now;
+	bool sci;
+	int events[2];
+};
+
+static uint64_t read_now(void *source)
+{
+	return *(uint64_t *)source;
+}
+
+static void set_sci(void *controller, unsigned int pin, bool level)
+{
+	*(bool *)controller = level;
+}
+
+static void count_event(void *board, enum vmx_power_event event)
+{
+	((int *)board)[event]++;
+}
+
+FIXTURE_SETUP(power)
+{
+	struct vmx_line line = { .set = set_sci, .controller = &self->sci };
+
+	self->clock = (struct vmx_clock){ .now = read_now, .source = &self->now };
+	self->sci = true;
+	vmx_power_init(&self->power, &self->clock, line, count_event, self->events);
+	ASSERT_EQ(0, vmx_bus_add(&self->bus, 0x600, VMX_POWER_LENGTH, &vmx_power_ops, &self->power,
+				 "power"));
+	ASSERT_EQ(0, vmx_bus_add(&self->bus, VMX_POWER_RESET_PORT, 1, &vmx_power_reset_ops,
+				 &self->power, "reset"));
+}
+
+FIXTURE_TEARDOWN(power)
+{
+	vmx_bus_free(&self->bus);
+}
+
+static uint64_t in(struct vmx_bus *bus, uint64_t port, unsigned int size)
+{
+	uint64_t value;
+
+	vmx_bus_read(bus, port, size, &value);
+	return value;
+}
+
+TEST_F(power, off)
+{
+	EXPECT_FALSE(self->sci);
+	EXPECT_EQ(1, in(&self->bus, 0x604, 2));
+	/* As drivers do: the type first, then with the enable bit. */
+	vmx_bus_write(&self->bus, 0x604, 2, 5 << 10 | 1);
+	EXPECT_EQ(5 << 10 | 1, in(&self->bus, 0x604, 2));
+	EXPECT_EQ(0, self->events[VMX_POWER_OFF]);
+	vmx_bus_write(&self->bus, 0x604, 2, 4 << 10 | 1 << 13);
+	EXPECT_EQ(0, self->events[VMX_POWER_OFF]);
+	vmx_bus_write(&self->bus, 0x604, 2, 5 << 10 | 1 << 13 | 1);
+	EXPECT_EQ(1, self->events[VMX_POWER_OFF]);
+	EXPECT_EQ(5 << 10 | 1, in(&self->bus, 0x604, 2));
+	/* Byte by byte. */
+	vmx_bus_write(&self->bus, 0x604, 1, 0);
+	EXPECT_EQ(1, self->events[VMX_POWER_OFF]);
+	vmx_bus_write(&self->bus, 0x605, 1, 5 << 2 | 1 << 5);
+	EXPECT_EQ(2, self->events[VMX_POWER_OFF]);
+	EXPECT_EQ(1, in(&self->bus, 0x604, 1));
+}
+
+TEST_F(power, button)
+{
+	EXPECT_FALSE(vmx_power_button(&self->power));
+	EXPECT_FALSE(self->sci);
+	EXPECT_EQ(0x100, in(&self->bus, 0x600, 2));
+	vmx_bus_write(&self->bus, 0x602, 2, 0xffff);
+	EXPECT_EQ(0x521, in(&self->bus, 0x602, 2));
+	EXPECT_TRUE(self->sci);
+	/* 1 clears, and only what is written. */
+	vmx_bus_write(&self->bus, 0x600, 2, 0xfeff);
+	EXPECT_TRUE(self->sci);
+	vmx_bus_write(&self->bus, 0x601, 1, 1);
+	EXPECT_FALSE(self->sci);
+	EXPECT_EQ(0x521, in(&self->bus, 0x602, 2));
+	EXPECT_TRUE(vmx_power_button(&self->power));
+	EXPECT_TRUE(self->sci);
+	EXPECT_EQ(0x05210100, in(&self->bus, 0x600, 4));
+	vmx_bus_write(&self->bus, 0x602, 2, 0);
+	EXPECT_FALSE(self->sci);
+	EXPECT_EQ(0x100, in(&self->bus, 0x600, 2));
+}
+
+TEST_F(power, timer)
+{
+	self->now = 1000000000;
+	EXPECT_EQ(3579545, in(&self->bus, 0x608, 4));
+	EXPECT_EQ(3579545 >> 8 & 0xff, in(&self->bus, 0x609, 1));
+	self->now = 1000000ull * 1000000000;
+	EXPECT_EQ((uint32_t)(3579545ull * 1000000), in(&self->bus, 0x608, 4));
+	vmx_bus_write(&self->bus, 0x608, 4, 0);
+	EXPECT_EQ((uint32_t)(3579545ull * 1000000), in(&self->bus, 0x608, 4));
+}
+
+TEST_F(power, reset)
+{
+	EXPECT_EQ(0, in(&self->bus, 0xcf9, 1));
+	vmx_bus_write(&self->bus, 0xcf9, 1, 2);
+	EXPECT_EQ(0, self->events[VMX_POWER_RESET]);
+	vmx_bus_write(&self->bus, 0xcf9, 1, 6);
+	EXPECT_EQ(1, self->events[VMX_POWER_RESET]);
+	EXPECT_EQ(6, in(&self->bus, 0xcf9, 1));
+	/* Only the change does. */
+	vmx_bus_write(&self->bus, 0xcf9, 1, 6);
+	EXPECT_EQ(1, self->events[VMX_POWER_RESET]);
+}
+
+TEST_HARNESS_MAIN
