@@ -1,40 +1,44 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Ports of 8-bit devices, and exits that access ports. */
 #include <libvmx.h>
+#include <libvmx/ports.h>
 
-#include "ports.h"
-
-int vmx_ports_add(struct vmx_bus *bus, const struct vmx_ports *ports, size_t count, void *device)
+static uint64_t read_bytes(void *device, uint64_t offset, unsigned int size)
 {
-	int ret = 0;
+	const struct vmx_ports *ports = device;
+	uint64_t value = 0;
 
+	for (unsigned int n = 0; n < size; n++) {
+		uint8_t byte = ports->read(ports->device, ports->base + offset + n);
+
+		value |= (uint64_t)byte << 8 * n;
+	}
+	return value;
+}
+
+static void write_bytes(void *device, uint64_t offset, unsigned int size, uint64_t value)
+{
+	const struct vmx_ports *ports = device;
+
+	for (unsigned int n = 0; n < size; n++)
+		ports->write(ports->device, ports->base + offset + n, value >> 8 * n);
+}
+
+static const struct vmx_range_ops byte_ops = { read_bytes, write_bytes };
+
+int vmx_ports_add(struct vmx_bus *bus, struct vmx_ports *ports, size_t count)
+{
 	for (size_t n = 0; n < count; n++) {
-		ret = vmx_bus_add(bus, ports[n].base, ports[n].length, ports[n].ops, device,
-				  ports[n].name);
+		int ret = vmx_bus_add(bus, ports[n].base, ports[n].count, &byte_ops, &ports[n],
+				      ports[n].name);
+
 		if (!ret)
 			continue;
 		while (n--)
 			vmx_bus_remove(bus, ports[n].base);
-		break;
+		return ret;
 	}
-	return ret;
-}
-
-uint64_t vmx_ports_read(uint8_t (*read)(void *device, unsigned int port), void *device,
-			uint64_t offset, unsigned int size)
-{
-	uint64_t value = 0;
-
-	for (unsigned int n = 0; n < size; n++)
-		value |= (uint64_t)read(device, offset + n) << 8 * n;
-	return value;
-}
-
-void vmx_ports_write(void (*write)(void *device, unsigned int port, uint8_t value), void *device,
-		     uint64_t offset, unsigned int size, uint64_t value)
-{
-	for (unsigned int n = 0; n < size; n++)
-		write(device, offset + n, value >> 8 * n);
+	return 0;
 }
 
 /* What IN leaves in RAX. SDM, "General-Purpose Registers": 32 bits are zero-extended. */

@@ -8,9 +8,6 @@
 
 #include <libvmx/uart.h>
 
-#include "../lib/internal.h"
-#include "ports.h"
-
 enum {
 	RBR = 0,	/* THR on writes, DLL with DLAB */
 	IER = 1,	/* DLM with DLAB */
@@ -361,52 +358,44 @@ static void write_register(struct vmx_uart *uart, unsigned int reg, uint8_t valu
 	}
 }
 
-static uint8_t read_port(void *device, unsigned int port)
+static uint8_t read_port(void *device, uint16_t port)
 {
-	uint8_t value = read_register(device, port);
+	struct vmx_uart *uart = device;
+	uint8_t value = read_register(uart, port - uart->ports.base);
 
-	update_irq(device);
-	offer_room(device);
+	update_irq(uart);
+	offer_room(uart);
 	return value;
 }
 
-static void write_port(void *device, unsigned int port, uint8_t value)
+static void write_port(void *device, uint16_t port, uint8_t value)
 {
-	write_register(device, port, value);
-	update_irq(device);
-	offer_room(device);
-}
+	struct vmx_uart *uart = device;
 
-static uint64_t uart_read(void *device, uint64_t offset, unsigned int size)
-{
-	return vmx_ports_read(read_port, device, offset, size);
+	write_register(uart, port - uart->ports.base, value);
+	update_irq(uart);
+	offer_room(uart);
 }
-
-static void uart_write(void *device, uint64_t offset, unsigned int size, uint64_t value)
-{
-	vmx_ports_write(write_port, device, offset, size, value);
-}
-
-static const struct vmx_range_ops uart_ops = { uart_read, uart_write };
 
 int vmx_uart_attach(struct vmx_uart *uart, struct vmx_bus *bus, uint16_t base)
 {
-	return vmx_bus_add(bus, base, VMX_UART_PORTS, &uart_ops, uart, "16550A UART");
+	uart->ports = (struct vmx_ports){
+		base, VMX_UART_PORTS, "16550A UART", read_port, write_port, uart
+	};
+	return vmx_ports_add(bus, &uart->ports, 1);
 }
 
 void vmx_uart_reset(struct vmx_uart *uart)
 {
-	uint8_t inputs = uart->inputs;
-	bool waiting = uart->waiting;
-
 	if (uart->config.clock)
 		vmx_timer_cancel(uart->config.clock, &uart->timeout);
 	*uart = (struct vmx_uart){
 		.config = uart->config,
+		.ports = uart->ports,
 		.timeout = { .expire = time_out, .device = uart },
-		.inputs = inputs,
-		.msr = inputs,
-		.waiting = waiting,
+		.inputs = uart->inputs,
+		.msr = uart->inputs,
+		.waiting = uart->waiting,
 	};
 	update_irq(uart);
 	offer_room(uart);

@@ -63,7 +63,6 @@ FIXTURE_SETUP(uart)
 							      .room = note_room,
 							      .host = &self->terminal });
 	ASSERT_EQ(0, vmx_uart_attach(&self->uart, &self->machine.ports, BASE));
-	ASSERT_EQ(-EEXIST, vmx_uart_attach(&self->uart, &self->machine.ports, BASE + 7));
 	out(LCR, 0x80);
 	out(RBR, 1);
 	out(IER, 0);
@@ -350,6 +349,17 @@ TEST_F(uart, words)
 	EXPECT_TRUE(vmx_bus_read(&self->machine.ports, LCR, 4, &value));
 	EXPECT_EQ(0x92601a03, value);
 	EXPECT_FALSE(vmx_bus_read(&self->machine.ports, SCR, 2, &value));
+}
+
+TEST(ports_are_added_all_or_none)
+{
+	struct vmx_ports ports[] = { { 0x20, 2, "a" }, { 0xa0, 2, "b" }, { 0x21, 1, "c" } };
+	struct vmx_bus bus = { 0 };
+
+	EXPECT_EQ(-EEXIST, vmx_ports_add(&bus, ports, 3));
+	EXPECT_EQ(0, bus.count);
+	EXPECT_EQ(0, vmx_ports_add(&bus, ports, 2));
+	vmx_bus_free(&bus);
 }
 
 TEST(uart_alone)

@@ -8,7 +8,7 @@
 #ifndef LIBVMX_UART_H
 #define LIBVMX_UART_H
 
-#include <libvmx/device.h>
+#include <libvmx/ports.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +44,7 @@ struct vmx_uart_config {
 /**
  * struct vmx_uart - a 16550A
  * @config: what it is connected to
+ * @ports: where it is on a bus
  * @timeout: the receiver's time-out
  * @ier: interrupt enable register
  * @fcr: FIFO control register
@@ -65,6 +66,7 @@ struct vmx_uart_config {
  */
 struct vmx_uart {
 	struct vmx_uart_config config;
+	struct vmx_ports ports;
 	struct vmx_timer timeout;
 	uint8_t ier;
 	uint8_t fcr;
