@@ -12,8 +12,6 @@
 #define CONFIG_ENABLE		0x80000000u
 #define CONFIG_ADDRESS_BITS	0x80fffffcu
 #define RESET_CONTROL		1	/* as an offset: port 0xcf9 */
-#define RESET_CONTROL_BITS	0x0e
-#define RST_CPU			0x04
 
 static struct vmx_pci_device *addressed(struct vmx_pci_host *host)
 {
@@ -51,31 +49,24 @@ static const struct vmx_range_ops data_ops = { data_read, data_write };
 static uint64_t address_read(void *context, uint64_t offset, unsigned int size)
 {
 	const struct vmx_pci_host *host = context;
+	const struct vmx_pci_wiring *wiring = &host->wiring;
 
 	if (size == 4 && !offset)
 		return host->address;
-	if (size == 1 && offset == RESET_CONTROL)
-		return host->reset_control;
+	if (size == 1 && offset == RESET_CONTROL && wiring->reset_control)
+		return wiring->reset_control->read(wiring->reset_device, 0, size);
 	return UINT64_MAX;
-}
-
-static void reset_control_write(struct vmx_pci_host *host, uint8_t value)
-{
-	bool was = host->reset_control & RST_CPU;
-
-	host->reset_control = value & RESET_CONTROL_BITS;
-	if (value & RST_CPU && !was && host->wiring.reset)
-		host->wiring.reset(host->wiring.context);
 }
 
 static void address_write(void *context, uint64_t offset, unsigned int size, uint64_t value)
 {
 	struct vmx_pci_host *host = context;
+	const struct vmx_pci_wiring *wiring = &host->wiring;
 
 	if (size == 4 && !offset)
 		host->address = value & CONFIG_ADDRESS_BITS;
-	else if (size == 1 && offset == RESET_CONTROL)
-		reset_control_write(host, value);
+	else if (size == 1 && offset == RESET_CONTROL && wiring->reset_control)
+		wiring->reset_control->write(wiring->reset_device, 0, size, value);
 }
 
 static const struct vmx_range_ops address_ops = { address_read, address_write };
@@ -108,7 +99,6 @@ int vmx_pci_host_init(struct vmx_pci_host *host, const struct vmx_pci_wiring *wi
 void vmx_pci_host_reset(struct vmx_pci_host *host)
 {
 	host->address = 0;
-	host->reset_control = 0;
 	for (unsigned int slot = 0; slot < VMX_PCI_SLOTS; slot++) {
 		if (host->devices[slot])
 			pci_device_reset(host->devices[slot]);

@@ -43,15 +43,15 @@ FIXTURE(pci) {
 	struct vmx_bus ports, memory;
 	struct vmx_pci_host host;
 	struct vmx_pci_device a, b;
-	struct memo io, mem32, mem64, other;
+	struct memo io, mem32, mem64, other, reset;
 	bool lines[4];
-	unsigned int messages, reports, resets;
+	unsigned int messages, reports;
 	uint64_t address;
 	uint32_t data;
 	char report[400];
 };
 
-typedef FIXTURE_DATA(pci) board;
+#define board FIXTURE_DATA(pci)
 
 static void set_line(void *controller, unsigned int pin, bool level)
 {
@@ -75,18 +75,12 @@ static void take_report(void *context, const char *sentence)
 	snprintf(self->report, sizeof(self->report), "%s", sentence);
 }
 
-static void take_reset(void *context)
-{
-	board *self = context;
-
-	self->resets++;
-}
-
 FIXTURE_SETUP(pci)
 {
 	struct vmx_pci_wiring wiring = {
 		.ports = &self->ports, .memory = &self->memory, .message = take_message,
-		.report = take_report, .reset = take_reset, .context = self,
+		.report = take_report, .context = self, .reset_control = &memo_ops,
+		.reset_device = &self->reset,
 	};
 	struct vmx_pci_id id = {
 		.vendor = 0x1234, .device = 0x5678, .class_code = 0x020304, .revision = 5,
@@ -501,14 +495,18 @@ TEST_F(pci, the_reset_port)
 {
 	uint64_t value;
 
-	vmx_bus_write(&self->ports, 0xcf9, 1, 2);
-	EXPECT_EQ(0, self->resets);
+	vmx_bus_write(&self->ports, 0xcf9, 1, 6);
+	EXPECT_EQ(6, self->reset.value);
+	EXPECT_EQ(0, self->reset.offset);
+	self->reset.value = 0x12;
 	vmx_bus_read(&self->ports, 0xcf9, 1, &value);
-	EXPECT_EQ(2, value);
-	vmx_bus_write(&self->ports, 0xcf9, 1, 6);
-	EXPECT_EQ(1, self->resets);
-	vmx_bus_write(&self->ports, 0xcf9, 1, 6);
-	EXPECT_EQ(1, self->resets);
+	EXPECT_EQ(0x12, value);
+	/* Not with its neighbours. */
+	vmx_bus_write(&self->ports, ADDRESS, 4, 0x80000600);
+	vmx_bus_write(&self->ports, ADDRESS, 2, 0x0600);
+	vmx_bus_write(&self->ports, 0xcf9, 2, 0x0606);
+	vmx_bus_write(&self->ports, 0xcfa, 1, 6);
+	EXPECT_EQ(2, self->reset.count);
 }
 
 TEST_HARNESS_MAIN

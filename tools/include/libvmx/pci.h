@@ -164,10 +164,12 @@ struct vmx_pci_device {
  *	at the controller is the wire's business)
  * @message: an MSI-X message, a write to memory of @data at @address
  * @report: something that the machine's owner wants to know, once an occasion
- * @reset: the guest asked for a reset (port 0xCF9)
  * @context: what these are called with
+ * @reset_control: who answers bytes at port 0xCF9, as a range of its own: it
+ *	lies within CONFIG_ADDRESS, but is the reset control register's
+ * @reset_device: what @reset_control is called with
  *
- * The callbacks may be NULL.
+ * The callbacks and @reset_control may be NULL.
  */
 struct vmx_pci_wiring {
 	struct vmx_bus *ports;
@@ -175,15 +177,15 @@ struct vmx_pci_wiring {
 	struct vmx_line lines[VMX_PCI_LINES];
 	void (*message)(void *context, uint64_t address, uint32_t data);
 	void (*report)(void *context, const char *sentence);
-	void (*reset)(void *context);
 	void *context;
+	const struct vmx_range_ops *reset_control;
+	void *reset_device;
 };
 
 /**
  * struct vmx_pci_host - the host bridge
  * @wiring: what it is connected to
  * @address: CONFIG_ADDRESS
- * @reset_control: the Reset Control Register
  * @asserted: devices that drive each line
  * @devices: by slot
  * @bridge: the bridge as a device, in slot 0
@@ -191,7 +193,6 @@ struct vmx_pci_wiring {
 struct vmx_pci_host {
 	struct vmx_pci_wiring wiring;
 	uint32_t address;
-	uint8_t reset_control;
 	unsigned int asserted[VMX_PCI_LINES];
 	struct vmx_pci_device *devices[VMX_PCI_SLOTS];
 	struct vmx_pci_device bridge;
