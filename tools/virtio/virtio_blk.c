@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A disk (virtio 1.2, Block Device) in a file or on a block device. */
+#define _GNU_SOURCE	/* fallocate() */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+
+#include "../lib/internal.h"
+#include "virtio_internal.h"
+
+#define SECTOR			512
+#define QUEUE_SIZE		VMX_VIRTQUEUE_MAX
+#define SEGMENTS		(QUEUE_SIZE - 2)	/* beside the header and the status */
+/* What follows belongs to features that are not offered. */
+#define CONFIG_SIZE		offsetof(struct virtio_blk_config, unused1)
+/* What one request may ask for: the caller is held up for so long. */
+#define DISCARD_RANGES		16
+#define DISCARD_SECTORS		(1u << 21)
+#define ZEROES_RANGES		1
+#define ZEROES_SECTORS		(1u << 16)
+
+/* A request, whose layout in descriptors is the driver's choice. */
+struct request {
+	struct vmx_virtio_blk *blk;
+	const struct vmx_virtio_chain *chain;
+	struct virtio_blk_outhdr header;
+	uint64_t out;		/* bytes of data from the driver */
+	uint64_t in;		/* room for data to the driver */
+	uint64_t written;	/* bytes of it that were surely written */
+};
+
+static bool in_range(const struct request *request, uint64_t sector, uint64_t sectors)
+{
+	uint64_t capacity = request->blk->capacity;
+
+	return sector <= capacity && sectors <= capacity - sector;
+}
+
+/* Takes DONE bytes off the front. */
+static struct iovec *advance(struct iovec *segments, unsigned int *count, size_t done)
+{
+	while (*count && done >= segments->iov_len) {
+		done -= segments->iov_len;
+		segments++;
+		--*count;
+	}
+	if (done) {
+		segments->iov_base = (char *)segments->iov_base + done;
+		segments->iov_len -= done;
+	}
+	return segments;
+}
+
+static int transfer(ssize_t (*call)(int fd, const struct iovec *segments, int count, off_t offset),
+		    int fd, struct iovec *segments, unsigned int count, off_t offset)
+{
+	while (count) {
+		ssize_t done = call(fd, segments, count, offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		/* 0: the file has become shorter than the disk. */
+		if (done <= 0)
+			return VIRTIO_BLK_S_IOERR;
+		offset += done;
+		segments = advance(segments, &count, done);
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+static int sync_data(const struct vmx_virtio_blk *blk)
+{
+	return fdatasync(blk->fd) ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+}
+
+static int do_in(struct request *request)
+{
+	const struct vmx_virtio_chain *chain = request->chain;
+	struct iovec data[VMX_VIRTQUEUE_MAX];
+	unsigned int count;
+	int status;
+
+	if (request->in % SECTOR ||
+	    !in_range(request, request->header.sector, request->in / SECTOR))
+		return VIRTIO_BLK_S_IOERR;
+	count = vmx_virtio_slice(&chain->segments[chain->readable], chain->writable, 0,
+				 request->in, data);
+	status = transfer(preadv, request->blk->fd, data, count, request->header.sector * SECTOR);
+	if (status == VIRTIO_BLK_S_OK)
+		request->written = request->in;
+	return status;
+}
+
+static int do_out(struct request *request)
+{
+	const struct vmx_virtio_chain *chain = request->chain;
+	struct iovec data[VMX_VIRTQUEUE_MAX];
+	unsigned int count;
+	int status;
+
+	if (request->out % SECTOR ||
+	    !in_range(request, request->header.sector, request->out / SECTOR))
+		return VIRTIO_BLK_S_IOERR;
+	count = vmx_virtio_slice(chain->segments, chain->readable, sizeof(request->header),
+				 request->out, data);
+	status = transfer(pwritev, request->blk->fd, data, count, request->header.sector * SECTOR);
+	/* Who cannot flush must find everything stable (Block Device, Device Operation). */
+	if (status == VIRTIO_BLK_S_OK && !vmx_virtio_has(&request->blk->virtio, VIRTIO_BLK_F_FLUSH))
+		status = sync_data(request->blk);
+	return status;
+}
+
+static int do_flush(struct request *request)
+{
+	return sync_data(request->blk);
+}
+
+static int do_get_id(struct request *request)
+{
+	if (request->in < VMX_VIRTIO_BLK_ID)
+		return VIRTIO_BLK_S_IOERR;
+	request->written = vmx_virtio_write(request->chain, 0, request->blk->id,
+					    VMX_VIRTIO_BLK_ID);
+	return VIRTIO_BLK_S_OK;
+}
+
+/* Discard and write zeroes: ranges of sectors */
+
+static int allocate(const struct vmx_virtio_blk *blk, int mode, off_t offset, off_t length)
+{
+	int ret;
+
+	do
+		ret = fallocate(blk->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
+	while (ret && errno == EINTR);
+	return ret ? -errno : 0;
+}
+
+static int discard_range(const struct vmx_virtio_blk *blk,
+			 const struct virtio_blk_discard_write_zeroes *range)
+{
+	int ret;
+
+	if (range->flags)
+		return VIRTIO_BLK_S_UNSUPP;
+	ret = allocate(blk, FALLOC_FL_PUNCH_HOLE, range->sector * SECTOR,
+		       (off_t)range->num_sectors * SECTOR);
+	/* A hint: where nothing can be given back, it was followed. */
+	return !ret || ret == -EOPNOTSUPP ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+}
+
+static int write_zeroes(const struct vmx_virtio_blk *blk, off_t offset, uint64_t length)
+{
+	static const char zeroes[65536];
+	struct iovec data;
+
+	for (uint64_t done = 0; done < length; done += data.iov_len) {
+		int status;
+
+		data.iov_base = (void *)zeroes;
+		data.iov_len = length - done < sizeof(zeroes) ? length - done : sizeof(zeroes);
+		status = transfer(pwritev, blk->fd, &(struct iovec){ data.iov_base, data.iov_len },
+				  1, offset + done);
+		if (status != VIRTIO_BLK_S_OK)
+			return status;
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+static int zero_range(const struct vmx_virtio_blk *blk,
+		      const struct virtio_blk_discard_write_zeroes *range)
+{
+	bool unmap = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+	off_t offset = range->sector * SECTOR;
+	off_t length = (off_t)range->num_sectors * SECTOR;
+	int ret;
+
+	if (range->flags & ~VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)
+		return VIRTIO_BLK_S_UNSUPP;
+	ret = allocate(blk, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, length);
+	if (ret == -EOPNOTSUPP)
+		return write_zeroes(blk, offset, length);
+	return ret ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+}
+
+static int each_range(struct request *request, unsigned int most_ranges,
+		      unsigned int most_sectors,
+		      int (*what)(const struct vmx_virtio_blk *blk,
+				  const struct virtio_blk_discard_write_zeroes *range))
+{
+	struct virtio_blk_discard_write_zeroes ranges[DISCARD_RANGES];
+	unsigned int count = request->out / sizeof(ranges[0]);
+
+	if (!request->out || request->out % sizeof(ranges[0]) ||
+	    request->out > most_ranges * sizeof(ranges[0]))
+		return VIRTIO_BLK_S_IOERR;
+	vmx_virtio_read(request->chain, sizeof(request->header), ranges, request->out);
+	for (unsigned int n = 0; n < count; n++) {
+		int status;
+
+		if (!ranges[n].num_sectors || ranges[n].num_sectors > most_sectors ||
+		    !in_range(request, ranges[n].sector, ranges[n].num_sectors))
+			return VIRTIO_BLK_S_IOERR;
+		status = what(request->blk, &ranges[n]);
+		if (status != VIRTIO_BLK_S_OK)
+			return status;
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+static int do_discard(struct request *request)
+{
+	return each_range(request, DISCARD_RANGES, DISCARD_SECTORS, discard_range);
+}
+
+static int do_write_zeroes(struct request *request)
+{
+	int status = each_range(request, ZEROES_RANGES, ZEROES_SECTORS, zero_range);
+
+	/* A write like others. */
+	if (status == VIRTIO_BLK_S_OK && !vmx_virtio_has(&request->blk->virtio, VIRTIO_BLK_F_FLUSH))
+		status = sync_data(request->blk);
+	return status;
+}
+
+#define NO_FEATURE	0xff
+
+static const struct operation {
+	uint32_t type;
+	uint8_t feature;	/* that must have been negotiated */
+	bool writes;
+	int (*run)(struct request *request);
+} operations[] = {
+	{ VIRTIO_BLK_T_IN, NO_FEATURE, false, do_in },
+	{ VIRTIO_BLK_T_OUT, NO_FEATURE, true, do_out },
+	{ VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_F_FLUSH, false, do_flush },
+	{ VIRTIO_BLK_T_GET_ID, NO_FEATURE, false, do_get_id },
+	{ VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_F_DISCARD, true, do_discard },
+	{ VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_F_WRITE_ZEROES, true, do_write_zeroes },
+};
+
+static int run(struct request *request)
+{
+	const struct vmx_virtio *virtio = &request->blk->virtio;
+
+	for (unsigned int n = 0; n < COUNT(operations); n++) {
+		const struct operation *operation = &operations[n];
+
+		if (operation->type != request->header.type)
+			continue;
+		if (operation->feature != NO_FEATURE && !vmx_virtio_has(virtio, operation->feature))
+			return VIRTIO_BLK_S_UNSUPP;
+		/* Whether or not the driver took notice of VIRTIO_BLK_F_RO. */
+		if (operation->writes && virtio->features >> VIRTIO_BLK_F_RO & 1)
+			return VIRTIO_BLK_S_IOERR;
+		return operation->run(request);
+	}
+	return VIRTIO_BLK_S_UNSUPP;
+}
+
+/* Returns false if it is no request at all. */
+static bool do_chain(struct vmx_virtio_blk *blk, struct vmx_virtqueue *queue)
+{
+	struct vmx_virtio *virtio = &blk->virtio;
+	const struct vmx_virtio_chain *chain = &virtio->chain;
+	struct request request = { .blk = blk, .chain = chain };
+	uint8_t status;
+
+	if (vmx_virtio_read(chain, 0, &request.header, sizeof(request.header)) !=
+	    sizeof(request.header) || !chain->writable_bytes) {
+		vmx_virtio_break(virtio, "a disk request without a header or a status");
+		return false;
+	}
+	request.out = chain->readable_bytes - sizeof(request.header);
+	request.in = chain->writable_bytes - 1;
+	status = run(&request);
+	vmx_virtio_write(chain, request.in, &status, sizeof(status));
+	/* Bytes count from the first: the status does if all before it do. */
+	vmx_virtqueue_return(virtio, queue, chain->head,
+			     request.written + (request.written == request.in));
+	return true;
+}
+
+static void notify(struct vmx_virtio *virtio, unsigned int index)
+{
+	struct vmx_virtio_blk *blk = (struct vmx_virtio_blk *)virtio;
+
+	while (vmx_virtqueue_next(virtio, &virtio->queues[index])) {
+		if (!do_chain(blk, &virtio->queues[index]))
+			return;
+	}
+}
+
+static const struct vmx_virtio_kind kind = {
+	.name = "virtio-blk",
+	.type = VIRTIO_ID_BLOCK,
+	.class_code = 0x010000,
+	.queues = 1,
+	.queue_size = QUEUE_SIZE,
+	.features = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
+		    1ull << VIRTIO_BLK_F_FLUSH,
+	.notify = notify,
+};
+
+_Static_assert(offsetof(struct vmx_virtio_blk, virtio) == 0, "notify() gets the first member");
+_Static_assert(sizeof(((struct vmx_virtio_blk *)0)->config) >= CONFIG_SIZE,
+	       "The configuration fits");
+
+/* The bytes behind a descriptor. */
+static int find_size(int fd, uint64_t *size)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat))
+		return vmx_fail(errno, "the disk's size is unknown: %s", strerror(errno));
+	*size = stat.st_size;
+	if (S_ISREG(stat.st_mode))
+		return 0;
+	if (S_ISBLK(stat.st_mode) && !ioctl(fd, BLKGETSIZE64, size))
+		return 0;
+	return vmx_fail(EINVAL, "a disk must be a regular file or a block device");
+}
+
+int vmx_virtio_blk_init(struct vmx_virtio_blk *blk, const struct vmx_virtio_machine *machine,
+			int fd, bool read_only, const char *id)
+{
+	uint64_t writable = 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+	struct virtio_blk_config config = {
+		.seg_max = SEGMENTS,
+		.blk_size = SECTOR,
+		.max_discard_sectors = DISCARD_SECTORS,
+		.max_discard_seg = DISCARD_RANGES,
+		.discard_sector_alignment = 1,
+		.max_write_zeroes_sectors = ZEROES_SECTORS,
+		.max_write_zeroes_seg = ZEROES_RANGES,
+		.write_zeroes_may_unmap = 1,
+	};
+	uint64_t size;
+	int ret;
+
+	ret = find_size(fd, &size);
+	if (ret)
+		return ret;
+	if (!read_only && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return vmx_fail(EINVAL, "the disk is open for reading only: open it for writing, "
+				"or make it read-only to the guest");
+	config.capacity = size / SECTOR;
+	blk->capacity = config.capacity;
+	ret = vmx_virtio_init(&blk->virtio, &kind, machine,
+			      read_only ? 1ull << VIRTIO_BLK_F_RO : writable, blk->config,
+			      CONFIG_SIZE);
+	if (ret)
+		return ret;
+	blk->fd = fd;
+	memset(blk->id, 0, sizeof(blk->id));
+	if (id)
+		memcpy(blk->id, id, strnlen(id, sizeof(blk->id)));
+	memcpy(blk->config, &config, CONFIG_SIZE);
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What queues and registers know of each other. */
+#ifndef LIBVMX_VIRTIO_INTERNAL_H
+#define LIBVMX_VIRTIO_INTERNAL_H
+
+#include <libvmx/virtio.h>
+
+/* The bits of Device Status (virtio 1.2, Device Status Field). */
+#define STATUS_FEATURES_OK	8
+#define STATUS_DRIVER_OK	4
+#define STATUS_NEEDS_RESET	64
+
+/* Judges where the driver put a queue, before it is enabled. */
+bool virtqueue_is_placed(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue);
+/* Does the driver want to hear of what was returned since it last heard? */
+bool virtqueue_wants_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *queue);
+
+#endif /* LIBVMX_VIRTIO_INTERNAL_H */
