@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (data[1] & 4)
 			vmx_bus_read(&bus, port, width, &value);
 		else
-			vmx_bus_write(&bus, port, width, data[2] | (uint64_t)data[3] << (data[1] >> 2));
+			vmx_bus_write(&bus, port, width,
+				      data[2] | (uint64_t)data[3] << (data[1] >> 2));
 		if (!(power.control & 1) || power.control & 0x2000)
 			abort();
 	}

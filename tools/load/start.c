@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The state in which a vCPU starts, and the tables in guest memory that it stands on. */
+#include <errno.h>
+#include <string.h>
+
+#include "load.h"
+
+#define CR0_PE		0x00000001ull
+#define CR0_ET		0x00000010ull
+#define CR0_PG		0x80000000ull
+#define CR4_PAE		0x00000020ull
+#define EFER_LME	0x00000100ull
+#define EFER_LMA	0x00000400ull
+#define RFLAGS_RESERVED	0x2ull
+
+#define ACCESS_CODE16	0x009b
+#define ACCESS_DATA16	0x0093
+#define ACCESS_CODE32	0xc09b
+#define ACCESS_DATA32	0xc093
+#define ACCESS_CODE64	0xa09b
+#define ACCESS_TSS	0x008b
+
+#define PAGE_PRESENT	0x01ull
+#define PAGE_WRITE	0x02ull
+#define PAGE_LARGE	0x80ull
+
+/* In the tables' first page. */
+#define TSS_OFFSET	0x100
+#define TSS_LIMIT	0x67
+#define PARK_OFFSET	0x800
+#define GDT_ENTRIES	6
+
+#define REAL_IDT_LIMIT	0x3ff
+#define REAL_LIMIT	0xffff
+#define FLAT_LIMIT	0xffffffff
+
+void start_real(struct vmx_start *start, uint64_t address)
+{
+	uint16_t segment = address > REAL_LIMIT ? address >> 4 : 0;
+
+	start->mode = VMX_MODE_REAL;
+	start->rip = address - (segment << 4);
+	start->rflags = RFLAGS_RESERVED;
+	start->cr0 = CR0_ET;
+	start->cs = (struct vmx_start_segment){ segment, ACCESS_CODE16, segment << 4, REAL_LIMIT };
+	start->data = (struct vmx_start_segment){ 0, ACCESS_DATA16, 0, REAL_LIMIT };
+	start->tr = (struct vmx_start_segment){ 0, ACCESS_TSS, 0, REAL_LIMIT };
+	start->gdt_limit = REAL_LIMIT;
+	start->idt_limit = REAL_IDT_LIMIT;
+}
+
+size_t start_tables_size(enum vmx_mode mode)
+{
+	return mode == VMX_MODE_LONG ? START_TABLES_PAGES * PAGE : PAGE;
+}
+
+/* A page of pointers to tables, a page of pointers to directories, four of those. */
+static void fill_page_tables(unsigned char *at, uint64_t base)
+{
+	uint64_t *top = (uint64_t *)at;
+	uint64_t *pointers = top + 512;
+	uint64_t *directories = pointers + 512;
+
+	top[0] = (base + PAGE) | PAGE_PRESENT | PAGE_WRITE;
+	for (uint64_t n = 0; n < 4; n++)
+		pointers[n] = (base + (2 + n) * PAGE) | PAGE_PRESENT | PAGE_WRITE;
+	for (uint64_t n = 0; n < 4 * 512; n++)
+		directories[n] = n << 21 | PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE;
+}
+
+void start_with_tables(struct vmx_start *start, enum vmx_mode mode, uint64_t base,
+		       struct start_tables *tables)
+{
+	bool wide = mode == VMX_MODE_LONG;
+	uint64_t tss = base + TSS_OFFSET;
+	uint64_t gdt[GDT_ENTRIES] = {
+		[VMX_START_CS32 / 8] = 0x00cf9b000000ffff,
+		[VMX_START_CS64 / 8] = 0x00af9b000000ffff,
+		[VMX_START_DS / 8] = 0x00cf93000000ffff,
+		/* Busy; in IA-32e mode its base goes on in the next entry. */
+		[VMX_START_TR / 8] = 0x00008b0000000000 | (tss & 0xffffff) << 16 |
+				     (tss & 0xff000000) << 32 | TSS_LIMIT,
+	};
+
+	memset(tables, 0, sizeof(*tables));
+	memcpy(tables->bytes, gdt, sizeof(gdt));
+	start->mode = mode;
+	start->rflags = RFLAGS_RESERVED;
+	start->cr0 = CR0_PE | CR0_ET;
+	start->cs = (struct vmx_start_segment){ wide ? VMX_START_CS64 : VMX_START_CS32,
+						wide ? ACCESS_CODE64 : ACCESS_CODE32, 0,
+						FLAT_LIMIT };
+	start->data = (struct vmx_start_segment){ VMX_START_DS, ACCESS_DATA32, 0, FLAT_LIMIT };
+	start->tr = (struct vmx_start_segment){ VMX_START_TR, ACCESS_TSS, tss, TSS_LIMIT };
+	start->gdt_base = base;
+	start->gdt_limit = sizeof(gdt) - 1;
+	start->idt_limit = 0;
+	if (!wide)
+		return;
+	fill_page_tables(tables->bytes + PAGE, base + PAGE);
+	start->cr0 |= CR0_PG;
+	start->cr3 = base + PAGE;
+	start->cr4 = CR4_PAE;
+	start->efer = EFER_LME | EFER_LMA;
+}
+
+int start_plan(struct plan *plan, struct vmx_start *start, enum vmx_mode mode,
+	       struct start_tables *tables)
+{
+	size_t size = start_tables_size(mode);
+	uint64_t base;
+	int error = plan_low(plan, size, tables->bytes, size, "first GDT and page tables", &base);
+
+	if (!error)
+		start_with_tables(start, mode, base, tables);
+	return error;
+}
+
+/*
+ * What a parked CPU does: RDI is the mailbox, EBX its APIC ID ("Multiprocessor Wakeup Structure"
+ * in the ACPI specification). The command is given back before the CPU goes.
+ */
+static const unsigned char park_code[] = {
+	0xf3, 0x90,				/* again: pause */
+	0x66, 0x83, 0x3f, 0x01,			/* cmpw $1, (%rdi) */
+	0x75, 0xf8,				/* jne again */
+	0x39, 0x5f, 0x04,			/* cmpl %ebx, 4(%rdi) */
+	0x75, 0xf3,				/* jne again */
+	0x48, 0x8b, 0x47, 0x08,			/* movq 8(%rdi), %rax */
+	0x66, 0xc7, 0x07, 0x00, 0x00,		/* movw $0, (%rdi) */
+	0xff, 0xe0,				/* jmp *%rax */
+};
+
+int vmx_start_parked(const struct vmx_memory *memory, uint32_t apic_id, struct vmx_start *start)
+{
+	struct start_tables tables;
+	unsigned char *at = vmx_memory_at(memory, VMX_ACPI_PARK, sizeof(tables));
+
+	_Static_assert(VMX_ACPI_PARK + sizeof(tables) <= VMX_ACPI_MAILBOX, "the mailbox is behind");
+	if (!at)
+		return vmx_fail(EINVAL, "Parked CPUs wait below 1 MiB: the guest has less RAM");
+	*start = (struct vmx_start){ .protocol = VMX_BOOT_FLAT };
+	start_with_tables(start, VMX_MODE_LONG, VMX_ACPI_PARK, &tables);
+	memcpy(tables.bytes + PARK_OFFSET, park_code, sizeof(park_code));
+	memcpy(at, tables.bytes, sizeof(tables));
+	start->rip = VMX_ACPI_PARK + PARK_OFFSET;
+	start->regs[VMX_RDI] = VMX_ACPI_MAILBOX;
+	start->regs[VMX_RBX] = apic_id;
+	return 0;
+}
