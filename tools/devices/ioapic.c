@@ -180,7 +180,20 @@ static void ioapic_write(void *device, uint64_t offset, unsigned int size, uint6
 	}
 }
 
-const struct vmx_range_ops vmx_ioapic_ops = { ioapic_read, ioapic_write };
+static const struct vmx_range_ops ioapic_ops = { ioapic_read, ioapic_write };
+
+int vmx_ioapic_attach(struct vmx_ioapic *ioapic, struct vmx_bus *bus, uint64_t base)
+{
+	return vmx_bus_add(bus, base, VMX_IOAPIC_LENGTH, &ioapic_ops, ioapic, "I/O APIC");
+}
+
+void vmx_ioapic_reset(struct vmx_ioapic *ioapic)
+{
+	ioapic->select = 0;
+	ioapic->id = 0;
+	for (unsigned int pin = 0; pin < VMX_IOAPIC_PINS; pin++)
+		ioapic->entries[pin] = ENTRY_MASKED;
+}
 
 void vmx_ioapic_init(struct vmx_ioapic *ioapic, struct vmx_apic_bus *apics, uint32_t active_low)
 {
@@ -191,7 +204,6 @@ void vmx_ioapic_init(struct vmx_ioapic *ioapic, struct vmx_apic_bus *apics, uint
 		/* Nobody asserts anything yet. */
 		.pins = active_low,
 	};
-	for (unsigned int pin = 0; pin < VMX_IOAPIC_PINS; pin++)
-		ioapic->entries[pin] = ENTRY_MASKED;
+	vmx_ioapic_reset(ioapic);
 	vmx_apic_bus_listen(apics, &ioapic->listener);
 }

@@ -47,7 +47,8 @@ int vmx_lapic_pending(const struct vmx_lapic *lapic)
 {
 	int vector = highest(lapic->irr);
 
-	if (lapic->waiting || vmx_lapic_mode(lapic) == LAPIC_OFF || vector < 0)
+	/* While the APIC is off, nothing gets into the IRR. */
+	if (lapic->waiting || vector < 0)
 		return -1;
 	return (vector & 0xf0u) > (vmx_lapic_ppr(lapic) & 0xf0) ? vector : -1;
 }
@@ -268,7 +269,7 @@ bool vmx_lapic_take_init(struct vmx_lapic *lapic)
 {
 	if (!lapic->init)
 		return false;
-	vmx_lapic_reset(lapic);
+	vmx_lapic_reset_registers(lapic);
 	lapic->init = false;
 	lapic->nmi = false;
 	lapic->waiting = !(lapic->base & APIC_BASE_BSP);
@@ -332,7 +333,7 @@ void vmx_lapic_set_svr(struct vmx_lapic *lapic, uint32_t value)
 }
 
 /* SDM, "Local APIC State After Power-Up or Reset". */
-void vmx_lapic_reset(struct vmx_lapic *lapic)
+void vmx_lapic_reset_registers(struct vmx_lapic *lapic)
 {
 	lapic->tpr = 0;
 	lapic->ldr = 0;
@@ -350,16 +351,22 @@ void vmx_lapic_reset(struct vmx_lapic *lapic)
 	vmx_lapic_timer_reset(lapic);
 }
 
+void vmx_lapic_reset(struct vmx_lapic *lapic)
+{
+	lapic->base = VMX_LAPIC_BASE | APIC_BASE_EN | (lapic->config.boot ? APIC_BASE_BSP : 0);
+	lapic->waiting = !lapic->config.boot;
+	lapic->nmi = false;
+	lapic->init = false;
+	lapic->sipi = false;
+	vmx_lapic_reset_registers(lapic);
+}
+
 int vmx_lapic_init(struct vmx_lapic *lapic, const struct vmx_lapic_config *config)
 {
 	if (config->physical_bits < 32 || config->physical_bits > 52)
 		return vmx_fail(EINVAL, "%u physical-address bits; a local APIC takes 32 to 52",
 				config->physical_bits);
-	*lapic = (struct vmx_lapic){
-		.config = *config,
-		.base = VMX_LAPIC_BASE | APIC_BASE_EN | (config->boot ? APIC_BASE_BSP : 0),
-		.waiting = !config->boot,
-	};
+	*lapic = (struct vmx_lapic){ .config = *config };
 	vmx_lapic_timer_init(lapic);
 	vmx_lapic_reset(lapic);
 	return vmx_lapic_join(lapic);

@@ -53,8 +53,8 @@ static inline unsigned int vmx_lvt_delivery(uint32_t entry)
 
 /* lapic.c */
 
-/* All registers as after reset; what waits for the vCPU beside IRR stays. */
-void vmx_lapic_reset(struct vmx_lapic *lapic);
+/* All registers as after reset, but for IA32_APIC_BASE; NMI, INIT and SIPI stay. */
+void vmx_lapic_reset_registers(struct vmx_lapic *lapic);
 /* Processor priority. */
 uint32_t vmx_lapic_ppr(const struct vmx_lapic *lapic);
 /* A message reached this APIC; false if it was not accepted. */

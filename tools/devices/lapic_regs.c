@@ -365,7 +365,7 @@ static bool set_base(struct vmx_lapic *lapic, uint64_t value)
 	}
 	/* SDM, "Enabling or Disabling the Local APIC": what it knew is lost. */
 	if (to == LAPIC_OFF && from != LAPIC_OFF)
-		vmx_lapic_reset(lapic);
+		vmx_lapic_reset_registers(lapic);
 	return true;
 }
 

@@ -70,11 +70,11 @@ uint32_t vmx_lapic_timer_current(const struct vmx_lapic *lapic)
 {
 	uint64_t passed = elapsed(lapic);
 
-	if (!lapic->timer.armed || mode(lapic) & LVT_TIMER_DEADLINE)
+	if (!lapic->timer.armed)
 		return 0;
 	if (mode(lapic) == LVT_TIMER_PERIODIC)
 		passed %= period(lapic);
-	else if (passed >= period(lapic))
+	else if (passed >= period(lapic))	/* as always in TSC-deadline mode */
 		return 0;
 	return lapic->initial - passed / divisor(lapic->divide);
 }

@@ -23,8 +23,7 @@ FIXTURE_SETUP(ioapic)
 	ASSERT_EQ(0, set_up(&self->machine));
 	/* Pins 16 and up are PCI's. */
 	vmx_ioapic_init(&self->ioapic, &self->machine.bus, 0xff0000);
-	ASSERT_EQ(0, vmx_bus_add(&self->memory, VMX_IOAPIC_BASE, VMX_IOAPIC_LENGTH,
-				 &vmx_ioapic_ops, &self->ioapic, "ioapic"));
+	ASSERT_EQ(0, vmx_ioapic_attach(&self->ioapic, &self->memory, VMX_IOAPIC_BASE));
 }
 
 FIXTURE_TEARDOWN(ioapic)
@@ -89,6 +88,24 @@ TEST_F(ioapic, registers)
 	EXPECT_TRUE(vmx_bus_read(memory, VMX_IOAPIC_BASE + 0xff8, 8, &value));
 	EXPECT_EQ(0, value);
 	vmx_bus_write(memory, VMX_IOAPIC_BASE + 0xff8, 8, UINT64_MAX);
+}
+
+TEST_F(ioapic, reset)
+{
+	struct vmx_bus *memory = &self->memory;
+
+	io_put(memory, 0, UINT32_MAX);
+	set_entry(memory, 9, 0x01000000, LEVEL | 0x59);
+	vmx_ioapic_set(&self->ioapic, 9, true);
+	vmx_ioapic_reset(&self->ioapic);
+	EXPECT_EQ(0, self->ioapic.select);
+	EXPECT_EQ(0, io_get(memory, 0));
+	EXPECT_EQ(MASKED, lower_half(memory, 9));
+	EXPECT_EQ(0, io_get(memory, 0x11 + 2 * 9));
+	EXPECT_EQ(2, takers(&self->machine, 0x59));
+	/* The device asserts it still. */
+	set_entry(memory, 9, 0, LEVEL | 0x59);
+	EXPECT_EQ(1, takers(&self->machine, 0x59));
 }
 
 TEST_F(ioapic, edges)

@@ -97,7 +97,7 @@ TEST_F(lapic, ipi_x2apic)
 	EXPECT_EQ(0, takers(&self->machine, 0x50));
 	EXPECT_TRUE(wrmsr(self->boot, ICR, 0xffffffff00000050));
 	EXPECT_EQ(0xf, takers(&self->machine, 0x50));
-	EXPECT_TRUE(wrmsr(self->boot, ICR, 0x600000000 | LOGICAL | 0x50));
+	EXPECT_TRUE(wrmsr(self->boot, ICR, 0xe00000000 | LOGICAL | 0x50));
 	EXPECT_EQ(6, takers(&self->machine, 0x50));
 	EXPECT_TRUE(wrmsr(self->boot, ICR, 0x1000800000000 | LOGICAL | 0x50));
 	EXPECT_EQ(8, takers(&self->machine, 0x50));
@@ -111,6 +111,24 @@ TEST_F(lapic, ipi_x2apic)
 	EXPECT_TRUE(wrmsr(self->boot, ESR, 0));
 	EXPECT_TRUE(rdmsr(self->boot, ESR, &value));
 	EXPECT_EQ(0x20, value);
+}
+
+/* Among others in xAPIC mode, one in x2APIC mode has destinations that they cannot have. */
+TEST_F(lapic, ipi_between_modes)
+{
+	ASSERT_TRUE(set_base(self->boot, BASE_EN | BASE_EXTD | BASE_BSP));
+	for (int n = 1; n < COUNT; n++)
+		put(&self->machine.lapics[n], LDR, 0x01000000 << n);
+	EXPECT_TRUE(wrmsr(self->boot, ICR, 0x600000000 | LOGICAL | 0x50));
+	EXPECT_EQ(6, takers(&self->machine, 0x50));
+	EXPECT_TRUE(wrmsr(self->boot, ICR, 0x10600000000 | LOGICAL | 0x50));
+	EXPECT_TRUE(wrmsr(self->boot, ICR, 0x10100000050));
+	EXPECT_EQ(0, takers(&self->machine, 0x50));
+	EXPECT_TRUE(wrmsr(self->boot, ICR, 0xffffffff00000050));
+	EXPECT_EQ(0xf, takers(&self->machine, 0x50));
+	put(&self->machine.lapics[1], ICR_HIGH, 0xff000000);
+	put(&self->machine.lapics[1], ICR, 0x51);
+	EXPECT_EQ(0xf, takers(&self->machine, 0x51));
 }
 
 TEST_F(lapic, lowest_priority)
@@ -133,6 +151,7 @@ TEST_F(lapic, lowest_priority)
 	put(self->boot, ICR, MODE(VMX_APIC_LOWEST) | 0x50);
 	EXPECT_EQ(4, takers(&self->machine, 0x50));
 	/* What is in service counts. */
+	put(&self->machine.lapics[0], TPR, 0x30);
 	interrupt(&self->machine, 2, 0x80);
 	vmx_lapic_accept(&self->machine.lapics[2], 0x80);
 	put(self->boot, ICR, MODE(VMX_APIC_LOWEST) | 0x90);
@@ -175,14 +194,19 @@ TEST_F(lapic, init_and_startup)
 	put(other, TPR, 0x10);
 	put(other, LVT_TIMER, 0x30);
 	put(other, INITIAL, 1000);
-	/* A processor that runs notices no SIPI. */
 	put(self->boot, ICR_HIGH, 1 << 24);
+	put(self->boot, ICR, MODE(VMX_APIC_NMI));
+	vmx_apic_bus_msi(&self->machine.bus, 0xfee01000, MODE(VMX_APIC_EXTINT));
+	interrupt(&self->machine, 1, 3);
+	/* A processor that runs notices no SIPI. */
 	put(self->boot, ICR, MODE(VMX_APIC_STARTUP) | 0x99);
 	EXPECT_EQ(-1, vmx_lapic_take_sipi(other));
 	self->machine.kicks[1] = 0;
 	put(self->boot, ICR, MODE(VMX_APIC_INIT) | LEVEL | ASSERT);
 	put(self->boot, ICR, MODE(VMX_APIC_INIT) | LEVEL);
 	EXPECT_EQ(1, self->machine.kicks[1]);
+	put(self->boot, ICR, TO_ALL | MODE(VMX_APIC_INIT) | LEVEL);
+	EXPECT_EQ(0, vmx_lapic_events(self->boot));
 	put(self->boot, ICR, MODE(VMX_APIC_STARTUP) | 0x9a);
 	EXPECT_EQ(2, self->machine.kicks[1]);
 	put(self->boot, ICR, MODE(VMX_APIC_STARTUP) | 0x9b);
@@ -199,6 +223,8 @@ TEST_F(lapic, init_and_startup)
 	EXPECT_EQ(0, vmx_lapic_events(other));
 	/* It is as new, but for its ID. */
 	EXPECT_EQ(0xff, get(other, SVR));
+	put(other, ESR, 0);
+	EXPECT_EQ(0, get(other, ESR));
 	EXPECT_EQ(0, get(other, TPR));
 	EXPECT_EQ(0, get(other, PPR));
 	EXPECT_EQ(0, get(other, IRR + 0x20));
@@ -218,6 +244,9 @@ TEST_F(lapic, one_that_waits_takes_nothing_else)
 	self->machine.kicks[1] = 0;
 	put(self->boot, ICR, MODE(VMX_APIC_NMI));
 	vmx_lapic_set_lint(other, 0, true);
+	put(other, SVR, 0x1ff);
+	EXPECT_TRUE(interrupt(&self->machine, 1, 0x50));
+	EXPECT_EQ(-1, vmx_lapic_pending(other));
 	EXPECT_EQ(0, vmx_lapic_events(other));
 	EXPECT_FALSE(vmx_lapic_take_nmi(other));
 	EXPECT_FALSE(vmx_lapic_take_extint(other));

@@ -91,6 +91,36 @@ TEST_F(lapic, off_it_is_a_cpu_without)
 	EXPECT_EQ(0, get(lapic, IRR + 0x20));
 }
 
+TEST_F(lapic, reset)
+{
+	struct vmx_lapic *lapic = &self->machine.lapics[1];
+
+	EXPECT_TRUE(set_base(lapic, BASE_EN | BASE_EXTD));
+	EXPECT_TRUE(wrmsr(lapic, INITIAL, 1000));
+	vmx_lapic_set_lint(lapic, 0, true);
+	interrupt(&self->machine, 1, 0x50);
+	put(self->boot, ICR, TO_ALL | MODE(VMX_APIC_NMI));
+	put(self->boot, ICR, TO_OTHERS | MODE(VMX_APIC_INIT));
+	put(self->boot, ICR, TO_OTHERS | MODE(VMX_APIC_STARTUP));
+	vmx_lapic_reset(lapic);
+	vmx_lapic_reset(self->boot);
+	EXPECT_EQ(0, vmx_lapic_events(lapic));
+	EXPECT_TRUE(lapic->waiting);
+	EXPECT_EQ(0x01000000, get(lapic, ID));
+	EXPECT_EQ(0xff, get(lapic, SVR));
+	EXPECT_EQ(0, get(lapic, IRR + 0x20));
+	EXPECT_TRUE(lapic->lint[0]);
+	EXPECT_EQ(VMX_NEVER, vmx_clock_next(&self->machine.clock));
+	EXPECT_EQ(0, vmx_lapic_events(self->boot));
+	EXPECT_FALSE(self->boot->waiting);
+	EXPECT_EQ(VMX_LAPIC_BASE | BASE_EN | BASE_BSP, self->boot->base);
+	/* It is on the bus as before. */
+	put(lapic, SVR, 0x1ff);
+	put(self->boot, ICR, TO_OTHERS | MODE(VMX_APIC_STARTUP) | 7);
+	EXPECT_EQ(7, vmx_lapic_take_sipi(lapic));
+	EXPECT_TRUE(interrupt(&self->machine, 1, 0x50));
+}
+
 TEST_F(lapic, x2apic_keeps_what_was)
 {
 	struct vmx_lapic *lapic = &self->machine.lapics[1];

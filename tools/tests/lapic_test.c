@@ -52,6 +52,8 @@ TEST_F(lapic, the_highest_vector_goes_first)
 	EXPECT_EQ(1, self->machine.kicks[0]);
 	interrupt(&self->machine, 0, 0xf2);
 	interrupt(&self->machine, 0, 0x80);
+	/* A vCPU that has something to take will see what it is. */
+	EXPECT_EQ(1, self->machine.kicks[0]);
 	EXPECT_EQ(0xf2, vmx_lapic_pending(self->boot));
 	EXPECT_EQ(VMX_LAPIC_INTR, vmx_lapic_events(self->boot));
 	EXPECT_EQ(1u << 0x11, get(self->boot, IRR + 0x10));
@@ -238,6 +240,12 @@ TEST_F(lapic, a_fixed_level_at_lint0)
 	vmx_lapic_set_lint(self->boot, 0, true);
 	put(self->boot, LVT_LINT0, LEVEL | 0x30);
 	EXPECT_EQ(LEVEL | 0x4030, get(self->boot, LVT_LINT0));
+	/* In service, it is not sent again. */
+	vmx_lapic_accept(self->boot, 0x30);
+	vmx_lapic_set_lint(self->boot, 0, false);
+	vmx_lapic_set_lint(self->boot, 0, true);
+	EXPECT_EQ(0, get(self->boot, IRR + 0x10));
+	put(self->boot, EOI, 0);
 	EXPECT_EQ(1, takers(&self->machine, 0x30));
 	/* Its end finds it asserted still. */
 	EXPECT_EQ(1, takers(&self->machine, 0x30));
@@ -245,6 +253,10 @@ TEST_F(lapic, a_fixed_level_at_lint0)
 	EXPECT_EQ(1, takers(&self->machine, 0x30));
 	EXPECT_EQ(LEVEL | 0x30, get(self->boot, LVT_LINT0));
 	EXPECT_EQ(0, takers(&self->machine, 0x30));
+	/* Edge-triggered, nothing is in the other's service. */
+	vmx_lapic_set_lint(self->boot, 0, true);
+	put(self->boot, LVT_LINT0, 0x30);
+	EXPECT_EQ(0x30, get(self->boot, LVT_LINT0));
 }
 
 TEST_F(lapic, performance_counters_mask_themselves)

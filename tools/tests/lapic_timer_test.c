@@ -12,7 +12,10 @@ TEST_F(lapic, timer_one_shot)
 	EXPECT_EQ(600, get(self->boot, CURRENT));
 	EXPECT_EQ(1000, get(self->boot, INITIAL));
 	EXPECT_EQ(0, takers(&self->machine, 0x40));
-	wait_until(&self->machine, 1000);
+	/* It is 0 as soon as it is time, whenever that is noticed. */
+	self->machine.now = 1200;
+	EXPECT_EQ(0, get(self->boot, CURRENT));
+	wait_until(&self->machine, 1200);
 	EXPECT_EQ(0, get(self->boot, CURRENT));
 	EXPECT_EQ(1, self->machine.kicks[0]);
 	EXPECT_EQ(1, takers(&self->machine, 0x40));
@@ -132,6 +135,7 @@ TEST_F(lapic, timer_tsc_deadline)
 	EXPECT_EQ(10003, vmx_lapic_deadline(self->boot));
 	wait_until(&self->machine, 4000);
 	EXPECT_EQ(0, takers(&self->machine, 0x40));
+	EXPECT_EQ(0, get(self->boot, CURRENT));
 	wait_until(&self->machine, 4001);
 	EXPECT_EQ(1, takers(&self->machine, 0x40));
 	EXPECT_TRUE(vmx_lapic_rdmsr(self->boot, VMX_MSR_TSC_DEADLINE, &value));
@@ -145,6 +149,7 @@ TEST_F(lapic, timer_tsc_deadline)
 	EXPECT_EQ(30000, vmx_lapic_deadline(self->boot));
 	EXPECT_TRUE(vmx_lapic_wrmsr(self->boot, VMX_MSR_TSC_DEADLINE, 0));
 	EXPECT_EQ(VMX_NEVER, vmx_clock_next(&self->machine.clock));
+	EXPECT_EQ(0, vmx_lapic_events(self->boot));
 	/* Far away, it is never; leaving the mode disarms. */
 	EXPECT_TRUE(vmx_lapic_wrmsr(self->boot, VMX_MSR_TSC_DEADLINE, UINT64_MAX));
 	EXPECT_LT(1ull << 62, vmx_clock_next(&self->machine.clock));
@@ -223,6 +228,9 @@ TEST_F(lapic, deadlines_follow_the_tsc)
 	EXPECT_EQ(UINT64_MAX, vmx_lapic_tsc(self->boot, 2000000));
 	EXPECT_EQ(UINT64_MAX - 10, vmx_lapic_tsc(self->boot, 0));
 	EXPECT_EQ(0, vmx_lapic_tsc(self->boot, VMX_NEVER));
+	/* A TSC of 0 is no deadline to RUN. */
+	vmx_lapic_set_tsc(self->boot, 0);
+	EXPECT_EQ(1, vmx_lapic_tsc(self->boot, 0));
 }
 
 TEST_F(lapic, no_deadlines_without_a_rate)

@@ -48,9 +48,6 @@ struct vmx_ioapic {
 	uint64_t entries[VMX_IOAPIC_PINS];
 };
 
-/* How it answers on a bus for memory. */
-extern const struct vmx_range_ops vmx_ioapic_ops;
-
 /**
  * vmx_ioapic_init() - make an I/O APIC, as after power-up
  * @ioapic: filled in; stays in place as long as @apics is used
@@ -61,6 +58,23 @@ extern const struct vmx_range_ops vmx_ioapic_ops;
  */
 void vmx_ioapic_init(struct vmx_ioapic *ioapic, struct vmx_apic_bus *apics,
 		     uint32_t active_low);
+
+/**
+ * vmx_ioapic_reset() - as after power-up; the levels of the pins remain
+ * @ioapic: the I/O APIC
+ */
+void vmx_ioapic_reset(struct vmx_ioapic *ioapic);
+
+/**
+ * vmx_ioapic_attach() - put an I/O APIC on the bus of memory
+ * @ioapic: the I/O APIC
+ * @bus: the bus
+ * @base: where: %VMX_IOAPIC_BASE for the first
+ *
+ * Return: 0 or -errno, as vmx_bus_add().
+ */
+int vmx_ioapic_attach(struct vmx_ioapic *ioapic, struct vmx_bus *bus,
+		      uint64_t base);
 
 /**
  * vmx_ioapic_set() - drive a pin, as struct vmx_line.set

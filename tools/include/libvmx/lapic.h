@@ -272,6 +272,12 @@ struct vmx_lapic {
 int vmx_lapic_init(struct vmx_lapic *lapic,
 		   const struct vmx_lapic_config *config);
 
+/**
+ * vmx_lapic_reset() - as after power-up; the levels of the pins remain
+ * @lapic: the local APIC
+ */
+void vmx_lapic_reset(struct vmx_lapic *lapic);
+
 /* What the vCPU is to take */
 
 /*
