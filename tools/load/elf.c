@@ -80,6 +80,10 @@ static int read_segment(const struct vmx_boot *boot, bool wide, uint64_t offset,
 
 static int check_segment(const struct vmx_boot *boot, const struct elf_segment *segment, int n)
 {
+	if (segment->type == PT_INTERP)
+		return vmx_fail(ENOEXEC,
+				"The ELF file is a program of an operating system (program header %d is PT_INTERP), no kernel",
+				n);
 	if (segment->type == PT_LOAD && segment->file_size > segment->size)
 		return vmx_fail(ENOEXEC,
 				"ELF program header %d is damaged: %#llx bytes of the file for %#llx of memory",
@@ -98,7 +102,8 @@ static int read_segments(const struct vmx_boot *boot, struct elf *elf, const str
 	for (int n = 0; !error && n < table->count; n++) {
 		error = read_segment(boot, elf->wide,
 				     table->offset + (uint64_t)n * table->entry_size, &segment);
-		if (error || (segment.type != PT_LOAD && segment.type != PT_NOTE))
+		if (error || (segment.type != PT_LOAD && segment.type != PT_NOTE &&
+			      segment.type != PT_INTERP))
 			continue;
 		error = check_segment(boot, &segment, n);
 		if (error)

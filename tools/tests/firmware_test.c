@@ -3,6 +3,9 @@
  * What firmware leaves behind, read back as a system reads it. Where ACPICA's tools are installed
  * (Debian's acpica-tools), they judge the tables as well.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +16,7 @@
 #include <libvmx.h>
 #include <libvmx/firmware.h>
 
+#include "../firmware/acpi.h"
 #include "kselftest_harness.h"
 
 #define MIB 0x100000ull
@@ -376,6 +380,96 @@ TEST_F(acpi, impossible_machines_are_refused)
 	EXPECT_EQ(-EINVAL, vmx_acpi_write(&good, &small, &self->rsdp));
 	for (uint32_t at = 0; at < 4 * MIB; at++)
 		ASSERT_EQ(0, self->ram[at]);
+}
+
+TEST_F(acpi, many_shapes)
+{
+	const unsigned char *fadt;
+
+	for (self->acpi.cpus = 1; self->acpi.cpus <= VMX_ACPI_CPUS_MAX; self->acpi.cpus++) {
+		ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+		fadt = find_table(self->ram, "FACP");
+		ASSERT_NE(NULL, fadt);
+		ASSERT_EQ(0, number(fadt + 36, 4) % 64);
+		ASSERT_EQ(0, memcmp(self->ram + number(fadt + 36, 4), "FACS", 4));
+		if (self->acpi.cpus > 20)
+			self->acpi.cpus += 90;
+	}
+}
+
+TEST_F(acpi, neighbours_of_pci_memory)
+{
+	self->acpi.mmio[0] = (struct vmx_acpi_mmio){ self->acpi.pci_base - 0x1000, 0x1000, 20 };
+	self->acpi.mmio[1] = (struct vmx_acpi_mmio){ 0xfec00000, 0x1000, 21 };
+	self->acpi.mmio_count = 2;
+	EXPECT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	self->acpi.mmio[0].size++;
+	EXPECT_EQ(-EINVAL, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+}
+
+/* Package () { slot << 16 | 0xffff, pin, 0, gsi }, for slots from 1 on */
+static bool routed(const unsigned char *dsdt, unsigned int slot, unsigned int pin, unsigned int gsi)
+{
+	unsigned char entry[] = { 0x04, 0x0c, 0xff, 0xff, slot, 0, 0x0a, pin, 0, 0x0a, gsi };
+
+	/* Pins 0 and 1 are ZeroOp and OneOp. */
+	if (pin < 2)
+		memmove(entry + 6, entry + 7, 4);
+	return memmem(dsdt, number(dsdt + 4, 4), entry, sizeof(entry) - (pin < 2));
+}
+
+TEST_F(acpi, interrupts_of_slots_go_around)
+{
+	const unsigned char *fadt, *dsdt;
+
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_NE(NULL, fadt);
+	dsdt = self->ram + number(fadt + 140, 8);
+	for (unsigned int slot = 1; slot < 32; slot++)
+		for (unsigned int pin = 0; pin < 4; pin++)
+			EXPECT_TRUE(routed(dsdt, slot, pin, 16 + (slot + pin) % 4));
+	EXPECT_FALSE(routed(dsdt, 1, 0, 16));
+}
+
+/* A PkgLength says how many bytes it and what follows are. */
+TEST(aml_lengths)
+{
+	static unsigned char data[0x12000], contents[0x11000];
+
+	for (size_t inside = 0; inside < sizeof(contents); inside += inside < 0x1100 ? 1 : 251) {
+		struct bytes aml = { .data = data, .room = sizeof(data) };
+		size_t opened = aml_open(&aml, AML_BUFFER);
+		unsigned int follow;
+		size_t length;
+
+		bytes_put(&aml, contents, inside);
+		aml_close(&aml, opened);
+		ASSERT_FALSE(aml.full);
+		follow = data[1] >> 6;
+		length = follow ? data[1] & 0xf : data[1];
+		for (unsigned int n = 0; n < follow; n++)
+			length |= (size_t)data[2 + n] << (4 + 8 * n);
+		ASSERT_EQ(inside + 1 + follow, length);
+		ASSERT_EQ(length + 1, aml.size);
+	}
+}
+
+/* What does not fit is not written, and said. */
+TEST(aml_without_room)
+{
+	for (size_t room = 0; room < 70; room++) {
+		unsigned char *data = malloc(room + !room);
+		struct bytes aml = { .data = data, .room = room };
+		size_t opened = aml_open(&aml, AML_BUFFER);
+
+		for (int n = 0; n < 64; n++)
+			aml_integer(&aml, 0);
+		aml_close(&aml, opened);
+		EXPECT_EQ(room < 67, aml.full);
+		EXPECT_LE(aml.size, room);
+		free(data);
+	}
 }
 
 /* ACPICA's tools. */

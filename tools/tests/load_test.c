@@ -109,7 +109,8 @@ static void make_elf64(struct image *image)
 		char pvh_name[4];
 		uint64_t value;
 	} __attribute__((packed)) notes = {
-		.other = { 5, 4, 18 }, .other_name = "Xenn", .other_value = 1,
+		/* Nearly: its name is longer. What is behind it and the value counts for nothing. */
+		.other = { 5, 1, 18 }, .other_name = "Xen", .other_value = 1,
 		.pvh = { 4, 8, 18 }, .pvh_name = "Xen", .value = TEXT_TO + 0x20,
 	};
 
@@ -328,10 +329,12 @@ TEST_F(load, bzimage_places)
 	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
 	EXPECT_EQ(0x1200200, self->start.rip);
 	/* The highest address of an initrd is one that it may occupy. */
+	self->modules[0].size = 0x2000;
 	set(&self->image, BZ(initrd_addr_max), 0x3ffffff, 4);
 	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
 	params = (const void *)(self->ram + self->start.regs[VMX_RSI]);
-	EXPECT_EQ(0x4000000 - 0x3000, params->hdr.ramdisk_image);
+	EXPECT_EQ(0x4000000 - 0x2000, params->hdr.ramdisk_image);
+	self->modules[0].size = sizeof(self->initrd);
 	/* Within the kernel: below it then. */
 	set(&self->image, BZ(initrd_addr_max), 0x1300000, 4);
 	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
@@ -523,7 +526,7 @@ TEST_F(load, elf_damaged)
 		{ EH(e_phoff), UINT64_MAX, 8, ENOEXEC, "truncated" },
 		{ PH(0, p_offset), UINT64_MAX, 8, ENOEXEC, "truncated" },
 		{ PH(0, p_offset), TEXT_AT + 1, 8, ENOEXEC, "truncated" },
-		{ PH(0, p_filesz), 0x3001, 8, ENOEXEC, "damaged" },
+		{ PH(0, p_filesz), 0x3001, 8, ENOEXEC, "for 0x3000 of memory" },
 		{ PH(0, p_filesz), UINT64_MAX, 8, ENOEXEC, "damaged" },
 		{ PH(0, p_memsz), UINT64_MAX, 8, ENOSPC, "segment" },
 		{ PH(0, p_memsz), RAM, 8, ENOSPC, "segment" },
@@ -579,6 +582,24 @@ TEST_F(load, segments_do_not_overlap)
 	EXPECT_SENTENCE(ENOEXEC, "overlaps");
 	set(&self->image, PH(1, p_paddr), TEXT_TO + 0x3000, 8);
 	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+}
+
+/* Also where there is memory, but not for the kernel. */
+TEST_F(load, reserved_memory_is_not_the_kernels)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(0, p_paddr), 0xf0000, 8);
+	set(&self->image, PVH_NOTE + 16, 0xf0000, 8);
+	EXPECT_SENTENCE(ENOSPC, "not all free RAM");
+}
+
+TEST_F(load, programs_are_no_kernels)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(1, p_type), PT_INTERP, 4);
+	EXPECT_SENTENCE(ENOEXEC, "program");
+	self->boot.protocol = VMX_BOOT_LINUX;
+	EXPECT_SENTENCE(ENOEXEC, "program");
 }
 
 /* A kernel that leaves no room for the rest. */

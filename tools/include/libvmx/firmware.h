@@ -184,7 +184,8 @@ void vmx_power_init(struct vmx_power *power, const struct vmx_clock *clock,
 bool vmx_power_button(struct vmx_power *power);
 
 /* For vmx_bus_add(): %VMX_POWER_LENGTH ports wherever struct vmx_acpi says, and
- * one port, %VMX_POWER_RESET_PORT; the device is the struct vmx_power.
+ * one port, %VMX_POWER_RESET_PORT (struct vmx_pci_wiring.reset_control); the
+ * device is the struct vmx_power.
  */
 extern const struct vmx_range_ops vmx_power_ops;
 extern const struct vmx_range_ops vmx_power_reset_ops;
