@@ -109,7 +109,7 @@ static void make_elf64(struct image *image)
 		char pvh_name[4];
 		uint64_t value;
 	} __attribute__((packed)) notes = {
-		/* Nearly: its name is longer. What is behind it and the value counts for nothing. */
+		/* Nearly: its name is longer. What is behind it and the value does not count. */
 		.other = { 5, 1, 18 }, .other_name = "Xen", .other_value = 1,
 		.pvh = { 4, 8, 18 }, .pvh_name = "Xen", .value = TEXT_TO + 0x20,
 	};
