@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A guest that does anything to PCI and virtio devices: the input is a list of accesses of ports, of
- * memory (BARs are where firmware puts them, until it moves them) and of the RAM with the rings.
+ * A guest that does anything to PCI and virtio devices: the input is a list of accesses of ports,
+ * of memory (BARs are where firmware puts them, until it moves them) and of the RAM with the rings.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -76,11 +76,12 @@ static uint64_t take(struct input *from, unsigned int size)
 static void start(struct vmx_bus *bus, unsigned int slot, uint32_t features)
 {
 	/* The structures' BARs are the largest, and so the first. */
-	uint64_t common = BARS + 0x4000 * slot;
+	uint64_t common = BARS + 0x4000 * slot, offered;
 
 	vmx_bus_write(bus, common + 0x14, 1, 0);
 	vmx_bus_write(bus, common + 0x14, 1, 3);
-	vmx_bus_write(bus, common + 0x0c, 4, features);
+	vmx_bus_read(bus, common + 0x04, 4, &offered);
+	vmx_bus_write(bus, common + 0x0c, 4, features & offered);
 	vmx_bus_write(bus, common + 0x08, 4, 1);
 	vmx_bus_write(bus, common + 0x0c, 4, 1);
 	vmx_bus_write(bus, common + 0x14, 1, 0x0b);
@@ -95,13 +96,15 @@ static void start(struct vmx_bus *bus, unsigned int slot, uint32_t features)
 	vmx_bus_write(bus, common + 0x14, 1, 0x0f);
 }
 
-/* Offers a chain that the input describes. */
-static void offer(struct vmx_bus *bus, struct input *from, unsigned int slot)
+/* Offers a chain that the input describes, which is often right if it is to be TAME. */
+static void offer(struct vmx_bus *bus, struct input *from, unsigned int slot, bool tame)
 {
-	unsigned int queue = take(from, 1) & 1;
+	static const uint16_t lengths[8] = { 1, 16, 512, 513, 32, 1024, 12, 20 };
+	unsigned int queue = slot ? take(from, 1) & 1 : 0;
 	unsigned char *table = ram + 0x200 * queue;
 	uint16_t *avail = (uint16_t *)(table + 0x80);
-	unsigned int count = take(from, 1) % 8;
+	unsigned int count = take(from, 1) % 8 + 1;
+	unsigned int readable = take(from, 1) % (count + 1);
 
 	for (unsigned int n = 0; n < count; n++) {
 		struct {
@@ -112,6 +115,18 @@ static void offer(struct vmx_bus *bus, struct input *from, unsigned int slot)
 			take(from, 2), take(from, 2), take(from, 1) & 7, n + 1,
 		};
 
+		if (tame) {
+			descriptor.address = (n < readable ? 0x1000 : 0x4000) +
+					     descriptor.address % 0x2c00;
+			descriptor.length = lengths[descriptor.length % 8];
+			descriptor.flags = (n + 1 < count ? 1 : 0) | (n >= readable ? 2 : 0);
+		}
+		/* A disk's request begins with a type and, later, a sector. */
+		if (tame && !n && !slot) {
+			memset(ram + descriptor.address, 0, 16);
+			ram[descriptor.address] = take(from, 1) % 14;
+			ram[descriptor.address + 8] = take(from, 1);
+		}
 		memcpy(table + 16 * n, &descriptor, sizeof(descriptor));
 	}
 	avail[2 + avail[1] % 8] = 0;
@@ -154,6 +169,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned int n = 0; n < SLOTS; n++) {
 		vmx_bus_write(&ports, 0xcf8, 4, 0x80000004 | (n + 1) << 11);
 		vmx_bus_write(&ports, 0xcfc, 2, 7);
+		start(&memory_bus, n, take(&from, 4));
+		/* MSI-X, with the first vector not masked, for the second queue. */
+		vmx_bus_write(&ports, 0xcf8, 4, 0x80000040 | (n + 1) << 11);
+		vmx_bus_write(&ports, 0xcfc + 2, 2, take(&from, 1) << 8);
+		vmx_bus_write(&memory_bus, BARS + 0x4000 * SLOTS + 0x1000 * n + 12, 4, 0);
+		vmx_bus_write(&memory_bus, BARS + 0x4000 * n + 0x1a, 2, 0);
 	}
 
 	while (from.left) {
@@ -191,7 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case 8:
 		case 9:
-			offer(&memory_bus, &from, slot);
+			offer(&memory_bus, &from, slot, what & 1);
 			break;
 		case 10:
 			at = take(&from, 2) % (RAM_SIZE - 8);
