@@ -263,7 +263,6 @@ void vmx_pic_set(void *device, unsigned int pin, bool level)
 		chip->edges |= bit & ~chip->levels;
 		chip->levels |= bit;
 	} else {
-		chip->edges &= ~bit;
 		chip->levels &= ~bit;
 	}
 	update(pic);

@@ -134,6 +134,12 @@ TEST_F(i8042, loops)
 	out(COMMAND, 0x60);
 	out(DATA, 0x47);
 	EXPECT_TRUE(self->irqs[1].level);
+	out(COMMAND, 0x20);		/* takes the place of what nobody read */
+	EXPECT_EQ(STATUS_IDLE | 0x09, in(STATUS));
+	EXPECT_FALSE(self->irqs[1].level);
+	EXPECT_EQ(0x47, in(DATA));
+	out(COMMAND, 0xd3);
+	out(DATA, 0x5a);
 	EXPECT_EQ(0x5a, in(DATA));
 	out(COMMAND, 0xd2);
 	out(DATA, 0xa5);

@@ -95,6 +95,7 @@ TEST_F(pic, edges)
 	EXPECT_EQ(0x10, in(PIC1));
 	out(PIC1, EOI);
 	EXPECT_EQ(0, in(PIC1));
+	raise(4);
 	EXPECT_FALSE(self->intr.level);	/* still high: that is no edge */
 	lower(4);
 	raise(4);

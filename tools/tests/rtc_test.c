@@ -170,6 +170,7 @@ TEST_F(rtc, update_interrupts)
 	EXPECT_FALSE(self->irq.level);
 	pass(1);
 	EXPECT_TRUE(self->irq.level);
+	EXPECT_EQ(VMX_NEVER, vmx_clock_next(&self->machine.clock));
 	pass(5 * NS_PER_SECOND);
 	EXPECT_EQ(1, self->irq.rises);
 	EXPECT_EQ(0xb0, get(REG_C) & 0xb0);	/* midnight is also when the alarm is */
