@@ -751,6 +751,8 @@ TEST_F(emulate, segments_of_32_bits)
 	/* Expand-down: above the limit. */
 	self->access[3] = 0xc097;
 	expect_exception(_metadata, self, EMULATE("\x8b\x03"), VECTOR_GP, 0, 0);
+	self->run.regs[VMX_RBX] = 0xfff;
+	expect_exception(_metadata, self, EMULATE("\x8b\x03"), VECTOR_GP, 0, 0);
 	self->run.regs[VMX_RBX] = 0x1000;
 	ASSERT_EQ(0, EMULATE("\x8b\x03"));
 	self->access[3] = 0x0097;
@@ -920,6 +922,26 @@ TEST_F(emulate, string_io_is_the_one_that_exited)
 	EXPECT_EQ(0, EMULATE("\x6e"));
 	EXPECT_EQ(0xcf9, self->port);
 	EXPECT_EQ(-EINVAL, EMULATE_IO("\xee", 1, 0));
+}
+
+TEST_F(emulate, code_in_two_pages)
+{
+	/* mov qword ds:[rbx], imm32, with prefixes to 15 bytes, and what would be a sixteenth */
+	static const unsigned char code[] = "\x3e\x3e\x3e\x3e\x3e\x3e\x3e\x3e"
+					    "\x48\xc7\x03\x78\x56\x34\x12\xff";
+
+	self->run.regs[VMX_RBX] = DATA;
+	for (unsigned int before = 1; before < 15; before++) {
+		self->run.rip = CODE + 4096 - before;
+		ASSERT_EQ(0, emulate(self, code, sizeof(code)));
+		EXPECT_EQ(15, self->run.length);
+		EXPECT_EQ(before, self->writes);
+		EXPECT_EQ(0x12345678, *(uint64_t *)self->device);
+	}
+	/* All of it in the first page: the next need not be there. */
+	map(self, CODE + 4096, 0, 0);
+	self->run.rip = CODE + 4096 - 15;
+	EXPECT_EQ(0, emulate(self, code, sizeof(code)));
 }
 
 /* Without 'load EFER', the run page has none: the VM-entry controls tell the mode. */
