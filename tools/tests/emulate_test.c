@@ -926,9 +926,11 @@ TEST_F(emulate, string_io_is_the_one_that_exited)
 
 TEST_F(emulate, code_in_two_pages)
 {
-	/* mov qword ds:[rbx], imm32, with prefixes to 15 bytes, and what would be a sixteenth */
+	/* mov qword ds:[rbx], imm32, with prefixes to 15 bytes, and what is not part of it */
 	static const unsigned char code[] = "\x3e\x3e\x3e\x3e\x3e\x3e\x3e\x3e"
-					    "\x48\xc7\x03\x78\x56\x34\x12\xff";
+					    "\x48\xc7\x03\x78\x56\x34\x12\xff"
+					    "\xff\xff\xff\xff\xff\xff\xff\xff"
+					    "\xff\xff\xff\xff\xff\xff\xff\xff";
 
 	self->run.regs[VMX_RBX] = DATA;
 	for (unsigned int before = 1; before < 15; before++) {
