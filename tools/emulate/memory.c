@@ -110,7 +110,7 @@ static void find_pdptes(struct emulation *em)
 
 int vmx_em_translate(struct emulation *em, uint64_t linear, unsigned int access, uint64_t *gpa)
 {
-	struct vmx_memory memory = { em->emulator->ops->host, em->emulator->machine };
+	struct vmx_guest_memory memory = { em->emulator->ops->host, em->emulator->machine };
 	uint32_t error;
 	int ret;
 

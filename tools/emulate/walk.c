@@ -42,7 +42,7 @@ struct step {
 
 struct walk {
 	const struct vmx_paging *paging;
-	const struct vmx_memory *memory;
+	const struct vmx_guest_memory *memory;
 	const struct format *format;
 	unsigned int access;
 	struct step steps[MOST_LEVELS + 1];	/* by level */
@@ -279,7 +279,7 @@ static int attempt(struct walk *walk, uint64_t linear, uint64_t *gpa, uint32_t *
 	return 0;
 }
 
-int vmx_walk(const struct vmx_paging *paging, const struct vmx_memory *memory, uint64_t linear,
+int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *memory, uint64_t linear,
 	     unsigned int access, uint64_t *gpa, uint32_t *error)
 {
 	struct walk walk = { .paging = paging, .memory = memory, .access = access };

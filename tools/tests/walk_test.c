@@ -43,7 +43,7 @@ static const struct mode modes[] = {
 
 FIXTURE(walk) {
 	_Alignas(4096) unsigned char ram[0x20000];
-	struct vmx_memory memory;
+	struct vmx_guest_memory memory;
 	struct vmx_paging paging;
 	const struct mode *mode;
 	uint64_t gpa;
@@ -143,7 +143,7 @@ static void map(walk_t *self, unsigned int leaf)
 FIXTURE_SETUP(walk)
 {
 	self->mode = &modes[variant->mode];
-	self->memory = (struct vmx_memory){ host, self };
+	self->memory = (struct vmx_guest_memory){ host, self };
 	self->paging = (struct vmx_paging){
 		.cr0 = CR0_PE | CR0_PG | CR0_WP,
 		.cr3 = table(self->mode->levels),

@@ -28,7 +28,7 @@ extern "C" {
 /* The guest's paging */
 
 /**
- * struct vmx_memory - how guest memory is reached
+ * struct vmx_guest_memory - how guest memory is reached
  * @host: where @length bytes from guest-physical address @gpa on are in this
  *	process, or NULL if they are not RAM: then they are MMIO. @write: they
  *	are to be written (ROM is RAM for reads and MMIO for writes). The bytes
@@ -36,7 +36,7 @@ extern "C" {
  *	in this process.
  * @machine: what it is called with
  */
-struct vmx_memory {
+struct vmx_guest_memory {
 	void *(*host)(void *machine, uint64_t gpa, size_t length, bool write);
 	void *machine;
 };
@@ -91,7 +91,7 @@ struct vmx_paging {
  * Return: 0; -EFAULT for a page fault; -ENXIO if a table is not in RAM; -EAGAIN
  * if other vCPUs keep changing the tables.
  */
-int vmx_walk(const struct vmx_paging *paging, const struct vmx_memory *memory,
+int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *memory,
 	     uint64_t linear, unsigned int access, uint64_t *gpa,
 	     uint32_t *error);
 
@@ -99,7 +99,7 @@ int vmx_walk(const struct vmx_paging *paging, const struct vmx_memory *memory,
 
 /**
  * struct vmx_emulator_ops - the machine around the instruction
- * @host: as in struct vmx_memory
+ * @host: as in struct vmx_guest_memory
  * @read: MMIO: @size is 1, 2, 4 or 8; bits of the result beyond @size are
  *	ignored
  * @write: likewise; bits of @value beyond @size are 0

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: machine
+ *
+ * A PC made of the library's parts: RAM, vCPUs with local APICs, an I/O APIC,
+ * two 8259A, a PIT, a clock, a serial port, ACPI. It runs each vCPU in a thread
+ * of its own and has one lock, held whenever a device is touched and never
+ * while a guest runs.
+ */
+#ifndef LIBVMX_MACHINE_H
+#define LIBVMX_MACHINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libvmx.h>
+#include <libvmx/device.h>
+#include <libvmx/emulate.h>
+#include <libvmx/firmware.h>
+#include <libvmx/i8042.h>
+#include <libvmx/ioapic.h>
+#include <libvmx/lapic.h>
+#include <libvmx/load.h>
+#include <libvmx/pc.h>
+#include <libvmx/pic.h>
+#include <libvmx/pit.h>
+#include <libvmx/rtc.h>
+#include <libvmx/uart.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * enum vmx_end - how a machine ended
+ * @VMX_END_NONE: it has not
+ * @VMX_END_POWER_OFF: the guest switched it off
+ * @VMX_END_RESET: the guest asked for a reset
+ * @VMX_END_EXIT: the guest ended it by the exit port, with a value
+ * @VMX_END_TRIPLE_FAULT: the guest shut a CPU down
+ * @VMX_END_STOPPED: vmx_machine_stop()
+ * @VMX_END_ERROR: something here failed; struct vmx_machine.why says what
+ */
+enum vmx_end {
+	VMX_END_NONE,
+	VMX_END_POWER_OFF,
+	VMX_END_RESET,
+	VMX_END_EXIT,
+	VMX_END_TRIPLE_FAULT,
+	VMX_END_STOPPED,
+	VMX_END_ERROR,
+};
+
+/**
+ * struct vmx_machine_config - what a machine is to be
+ * @memory: RAM in bytes, a multiple of 4 KiB, up to 3 GiB
+ * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
+ * @send: takes a byte that the guest sends by its serial port
+ * @host: what @send is called with
+ */
+struct vmx_machine_config {
+	uint64_t memory;
+	unsigned int cpus;
+	void (*send)(void *host, uint8_t byte);
+	void *host;
+};
+
+#define VMX_MACHINE_CPUS	16
+
+struct vmx_machine;
+
+/**
+ * struct vmx_cpu - a vCPU of a machine, with its local APIC and thread
+ * @machine: the machine
+ * @id: its number and APIC ID
+ * @vcpu: the vCPU
+ * @lapic: its local APIC
+ * @emulator: finishes what the CPU left to userspace
+ * @thread: runs it
+ * @wake: wakes it from HLT
+ * @in_guest: it is in vmx_run()
+ * @halted: it waits for an interrupt
+ * @noted: time of the event that its next return to userspace is planned for
+ * @exits: exits to userspace, by basic reason
+ */
+struct vmx_cpu {
+	struct vmx_machine *machine;
+	unsigned int id;
+	struct vmx_vcpu vcpu;
+	struct vmx_lapic lapic;
+	struct vmx_emulator emulator;
+	pthread_t thread;
+	pthread_cond_t wake;
+	bool in_guest;
+	bool halted;
+	uint64_t noted;
+	uint64_t exits[VMX_STATS_REASONS];
+};
+
+/**
+ * struct vmx_machine - a machine
+ * @config: what it is
+ * @lock: held whenever any of the rest is touched
+ * @vm: the VM
+ * @memory: its RAM
+ * @ports: who answers to ports
+ * @mmio: who answers to memory that is not RAM
+ * @clock: nanoseconds since the machine was made, by the TSC
+ * @tsc_start: the TSC when it was made
+ * @apics: what connects the local APICs
+ * @ioapic: the I/O APIC
+ * @pic: the 8259As
+ * @pit: the 8254
+ * @rtc: the real-time clock
+ * @i8042: the keyboard controller
+ * @com1: the serial port
+ * @power: ACPI's registers
+ * @pc: single ports
+ * @cpus: the vCPUs
+ * @end: how it ended
+ * @status: the value of %VMX_END_EXIT
+ * @why: a sentence, for %VMX_END_ERROR and %VMX_END_TRIPLE_FAULT
+ */
+struct vmx_machine {
+	struct vmx_machine_config config;
+	pthread_mutex_t lock;
+	struct vmx_vm vm;
+	struct vmx_memory memory;
+	struct vmx_bus ports;
+	struct vmx_bus mmio;
+	struct vmx_clock clock;
+	uint64_t tsc_start;
+	struct vmx_apic_bus apics;
+	struct vmx_ioapic ioapic;
+	struct vmx_pic pic;
+	struct vmx_pit pit;
+	struct vmx_rtc rtc;
+	struct vmx_i8042 i8042;
+	struct vmx_uart com1;
+	struct vmx_power power;
+	struct vmx_pc pc;
+	struct vmx_cpu cpus[VMX_MACHINE_CPUS];
+	enum vmx_end end;
+	uint32_t status;
+	char why[512];
+};
+
+/**
+ * vmx_machine_init() - make a machine
+ * @machine: filled in; stays in place until vmx_machine_free()
+ * @config: what it is to be; copied
+ *
+ * Return: 0 or -errno; on an error there is nothing to free.
+ */
+int vmx_machine_init(struct vmx_machine *machine,
+		     const struct vmx_machine_config *config);
+
+/**
+ * vmx_machine_boot() - put a kernel into a machine
+ * @machine: the machine
+ * @boot: the kernel; @boot->rsdp is filled in
+ *
+ * Return: 0 or -errno, as vmx_load_kernel().
+ */
+int vmx_machine_boot(struct vmx_machine *machine, struct vmx_boot *boot);
+
+/**
+ * vmx_machine_run() - run a machine to its end
+ * @machine: the machine
+ *
+ * Return: how it ended.
+ */
+enum vmx_end vmx_machine_run(struct vmx_machine *machine);
+
+/**
+ * vmx_machine_stop() - end a machine from another thread
+ * @machine: the machine
+ * @end: how; what it ended by before stays
+ */
+void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end);
+
+/**
+ * vmx_machine_free() - undo vmx_machine_init()
+ * @machine: the machine; not running
+ */
+void vmx_machine_free(struct vmx_machine *machine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBVMX_MACHINE_H */

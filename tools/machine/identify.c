@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What a vCPU says it is: the host's CPUID, less what guests do not have. */
+#include <cpuid.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "../lib/internal.h"
+#include "internal.h"
+
+#define LAST_LEAF	0x16
+#define LAST_EXTENDED	0x80000008
+#define BIT(n)		(1u << (n))
+
+struct table {
+	struct vmx_cpuid_entry entries[VMX_CPUID_MAX];
+	unsigned int count;
+};
+
+static struct vmx_cpuid_entry *add(struct table *table, uint32_t leaf, uint32_t subleaf)
+{
+	struct vmx_cpuid_entry *entry = &table->entries[table->count++];
+
+	*entry = (struct vmx_cpuid_entry){
+		.leaf = leaf, .subleaf = subleaf,
+		.flags = leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd ?
+			 VMX_CPUID_SUBLEAF : 0,
+	};
+	return entry;
+}
+
+/* The host's values; zeroes for a leaf it has not. */
+static struct vmx_cpuid_entry *copy(struct table *table, uint32_t leaf, uint32_t subleaf)
+{
+	struct vmx_cpuid_entry *entry = add(table, leaf, subleaf);
+
+	if (leaf <= __get_cpuid_max(leaf & 0x80000000, NULL))
+		__cpuid_count(leaf, subleaf, entry->eax, entry->ebx, entry->ecx, entry->edx);
+	return entry;
+}
+
+static unsigned int bits_for(unsigned int count)
+{
+	return count > 1 ? 32 - __builtin_clz(count - 1) : 0;
+}
+
+/* SDM, "CPUID--CPU Identification", leaf 01H */
+static void features(struct table *table, const struct vmx_cpu *cpu)
+{
+	struct vmx_cpuid_entry *entry = copy(table, 1, 0);
+	unsigned int cpus = cpu->machine->config.cpus;
+
+	entry->ebx = (entry->ebx & 0xff00) | cpus << 16 | cpu->id << 24;
+	/* DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA */
+	entry->ecx &= ~(BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) |
+			BIT(14) | BIT(15) | BIT(18));
+	/* x2APIC, TSC deadline, hypervisor */
+	entry->ecx |= BIT(21) | BIT(24) | BIT(31);
+	/* MCE, MTRR, MCA, PSN, DS, ACPI, SS, HTT, TM, PBE */
+	entry->edx &= ~(BIT(7) | BIT(12) | BIT(14) | BIT(18) | BIT(21) | BIT(22) | BIT(27) |
+			BIT(28) | BIT(29) | BIT(31));
+	entry->edx |= BIT(9) | (cpus > 1 ? BIT(28) : 0);
+}
+
+/* Caches as they are, each a CPU's own. */
+static void caches(struct table *table)
+{
+	for (unsigned int n = 0; n < 5; n++) {
+		struct vmx_cpuid_entry *entry = copy(table, 4, n);
+
+		if (!(entry->eax & 0x1f))
+			break;
+		entry->eax &= 0x3fff;
+	}
+}
+
+static void extended_features(struct table *table)
+{
+	struct vmx_cpuid_entry *entry = copy(table, 7, 0);
+
+	entry->eax = 0;
+	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
+	entry->ebx &= BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(18) |
+		      BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29);
+	/* UMIP, GFNI, VAES, VPCLMULQDQ, LA57, RDPID */
+	entry->ecx &= BIT(2) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(22);
+	/* fast short REP MOV */
+	entry->edx &= BIT(4);
+}
+
+/* SDM, "Extended Topology Enumeration Leaf": one thread a core, all cores in one package */
+static void topology(struct table *table, const struct vmx_cpu *cpu)
+{
+	unsigned int cpus = cpu->machine->config.cpus;
+	struct vmx_cpuid_entry *entry = add(table, 0xb, 0);
+
+	entry->ebx = 1;
+	entry->ecx = 0x100;
+	entry->edx = cpu->id;
+	entry = add(table, 0xb, 1);
+	entry->eax = bits_for(cpus);
+	entry->ebx = cpus;
+	entry->ecx = 0x201;
+	entry->edx = cpu->id;
+	entry = add(table, 0xb, 2);
+	entry->ecx = 2;
+	entry->edx = cpu->id;
+}
+
+/* x87, SSE, AVX and AVX-512, in the standard format */
+static void state_components(struct table *table)
+{
+	struct vmx_cpuid_entry *entry = copy(table, 0xd, 0);
+
+	entry->eax &= 0xe7;
+	entry->edx = 0;
+	/* XSAVEOPT, XGETBV with ECX = 1 */
+	entry = copy(table, 0xd, 1);
+	entry->eax &= BIT(0) | BIT(2);
+	entry->ebx = entry->ecx = entry->edx = 0;
+	for (unsigned int n = 2; n < 8; n++)
+		if (table->entries[table->count - n].eax)
+			copy(table, 0xd, n);
+}
+
+/*
+ * The TSC's rate, as a ratio to the clock that the APIC timer counts. Linux
+ * multiplies that clock's kHz by the numerator in 32 bits, so the ratio is the
+ * best one with a numerator that leaves room.
+ */
+static void rates(struct table *table, uint32_t tsc_khz)
+{
+	const uint64_t timer_khz = VMX_LAPIC_TIMER_HZ / 1000;
+	struct vmx_cpuid_entry *entry = add(table, 0x15, 0);
+	uint64_t least = UINT64_MAX;
+
+	entry->ecx = VMX_LAPIC_TIMER_HZ;
+	for (uint64_t denominator = 1; denominator <= 4000; denominator++) {
+		uint64_t numerator = (tsc_khz * denominator + timer_khz / 2) / timer_khz;
+		uint64_t got = timer_khz * numerator;
+		/* In millionths of a kHz. */
+		uint64_t error = llabs((long long)(got - tsc_khz * denominator)) * 1000000 /
+				 denominator;
+
+		if (!numerator || got > UINT32_MAX || error >= least)
+			continue;
+		least = error;
+		entry->eax = denominator;
+		entry->ebx = numerator;
+	}
+	entry = add(table, 0x16, 0);
+	entry->eax = entry->ebx = tsc_khz / 1000 ?: 1;
+}
+
+static void extended_leaves(struct table *table)
+{
+	struct vmx_cpuid_entry *entry = copy(table, 0x80000000, 0);
+
+	entry->eax = LAST_EXTENDED;
+	entry = copy(table, 0x80000001, 0);
+	/* LAHF, LZCNT, PREFETCHW */
+	entry->ecx &= BIT(0) | BIT(5) | BIT(8);
+	for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++)
+		copy(table, leaf, 0);
+	entry = add(table, 0x80000007, 0);
+	entry->edx = BIT(8);	/* the TSC's rate never changes */
+	entry = copy(table, 0x80000008, 0);
+	entry->ebx = entry->ecx = entry->edx = 0;
+}
+
+static void fill(struct table *table, const struct vmx_cpu *cpu)
+{
+	struct vmx_cpuid_entry *entry = copy(table, 0, 0);
+
+	entry->eax = LAST_LEAF;
+	features(table, cpu);
+	copy(table, 2, 0);
+	caches(table);
+	/* The local APIC's timer always runs. */
+	entry = add(table, 6, 0);
+	entry->eax = BIT(2);
+	extended_features(table);
+	topology(table, cpu);
+	if (cpu->machine->vm.caps.features & VMX_HAS_XSAVE)
+		state_components(table);
+	rates(table, cpu->machine->vm.caps.tsc_khz);
+	extended_leaves(table);
+}
+
+static int set_cpuid(struct vmx_cpu *cpu)
+{
+	struct table table = { .count = 0 };
+	struct vmx_cpuid cpuid = { .size = sizeof(cpuid) };
+
+	fill(&table, cpu);
+	cpuid.entries = (uintptr_t)table.entries;
+	cpuid.count = table.count;
+	if (ioctl(cpu->vcpu.fd, VMX_SET_CPUID, &cpuid))
+		return vmx_fail(errno, "cannot set the CPUID table: %s", strerror(errno));
+	return 0;
+}
+
+/* FS_BASE and its kin: the guest's own. */
+static const uint32_t own_msrs[] = {
+	0x174, 0x175, 0x176,			/* SYSENTER */
+	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,	/* STAR, LSTAR, CSTAR, FMASK */
+	0xc0000100, 0xc0000101, 0xc0000102,	/* FS_BASE, GS_BASE, KERNEL_GS_BASE */
+};
+
+static int set_msrs(struct vmx_cpu *cpu)
+{
+	uint64_t features = cpu->machine->vm.caps.features;
+	struct vmx_msrs msrs = { .size = sizeof(msrs) };
+	struct vmx_msr table[COUNT(own_msrs) + 3] = {};
+	unsigned int eax, ebx, ecx, edx;
+
+	for (size_t n = 0; n < COUNT(own_msrs); n++)
+		table[msrs.count++].index = own_msrs[n];
+	if (features & VMX_HAS_LOAD_EFER)
+		table[msrs.count++].index = 0xc0000080;
+	if (features & VMX_HAS_LOAD_PAT)
+		table[msrs.count++].index = 0x277;
+	if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && edx & BIT(27))
+		table[msrs.count++].index = 0xc0000103;	/* TSC_AUX, with RDTSCP */
+	for (unsigned int n = 0; n < msrs.count; n++)
+		table[n].policy = VMX_MSR_PASSTHROUGH;
+	msrs.msrs = (uintptr_t)table;
+	if (ioctl(cpu->vcpu.fd, VMX_SET_MSRS, &msrs))
+		return vmx_fail(errno, "cannot set the policy of MSR %#x: %s",
+				table[msrs.bad_index].index, strerror(errno));
+	return 0;
+}
+
+/* What finishes the instructions that exit for memory */
+
+static void *host(void *arg, uint64_t gpa, size_t length, bool write __attribute__((unused)))
+{
+	struct vmx_cpu *cpu = arg;
+
+	return vmx_memory_at(&cpu->machine->memory, gpa, length);
+}
+
+static uint64_t read_memory(void *arg, uint64_t gpa, unsigned int size)
+{
+	struct vmx_cpu *cpu = arg;
+	uint64_t value;
+
+	if (!vmx_lapic_read(&cpu->lapic, gpa, size, &value))
+		vmx_bus_read(&cpu->machine->mmio, gpa, size, &value);
+	return value;
+}
+
+static void write_memory(void *arg, uint64_t gpa, unsigned int size, uint64_t value)
+{
+	struct vmx_cpu *cpu = arg;
+
+	if (!vmx_lapic_write(&cpu->lapic, gpa, size, value))
+		vmx_bus_write(&cpu->machine->mmio, gpa, size, value);
+}
+
+static uint64_t port_read(void *arg, uint16_t port, unsigned int size)
+{
+	struct vmx_cpu *cpu = arg;
+	uint64_t value;
+
+	vmx_bus_read(&cpu->machine->ports, port, size, &value);
+	return value;
+}
+
+static void port_write(void *arg, uint16_t port, unsigned int size, uint64_t value)
+{
+	struct vmx_cpu *cpu = arg;
+
+	vmx_bus_write(&cpu->machine->ports, port, size, value);
+}
+
+static int read_field(void *arg, uint32_t field, uint64_t *value)
+{
+	struct vmx_cpu *cpu = arg;
+
+	return vmx_field_get(cpu->vcpu.vmcs, field, value);
+}
+
+static const struct vmx_emulator_ops emulator_ops = {
+	.host = host,
+	.read = read_memory,
+	.write = write_memory,
+	.in = port_read,
+	.out = port_write,
+	.field = read_field,
+};
+
+int vmx_cpu_identify(struct vmx_cpu *cpu)
+{
+	int ret = set_cpuid(cpu);
+
+	vmx_emulator_init(&cpu->emulator, &emulator_ops, cpu, cpu->machine->vm.caps.phys_bits);
+	return ret ?: set_msrs(cpu);
+}

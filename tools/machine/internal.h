@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVMX_MACHINE_INTERNAL_H
+#define LIBVMX_MACHINE_INTERNAL_H
+
+#include <libvmx/machine.h>
+
+/* All with the machine's lock held. */
+
+/* Ends the machine, once, and makes every vCPU notice. */
+void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end);
+/* Ends it because of what vmx_error() says. */
+void vmx_machine_fail(struct vmx_machine *machine);
+/* Has a vCPU look at what there is to do; a struct vmx_lapic_config.kick. */
+void vmx_cpu_kick(void *cpu);
+/* A vCPU's thread. */
+void *vmx_cpu_loop(void *cpu);
+/* What the guest did; 0 or -errno with vmx_error() set. */
+int vmx_cpu_exit(struct vmx_cpu *cpu);
+/* Puts a vCPU where a boot protocol, or a start-up IPI, wants it. */
+int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start);
+int vmx_cpu_sipi(struct vmx_cpu *cpu, uint8_t vector);
+/* Gives a vCPU its CPUID table and its MSRs. */
+int vmx_cpu_identify(struct vmx_cpu *cpu);
+
+#endif /* LIBVMX_MACHINE_INTERNAL_H */

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A vCPU's thread: what is to be taken is taken, the guest runs, what it did is seen to. */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "../lib/internal.h"
+#include "internal.h"
+
+#define RFLAGS_IF	0x200
+#define NMI_VECTOR	2
+#define NOT_NOW		(VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS)
+#define CALM		(VMX_STATE_RFLAGS | VMX_STATE_INTERRUPTIBILITY)
+
+void vmx_cpu_kick(void *kicked)
+{
+	struct vmx_cpu *cpu = kicked;
+
+	pthread_cond_signal(&cpu->wake);
+	if (cpu->in_guest)
+		ioctl(cpu->vcpu.fd, VMX_KICK);
+}
+
+/* What the last exit said of the guest's readiness; retiring an instruction ends its shadows. */
+static bool open_to_interrupts(const struct vmx_run_page *run)
+{
+	if ((run->valid & CALM) != CALM || !(run->rflags & RFLAGS_IF))
+		return false;
+	return run->retire || !(run->interruptibility & NOT_NOW);
+}
+
+static void inject(struct vmx_run_page *run, uint32_t type, uint8_t vector)
+{
+	run->inject_info = VMX_INTR_VALID | type | vector;
+	run->inject_error = 0;
+	run->inject_length = 0;
+}
+
+static void take_nmi(struct vmx_cpu *cpu)
+{
+	struct vmx_run_page *run = cpu->vcpu.run;
+
+	if (run->inject_info || !(run->valid & VMX_STATE_INTERRUPTIBILITY) ||
+	    run->interruptibility & (NOT_NOW | VMX_BLOCKING_BY_NMI)) {
+		run->window |= VMX_WINDOW_NMI;
+		return;
+	}
+	vmx_lapic_take_nmi(&cpu->lapic);
+	inject(run, VMX_INTR_TYPE_NMI, NMI_VECTOR);
+}
+
+static void take_interrupt(struct vmx_cpu *cpu, unsigned int events)
+{
+	struct vmx_run_page *run = cpu->vcpu.run;
+	int vector;
+
+	if (run->inject_info || !open_to_interrupts(run)) {
+		run->window |= VMX_WINDOW_INTR;
+		return;
+	}
+	if (events & VMX_LAPIC_EXTINT) {
+		vmx_lapic_take_extint(&cpu->lapic);
+		vector = vmx_pic_ack(&cpu->machine->pic);
+	} else {
+		vector = vmx_lapic_pending(&cpu->lapic);
+		vmx_lapic_accept(&cpu->lapic, vector);
+	}
+	inject(run, VMX_INTR_TYPE_EXTERNAL, vector);
+	/* There may be more. */
+	if (vmx_lapic_events(&cpu->lapic) & (VMX_LAPIC_EXTINT | VMX_LAPIC_INTR))
+		run->window |= VMX_WINDOW_INTR;
+}
+
+/* Takes what can be taken; false if the vCPU has nothing to run. */
+static bool take_events(struct vmx_cpu *cpu)
+{
+	unsigned int events = vmx_lapic_events(&cpu->lapic);
+	struct vmx_run_page *run = cpu->vcpu.run;
+
+	run->window = 0;
+	if (events & VMX_LAPIC_INIT) {
+		vmx_lapic_take_init(&cpu->lapic);
+		cpu->halted = false;
+		events = vmx_lapic_events(&cpu->lapic);
+	}
+	if (events & VMX_LAPIC_SIPI && vmx_cpu_sipi(cpu, vmx_lapic_take_sipi(&cpu->lapic)))
+		vmx_machine_fail(cpu->machine);
+	if (cpu->lapic.waiting)
+		return false;
+	events = vmx_lapic_events(&cpu->lapic);
+	/* HLT ends with an NMI, or with an interrupt if the guest takes them. */
+	if (cpu->halted && !(events & VMX_LAPIC_NMI) &&
+	    !(events & (VMX_LAPIC_EXTINT | VMX_LAPIC_INTR) && open_to_interrupts(run)))
+		return false;
+	cpu->halted = false;
+	if (events & VMX_LAPIC_NMI)
+		take_nmi(cpu);
+	if (events & (VMX_LAPIC_EXTINT | VMX_LAPIC_INTR))
+		take_interrupt(cpu, events);
+	return true;
+}
+
+/* The first vCPU keeps everybody's time, the others their local APIC's. */
+static uint64_t next_event(const struct vmx_cpu *cpu)
+{
+	if (!cpu->id)
+		return vmx_clock_next(&cpu->machine->clock);
+	return cpu->lapic.timer.armed ? cpu->lapic.timer.when : VMX_NEVER;
+}
+
+static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
+{
+	struct vmx_machine *machine = cpu->machine;
+	uint64_t now = vmx_clock_now(&machine->clock);
+	struct timespec until;
+
+	if (when == VMX_NEVER) {
+		pthread_cond_wait(&cpu->wake, &machine->lock);
+		return;
+	}
+	if (when <= now)
+		return;
+	clock_gettime(CLOCK_REALTIME, &until);
+	when = until.tv_nsec + (when - now);
+	until.tv_sec += when / 1000000000;
+	until.tv_nsec = when % 1000000000;
+	pthread_cond_timedwait(&cpu->wake, &machine->lock, &until);
+}
+
+/* Somebody who set a timer earlier than the first vCPU expects has to tell it. */
+static void plan(struct vmx_cpu *cpu)
+{
+	struct vmx_cpu *first = &cpu->machine->cpus[0];
+
+	cpu->noted = next_event(cpu);
+	cpu->vcpu.run->deadline = vmx_lapic_tsc(&cpu->lapic, cpu->noted);
+	if (cpu != first && next_event(first) < first->noted)
+		vmx_cpu_kick(first);
+}
+
+static int enter(struct vmx_cpu *cpu)
+{
+	int ret;
+
+	cpu->in_guest = true;
+	pthread_mutex_unlock(&cpu->machine->lock);
+	ret = vmx_run(&cpu->vcpu);
+	pthread_mutex_lock(&cpu->machine->lock);
+	cpu->in_guest = false;
+	return ret;
+}
+
+static void turn(struct vmx_cpu *cpu)
+{
+	int ret;
+
+	vmx_clock_expire(&cpu->machine->clock);
+	if (!take_events(cpu)) {
+		plan(cpu);
+		sleep_until(cpu, cpu->noted);
+		return;
+	}
+	plan(cpu);
+	ret = enter(cpu);
+	if (!ret)
+		ret = vmx_cpu_exit(cpu);
+	if (ret && ret != -EINTR)
+		vmx_machine_fail(cpu->machine);
+}
+
+void *vmx_cpu_loop(void *arg)
+{
+	struct vmx_cpu *cpu = arg;
+
+	pthread_mutex_lock(&cpu->machine->lock);
+	while (cpu->machine->end == VMX_END_NONE)
+		turn(cpu);
+	pthread_mutex_unlock(&cpu->machine->lock);
+	return NULL;
+}
