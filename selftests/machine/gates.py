@@ -10,7 +10,7 @@ import labkernel
 import module
 import results
 import tap
-from where import BUILD, MACHINE, ROOT, Failure, environment, locked
+from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, locked
 
 PLACE = "static"
 MODULE_FOLDERS = ("uapi", "vmx", "ept", "shadow", "nested", "svm", "vfio_glue")
@@ -109,7 +109,7 @@ TOOLS = USERSPACE + ("PARENTHESIS_ALIGNMENT",)
 
 def library_gate(name):
     """Tests of the library that need no VMX: they run here, under the sanitizers."""
-    command = ["make", "--no-print-directory", "-C", "tools", "check"]
+    command = ["make", "--no-print-directory", "-C", "tools", f"-j{jobs()}", "--output-sync=target", "check"]
     result = subprocess.run(command, cwd=ROOT, env=environment(), text=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     lines = result.stdout.splitlines()

@@ -113,6 +113,17 @@ def initramfs(path, kernel, own_modules, programs, plan, tests):
         archive.close()
 
 
+def guest_initramfs(path):
+    """For Linux as a guest of the machine."""
+    with open(path, "wb") as file:
+        archive = cpio.Archive(file)
+        archive.node("/dev/console", 5, 1)
+        archive.folder("/proc")
+        archive.copy("/bin/busybox", BUSYBOX)
+        archive.copy("/init", MACHINE / "guest/init-guest")
+        archive.close()
+
+
 def iso(path, kernel, initrd, command_line):
     tree = path.with_suffix(".tree")
     shutil.rmtree(tree, ignore_errors=True)

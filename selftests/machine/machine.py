@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import tempfile
@@ -20,7 +21,7 @@ import session as sessions
 import suite
 import tap
 from kernel import Kernel
-from where import BUILD, MACHINE, Failure, locked
+from where import BUILD, MACHINE, Failure, locked, output
 
 # No KASLR, so that addresses mean the same in every run; an oops ends the machine, so that the test
 # that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.
@@ -96,7 +97,22 @@ def programs():
              if path.is_file() and not path.suffix and path.stat().st_mode & 0o111}
     for name in ("kunit", "kmemleak"):
         found[f"/machine/{name}"] = MACHINE / "guest" / name
-    return found
+    return {**found, **libraries(tools / "vmxrun")}
+
+
+def libraries(program):
+    """What a program that is not static needs, where its loader looks for it."""
+    if not program.exists():
+        return {}
+    return {path: path for path in re.findall(r"(/\S+) \(0x", output("ldd", program))}
+
+
+def guest(setup, folder):
+    """A Linux for the test that boots one in the machine: the machine's own."""
+    initrd = folder / "guest-initrd"
+    image.guest_initramfs(initrd)
+    return {"/machine/linux": MACHINE / "guest/linux", "/guest/kernel": setup.kernel.image,
+            "/guest/initrd": initrd}
 
 
 class Boot:
@@ -121,6 +137,8 @@ class Boot:
                                                     dir=BUILD / "machine"))
         self.session = sessions.Session(listener)
         self.slowness = 4 if setup.kernel.slow else 1
+        if any(test.name == "linux" for test in tests):
+            extra = {**(extra or {}), **guest(setup, self.folder)}
         scale = setup.backend.limit_scale * self.slowness
         self.limits = {test.name: test.limit * scale for test in tests}
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,

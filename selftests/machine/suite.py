@@ -72,7 +72,8 @@ def commands():
     """Programs of tools/ that are run as tests: they must end well. The examples need EPT, raw real mode."""
     return [Test("hello", "/usr/bin/hello", not_on=("penryn",)),
             Test("raw", "/usr/bin/raw", not_on=("penryn", "lynnfield")),
-            Test("vmx-demo", "/usr/bin/vmx-demo")]
+            Test("vmx-demo", "/usr/bin/vmx-demo"),
+            Test("linux", "/machine/linux 1", not_on=("penryn",))]
 
 
 def choose(patterns):

@@ -279,8 +279,8 @@ static int attempt(struct walk *walk, uint64_t linear, uint64_t *gpa, uint32_t *
 	return 0;
 }
 
-int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *memory, uint64_t linear,
-	     unsigned int access, uint64_t *gpa, uint32_t *error)
+int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *memory,
+	     uint64_t linear, unsigned int access, uint64_t *gpa, uint32_t *error)
 {
 	struct walk walk = { .paging = paging, .memory = memory, .access = access };
 	int ret = -EAGAIN;

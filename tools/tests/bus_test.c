@@ -108,7 +108,8 @@ TEST_F(bus, ranges_come_and_go)
 	uint64_t value;
 
 	for (int n = 99; n >= 0; n--)
-		ASSERT_EQ(0, vmx_bus_add(&self->bus, 0x1000 + n * 16, 16, &memo_ops, &many[n], "many"));
+		ASSERT_EQ(0, vmx_bus_add(&self->bus, 0x1000 + n * 16, 16, &memo_ops, &many[n],
+					 "many"));
 	for (int n = 0; n < 100; n += 2)
 		vmx_bus_remove(&self->bus, 0x1000 + n * 16);
 	vmx_bus_remove(&self->bus, 0x1008);

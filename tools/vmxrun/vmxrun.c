@@ -48,7 +48,7 @@ static const struct option long_options[] = {
 	{}
 };
 
-static void usage(FILE *out)
+static void print_help(FILE *out)
 {
 	fprintf(out,
 		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--memory SIZE] [--cpus N]\n"
@@ -116,15 +116,15 @@ static void parse(struct options *options, int argc, char **argv)
 			options->stats = true;
 			break;
 		case 'h':
-			usage(stdout);
+			print_help(stdout);
 			exit(0);
 		default:
-			usage(stderr);
+			print_help(stderr);
 			exit(STATUS_ERROR);
 		}
 	}
 	if (!options->kernel || optind < argc) {
-		usage(stderr);
+		print_help(stderr);
 		exit(STATUS_ERROR);
 	}
 }
