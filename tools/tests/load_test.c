@@ -850,15 +850,19 @@ static bool read_image(const char *path, struct image *image)
 static void find_kernels(glob_t *found)
 {
 	static const char * const patterns[] = {
-		"/boot/vmlinuz-*", "%s/.cache/vmx/kernels/*/arch/x86/boot/bzImage",
-		"%s/.cache/vmx/stock/*/boot/vmlinuz-*", "%s/.cache/vmx/kernels/*/vmlinux",
+		"/boot/vmlinuz-*", "%s/kernels/*/arch/x86/boot/bzImage",
+		"%s/stock/*/boot/vmlinuz-*", "%s/kernels/*/vmlinux",
 	};
-	const char *home = getenv("HOME");
-	char pattern[256];
+	const char *given = getenv("VMX_CACHE"), *home = getenv("HOME");
+	char cache[192], pattern[256];
 
+	if (given)
+		snprintf(cache, sizeof(cache), "%s", given);
+	else
+		snprintf(cache, sizeof(cache), "%s/.cache/vmx", home ? home : "");
 	*found = (glob_t){};
 	for (size_t n = 0; n < sizeof(patterns) / sizeof(patterns[0]); n++) {
-		snprintf(pattern, sizeof(pattern), patterns[n], home ? home : "");
+		snprintf(pattern, sizeof(pattern), patterns[n], cache);
 		glob(pattern, n ? GLOB_APPEND : 0, NULL, found);
 	}
 }
