@@ -44,6 +44,8 @@ TEST_F_TIMEOUT(vm, reaches_the_host, 300)
 		test_spin_progress(&self->vm);
 	}
 	EXPECT_EQ(-EINTR, test_spin_stop(&spinner));
+	/* The guest has not had one. */
+	EXPECT_EQ(0, self->run->interruptibility);
 	close(log);
 }
 
