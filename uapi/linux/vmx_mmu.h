@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The mmu object: guest-physical memory and the EPT that maps it. The ioctls'
+ * numbers are in linux/vmx.h, which is what to include.
+ */
+#ifndef _UAPI_LINUX_VMX_MMU_H
+#define _UAPI_LINUX_VMX_MMU_H
+
+#include <linux/types.h>
+
+/**
+ * define VMX_MMU_READ - the guest may read
+ */
+#define VMX_MMU_READ 0x1
+/**
+ * define VMX_MMU_WRITE - the guest may write; needs %VMX_MMU_READ
+ */
+#define VMX_MMU_WRITE 0x2
+/**
+ * define VMX_MMU_EXEC - the guest may fetch instructions
+ */
+#define VMX_MMU_EXEC 0x4
+
+/**
+ * enum vmx_memtype - EPT memory types (SDM, "EPT and Memory Typing")
+ * @VMX_MEMTYPE_UC: uncacheable
+ * @VMX_MEMTYPE_WC: write-combining
+ * @VMX_MEMTYPE_WT: write-through
+ * @VMX_MEMTYPE_WP: write-protected
+ * @VMX_MEMTYPE_WB: write-back, what RAM wants
+ */
+enum vmx_memtype {
+	VMX_MEMTYPE_UC = 0,
+	VMX_MEMTYPE_WC = 1,
+	VMX_MEMTYPE_WT = 4,
+	VMX_MEMTYPE_WP = 5,
+	VMX_MEMTYPE_WB = 6,
+};
+
+/**
+ * struct vmx_mmu_map - %VMX_MMU_MAP: a range of guest-physical memory
+ * @size: sizeof(struct vmx_mmu_map)
+ * @flags: 0
+ * @gpa: guest-physical address, 4 KiB aligned
+ * @uaddr: userspace address that backs it, 4 KiB aligned
+ * @length: bytes, a non-zero multiple of 4 KiB
+ * @prot: VMX_MMU_* bits, not none
+ * @memtype: an enum vmx_memtype, of the whole range; the guest's PAT is ignored
+ *
+ * Pages are found on first touch, so @uaddr need not be mapped yet; when the
+ * guest touches a page that is not there then, RUN fails with EFAULT. The
+ * memory stays the owner's: it can be swapped, migrated, unmapped and mapped
+ * again under the guest.
+ *
+ * ==========  ============================================================
+ * EEXIST      part of the range is mapped
+ * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, a
+ *             userspace address beyond the address space, no such @memtype,
+ *             or a @prot that is 0 or has %VMX_MMU_WRITE alone
+ * EOPNOTSUPP  the CPU cannot express @prot: %VMX_MMU_EXEC alone, without
+ *             %VMX_HAS_EPT_EXEC_ONLY
+ * ENOSPC      too many ranges: an mmu has up to 32768
+ * ==========  ============================================================
+ */
+struct vmx_mmu_map {
+	__u32 size;
+	__u32 flags;
+	__u64 gpa;
+	__u64 uaddr;
+	__u64 length;
+	__u32 prot;
+	__u32 memtype;
+};
+
+/**
+ * struct vmx_mmu_range - %VMX_MMU_UNMAP and %VMX_MMU_PROTECT
+ * @size: sizeof(struct vmx_mmu_range)
+ * @flags: 0
+ * @gpa: guest-physical address, 4 KiB aligned
+ * @length: bytes, a non-zero multiple of 4 KiB
+ * @prot: PROTECT: VMX_MMU_* bits, not none; UNMAP: 0
+ * @reserved: 0
+ *
+ * UNMAP takes any part of any ranges and is content with holes. PROTECT needs
+ * the whole of it mapped. When either returns, no vCPU uses the old
+ * translation.
+ *
+ * ==========  ============================================================
+ * ENOENT      PROTECT: part of it is not mapped
+ * ENOSPC      splitting a range would make too many
+ * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or
+ *             @prot
+ * EOPNOTSUPP  PROTECT: the CPU cannot express @prot
+ * ==========  ============================================================
+ */
+struct vmx_mmu_range {
+	__u32 size;
+	__u32 flags;
+	__u64 gpa;
+	__u64 length;
+	__u32 prot;
+	__u32 reserved;
+};
+
+#define VMX_MMU_MAX_LEVELS 5
+
+/**
+ * struct vmx_mmu_walk - %VMX_MMU_WALK: the entries that translate an address
+ * @size: sizeof(struct vmx_mmu_walk)
+ * @flags: 0
+ * @gpa: guest-physical address
+ * @top: out: level of the root table: 4 or 5
+ * @leaf: out: level the walk ended at, in a mapping or in an absent entry: 1 is
+ *	a 4 KiB page, 2 is 2 MiB, 3 is 1 GiB
+ * @present: out: 1 if it ended in a mapping
+ * @prot: out: VMX_MMU_* bits, of all levels together; 0 without a mapping
+ * @memtype: out: the leaf's enum vmx_memtype; 0 without a mapping
+ * @masked: out: 1 if frame numbers were replaced by 0 (the caller lacks
+ *	CAP_SYS_ADMIN)
+ * @entry: out: the raw entry of each level, @entry[n - 1] for level n; 0 below
+ *	@leaf
+ *
+ * What the tables hold now: a page that no guest has touched yet is absent.
+ * Works from any address space.
+ *
+ * ======  ===============================================================
+ * EINVAL  @gpa is beyond the guest-physical width
+ * ======  ===============================================================
+ */
+struct vmx_mmu_walk {
+	__u32 size;
+	__u32 flags;
+	__u64 gpa;
+	__u32 top;
+	__u32 leaf;
+	__u32 present;
+	__u32 prot;
+	__u32 memtype;
+	__u32 masked;
+	__u64 entry[VMX_MMU_MAX_LEVELS];
+};
+
+/**
+ * struct vmx_mmu_stats - %VMX_MMU_STATS
+ * @size: sizeof(struct vmx_mmu_stats)
+ * @flags: 0
+ * @ranges: ranges mapped
+ * @tables: pages of page tables, root included
+ * @pages: leaf mappings present, by level: @pages[0] of 4 KiB, [1] of 2 MiB,
+ *	[2] of 1 GiB
+ * @faults: faults resolved
+ * @splits: large mappings broken up
+ * @flushes: times all CPUs that use the mmu had to drop translations
+ * @notified: invalidations by the host's memory management
+ *
+ * Works from any address space, and has no errors of its own.
+ */
+struct vmx_mmu_stats {
+	__u32 size;
+	__u32 flags;
+	__u64 ranges;
+	__u64 tables;
+	__u64 pages[3];
+	__u64 faults;
+	__u64 splits;
+	__u64 flushes;
+	__u64 notified;
+};
+
+#endif /* _UAPI_LINUX_VMX_MMU_H */

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The vcpu object: CPUID, MSRs, FPU and debug registers, the run page, RUN and
+ * KICK. The ioctls' numbers are in linux/vmx.h, which is what to include.
+ */
+#ifndef _UAPI_LINUX_VMX_VCPU_H
+#define _UAPI_LINUX_VMX_VCPU_H
+
+#include <linux/types.h>
+#include <linux/vmx_sdm.h>
+#include <linux/vmx_vmcs.h>
+
+/**
+ * struct vmx_cpuid_entry - what CPUID returns for one leaf
+ * @leaf: EAX on input
+ * @subleaf: ECX on input; used if @flags has %VMX_CPUID_SUBLEAF
+ * @flags: 0 or %VMX_CPUID_SUBLEAF
+ * @eax: output
+ * @ebx: output
+ * @ecx: output
+ * @edx: output
+ * @reserved: 0
+ */
+struct vmx_cpuid_entry {
+	__u32 leaf;
+	__u32 subleaf;
+	__u32 flags;
+	__u32 eax;
+	__u32 ebx;
+	__u32 ecx;
+	__u32 edx;
+	__u32 reserved;
+};
+
+/**
+ * define VMX_CPUID_SUBLEAF - the entry is for its subleaf alone
+ */
+#define VMX_CPUID_SUBLEAF 0x1
+#define VMX_CPUID_MAX 128
+
+/**
+ * struct vmx_cpuid - %VMX_SET_CPUID: the table the kernel answers CPUID from
+ * @size: sizeof(struct vmx_cpuid)
+ * @flags: 0
+ * @entries: pointer to an array of struct vmx_cpuid_entry
+ * @count: its length, 0 to %VMX_CPUID_MAX
+ * @reserved: 0
+ *
+ * Replaces the table. A leaf that is not in it is an exit. Two bits are live:
+ * CPUID.1:ECX.OSXSAVE and CPUID.7.0:ECX.OSPKE follow the guest's CR4.
+ *
+ * ======  ===============================================================
+ * EINVAL  two entries answer the same leaf and subleaf (one without
+ *         %VMX_CPUID_SUBLEAF answers all), or @count is too large
+ * EBUSY   the vCPU is running
+ * ======  ===============================================================
+ */
+struct vmx_cpuid {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 reserved;
+};
+
+/**
+ * enum vmx_msr_policy - what happens when the guest uses an MSR
+ * @VMX_MSR_EXIT: it exits to userspace (what an unlisted MSR does)
+ * @VMX_MSR_KERNEL: the kernel keeps a value: RDMSR reads it, WRMSR sets it
+ * @VMX_MSR_KERNEL_READ: RDMSR reads the kept value, WRMSR exits
+ * @VMX_MSR_PASSTHROUGH: the guest uses the CPU's MSR, which the module
+ *	switches. For FS_BASE, GS_BASE, SYSENTER_CS, _ESP, _EIP, KERNEL_GS_BASE,
+ *	STAR, LSTAR, CSTAR, FMASK, and TSC_AUX where the CPU has RDTSCP or
+ *	RDPID; EFER and PAT where the VM-entry controls load them.
+ */
+enum vmx_msr_policy {
+	VMX_MSR_EXIT = 0,
+	VMX_MSR_KERNEL = 1,
+	VMX_MSR_KERNEL_READ = 2,
+	VMX_MSR_PASSTHROUGH = 3,
+};
+
+/**
+ * struct vmx_msr - one MSR
+ * @index: its number
+ * @policy: an enum vmx_msr_policy; ignored by GET
+ * @value: its value. 0 with %VMX_MSR_EXIT; 0 also with %VMX_MSR_PASSTHROUGH for
+ *	MSRs that are VMCS fields (FS_BASE, GS_BASE, SYSENTER, EFER, PAT): the
+ *	field has the value
+ */
+struct vmx_msr {
+	__u32 index;
+	__u32 policy;
+	__u64 value;
+};
+
+#define VMX_MSRS_MAX 256
+
+/**
+ * struct vmx_msrs - %VMX_SET_MSRS and %VMX_GET_MSRS
+ * @size: sizeof(struct vmx_msrs)
+ * @flags: 0
+ * @msrs: pointer to an array of struct vmx_msr
+ * @count: SET: its length, 0 to %VMX_MSRS_MAX; GET: 1 to %VMX_MSRS_MAX
+ * @bad_index: out, after EACCES or ENOENT, and after EINVAL for an entry's
+ *	policy or value: the index of the offending entry
+ *
+ * SET replaces the whole policy and the values; an MSR that is not listed
+ * exits. GET fills in the policy and value of each listed MSR.
+ *
+ * ======  ===============================================================
+ * EACCES  SET: the MSR cannot be passed through
+ * ENOENT  GET: the MSR is not in the policy
+ * EINVAL  SET: no such policy, the same MSR twice, a value where 0 is asked
+ *         for, or one that would fault in an MSR passed through (a
+ *         non-canonical address in LSTAR, say); both: @count
+ * EBUSY   the vCPU is running
+ * ======  ===============================================================
+ */
+struct vmx_msrs {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 msrs;
+	__u32 count;
+	__u32 bad_index;
+};
+
+/**
+ * struct vmx_fpu - %VMX_SET_FPU and %VMX_GET_FPU: the guest's FPU state
+ * @size: sizeof(struct vmx_fpu)
+ * @flags: 0
+ * @area: pointer to an XSAVE area in the standard format (SDM, "XSAVE Area");
+ *	512 bytes in FXSAVE format where the CPU has no XSAVE
+ * @length: its length. SET: 512, or 576 and more; GET: at least what GET
+ *	returned in @needed
+ * @needed: out: the length of the whole state
+ * @xcr0: the guest's XCR0
+ *
+ * ======  ===============================================================
+ * EINVAL  SET: @length; XCR0 is not one that XSETBV would take (1 where the
+ *         CPU has no XSAVE); or the header or MXCSR has reserved bits, or
+ *         names state not in XCR0
+ * ENOSPC  GET: the area is too small; @needed is set
+ * EBUSY   the vCPU is running
+ * ======  ===============================================================
+ */
+struct vmx_fpu {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 area;
+	__u32 length;
+	__u32 needed;
+	__u64 xcr0;
+};
+
+/**
+ * struct vmx_debug - %VMX_SET_DEBUG and %VMX_GET_DEBUG: DR0 to DR3 and DR6
+ * @size: sizeof(struct vmx_debug)
+ * @flags: 0
+ * @dr: breakpoint linear addresses, canonical
+ * @dr6: DR6; reserved bits are forced as MOV to DR6 would
+ *
+ * DR7 is the VMCS field %VMX_F_GUEST_DR7.
+ *
+ * ======  ===============================================================
+ * EINVAL  SET: an address that is not canonical, or bits 63:32 of @dr6
+ * EBUSY   the vCPU is running
+ * ======  ===============================================================
+ */
+struct vmx_debug {
+	__u32 size;
+	__u32 flags;
+	__u64 dr[4];
+	__u64 dr6;
+};
+
+/* Bits of struct vmx_run_page.valid and .dirty: members of its state part */
+#define VMX_STATE_RIP		0x1
+#define VMX_STATE_RSP		0x2
+#define VMX_STATE_RFLAGS	0x4
+#define VMX_STATE_CR0		0x8
+#define VMX_STATE_CR3		0x10
+#define VMX_STATE_CR4		0x20
+#define VMX_STATE_EFER		0x40
+#define VMX_STATE_INTERRUPTIBILITY 0x80
+#define VMX_STATE_ACTIVITY	0x100
+#define VMX_STATE_CR2		0x800
+/* valid only: the kernel writes them, userspace changes them by VMCS field */
+#define VMX_STATE_CS		0x200
+#define VMX_STATE_SS		0x400
+/* valid only: members of the exit part */
+#define VMX_VALID_QUALIFICATION	0x10000
+#define VMX_VALID_LINEAR		0x20000
+#define VMX_VALID_PHYSICAL	0x40000
+#define VMX_VALID_LENGTH		0x80000
+#define VMX_VALID_INSN_INFO	0x100000
+#define VMX_VALID_INTR		0x200000
+#define VMX_VALID_IDT		0x400000
+#define VMX_VALID_IO		0x800000
+#define VMX_VALID_FAILURE	0x1000000
+
+/**
+ * define VMX_WINDOW_INTR - exit when the guest can take an interrupt
+ */
+#define VMX_WINDOW_INTR 0x1
+/**
+ * define VMX_WINDOW_NMI - exit when it can take an NMI; %VMX_HAS_VIRTUAL_NMI
+ */
+#define VMX_WINDOW_NMI 0x2
+
+/**
+ * define VMX_IO_IN - IN or INS; otherwise OUT or OUTS
+ */
+#define VMX_IO_IN 0x1
+/**
+ * define VMX_IO_STRING - INS or OUTS; @linear is valid
+ */
+#define VMX_IO_STRING 0x2
+/**
+ * define VMX_IO_REP - with a REP prefix
+ */
+#define VMX_IO_REP 0x4
+
+/**
+ * struct vmx_run_page - what RUN takes and gives, shared with the kernel
+ *
+ * @immediate_exit: in: if not 0, RUN takes all input and returns EINTR before
+ *	it enters the guest; stays as set. A signal handler that sets it closes
+ *	the race between a kick and RUN.
+ * @window: in: VMX_WINDOW_* bits; stays as set
+ * @retire: in: if 1, the instruction at RIP is done: RIP moves on by @length,
+ *	blocking by STI and MOV SS ends, and a single-step trap becomes pending
+ *	if RFLAGS.TF asks for one. Reset by RUN.
+ * @pad: unused
+ * @dirty: in: VMX_STATE_* members that userspace changed; RUN writes them to
+ *	the VMCS, before @retire is looked at, and resets it. The general
+ *	registers need no bit: the guest runs with what is here.
+ * @inject_info: in: event to inject, in the format of the VM-entry
+ *	interruption-information field (bit 31 valid); out: 0 once delivered, or
+ *	an event whose delivery the exit interrupted, so that calling RUN again
+ *	is right
+ * @inject_error: in and out: its error code
+ * @inject_length: in and out: its instruction length (software interrupts and
+ *	exceptions)
+ * @pad2: unused
+ * @deadline: in: guest TSC at which RUN returns with exit reason
+ *	%VMX_REASON_PREEMPTION_TIMER; 0 for none. Reset when it fires.
+ *
+ * @reason: out: the exit-reason field, all 32 bits
+ * @valid: out: which members of the exit and state parts are current
+ * @qualification: out: exit qualification
+ * @linear: out: guest-linear address
+ * @physical: out: guest-physical address
+ * @length: out: VM-exit instruction length, where the exit has one; in, with
+ *	@retire: the length, 1 to 15. EPT violations have none: who emulates the
+ *	access knows it.
+ * @insn_info: out: VM-exit instruction information
+ * @intr_info: out: VM-exit interruption information
+ * @intr_error: out: VM-exit interruption error code
+ * @idt_info: out: IDT-vectoring information
+ * @idt_error: out: IDT-vectoring error code, where @idt_info says there is one
+ * @io_port: out: port, for %VMX_REASON_IO
+ * @io_size: out: 1, 2 or 4 bytes
+ * @io_flags: out: VMX_IO_* bits
+ * @pad3: unused
+ * @failure: out: why VM entry failed, where bit 31 of @reason is set or
+ *	@reason is %VMX_REASON_VM_INSTRUCTION
+ *
+ * @regs: RAX RCX RDX RBX RSP RBP RSI RDI R8 to R15, as the SDM numbers them;
+ *	RSP goes by %VMX_STATE_RSP
+ * @rip: RIP
+ * @rflags: RFLAGS
+ * @cr0: guest CR0 field
+ * @cr3: guest CR3 field
+ * @cr4: guest CR4 field
+ * @efer: guest EFER field; 0 without %VMX_HAS_LOAD_EFER
+ * @interruptibility: guest interruptibility state
+ * @activity: guest activity state
+ * @cs_base: base of CS
+ * @cs_access: access rights of CS
+ * @ss_access: access rights of SS
+ * @cr2: CR2, which no VMCS field has; to be set with a page fault that is
+ *	injected
+ *
+ * The kernel reads each input once per RUN. While RUN is in progress the page
+ * is the kernel's: what userspace writes then may be seen or lost, and affects
+ * the guest alone.
+ */
+struct vmx_run_page {
+	/* in */
+	__u8  immediate_exit;
+	__u8  window;
+	__u8  retire;
+	__u8  pad;
+	__u32 dirty;
+	__u32 inject_info;
+	__u32 inject_error;
+	__u32 inject_length;
+	__u32 pad2;
+	__u64 deadline;
+
+	/* out: the exit */
+	__u32 reason;
+	__u32 valid;
+	__u64 qualification;
+	__u64 linear;
+	__u64 physical;
+	__u32 length;
+	__u32 insn_info;
+	__u32 intr_info;
+	__u32 intr_error;
+	__u32 idt_info;
+	__u32 idt_error;
+	__u16 io_port;
+	__u8  io_size;
+	__u8  io_flags;
+	__u32 pad3;
+	struct vmx_failure failure;
+
+	/* in and out: state */
+	__u64 regs[16];
+	__u64 rip;
+	__u64 rflags;
+	__u64 cr0;
+	__u64 cr3;
+	__u64 cr4;
+	__u64 efer;
+	__u32 interruptibility;
+	__u32 activity;
+	__u64 cs_base;
+	__u32 cs_access;
+	__u32 ss_access;
+	__u64 cr2;
+};
+
+/**
+ * DOC: VMX_RUN
+ *
+ * Runs the guest until there is an exit that the kernel does not finish by
+ * itself, and describes it in the run page. Takes no argument. The kernel
+ * finishes: external interrupts, NMIs and machine checks of the host; faults
+ * on mapped guest memory; CPUID leaves and MSRs it was given; XSETBV; and
+ * debug, alignment-check and machine-check exceptions that userspace did not
+ * ask for in the exception bitmap (they go back to the guest). A failed VM
+ * entry is an exit too.
+ *
+ * ======  ===============================================================
+ * EINTR   a signal is pending, VMX_KICK was called, or immediate_exit is set;
+ *         the run page's exit part says nothing new (reason is kept)
+ * EBUSY   another thread runs this vCPU, or is inside an ioctl of it or of
+ *         its vmcs
+ * EPERM   not the owner's address space
+ * EINVAL  the run page's inject_info, window, retire (or length with it),
+ *         dirty or a dirty value is not allowed; nothing was entered, and the
+ *         input is as it was
+ * EFAULT  a touched page of guest memory is mapped in the mmu, but the owner's
+ *         address space does not provide it; the exit part describes the
+ *         access as an EPT violation
+ * ENOMEM  no memory for page tables
+ * ======  ===============================================================
+ */
+
+/**
+ * DOC: VMX_KICK
+ *
+ * Makes the RUN in progress, or if there is none the next one, return EINTR.
+ * Takes no argument. May be called from any thread of the owner, also while RUN
+ * is in progress.
+ *
+ * ======  ===============================================================
+ * EPERM   not the owner's address space
+ * ======  ===============================================================
+ */
+
+#endif /* _UAPI_LINUX_VMX_VCPU_H */
