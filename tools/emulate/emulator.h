@@ -14,7 +14,7 @@
 #include <libvmx/emulate.h>
 
 #include "../lib/internal.h"
-#include "bits.h"
+#include "../lib/x86.h"
 
 #define MOST_BYTES	15	/* of an instruction (SDM, "Instruction Format") */
 #define WIDEST		16	/* operand, in bytes */

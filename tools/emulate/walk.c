@@ -6,7 +6,7 @@
 #include <libvmx/emulate.h>
 
 #include "../lib/internal.h"
-#include "bits.h"
+#include "../lib/x86.h"
 
 #define PTE_P		(1ull << 0)
 #define PTE_W		(1ull << 1)

@@ -7,10 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <linux/vmx.h>
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Remembers a sentence for vmx_error() and returns -error. */
 int vmx_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Whether a VMCS is for a guest that may leave protection and paging; -errno. */
+int vmx_unrestricted(const struct vmx_caps *caps, int vmcs);
 
 /* A VMCS field's name, and whether the module withholds its value. */
 struct vmx_field_text {

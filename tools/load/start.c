@@ -5,48 +5,26 @@
 
 #include "load.h"
 
-#define CR0_PE		0x00000001ull
-#define CR0_ET		0x00000010ull
-#define CR0_PG		0x80000000ull
-#define CR4_PAE		0x00000020ull
-#define EFER_LME	0x00000100ull
-#define EFER_LMA	0x00000400ull
-#define RFLAGS_RESERVED	0x2ull
-
-#define ACCESS_CODE16	0x009b
-#define ACCESS_DATA16	0x0093
-#define ACCESS_CODE32	0xc09b
-#define ACCESS_DATA32	0xc093
-#define ACCESS_CODE64	0xa09b
-#define ACCESS_TSS	0x008b
-
-#define PAGE_PRESENT	0x01ull
-#define PAGE_WRITE	0x02ull
-#define PAGE_LARGE	0x80ull
+#include "../lib/x86.h"
 
 /* In the tables' first page. */
 #define TSS_OFFSET	0x100
-#define TSS_LIMIT	0x67
 #define PARK_OFFSET	0x800
 #define GDT_ENTRIES	6
 
-#define REAL_IDT_LIMIT	0x3ff
-#define REAL_LIMIT	0xffff
-#define FLAT_LIMIT	0xffffffff
-
 void start_real(struct vmx_start *start, uint64_t address)
 {
-	uint16_t segment = address > REAL_LIMIT ? address >> 4 : 0;
+	uint16_t segment = address > LIMIT_REAL ? address >> 4 : 0;
 
 	start->mode = VMX_MODE_REAL;
 	start->rip = address - (segment << 4);
-	start->rflags = RFLAGS_RESERVED;
+	start->rflags = RFLAGS_FIXED;
 	start->cr0 = CR0_ET;
-	start->cs = (struct vmx_start_segment){ segment, ACCESS_CODE16, segment << 4, REAL_LIMIT };
-	start->data = (struct vmx_start_segment){ 0, ACCESS_DATA16, 0, REAL_LIMIT };
-	start->tr = (struct vmx_start_segment){ 0, ACCESS_TSS, 0, REAL_LIMIT };
-	start->gdt_limit = REAL_LIMIT;
-	start->idt_limit = REAL_IDT_LIMIT;
+	start->cs = (struct vmx_start_segment){ segment, ACCESS_CODE16, segment << 4, LIMIT_REAL };
+	start->data = (struct vmx_start_segment){ 0, ACCESS_DATA16, 0, LIMIT_REAL };
+	start->tr = (struct vmx_start_segment){ 0, ACCESS_TSS, 0, LIMIT_REAL };
+	start->gdt_limit = LIMIT_REAL;
+	start->idt_limit = LIMIT_REAL_IDT;
 }
 
 size_t start_tables_size(enum vmx_mode mode)
@@ -79,19 +57,19 @@ void start_with_tables(struct vmx_start *start, enum vmx_mode mode, uint64_t bas
 		[VMX_START_DS / 8] = 0x00cf93000000ffff,
 		/* Busy; in IA-32e mode its base goes on in the next entry. */
 		[VMX_START_TR / 8] = 0x00008b0000000000 | (tss & 0xffffff) << 16 |
-				     (tss & 0xff000000) << 32 | TSS_LIMIT,
+				     (tss & 0xff000000) << 32 | LIMIT_TSS,
 	};
 
 	memset(tables, 0, sizeof(*tables));
 	memcpy(tables->bytes, gdt, sizeof(gdt));
 	start->mode = mode;
-	start->rflags = RFLAGS_RESERVED;
+	start->rflags = RFLAGS_FIXED;
 	start->cr0 = CR0_PE | CR0_ET;
 	start->cs = (struct vmx_start_segment){ wide ? VMX_START_CS64 : VMX_START_CS32,
 						wide ? ACCESS_CODE64 : ACCESS_CODE32, 0,
-						FLAT_LIMIT };
-	start->data = (struct vmx_start_segment){ VMX_START_DS, ACCESS_DATA32, 0, FLAT_LIMIT };
-	start->tr = (struct vmx_start_segment){ VMX_START_TR, ACCESS_TSS, tss, TSS_LIMIT };
+						LIMIT_FLAT };
+	start->data = (struct vmx_start_segment){ VMX_START_DS, ACCESS_DATA32, 0, LIMIT_FLAT };
+	start->tr = (struct vmx_start_segment){ VMX_START_TR, ACCESS_TSS, tss, LIMIT_TSS };
 	start->gdt_base = base;
 	start->gdt_limit = sizeof(gdt) - 1;
 	start->idt_limit = 0;

@@ -5,25 +5,15 @@
 #include <sys/ioctl.h>
 
 #include "../lib/internal.h"
+#include "../lib/x86.h"
 #include "internal.h"
-
-#define GP	13
-#define UD	6
-
-#define CR0_PE	0x1ull
-#define CR0_PG	0x80000000ull
-#define CR0_CD	0x40000000ull
-#define CR0_NW	0x20000000ull
-#define CR4_PAE	0x20ull
-#define EFER_LME 0x100ull
-#define EFER_LMA 0x400ull
 
 static int raise(struct vmx_cpu *cpu, uint8_t vector)
 {
 	struct vmx_run_page *run = cpu->vcpu.run;
 
 	run->inject_info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | vector |
-			   (vector == GP ? VMX_INTR_ERROR_CODE : 0);
+			   (vector == VECTOR_GP ? VMX_INTR_ERROR_CODE : 0);
 	run->inject_error = 0;
 	return 0;
 }
@@ -36,7 +26,7 @@ static int retire(struct vmx_cpu *cpu)
 
 static int retire_or_fault(struct vmx_cpu *cpu, bool good)
 {
-	return good ? retire(cpu) : raise(cpu, GP);
+	return good ? retire(cpu) : raise(cpu, VECTOR_GP);
 }
 
 /* Ports */
@@ -126,7 +116,7 @@ static int on_cache_control(struct vmx_cpu *cpu)
 
 static int on_undefined(struct vmx_cpu *cpu)
 {
-	return raise(cpu, UD);
+	return raise(cpu, VECTOR_UD);
 }
 
 /* MSRs that Linux reads or writes without asking whether they are there. */
@@ -229,7 +219,7 @@ static int set_cr4(struct vmx_cpu *cpu, uint64_t value)
 	int ret = vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_CR4, value);
 
 	if (ret == -EACCES)
-		return raise(cpu, GP);
+		return raise(cpu, VECTOR_GP);
 	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_CR4_READ_SHADOW, value);
 	return ret ?: retire(cpu);
 }

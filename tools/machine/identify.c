@@ -291,10 +291,19 @@ static const struct vmx_emulator_ops emulator_ops = {
 	.field = read_field,
 };
 
+/* Instructions that CPUID offers and a control allows. */
+static int allow_instructions(struct vmx_cpu *cpu)
+{
+	uint64_t wanted = (VMX_CPU2_RDTSCP | VMX_CPU2_INVPCID) & cpu->machine->vm.caps.cpu2.may;
+
+	return wanted ? vmx_field_change(cpu->vcpu.vmcs, VMX_F_CPU2_CONTROLS, 0, wanted) : 0;
+}
+
 int vmx_cpu_identify(struct vmx_cpu *cpu)
 {
 	int ret = set_cpuid(cpu);
 
 	vmx_emulator_init(&cpu->emulator, &emulator_ops, cpu, cpu->machine->vm.caps.phys_bits);
+	ret = ret ?: allow_instructions(cpu);
 	return ret ?: set_msrs(cpu);
 }

@@ -5,10 +5,9 @@
 #include <time.h>
 
 #include "../lib/internal.h"
+#include "../lib/x86.h"
 #include "internal.h"
 
-#define RFLAGS_IF	0x200
-#define NMI_VECTOR	2
 #define NOT_NOW		(VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS)
 #define CALM		(VMX_STATE_RFLAGS | VMX_STATE_INTERRUPTIBILITY)
 
@@ -46,7 +45,7 @@ static void take_nmi(struct vmx_cpu *cpu)
 		return;
 	}
 	vmx_lapic_take_nmi(&cpu->lapic);
-	inject(run, VMX_INTR_TYPE_NMI, NMI_VECTOR);
+	inject(run, VMX_INTR_TYPE_NMI, VECTOR_NMI);
 }
 
 static void take_interrupt(struct vmx_cpu *cpu, unsigned int events)

@@ -10,7 +10,7 @@
 #include <libvmx.h>
 #include <libvmx/emulate.h>
 
-#include "../emulate/bits.h"
+#include "../lib/x86.h"
 #include "kselftest_harness.h"
 
 #define CODE	0x20000000ull	/* linear: two pages, here and in the guest */

@@ -5,7 +5,7 @@
 
 #include <libvmx/emulate.h>
 
-#include "../emulate/bits.h"
+#include "../lib/x86.h"
 #include "kselftest_harness.h"
 
 #define P	0x001ull

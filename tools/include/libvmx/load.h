@@ -140,6 +140,22 @@ struct vmx_start {
 	uint32_t idt_limit;
 };
 
+/**
+ * vmx_start_set() - write the state in which a vCPU starts into its VMCS
+ * @caps: from vmx_open()
+ * @vmcs: the VMCS: its whole guest state and the controls that the state needs
+ * @start: the state
+ *
+ * HLT exits; the bits of CR0 and CR4 that VMX insists on (NE, VMXE) are hidden
+ * behind the guest/host masks. The general registers but RSP are in the run
+ * page, and not written here; nor are PAE paging's four top entries, which the
+ * CPU takes from the VMCS with EPT.
+ *
+ * Return: 0 or -errno, as vmx_fields_set().
+ */
+int vmx_start_set(const struct vmx_caps *caps, int vmcs,
+		  const struct vmx_start *start);
+
 /* Selectors of the GDT: those that Linux's boot protocol has laid down. */
 #define VMX_START_CS32	0x08
 #define VMX_START_CS64	0x10
