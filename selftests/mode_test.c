@@ -135,6 +135,66 @@ TEST_F(vm, long_mode)
 	EXPECT_EQ(CR4_PAE, self->run->regs[VMX_RBX] & (CR4_PAE | CR4_VMXE));
 }
 
+/* An address above RAM, which a table of the test's maps to a page in RAM. */
+#define WINDOW		0x200000ull
+#define WINDOW_PDE	(VMX_GUEST_PAGE_TABLES + 0x2000 + (WINDOW >> 21) * 8)
+#define WINDOW_TABLE	(TEST_DATA + 0x1000)
+#define PAGE_IS(n)	(TEST_DATA + 0x2000 + (n) * 0x1000)
+#define PRESENT		3ull
+
+GUEST64(window_guest, "1: mov 0x200000, %eax\n hlt\n jmp 1b");
+
+static void put64(struct vmx_vm *vm, uint64_t gpa, uint64_t value)
+{
+	memcpy(test_at(vm, gpa), &value, sizeof(value));
+}
+
+static uint64_t invalidations(struct vmx_vm *vm)
+{
+	struct vmx_vm_stats stats;
+
+	return vmx_vm_stats(vm, &stats) ? ~0ull : stats.invalidations;
+}
+
+/*
+ * VM entry keeps what the CPU has translated for a VPID; CR3 written by userspace must not. The
+ * guest's view can only be wrong on a CPU that keeps translations, so what is done is counted too.
+ */
+TEST_F(vm, cr3_forgets_translations)
+{
+	static const struct { bool run, field; } steps[] = {
+		{ false, false }, { true, false }, { false, true }, { false, false },
+	};
+	uint64_t before;
+
+	ASSERT_EQ(0, test_pin(0));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, window_guest));
+	put64(&self->vm, WINDOW_PDE, WINDOW_TABLE | PRESENT);
+	for (size_t n = 0; n < TEST_COUNT(steps); n++)
+		put64(&self->vm, PAGE_IS(n), 100 + n);
+	put64(&self->vm, WINDOW_TABLE, PAGE_IS(0) | PRESENT);
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+	for (size_t n = 0; n < TEST_COUNT(steps); n++) {
+		const bool forgets = steps[n].run || steps[n].field;
+
+		if (forgets)
+			put64(&self->vm, WINDOW_TABLE, PAGE_IS(n) | PRESENT);
+		self->run->retire = 1;
+		self->run->cr3 = VMX_GUEST_PAGE_TABLES;
+		self->run->dirty = steps[n].run ? VMX_STATE_CR3 : 0;
+		if (steps[n].field)
+			ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR3, 0, 0));
+		before = invalidations(&self->vm);
+		ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+		if (forgets)
+			EXPECT_EQ(100 + n, self->run->regs[VMX_RAX]);
+		if (self->vm.caps.features & VMX_HAS_VPID)
+			EXPECT_EQ(before + forgets, invalidations(&self->vm)) {
+				TH_LOG("step %zu", n);
+			}
+	}
+}
+
 /* One vCPU through all modes: nothing of the last one is left behind. */
 TEST_F(vm, one_after_another)
 {

@@ -76,6 +76,8 @@ static int take_state(struct vmx_vcpu *v, u32 dirty)
 		else
 			vmx_insn_vmwrite(in->field, value[i]);
 	}
+	if (dirty & VMX_STATE_CR3)
+		vmx_vpid_forget(v);
 	if (dirty & VMX_STATE_CR2)
 		v->cr2 = READ_ONCE(v->run->cr2);
 	return 0;

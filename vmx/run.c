@@ -199,7 +199,7 @@ static void refresh_host_cr4(struct vmx_vcpu *v)
 
 static bool needs_flush(const struct vmx_vcpu *v)
 {
-	return v->flushed_on != smp_processor_id() ||
+	return v->vpid_on != smp_processor_id() ||
 	       v->seen_gen != atomic64_read(&v->mmu->flush_gen);
 }
 

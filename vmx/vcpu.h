@@ -100,7 +100,7 @@ struct vmx_cpuid_state {
 /**
  * struct vmx_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
  * @vm: its VM, referenced
- * @vmcs: its VMCS, referenced; its lock is the vCPU's lock
+ * @vmcs: its VMCS, referenced; whoever has it busy has the vCPU
  * @mmu: its mmu, referenced
  * @link: in struct vmx_vm.vcpus
  * @mmu_link: in struct vmx_mmu.vcpus
@@ -110,8 +110,10 @@ struct vmx_cpuid_state {
  *	looks at
  * @kicked: leave RUN at the next opportunity
  * @vpid: its VPID, 0 where the CPU has none
- * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on @flushed_on
- * @flushed_on: the CPU whose cached translations @seen_gen speaks of
+ * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on @ept_on
+ * @ept_on: the CPU whose cached translations @seen_gen speaks of
+ * @vpid_on: the CPU that may have used translations of @vpid since they were
+ *	last invalidated there: @ept_on, or -1
  * @event: taken from the run page and not delivered yet
  * @deadline: guest TSC of the deadline, 0 if there is none
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
@@ -146,7 +148,8 @@ struct vmx_vcpu {
 	bool kicked;
 	u16 vpid;
 	s64 seen_gen;
-	int flushed_on;
+	int ept_on;
+	int vpid_on;
 	struct vmx_event event;
 	u64 deadline;
 	struct hrtimer timer;
@@ -216,6 +219,7 @@ long vmx_run(struct vmx_vcpu *v);
 int vmx_load(struct vmx_vcpu *v);
 void vmx_unload(struct vmx_vcpu *v);
 void vmx_flush(struct vmx_vcpu *v);
+void vmx_vpid_forget(struct vmx_vcpu *v);
 void vmx_load_init(void);
 
 /* Guests could read the host's data in the L1 cache, and it has to be flushed. */

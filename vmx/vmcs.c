@@ -47,7 +47,7 @@ static void clear_ipi(void *info)
 
 /**
  * vmx_vmcs_clear() - make a VMCS inactive, wherever it is active
- * @vmcs: the VMCS; its lock is held, or it is about to be freed
+ * @vmcs: the VMCS, busy for the caller or about to be freed
  *
  * Context: interrupts on.
  */
@@ -65,7 +65,7 @@ void vmx_vmcs_clear(struct vmx_vmcs *vmcs)
 
 /**
  * vmx_vmcs_make_current() - vmx_vmcs_load() of a VMCS that is not current
- * @vmcs: the VMCS; its lock is held
+ * @vmcs: the VMCS, busy for the caller
  *
  * Context: preemption off, interrupts on.
  * Return: as vmx_vmcs_load().

@@ -96,7 +96,7 @@ void vmx_vmcs_crash_cpu(void);
 
 /**
  * vmx_vmcs_load() - make a VMCS current on this CPU
- * @vmcs: the VMCS; its lock is held
+ * @vmcs: the VMCS, busy for the caller
  *
  * Context: preemption off, interrupts on.
  * Return: 0; 1 if it was active elsewhere or nowhere and per-CPU host state

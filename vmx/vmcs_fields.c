@@ -13,6 +13,7 @@
 #include "fields.h"
 #include "host.h"
 #include "ops.h"
+#include "vcpu.h"
 #include "vmcs.h"
 
 /*
@@ -106,6 +107,16 @@ static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 	case VMX_F_GUEST_EFER:
 		vmcs->efer = value;
 		vmcs->syscall = syscall_possible(vmcs);
+		fallthrough;
+	case VMX_F_GUEST_CR0:
+	case VMX_F_GUEST_CR3:
+	case VMX_F_GUEST_CR4:
+	case VMX_F_GUEST_PDPTE0:
+	case VMX_F_GUEST_PDPTE1:
+	case VMX_F_GUEST_PDPTE2:
+	case VMX_F_GUEST_PDPTE3:
+		if (vmcs->vcpu)
+			vmx_vpid_forget(vmcs->vcpu);
 		break;
 	case VMX_F_EXCEPTION_BITMAP:
 		vmcs->exceptions = asked;

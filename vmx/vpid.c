@@ -101,8 +101,26 @@ void vmx_flush(struct vmx_vcpu *v)
 {
 	int cpu = smp_processor_id();
 
-	if (v->flushed_on != cpu && v->vpid)
+	if (v->vpid_on != cpu && v->vpid)
 		flush_vpid(v);
-	v->flushed_on = cpu;
-	flush_ept(v);
+	if (v->ept_on != cpu ||
+	    v->seen_gen != atomic64_read(&v->mmu->flush_gen))
+		flush_ept(v);
+	v->vpid_on = cpu;
+	v->ept_on = cpu;
+}
+
+/**
+ * vmx_vpid_forget() - drop the vCPU's translations before it runs again
+ * @v: the vCPU, its VMCS busy for the caller
+ *
+ * For paging state that did not change by the guest's own instructions: with
+ * VPIDs, VM entry keeps translations made under the state before (SDM,
+ * "Operations that Invalidate Cached Mappings").
+ *
+ * Context: process.
+ */
+void vmx_vpid_forget(struct vmx_vcpu *v)
+{
+	v->vpid_on = -1;
 }
