@@ -234,7 +234,8 @@ struct vmx_debug {
  * @pad: unused
  * @dirty: in: VMX_STATE_* members that userspace changed; RUN writes them to
  *	the VMCS, before @retire is looked at, and resets it. The general
- *	registers need no bit: the guest runs with what is here.
+ *	registers need no bit: the guest runs with what is here. CR0, CR3, CR4
+ *	and EFER also drop the vCPU's cached translations, changed or not
  * @inject_info: in: event to inject, in the format of the VM-entry
  *	interruption-information field (bit 31 valid); out: 0 once delivered, or
  *	an event whose delivery the exit interrupted, so that calling RUN again
