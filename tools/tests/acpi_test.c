@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What firmware leaves behind, read back as a system reads it. Where ACPICA's tools are installed
- * (Debian's acpica-tools), they judge the tables as well.
+ * ACPI tables, read back as a system reads them. Where ACPICA's tools are installed (Debian's
+ * acpica-tools), they judge the tables as well.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -17,17 +17,8 @@
 #include <libvmx/firmware.h>
 
 #include "../firmware/acpi.h"
+#include "guest_memory.h"
 #include "kselftest_harness.h"
-
-#define MIB 0x100000ull
-
-static uint64_t number(const unsigned char *at, size_t size)
-{
-	uint64_t value = 0;
-
-	memcpy(&value, at, size);
-	return value;
-}
 
 static uint8_t sum(const unsigned char *data, size_t size)
 {
@@ -37,108 +28,6 @@ static uint8_t sum(const unsigned char *data, size_t size)
 		sum += *data++;
 	return sum;
 }
-
-/* The memory map. */
-
-FIXTURE(map) {
-	struct vmx_memory memory;
-	unsigned char *ram;
-};
-
-FIXTURE_SETUP(map)
-{
-	self->ram = (unsigned char *)0x10000000;	/* never touched */
-}
-
-FIXTURE_TEARDOWN(map)
-{
-}
-
-#define EXPECT_RANGE(n, first, end, kind) do {						\
-	EXPECT_EQ(first, self->memory.map[n].base);					\
-	EXPECT_EQ((end) - (first), self->memory.map[n].size);				\
-	EXPECT_EQ(kind, self->memory.map[n].type);					\
-} while (0)
-
-TEST_F(map, a_small_guest)
-{
-	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 64 * MIB, 0xc0000000));
-	ASSERT_EQ(4, self->memory.count);
-	EXPECT_RANGE(0, 0, 0x9fc00, VMX_RANGE_RAM);
-	EXPECT_RANGE(1, 0x9fc00, 0xa0000, VMX_RANGE_RESERVED);
-	EXPECT_RANGE(2, 0xe0000, MIB, VMX_RANGE_RESERVED);
-	EXPECT_RANGE(3, MIB, 64 * MIB, VMX_RANGE_RAM);
-	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 0x8000, 0xc0000000));
-	ASSERT_EQ(1, self->memory.count);
-	EXPECT_RANGE(0, 0, 0x8000, VMX_RANGE_RAM);
-}
-
-TEST_F(map, a_large_guest_goes_on_beyond_the_hole)
-{
-	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 5120 * MIB, 0xc0000000));
-	ASSERT_EQ(5, self->memory.count);
-	EXPECT_RANGE(3, MIB, 0xc0000000, VMX_RANGE_RAM);
-	EXPECT_RANGE(4, 4096 * MIB, 6144 * MIB, VMX_RANGE_RAM);
-	EXPECT_EQ(self->ram + 0xbfffffff, vmx_memory_at(&self->memory, 0xbfffffff, 1));
-	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 0xbfffffff, 2));
-	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 0xffffffff, 2));
-	EXPECT_EQ(self->ram + 0xc0000000, vmx_memory_at(&self->memory, VMX_MEMORY_HIGH, 1));
-	EXPECT_EQ(self->ram + 5120 * MIB - 1, vmx_memory_at(&self->memory, 6144 * MIB - 1, 1));
-	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 6144 * MIB - 1, 2));
-	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, VMX_MEMORY_HIGH, UINT64_MAX));
-	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, UINT64_MAX, 2));
-	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 1, UINT64_MAX));
-}
-
-TEST_F(map, sizes_are_judged)
-{
-	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, 0, 0xc0000000));
-	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, 0x1001, 0xc0000000));
-	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, -4096ull, 0xc0000000));
-	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, MIB, 0xff000));
-	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, MIB, 0x100001000));
-}
-
-TEST_F(map, ranges_change_what_they_are)
-{
-	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 64 * MIB, 0xc0000000));
-	/* In the middle, over a border, into a hole, and into one again. */
-	ASSERT_EQ(0, vmx_memory_set(&self->memory, 2 * MIB, MIB, VMX_RANGE_RESERVED));
-	ASSERT_EQ(0, vmx_memory_set(&self->memory, 0x9f000, 0x2000, VMX_RANGE_ACPI));
-	ASSERT_EQ(0, vmx_memory_set(&self->memory, 63 * MIB, 2 * MIB, VMX_RANGE_NVS));
-	ASSERT_EQ(0, vmx_memory_set(&self->memory, 0xe0000000, MIB, VMX_RANGE_RESERVED));
-	ASSERT_EQ(8, self->memory.count);
-	EXPECT_RANGE(0, 0, 0x9f000, VMX_RANGE_RAM);
-	EXPECT_RANGE(1, 0x9f000, 0xa1000, VMX_RANGE_ACPI);
-	EXPECT_RANGE(2, 0xe0000, MIB, VMX_RANGE_RESERVED);
-	EXPECT_RANGE(3, MIB, 2 * MIB, VMX_RANGE_RAM);
-	EXPECT_RANGE(4, 2 * MIB, 3 * MIB, VMX_RANGE_RESERVED);
-	EXPECT_RANGE(5, 3 * MIB, 63 * MIB, VMX_RANGE_RAM);
-	EXPECT_RANGE(6, 63 * MIB, 65 * MIB, VMX_RANGE_NVS);
-	EXPECT_RANGE(7, 0xe0000000, 0xe0100000, VMX_RANGE_RESERVED);
-	/* All of it at once. */
-	ASSERT_EQ(0, vmx_memory_set(&self->memory, 0, UINT64_MAX, VMX_RANGE_RESERVED));
-	ASSERT_EQ(1, self->memory.count);
-	EXPECT_RANGE(0, 0, UINT64_MAX, VMX_RANGE_RESERVED);
-}
-
-TEST_F(map, a_full_map_stays_as_it_is)
-{
-	struct vmx_memory before;
-	int n = 0;
-
-	ASSERT_EQ(0, vmx_memory_init(&self->memory, self->ram, 64 * MIB, 0xc0000000));
-	do {
-		before = self->memory;
-		n++;
-	} while (!vmx_memory_set(&self->memory, MIB + n * 0x2000, 0x1000, VMX_RANGE_RESERVED));
-	EXPECT_EQ(15, n);
-	EXPECT_EQ(0, memcmp(&before, &self->memory, sizeof(before)));
-	EXPECT_EQ(-EINVAL, vmx_memory_set(&self->memory, 0, 0, VMX_RANGE_RAM));
-	EXPECT_EQ(-EINVAL, vmx_memory_set(&self->memory, 2, UINT64_MAX, VMX_RANGE_RAM));
-}
-
-/* ACPI tables. */
 
 FIXTURE(acpi) {
 	struct vmx_memory memory;
@@ -589,125 +478,6 @@ TEST_F(acpica, evaluates)
 	EXPECT_NE(NULL, strstr(self->output, "Address Maximum : CFFFFFFF"));
 	EXPECT_NE(NULL, strstr(self->output, "Address Maximum : 0000008FFFFFFFFF"));
 	EXPECT_NE(NULL, strstr(self->output, "EndTag Resource"));
-}
-
-/* Power management. */
-
-FIXTURE(power) {
-	struct vmx_power power;
-	struct vmx_clock clock;
-	struct vmx_bus bus;
-	uint64_t now;
-	bool sci;
-	int events[2];
-};
-
-static uint64_t read_now(void *source)
-{
-	return *(uint64_t *)source;
-}
-
-static void set_sci(void *controller, unsigned int pin, bool level)
-{
-	*(bool *)controller = level;
-}
-
-static void count_event(void *board, enum vmx_power_event event)
-{
-	((int *)board)[event]++;
-}
-
-FIXTURE_SETUP(power)
-{
-	struct vmx_line line = { .set = set_sci, .controller = &self->sci };
-
-	self->clock = (struct vmx_clock){ .now = read_now, .source = &self->now };
-	self->sci = true;
-	vmx_power_init(&self->power, &self->clock, line, count_event, self->events);
-	ASSERT_EQ(0, vmx_bus_add(&self->bus, 0x600, VMX_POWER_LENGTH, &vmx_power_ops, &self->power,
-				 "power"));
-	ASSERT_EQ(0, vmx_bus_add(&self->bus, VMX_POWER_RESET_PORT, 1, &vmx_power_reset_ops,
-				 &self->power, "reset"));
-}
-
-FIXTURE_TEARDOWN(power)
-{
-	vmx_bus_free(&self->bus);
-}
-
-static uint64_t in(struct vmx_bus *bus, uint64_t port, unsigned int size)
-{
-	uint64_t value;
-
-	vmx_bus_read(bus, port, size, &value);
-	return value;
-}
-
-TEST_F(power, off)
-{
-	EXPECT_FALSE(self->sci);
-	EXPECT_EQ(1, in(&self->bus, 0x604, 2));
-	/* As drivers do: the type first, then with the enable bit. */
-	vmx_bus_write(&self->bus, 0x604, 2, 5 << 10 | 1);
-	EXPECT_EQ(5 << 10 | 1, in(&self->bus, 0x604, 2));
-	EXPECT_EQ(0, self->events[VMX_POWER_OFF]);
-	vmx_bus_write(&self->bus, 0x604, 2, 4 << 10 | 1 << 13);
-	EXPECT_EQ(0, self->events[VMX_POWER_OFF]);
-	vmx_bus_write(&self->bus, 0x604, 2, 5 << 10 | 1 << 13 | 1);
-	EXPECT_EQ(1, self->events[VMX_POWER_OFF]);
-	EXPECT_EQ(5 << 10 | 1, in(&self->bus, 0x604, 2));
-	/* Byte by byte. */
-	vmx_bus_write(&self->bus, 0x604, 1, 0);
-	EXPECT_EQ(1, self->events[VMX_POWER_OFF]);
-	vmx_bus_write(&self->bus, 0x605, 1, 5 << 2 | 1 << 5);
-	EXPECT_EQ(2, self->events[VMX_POWER_OFF]);
-	EXPECT_EQ(1, in(&self->bus, 0x604, 1));
-}
-
-TEST_F(power, button)
-{
-	EXPECT_FALSE(vmx_power_button(&self->power));
-	EXPECT_FALSE(self->sci);
-	EXPECT_EQ(0x100, in(&self->bus, 0x600, 2));
-	vmx_bus_write(&self->bus, 0x602, 2, 0xffff);
-	EXPECT_EQ(0x521, in(&self->bus, 0x602, 2));
-	EXPECT_TRUE(self->sci);
-	/* 1 clears, and only what is written. */
-	vmx_bus_write(&self->bus, 0x600, 2, 0xfeff);
-	EXPECT_TRUE(self->sci);
-	vmx_bus_write(&self->bus, 0x601, 1, 1);
-	EXPECT_FALSE(self->sci);
-	EXPECT_EQ(0x521, in(&self->bus, 0x602, 2));
-	EXPECT_TRUE(vmx_power_button(&self->power));
-	EXPECT_TRUE(self->sci);
-	EXPECT_EQ(0x05210100, in(&self->bus, 0x600, 4));
-	vmx_bus_write(&self->bus, 0x602, 2, 0);
-	EXPECT_FALSE(self->sci);
-	EXPECT_EQ(0x100, in(&self->bus, 0x600, 2));
-}
-
-TEST_F(power, timer)
-{
-	self->now = 1000000000;
-	EXPECT_EQ(3579545, in(&self->bus, 0x608, 4));
-	EXPECT_EQ(3579545 >> 8 & 0xff, in(&self->bus, 0x609, 1));
-	self->now = 1000000ull * 1000000000;
-	EXPECT_EQ((uint32_t)(3579545ull * 1000000), in(&self->bus, 0x608, 4));
-	vmx_bus_write(&self->bus, 0x608, 4, 0);
-	EXPECT_EQ((uint32_t)(3579545ull * 1000000), in(&self->bus, 0x608, 4));
-}
-
-TEST_F(power, reset)
-{
-	EXPECT_EQ(0, in(&self->bus, 0xcf9, 1));
-	vmx_bus_write(&self->bus, 0xcf9, 1, 2);
-	EXPECT_EQ(0, self->events[VMX_POWER_RESET]);
-	vmx_bus_write(&self->bus, 0xcf9, 1, 6);
-	EXPECT_EQ(1, self->events[VMX_POWER_RESET]);
-	EXPECT_EQ(6, in(&self->bus, 0xcf9, 1));
-	/* Only the change does. */
-	vmx_bus_write(&self->bus, 0xcf9, 1, 6);
-	EXPECT_EQ(1, self->events[VMX_POWER_RESET]);
 }
 
 TEST_HARNESS_MAIN
