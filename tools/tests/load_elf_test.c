@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+/* ELF kernels, started as PVH says or as Linux does. */
+#include <asm/bootparam.h>
+#include <elf.h>
+
+#include "load_fixture.h"
+
+#define NOTES_AT	0x300
+
+/* An ELF file with a text segment that has a BSS behind it, and notes. */
+static void make_elf64(struct image *image)
+{
+	Elf64_Ehdr header = {
+		.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+		.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
+		.e_entry = TEXT_TO + 0x10, .e_phoff = sizeof(header),
+		.e_ehsize = sizeof(header), .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2,
+	};
+	Elf64_Phdr segments[2] = {
+		{ .p_type = PT_LOAD, .p_offset = TEXT_AT, .p_vaddr = 0xffffffff80000000,
+		  .p_paddr = TEXT_TO, .p_filesz = TEXT_SIZE, .p_memsz = 0x3000 },
+		{ .p_type = PT_NOTE, .p_offset = NOTES_AT, .p_filesz = 0x38, .p_align = 4 },
+	};
+	struct {
+		Elf64_Nhdr other;
+		char other_name[8];
+		uint32_t other_value;
+		Elf64_Nhdr pvh;
+		char pvh_name[4];
+		uint64_t value;
+	} __attribute__((packed)) notes = {
+		/* Nearly: its name is longer. What is behind it and the value does not count. */
+		.other = { 5, 1, 18 }, .other_name = "Xen", .other_value = 1,
+		.pvh = { 4, 8, 18 }, .pvh_name = "Xen", .value = TEXT_TO + 0x20,
+	};
+
+	make_image(image, TEXT_AT + TEXT_SIZE);
+	memcpy(image->data, &header, sizeof(header));
+	memcpy(image->data + sizeof(header), segments, sizeof(segments));
+	memset(image->data + NOTES_AT, 0, 0x38);
+	memcpy(image->data + NOTES_AT, &notes, sizeof(notes));
+}
+
+#define EH(member)	offsetof(Elf64_Ehdr, member)
+#define PH(n, member)	(sizeof(Elf64_Ehdr) + (n) * sizeof(Elf64_Phdr) +		\
+			 offsetof(Elf64_Phdr, member))
+#define PVH_NOTE	(NOTES_AT + 24)
+
+TEST_F(load, pvh)
+{
+	const unsigned char *info, *module, *map;
+
+	make_elf64(&self->image);
+	self->boot.module_count = 2;
+	memset(self->ram + TEXT_TO, 0xee, 0x3000);
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(VMX_BOOT_PVH, self->start.protocol);
+	EXPECT_EQ(VMX_MODE_PROTECTED, self->start.mode);
+	EXPECT_EQ(TEXT_TO + 0x20, self->start.rip);
+	EXPECT_TRUE(good_tables(self->ram, &self->start));
+	EXPECT_EQ(0, memcmp(self->ram + TEXT_TO, self->image.data + TEXT_AT, TEXT_SIZE));
+	/* The BSS is zeroes, to its last byte. */
+	EXPECT_EQ(0, self->ram[TEXT_TO + TEXT_SIZE]);
+	EXPECT_EQ(0, self->ram[TEXT_TO + 0x2fff]);
+
+	info = self->ram + self->start.regs[VMX_RBX];
+	EXPECT_EQ(0x336ec578, number(info, 4));
+	EXPECT_EQ(1, number(info + 4, 4));
+	EXPECT_EQ(0, number(info + 8, 4));
+	EXPECT_EQ(2, number(info + 12, 4));
+	EXPECT_STREQ("console=ttyS0", (char *)self->ram + number(info + 24, 8));
+	EXPECT_EQ(0xe0000, number(info + 32, 8));
+	EXPECT_EQ(self->memory.count, number(info + 48, 4));
+	module = self->ram + number(info + 16, 8);
+	EXPECT_EQ(sizeof(self->initrd), number(module + 8, 8));
+	EXPECT_EQ(0, memcmp(self->ram + number(module, 8), self->initrd, sizeof(self->initrd)));
+	EXPECT_STREQ("initrd", (char *)self->ram + number(module + 16, 8));
+	EXPECT_EQ(0, memcmp(self->ram + number(module + 32, 8), "second", 6));
+	EXPECT_EQ(0, number(module + 48, 8));
+	map = self->ram + number(info + 40, 8);
+	EXPECT_EQ(0, number(map, 8));
+	EXPECT_EQ(0x9fc00, number(map + 8, 8));
+	EXPECT_EQ(1, number(map + 16, 4));
+	EXPECT_EQ(RAM - MIB, number(map + 3 * 24 + 8, 8));
+}
+
+TEST_F(load, pvh_note_of_4_bytes)
+{
+	make_elf64(&self->image);
+	set(&self->image, PVH_NOTE + 4, 4, 4);
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(TEXT_TO + 0x20, self->start.rip);
+}
+
+TEST_F(load, vmlinux)
+{
+	const struct boot_params *params;
+
+	make_elf64(&self->image);
+	self->boot.protocol = VMX_BOOT_LINUX;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(VMX_MODE_LONG, self->start.mode);
+	EXPECT_EQ(TEXT_TO + 0x10, self->start.rip);
+	params = (const void *)(self->ram + self->start.regs[VMX_RSI]);
+	EXPECT_EQ(0x53726448, params->hdr.header);
+	EXPECT_STREQ("console=ttyS0", (char *)self->ram + params->hdr.cmd_line_ptr);
+	EXPECT_EQ(sizeof(self->initrd), params->hdr.ramdisk_size);
+	/* Also if nobody asks for it and there is no PVH entry point; by a virtual address. */
+	self->boot.protocol = VMX_BOOT_ANY;
+	set(&self->image, PVH_NOTE + 8, 17, 4);
+	set(&self->image, EH(e_entry), 0xffffffff80000011, 8);
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(VMX_BOOT_LINUX, self->start.protocol);
+	EXPECT_EQ(TEXT_TO + 0x11, self->start.rip);
+}
+
+TEST_F(load, elf_damaged)
+{
+	static const struct damage damages[] = {
+		{ EI_CLASS, 0, 1, ENOEXEC, "class" },
+		{ EI_DATA, 2, 1, ENOEXEC, "encoding" },
+		{ EH(e_machine), EM_AARCH64, 2, ENOEXEC, "machine" },
+		{ EH(e_phnum), 0, 2, ENOEXEC, "program headers" },
+		{ EH(e_phnum), UINT16_MAX, 2, ENOEXEC, "truncated" },
+		{ EH(e_phentsize), 55, 2, ENOEXEC, "program headers" },
+		{ EH(e_phentsize), UINT16_MAX, 2, ENOEXEC, "truncated" },
+		{ EH(e_phoff), UINT64_MAX, 8, ENOEXEC, "truncated" },
+		{ PH(0, p_offset), UINT64_MAX, 8, ENOEXEC, "truncated" },
+		{ PH(0, p_offset), TEXT_AT + 1, 8, ENOEXEC, "truncated" },
+		{ PH(0, p_filesz), 0x3001, 8, ENOEXEC, "for 0x3000 of memory" },
+		{ PH(0, p_filesz), UINT64_MAX, 8, ENOEXEC, "damaged" },
+		{ PH(0, p_memsz), UINT64_MAX, 8, ENOSPC, "segment" },
+		{ PH(0, p_memsz), RAM, 8, ENOSPC, "segment" },
+		{ PH(0, p_paddr), UINT64_MAX - 8, 8, ENOEXEC, "in no segment" },
+		{ PH(0, p_paddr), RAM, 8, ENOEXEC, "in no segment" },
+		{ PH(0, p_paddr), 0x9fc00 - 0x1000, 8, ENOEXEC, "in no segment" },
+		{ PH(0, p_type), 0, 4, ENOEXEC, "in no segment" },
+		{ PH(1, p_offset), TEXT_AT + TEXT_SIZE - 8, 8, ENOEXEC, "truncated" },
+		{ PH(1, p_filesz), 0x2c, 8, ENOEXEC, "note" },
+		{ NOTES_AT, UINT32_MAX, 4, ENOEXEC, "note" },
+		{ NOTES_AT + 4, UINT32_MAX, 4, ENOEXEC, "note" },
+		{ PVH_NOTE + 4, 5, 4, ENOEXEC, "4 or 8" },
+		{ PVH_NOTE + 4, 0, 4, ENOEXEC, "4 or 8" },
+		{ PVH_NOTE + 16, TEXT_TO - 1, 8, ENOEXEC, "in no segment" },
+		{ PVH_NOTE + 16, TEXT_TO + 0x3000, 8, ENOEXEC, "in no segment" },
+		{ PVH_NOTE + 20, 1, 4, ENOEXEC, "in no segment" },
+		{ PVH_NOTE + 8, 17, 4, ENOEXEC, "CONFIG_PVH" },
+	};
+
+	self->boot.protocol = VMX_BOOT_PVH;
+	EXPECT_DAMAGES(make_elf64, damages);
+}
+
+TEST_F(load, elf_truncated)
+{
+	struct image whole;
+
+	make_elf64(&whole);
+	for (size_t size = 1; size < whole.size; size++)
+		EXPECT_EQ(-ENOEXEC, load_cut(self, &whole, size));
+	EXPECT_TRUE(untouched(self->ram));
+	free(whole.data);
+}
+
+TEST_F(load, segments_do_not_overlap)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(1, p_type), PT_LOAD, 4);
+	set(&self->image, PH(1, p_paddr), TEXT_TO + 0x2fff, 8);
+	set(&self->image, PH(1, p_memsz), 0x38, 8);
+	EXPECT_SENTENCE(ENOEXEC, "overlaps");
+	set(&self->image, PH(1, p_paddr), TEXT_TO + 0x3000, 8);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+}
+
+/* Also where there is memory, but not for the kernel. */
+TEST_F(load, reserved_memory_is_not_the_kernels)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(0, p_paddr), 0xf0000, 8);
+	set(&self->image, PVH_NOTE + 16, 0xf0000, 8);
+	EXPECT_SENTENCE(ENOSPC, "not all free RAM");
+}
+
+TEST_F(load, programs_are_no_kernels)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(1, p_type), PT_INTERP, 4);
+	EXPECT_SENTENCE(ENOEXEC, "program");
+	self->boot.protocol = VMX_BOOT_LINUX;
+	EXPECT_SENTENCE(ENOEXEC, "program");
+}
+
+/* A kernel that leaves no room for the rest. */
+TEST_F(load, low_memory_is_the_kernels)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(0, p_paddr), 0x8000, 8);
+	set(&self->image, PH(0, p_memsz), 0x88000, 8);
+	set(&self->image, PVH_NOTE + 16, 0x8000, 8);
+	EXPECT_SENTENCE(ENOSPC, "leaves free");
+	set(&self->image, PH(0, p_memsz), 0x80000, 8);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_LE(0x88000, self->start.gdt_base);
+	EXPECT_LE(0x88000, self->start.regs[VMX_RBX]);
+}
+
+TEST_HARNESS_MAIN
