@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	test_machine_init(&machine);
 	vmx_rtc_init(&rtc, &(struct vmx_rtc_config){
 		.clock = &machine.clock, .irq = test_wire(&irq),
-		.time = read_time, .source = &machine });
+		.time = read_time, .source = &machine.now });
 	vmx_rtc_attach(&rtc, &machine.ports);
 	fuzz_ports(&machine, ports, happen, &rtc, data, size);
 	return 0;

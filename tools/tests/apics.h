@@ -6,6 +6,7 @@
 #include <libvmx/lapic.h>
 
 #include "kselftest_harness.h"
+#include "ports.h"
 
 /* Offsets of registers; as MSRs they are at 0x800 plus a sixteenth. */
 #define ID		0x020
@@ -65,11 +66,6 @@ struct machine {
 
 static const uint32_t ids[COUNT] = { 0, 1, 2, 0x13 };
 
-static inline uint64_t read_now(void *source)
-{
-	return *(uint64_t *)source;
-}
-
 static inline void kick(void *vcpu)
 {
 	++*(unsigned int *)vcpu;
@@ -123,7 +119,7 @@ static inline int set_up(struct machine *machine)
 		.tsc_khz = KHZ,
 	};
 
-	*machine = (struct machine){ .clock = { .now = read_now, .source = &machine->now },
+	*machine = (struct machine){ .clock = { .now = test_now, .source = &machine->now },
 				     .listener = { note_eoi, machine } };
 	vmx_apic_bus_listen(&machine->bus, &machine->listener);
 	for (int n = 0; n < COUNT; n++) {

@@ -2,40 +2,9 @@
 /* Buses and clocks: who answers, and when. */
 #include <errno.h>
 
-#include <libvmx/device.h>
-
 #include "kselftest_harness.h"
-
-/* A device that remembers how it was accessed. */
-struct memo {
-	uint64_t offset;
-	uint64_t value;
-	unsigned int size;
-	unsigned int reads;
-	unsigned int writes;
-};
-
-static uint64_t memo_read(void *device, uint64_t offset, unsigned int size)
-{
-	struct memo *memo = device;
-
-	memo->offset = offset;
-	memo->size = size;
-	memo->reads++;
-	return memo->value;
-}
-
-static void memo_write(void *device, uint64_t offset, unsigned int size, uint64_t value)
-{
-	struct memo *memo = device;
-
-	memo->offset = offset;
-	memo->size = size;
-	memo->value = value;
-	memo->writes++;
-}
-
-static const struct vmx_range_ops memo_ops = { memo_read, memo_write };
+#include "memo.h"
+#include "ports.h"
 
 FIXTURE(bus) {
 	struct vmx_bus bus;
@@ -134,11 +103,6 @@ FIXTURE(clock) {
 	struct alarm alarms[3];
 };
 
-static uint64_t read_now(void *source)
-{
-	return *(uint64_t *)source;
-}
-
 static void ring(void *device)
 {
 	struct alarm *alarm = device;
@@ -152,7 +116,7 @@ static void ring(void *device)
 
 FIXTURE_SETUP(clock)
 {
-	self->clock = (struct vmx_clock){ .now = read_now, .source = &self->now };
+	self->clock = (struct vmx_clock){ .now = test_now, .source = &self->now };
 	for (int n = 0; n < 3; n++)
 		self->alarms[n] = (struct alarm){ .clock = &self->clock,
 						  .timer = { .expire = ring,

@@ -8,36 +8,10 @@
 #include <libvmx/pci.h>
 
 #include "kselftest_harness.h"
+#include "memo.h"
 
 #define ADDRESS	0xcf8
 #define DATA	0xcfc
-
-/* A BAR that remembers the last access. */
-struct memo {
-	uint64_t offset;
-	uint64_t value;
-	unsigned int count;
-};
-
-static uint64_t memo_read(void *device, uint64_t offset, unsigned int size)
-{
-	struct memo *memo = device;
-
-	memo->offset = offset;
-	memo->count++;
-	return memo->value;
-}
-
-static void memo_write(void *device, uint64_t offset, unsigned int size, uint64_t value)
-{
-	struct memo *memo = device;
-
-	memo->offset = offset;
-	memo->value = value;
-	memo->count++;
-}
-
-static const struct vmx_range_ops memo_ops = { memo_read, memo_write };
 
 FIXTURE(pci) {
 	struct vmx_bus ports, memory;
@@ -286,14 +260,14 @@ TEST_F(pci, an_overlap_is_not_decoded_and_told_once)
 	EXPECT_EQ(1, self->reports);
 	EXPECT_NE(NULL, strstr(self->report, "b: BAR 0 is not decoded"));
 	EXPECT_TRUE(answers(&self->memory, 0xe0001000));
-	EXPECT_EQ(0, self->other.count);
+	EXPECT_EQ(0, self->other.reads);
 	for (unsigned int n = 0; n < 10; n++)
 		PUT(4, PCI_BASE_ADDRESS_0, 4, 0xe0000000 + n % 4 * 0x1000);
 	EXPECT_EQ(1, self->reports);
 	/* The other goes away. */
 	PUT(1, PCI_BASE_ADDRESS_1, 4, 0xe1000000);
 	EXPECT_TRUE(answers(&self->memory, 0xe0001000));
-	EXPECT_EQ(1, self->other.count);
+	EXPECT_EQ(1, self->other.reads);
 	/* Ports of the machine stay its own. */
 	PUT(1, PCI_BASE_ADDRESS_0, 4, 0xce0);
 	PUT(1, PCI_COMMAND, 2, PCI_COMMAND_IO);
@@ -506,7 +480,8 @@ TEST_F(pci, the_reset_port)
 	vmx_bus_write(&self->ports, ADDRESS, 2, 0x0600);
 	vmx_bus_write(&self->ports, 0xcf9, 2, 0x0606);
 	vmx_bus_write(&self->ports, 0xcfa, 1, 6);
-	EXPECT_EQ(2, self->reset.count);
+	EXPECT_EQ(1, self->reset.writes);
+	EXPECT_EQ(1, self->reset.reads);
 }
 
 TEST_HARNESS_MAIN

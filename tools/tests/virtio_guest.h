@@ -14,6 +14,8 @@
 
 #include <libvmx/virtio.h>
 
+#include "ports.h"
+
 #define RAM		0x100000ull
 #define RAM_SIZE	0x100000ull
 #define RINGS		0x10000		/* for each queue, from RAM on */
@@ -83,11 +85,6 @@ static void guest_line(void *context, unsigned int pin, bool level)
 	guest->line = level;
 }
 
-static uint64_t guest_now(void *source)
-{
-	return *(uint64_t *)source;
-}
-
 static inline void guest_init(struct guest *guest)
 {
 	struct vmx_pci_wiring wiring = {
@@ -95,7 +92,7 @@ static inline void guest_init(struct guest *guest)
 		.message = guest_message, .report = guest_report, .context = guest,
 	};
 
-	*guest = (struct guest){ .clock = { .now = guest_now, .source = &guest->now } };
+	*guest = (struct guest){ .clock = { .now = test_now, .source = &guest->now } };
 	for (unsigned int n = 0; n < VMX_PCI_LINES; n++)
 		wiring.lines[n] = (struct vmx_line){ guest_line, guest, n };
 	guest->ram = calloc(1, RAM_SIZE);
