@@ -24,10 +24,6 @@ static __always_inline void handle_host_event(u32 intr_info)
 		asm volatile("int $18" : : : "memory");
 }
 
-/* SDM, "Machine-Check Events During VM Entry" */
-#define MACHINE_CHECK_AT_ENTRY						\
-	(VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK)
-
 /**
  * vmx_enter() - enter the guest and come back
  * @v: the vCPU, loaded
@@ -42,15 +38,13 @@ noinstr u32 vmx_enter(struct vmx_vcpu *v)
 
 	if (v->cr2 != native_read_cr2())
 		native_write_cr2(v->cr2);
-	if (__vmx_enter(v->run->regs, &v->host.rsp, v->vmcs->launched))
+	if (!__vmx_enter(v->run->regs, &v->host.rsp, v->vmcs->launched))
 		return VMX_REASON_VM_INSTRUCTION;
 	v->cr2 = native_read_cr2();
 	reason = vmx_read(v, VMX_F_EXIT_REASON);
 	if (reason == VMX_REASON_EXCEPTION_NMI) {
 		v->intr_info = vmx_read(v, VMX_F_EXIT_INTR_INFO);
 		handle_host_event(v->intr_info);
-	} else if (unlikely(reason == MACHINE_CHECK_AT_ENTRY)) {
-		asm volatile("int $18" : : : "memory");
 	}
 	return reason;
 }

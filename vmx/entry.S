@@ -27,14 +27,14 @@
 	.section .noinstr.text, "ax"
 
 /*
- * bool __vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched)
+ * void *__vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched)
  *
  * Enters the guest with the registers at regs and returns after the exit, with
  * the guest's registers there. Interrupts are off. host_rsp is what the
  * HOST_RSP field holds: as long as RUN's stack is as deep as before, it need
  * not be written.
  *
- * Returns false after an exit, true if VMLAUNCH or VMRESUME failed.
+ * Returns regs after an exit, NULL if VMLAUNCH or VMRESUME failed.
  */
 SYM_FUNC_START(__vmx_enter)
 	push	%rbp
@@ -110,7 +110,6 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	mov	%r14, R(14)(%rax)
 	mov	%r15, R(15)(%rax)
 	pop	RAX(%rax)
-	xor	%eax, %eax
 
 .Lout:
 	/* No guest value is left for speculation to use as an address */
@@ -128,18 +127,14 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 			   X86_FEATURE_RSB_VMEXIT_LITE
 	/* Legacy IBRS protects only after it was written in this mode */
 	ALTERNATIVE "jmp 2f", "", X86_FEATURE_KERNEL_IBRS
-	push	%rax
 	mov	$MSR_IA32_SPEC_CTRL, %ecx
 	rdmsr
 	wrmsr
-	pop	%rax
 2:
 #ifdef VMX_HAVE_CLEAR_BRANCH_HISTORY_VMEXIT
-	push	%rax
 	CLEAR_BRANCH_HISTORY_VMEXIT
-	pop	%rax
 #endif
-	pop	%rdi
+	pop	%rax
 	pop	%rbx
 	pop	%r12
 	pop	%r13
@@ -149,6 +144,7 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	RET
 
 .Lfailed:
-	mov	$1, %eax
+	xor	%eax, %eax
+	mov	%rax, (%rsp)
 	jmp	.Lout
 SYM_FUNC_END(__vmx_enter)

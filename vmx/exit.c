@@ -199,11 +199,21 @@ static noinline enum vmx_next handle_timer(struct vmx_vcpu *v)
 	return VMX_NEXT_USER;
 }
 
+static void count_exit(struct vmx_vcpu *v, u32 reason)
+{
+	v->vmcs->launched = true;
+	v->count.entries++;
+	v->count.exits[reason]++;
+}
+
 /* The event was not delivered: take it back. */
-static noinline enum vmx_next handle_failure(struct vmx_vcpu *v)
+static enum vmx_next handle_failure(struct vmx_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
 
+	/* The host's (SDM, "Machine-Check Events During VM Entry") */
+	if (v->reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
+		asm volatile("int $18" : : : "memory");
 	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
@@ -213,6 +223,15 @@ static noinline enum vmx_next handle_failure(struct vmx_vcpu *v)
 		v->event.length = vmx_read(v, VMX_F_ENTRY_INSN_LENGTH);
 		vmx_write(v, VMX_F_ENTRY_INTR_INFO, 0);
 	}
+	return VMX_NEXT_USER;
+}
+
+/* Failed entries, which have high bits set, and exits of CPUs to come. */
+static noinline enum vmx_next handle_beyond(struct vmx_vcpu *v)
+{
+	if (v->reason >> 16)
+		return handle_failure(v);
+	count_exit(v, VMX_STATS_REASONS - 1);
 	return VMX_NEXT_USER;
 }
 
@@ -233,11 +252,12 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 {
 	u32 reason = v->reason;
 
-	if (unlikely(reason >> 16))
-		return handle_failure(v);
-	v->vmcs->launched = true;
-	v->count.entries++;
-	v->count.exits[min_t(u32, reason, VMX_STATS_REASONS - 1)]++;
+	if (unlikely(reason >= VMX_STATS_REASONS))
+		return handle_beyond(v);
+	count_exit(v, reason);
+	/* The switch is a ladder, and its foot is far for what exits most. */
+	if (reason == VMX_REASON_IO)
+		return VMX_NEXT_USER;
 	/* Handlers are out of line: most exits then need no stack frame. */
 	switch (reason) {
 	case VMX_REASON_EXTERNAL_INTERRUPT:

@@ -148,17 +148,18 @@ static noinline void restore_selectors(struct vmx_host *h)
 void vmx_host_load(struct vmx_vcpu *v)
 {
 	struct vmx_host *h = &v->host;
-	unsigned long cr3 = __read_cr3();
-	unsigned long fs_base = thread_fs_base();
+	unsigned long cr3, fs_base;
 
 	h->selectors = any_selector();
 	if (unlikely(h->selectors))
 		save_selectors(h);
 	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	cr3 = __read_cr3();
 	if (cr3 != h->cr3) {
 		h->cr3 = cr3;
 		vmx_write(v, VMX_F_HOST_CR3, cr3);
 	}
+	fs_base = thread_fs_base();
 	if (fs_base != h->fs_base) {
 		h->fs_base = fs_base;
 		vmx_write(v, VMX_F_HOST_FS_BASE, fs_base);
@@ -193,10 +194,8 @@ void vmx_host_unload(struct vmx_vcpu *v)
 		reload_tss_limit();
 	else
 		this_cpu_write(__tss_limit_invalid, true);
-	if (unlikely(h->debugctl)) {
-		native_wrmsrl(MSR_IA32_DEBUGCTLMSR, h->debugctl);
-		v->count.msr_writes++;
-	}
+	if (unlikely(h->debugctl))
+		vmx_wrmsr(v, MSR_IA32_DEBUGCTLMSR, h->debugctl);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
 }

@@ -11,7 +11,6 @@
 #include <linux/sched.h>
 
 #include <asm/debugreg.h>
-#include <asm/nospec-branch.h>
 #include <asm/processor.h>
 
 #include "compat.h"
@@ -47,13 +46,43 @@ void vmx_load_init(void)
 		pr_warn("this CPU has the L1TF flaw, and its microcode cannot flush the L1 data cache: guests may read memory of the host\n");
 }
 
-/* Another VM's guest may have trained the indirect-branch predictor. */
-static void separate_vms(struct vmx_vcpu *v)
+/**
+ * vmx_do_flush_l1d() - vmx_flush_l1d() where it is needed
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off, right before VM entry.
+ */
+void vmx_do_flush_l1d(struct vmx_vcpu *v)
 {
-	if (this_cpu_read(vmx_cpu.last_vm) == v->vm)
-		return;
-	this_cpu_write(vmx_cpu.last_vm, v->vm);
-	indirect_branch_prediction_barrier();
+	vmx_wrmsr(v, MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+}
+
+/* SWAPGS and the guest's own WRMSR change it without an exit. */
+static u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)
+{
+	u64 from = __rdmsr(MSR_KERNEL_GS_BASE);
+
+	if (from != to)
+		vmx_wrmsr(v, MSR_KERNEL_GS_BASE, to);
+	return from;
+}
+
+static void load_msrs(struct vmx_vcpu *v)
+{
+	v->host.kernel_gs_base = switch_kernel_gs(v, v->msr.kernel_gs_base);
+	if (v->vmcs->syscall)
+		vmx_msr_load_syscall(v);
+	if (v->msr.tsc_aux)
+		vmx_msr_switch_tsc_aux(v);
+}
+
+static void unload_msrs(struct vmx_vcpu *v)
+{
+	v->msr.kernel_gs_base = switch_kernel_gs(v, v->host.kernel_gs_base);
+	if (v->host.syscall_loaded)
+		vmx_msr_unload_syscall(v);
+	if (v->msr.tsc_aux)
+		vmx_msr_switch_tsc_aux(v);
 }
 
 /*
@@ -87,17 +116,15 @@ int vmx_load(struct vmx_vcpu *v)
 	}
 	if (moved)
 		vmx_host_write_cpu(v->vmcs);
-	separate_vms(v);
 	vmx_host_load(v);
-	vmx_msr_load(v);
+	load_msrs(v);
 	if (v->vmcs->debug)
 		load_debug(v);
-	WRITE_ONCE(v->running_on, smp_processor_id());
 	/*
-	 * Pairs with the barrier in vmx_mmu_kick(): either the kicker sees where we
+	 * The barrier pairs with vmx_mmu_kick()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.
 	 */
-	smp_mb();
+	smp_store_mb(v->running_on, smp_processor_id());
 	return 0;
 }
 
@@ -110,7 +137,7 @@ int vmx_load(struct vmx_vcpu *v)
 void vmx_unload(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->running_on, -1);
-	vmx_msr_unload(v);
+	unload_msrs(v);
 	vmx_host_unload(v);
 	vmx_ibpb_before_user();
 	preempt_enable();

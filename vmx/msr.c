@@ -150,75 +150,54 @@ void vmx_msr_free(struct vmx_vcpu *v)
 	kvfree(v->msr.table);
 }
 
-static void write_msr(struct vmx_vcpu *v, u32 index, u64 value)
-{
-	native_wrmsrl(index, value);
-	v->count.msr_writes++;
-}
-
-static void load_syscall(struct vmx_vcpu *v)
+/**
+ * vmx_msr_load_syscall() - the guest's MSRs of SYSCALL into the CPU
+ * @v: the vCPU; its guest may execute SYSCALL
+ *
+ * Context: preemption off.
+ */
+void vmx_msr_load_syscall(struct vmx_vcpu *v)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(host_syscall); i++)
 		if (v->msr.switched[i] != host_syscall[i])
-			write_msr(v, switched_index[i], v->msr.switched[i]);
+			vmx_wrmsr(v, switched_index[i], v->msr.switched[i]);
 	v->host.syscall_loaded = true;
 }
 
-/* Guest writes are intercepted, so what is kept is what is in the CPU. */
-static void unload_syscall(struct vmx_vcpu *v)
+/**
+ * vmx_msr_unload_syscall() - the host's MSRs of SYSCALL back into the CPU
+ * @v: the vCPU; its guest's are there
+ *
+ * Guest writes are intercepted, so what is kept is what is in the CPU.
+ *
+ * Context: preemption off.
+ */
+void vmx_msr_unload_syscall(struct vmx_vcpu *v)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(host_syscall); i++)
 		if (v->msr.switched[i] != host_syscall[i])
-			write_msr(v, switched_index[i], host_syscall[i]);
+			vmx_wrmsr(v, switched_index[i], host_syscall[i]);
 	v->host.syscall_loaded = false;
 }
 
-static void switch_tsc_aux(struct vmx_vcpu *v)
+/**
+ * vmx_msr_switch_tsc_aux() - TSC_AUX of the guest for the host's, or back
+ * @v: the vCPU; the MSR is passed through
+ *
+ * Context: preemption off.
+ */
+void vmx_msr_switch_tsc_aux(struct vmx_vcpu *v)
 {
 	u64 *kept = &v->msr.switched[VMX_SWITCHED_TSC_AUX];
 	u64 other = *kept;
 
 	*kept = __rdmsr(MSR_TSC_AUX);
 	if (*kept != other)
-		write_msr(v, MSR_TSC_AUX, other);
-}
-
-/**
- * vmx_msr_load() - the guest's MSRs into the CPU
- * @v: the vCPU
- *
- * Context: preemption off.
- */
-void vmx_msr_load(struct vmx_vcpu *v)
-{
-	v->host.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
-	if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
-		write_msr(v, MSR_KERNEL_GS_BASE, v->msr.kernel_gs_base);
-	if (v->vmcs->syscall)
-		load_syscall(v);
-	if (v->msr.tsc_aux)
-		switch_tsc_aux(v);
-}
-
-/**
- * vmx_msr_unload() - the guest's MSRs out of the CPU
- * @v: the vCPU
- *
- * Context: preemption off.
- */
-void vmx_msr_unload(struct vmx_vcpu *v)
-{
-	v->msr.kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
-	if (v->msr.kernel_gs_base != v->host.kernel_gs_base)
-		write_msr(v, MSR_KERNEL_GS_BASE, v->host.kernel_gs_base);
-	if (v->host.syscall_loaded)
-		unload_syscall(v);
-	if (v->msr.tsc_aux)
-		switch_tsc_aux(v);
+		vmx_wrmsr(v, MSR_TSC_AUX, other);
 }
 
 static struct vmx_msr *find_msr(struct vmx_vcpu *v, u32 index)
@@ -258,9 +237,8 @@ static bool write_efer(struct vmx_vcpu *v, u64 value)
 	value = (value & ~(u64)EFER_LMA) | (old & EFER_LMA);
 	if (vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value))
 		return false;
-	/* It may have become possible to execute SYSCALL. */
-	vmx_msr_unload(v);
-	vmx_msr_load(v);
+	if (v->vmcs->syscall && !v->host.syscall_loaded)
+		vmx_msr_load_syscall(v);
 	return true;
 }
 
@@ -275,7 +253,7 @@ static bool write_passed(struct vmx_vcpu *v, u32 index, u64 value)
 	if (desc->kind == MSR_JUDGED)
 		return !vmx_vmcs_set(v->vmcs, desc->field, value);
 	if (index == MSR_TSC_AUX || v->host.syscall_loaded)
-		write_msr(v, index, value);
+		vmx_wrmsr(v, index, value);
 	if (index != MSR_TSC_AUX)
 		v->msr.switched[desc->slot] = value;
 	return true;

@@ -115,6 +115,8 @@ static __always_inline void give_state(struct vmx_vcpu *v,
 }
 
 /* SDM, "Exit Qualification for I/O Instructions" */
+#define IO_STRING	BIT(4)
+
 static __always_inline void give_io(struct vmx_run_page *run)
 {
 	u64 q = run->qualification;
@@ -122,7 +124,7 @@ static __always_inline void give_io(struct vmx_run_page *run)
 	run->io_size = (q & 7) + 1;
 	run->io_port = q >> 16;
 	run->io_flags = (q & BIT(3) ? VMX_IO_IN : 0) |
-			(q & BIT(4) ? VMX_IO_STRING : 0) |
+			(q & IO_STRING ? VMX_IO_STRING : 0) |
 			(q & BIT(5) ? VMX_IO_REP : 0);
 }
 
@@ -205,7 +207,7 @@ void vmx_give_exit(struct vmx_vcpu *v)
 	switch (v->reason) {
 	case VMX_REASON_IO:
 		give(v, PORT);
-		if (unlikely(v->run->io_flags & VMX_IO_STRING))
+		if (unlikely(v->run->qualification & IO_STRING))
 			give_any(v, PORT | STRING);
 		break;
 	case VMX_REASON_EPT_VIOLATION:

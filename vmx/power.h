@@ -18,7 +18,7 @@ struct vmx_vmcs;
  * @current_vmcs: its current VMCS, NULL if none
  * @active: VMCSs active on it, by struct vmx_vmcs.active_link
  * @gdt: what SGDT says, to be loaded again after VM exits changed the limit
- * @last_vm: the VM that ran here last, an identity only: never followed
+ * @last_vm: struct vmx_vm.id of the VM whose VMCS was current here last, or 0
  *
  * Touched by its own CPU alone, @active with interrupts off.
  */
@@ -28,7 +28,7 @@ struct vmx_cpu {
 	struct vmx_vmcs *current_vmcs;
 	struct list_head active;
 	struct desc_ptr gdt;
-	const struct vmx_vm *last_vm;
+	u64 last_vm;
 };
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);

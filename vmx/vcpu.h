@@ -32,7 +32,7 @@ struct vmx_event {
  * @fs_base: what HOST_FS_BASE holds: the thread's FS base
  * @rsp: what HOST_RSP holds; maintained by __vmx_enter()
  * @kernel_gs_base: the thread's GS base, while the guest's is in the CPU
- * @debugctl: IA32_DEBUGCTL, which VM exit clears
+ * @debugctl: IA32_DEBUGCTL, which VM exit clears; all its bits are low
  * @fs: selectors of the thread; all 0 in an ordinary 64-bit process
  * @gs: likewise
  * @ds: likewise
@@ -47,7 +47,7 @@ struct vmx_host {
 	unsigned long fs_base;
 	unsigned long rsp;
 	u64 kernel_gs_base;
-	u64 debugctl;
+	u32 debugctl;
 	u16 fs, gs, ds, es, ldt;
 	bool selectors;
 	bool syscall_loaded;
@@ -173,16 +173,28 @@ struct vmx_vcpu {
 	struct vmx_vcpu_ledger ledger;
 };
 
+/* One instruction: the compiler likes to keep a counter in a register, to no use. */
+static __always_inline void vmx_count(__u64 *counter)
+{
+	asm("incq %0" : "+m" (*counter) : : "cc");
+}
+
 static __always_inline u64 vmx_read(struct vmx_vcpu *v, u32 field)
 {
-	v->count.vmreads++;
+	vmx_count(&v->count.vmreads);
 	return vmx_insn_vmread(field);
 }
 
 static __always_inline void vmx_write(struct vmx_vcpu *v, u32 field, u64 value)
 {
-	v->count.vmwrites++;
+	vmx_count(&v->count.vmwrites);
 	vmx_insn_vmwrite(field, value);
+}
+
+static __always_inline void vmx_wrmsr(struct vmx_vcpu *v, u32 index, u64 value)
+{
+	vmx_count(&v->count.msr_writes);
+	native_wrmsrl(index, value);
 }
 
 /*
@@ -221,6 +233,7 @@ void vmx_unload(struct vmx_vcpu *v);
 void vmx_flush(struct vmx_vcpu *v);
 void vmx_vpid_forget(struct vmx_vcpu *v);
 void vmx_load_init(void);
+void vmx_do_flush_l1d(struct vmx_vcpu *v);
 
 /* Guests could read the host's data in the L1 cache, and it has to be flushed. */
 DECLARE_STATIC_KEY_FALSE(vmx_l1tf);
@@ -233,10 +246,8 @@ DECLARE_STATIC_KEY_FALSE(vmx_l1tf);
  */
 static __always_inline void vmx_flush_l1d(struct vmx_vcpu *v)
 {
-	if (static_branch_unlikely(&vmx_l1tf)) {
-		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
-		v->count.msr_writes++;
-	}
+	if (static_branch_unlikely(&vmx_l1tf))
+		vmx_do_flush_l1d(v);
 }
 
 /* vmx/vpid.c */
@@ -269,7 +280,7 @@ static inline void vmx_retire(struct vmx_vcpu *v)
 
 /* vmx/enter.c, vmx/entry.S */
 u32 vmx_enter(struct vmx_vcpu *v);
-bool __vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched);
+void *__vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched);
 void vmx_exit_point(void);
 
 /* vmx/fpu.c */
@@ -287,8 +298,9 @@ long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg);
 void vmx_msr_init(void);
 int vmx_msr_alloc(struct vmx_vcpu *v);
 void vmx_msr_free(struct vmx_vcpu *v);
-void vmx_msr_load(struct vmx_vcpu *v);
-void vmx_msr_unload(struct vmx_vcpu *v);
+void vmx_msr_load_syscall(struct vmx_vcpu *v);
+void vmx_msr_unload_syscall(struct vmx_vcpu *v);
+void vmx_msr_switch_tsc_aux(struct vmx_vcpu *v);
 enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v);
 enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v);
 long vmx_msr_set(struct vmx_vcpu *v, void __user *arg);

@@ -10,6 +10,8 @@
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 
+#include <asm/nospec-branch.h>
+
 #include "caps.h"
 #include "ledger.h"
 #include "ops.h"
@@ -63,6 +65,18 @@ void vmx_vmcs_clear(struct vmx_vmcs *vmcs)
 	smp_call_function_single(cpu, clear_ipi, vmcs, 1);
 }
 
+/*
+ * Another VM's guest may have trained the indirect-branch predictor. This is no
+ * business of an ioctl that reads fields, but RUN would look for it each time.
+ */
+static void separate_vms(struct vmx_cpu *cpu, const struct vmx_vm *vm)
+{
+	if (cpu->last_vm == vm->id)
+		return;
+	cpu->last_vm = vm->id;
+	indirect_branch_prediction_barrier();
+}
+
 /**
  * vmx_vmcs_make_current() - vmx_vmcs_load() of a VMCS that is not current
  * @vmcs: the VMCS, busy for the caller
@@ -90,6 +104,7 @@ int vmx_vmcs_make_current(struct vmx_vmcs *vmcs)
 		return -EIO;
 	vmx_ledger_vmptrld(vmcs);
 	cpu->current_vmcs = vmcs;
+	separate_vms(cpu, vmcs->vm);
 	return moved;
 }
 

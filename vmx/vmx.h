@@ -27,6 +27,7 @@ struct vmx_vmcs;
  * @vcpus: vCPUs alive
  * @past: counters of vCPUs that are gone
  * @ipis: interprocessor interrupts sent for the VM
+ * @id: no other VM has or will have it
  */
 struct vmx_vm {
 	struct kref ref;
@@ -35,6 +36,7 @@ struct vmx_vm {
 	struct list_head vcpus;
 	struct vmx_vm_stats past;
 	atomic64_t ipis;
+	u64 id;
 };
 
 /**

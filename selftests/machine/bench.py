@@ -71,7 +71,7 @@ def boot(setup):
 
 
 def ratio(kvm, vmx):
-    return f"{vmx.cost / kvm.cost:.2f}" if kvm and vmx and kvm.cost else "-"
+    return f"{vmx.cost / kvm.cost:.3f}" if kvm and vmx and kvm.cost else "-"
 
 
 def number(result):
