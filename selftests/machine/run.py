@@ -84,7 +84,7 @@ def stream(span, mark, text):
     """The machine's console for people: without timestamps, with the kernel's complaints."""
     if mark == "|":
         say(text)
-    elif mark == "" and span.name != "boot":
+    elif mark == "" and (span.name != "boot" or setting("VERBOSE")):
         say(f"    kernel: {text}")
     elif mark == "@" and not text.startswith(("begin", "end", "done", "fact")):
         say(f"    machine: {text}")
