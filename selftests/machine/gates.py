@@ -107,9 +107,15 @@ HARNESS = USERSPACE + ("BRACES", "MACRO_WITH_FLOW_CONTROL", "MULTISTATEMENT_MACR
 # Macros that take a list of strings.
 TOOLS = USERSPACE + ("PARENTHESIS_ALIGNMENT",)
 
+
 def library_gate(name):
     """Tests of the library that need no VMX: they run here, under the sanitizers."""
-    command = ["make", "--no-print-directory", "-C", "tools", f"-j{jobs()}", "--output-sync=target", "check"]
+    return tools_gate(name, "check")
+
+
+def tools_gate(name, target):
+    """A target of tools/ that prints TAP."""
+    command = ["make", "--no-print-directory", "-C", "tools", f"-j{jobs()}", "--output-sync=target", target]
     result = subprocess.run(command, cwd=ROOT, env=environment(), text=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     lines = result.stdout.splitlines()
@@ -130,4 +136,6 @@ GATES = {
     "checkpatch-selftests": lambda name: checkpatch_gate(name, ("selftests",), HARNESS),
     "kernel-doc": kernel_doc_gate,
     "library": library_gate,
+    # Devices, loaders and the emulator with input that nobody thought of.
+    "fuzz": lambda name: tools_gate(name, "fuzz"),
 }
