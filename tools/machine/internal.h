@@ -12,6 +12,10 @@ void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end);
 void vmx_machine_fail(struct vmx_machine *machine);
 /* Has a vCPU look at what there is to do; a struct vmx_lapic_config.kick. */
 void vmx_cpu_kick(void *cpu);
+/* Puts the devices onto the machine's buses. */
+int vmx_board_init(struct vmx_machine *machine);
+/* Writes ACPI tables; where the root pointer is. */
+int vmx_board_describe(struct vmx_machine *machine, uint64_t *rsdp);
 /* A vCPU's thread. */
 void *vmx_cpu_loop(void *cpu);
 /* What the guest did; 0 or -errno with vmx_error() set. */

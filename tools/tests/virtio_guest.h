@@ -31,7 +31,8 @@
 #define WRITE		VRING_DESC_F_WRITE
 
 struct guest {
-	struct vmx_bus ports, memory;
+	struct vmx_bus *ports, *memory;	/* the machine's, or: */
+	struct vmx_bus own_ports, own_memory;
 	struct vmx_pci_host host;
 	struct vmx_clock clock;
 	uint64_t now;
@@ -88,11 +89,12 @@ static void guest_line(void *context, unsigned int pin, bool level)
 static inline void guest_init(struct guest *guest)
 {
 	struct vmx_pci_wiring wiring = {
-		.ports = &guest->ports, .memory = &guest->memory,
+		.ports = &guest->own_ports, .memory = &guest->own_memory,
 		.message = guest_message, .report = guest_report, .context = guest,
 	};
 
-	*guest = (struct guest){ .clock = { .now = test_now, .source = &guest->now } };
+	*guest = (struct guest){ .ports = &guest->own_ports, .memory = &guest->own_memory,
+				 .clock = { .now = test_now, .source = &guest->now } };
 	for (unsigned int n = 0; n < VMX_PCI_LINES; n++)
 		wiring.lines[n] = (struct vmx_line){ guest_line, guest, n };
 	guest->ram = calloc(1, RAM_SIZE);
@@ -103,8 +105,8 @@ static inline void guest_init(struct guest *guest)
 
 static inline void guest_free(struct guest *guest)
 {
-	vmx_bus_free(&guest->ports);
-	vmx_bus_free(&guest->memory);
+	vmx_bus_free(&guest->own_ports);
+	vmx_bus_free(&guest->own_memory);
 	free(guest->ram);
 }
 
@@ -114,29 +116,29 @@ static inline uint32_t config_in(struct guest *guest, unsigned int reg, unsigned
 {
 	uint64_t value;
 
-	vmx_bus_write(&guest->ports, 0xcf8, 4, 0x80000000 | SLOT << 11 | (reg & 0xfc));
-	vmx_bus_read(&guest->ports, 0xcfc + (reg & 3), size, &value);
+	vmx_bus_write(guest->ports, 0xcf8, 4, 0x80000000 | SLOT << 11 | (reg & 0xfc));
+	vmx_bus_read(guest->ports, 0xcfc + (reg & 3), size, &value);
 	return value;
 }
 
 static inline void config_out(struct guest *guest, unsigned int reg, unsigned int size,
 			      uint32_t value)
 {
-	vmx_bus_write(&guest->ports, 0xcf8, 4, 0x80000000 | SLOT << 11 | (reg & 0xfc));
-	vmx_bus_write(&guest->ports, 0xcfc + (reg & 3), size, value);
+	vmx_bus_write(guest->ports, 0xcf8, 4, 0x80000000 | SLOT << 11 | (reg & 0xfc));
+	vmx_bus_write(guest->ports, 0xcfc + (reg & 3), size, value);
 }
 
 static inline uint64_t in(struct guest *guest, uint64_t address, unsigned int size)
 {
 	uint64_t value;
 
-	vmx_bus_read(&guest->memory, address, size, &value);
+	vmx_bus_read(guest->memory, address, size, &value);
 	return value;
 }
 
 static inline void out(struct guest *guest, uint64_t address, unsigned int size, uint64_t value)
 {
-	vmx_bus_write(&guest->memory, address, size, value);
+	vmx_bus_write(guest->memory, address, size, value);
 }
 
 #define COMMON_IN(reg, size) in(guest, guest->common + (reg), size)
@@ -152,14 +154,9 @@ static inline bool needs_reset(struct guest *guest)
 	return status(guest) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
-/* Plugs a device in and finds its structures by the capabilities, as a driver does. */
-static inline void guest_probe(struct guest *guest, struct vmx_virtio *virtio)
+/* Finds a device's structures by the capabilities, as a driver does. */
+static inline void guest_find(struct guest *guest)
 {
-	struct vmx_pci_windows windows = { 0xc000, 0x10000, 0xe0000000, 0xf0000000 };
-
-	if (vmx_pci_add(&guest->host, &virtio->pci, SLOT) != SLOT ||
-	    vmx_pci_assign(&guest->host, &windows))
-		abort();
 	config_out(guest, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	for (unsigned int at = config_in(guest, PCI_CAPABILITY_LIST, 1); at;
 	     at = config_in(guest, at + 1, 1)) {
@@ -192,6 +189,17 @@ static inline void guest_probe(struct guest *guest, struct vmx_virtio *virtio)
 			break;
 		}
 	}
+}
+
+/* Plugs a device in, and finds it. */
+static inline void guest_probe(struct guest *guest, struct vmx_virtio *virtio)
+{
+	struct vmx_pci_windows windows = { 0xc000, 0x10000, 0xe0000000, 0xf0000000 };
+
+	if (vmx_pci_add(&guest->host, &virtio->pci, SLOT) != SLOT ||
+	    vmx_pci_assign(&guest->host, &windows))
+		abort();
+	guest_find(guest);
 }
 
 static inline uint64_t ring_address(unsigned int queue)

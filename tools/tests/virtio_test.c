@@ -177,7 +177,7 @@ TEST_F(virtio, reset)
 	guest_start(guest, VERSION_1, SIZE);
 	vmx_pci_host_reset(&guest->host);
 	EXPECT_EQ(0, self->virtio.status);
-	EXPECT_EQ(0, guest->memory.count);
+	EXPECT_EQ(0, guest->memory->count);
 }
 
 /* One chain there and back. */

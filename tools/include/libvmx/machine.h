@@ -3,9 +3,9 @@
  * DOC: machine
  *
  * A PC made of the library's parts: RAM, vCPUs with local APICs, an I/O APIC,
- * two 8259A, a PIT, a clock, a serial port, ACPI. It runs each vCPU in a thread
- * of its own and has one lock, held whenever a device is touched and never
- * while a guest runs.
+ * two 8259A, a PIT, a clock, a serial port, a PCI bus, ACPI. It runs each vCPU
+ * in a thread of its own and has one lock, held whenever a device is touched and
+ * never while a guest runs.
  */
 #ifndef LIBVMX_MACHINE_H
 #define LIBVMX_MACHINE_H
@@ -23,10 +23,12 @@
 #include <libvmx/lapic.h>
 #include <libvmx/load.h>
 #include <libvmx/pc.h>
+#include <libvmx/pci.h>
 #include <libvmx/pic.h>
 #include <libvmx/pit.h>
 #include <libvmx/rtc.h>
 #include <libvmx/uart.h>
+#include <libvmx/virtio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -57,12 +59,15 @@ enum vmx_end {
  * @memory: RAM in bytes, a multiple of 4 KiB, up to 3 GiB
  * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
  * @send: takes a byte that the guest sends by its serial port
- * @host: what @send is called with
+ * @report: takes a sentence about what the guest did wrong with a PCI device,
+ *	once an occasion; NULL for nobody
+ * @host: what these are called with
  */
 struct vmx_machine_config {
 	uint64_t memory;
 	unsigned int cpus;
 	void (*send)(void *host, uint8_t byte);
+	void (*report)(void *host, const char *sentence);
 	void *host;
 };
 
@@ -116,6 +121,7 @@ struct vmx_cpu {
  * @i8042: the keyboard controller
  * @com1: the serial port
  * @power: ACPI's registers
+ * @pci: the PCI host bridge
  * @pc: single ports
  * @cpus: the vCPUs
  * @end: how it ended
@@ -139,6 +145,7 @@ struct vmx_machine {
 	struct vmx_i8042 i8042;
 	struct vmx_uart com1;
 	struct vmx_power power;
+	struct vmx_pci_host pci;
 	struct vmx_pc pc;
 	struct vmx_cpu cpus[VMX_MACHINE_CPUS];
 	enum vmx_end end;
@@ -155,6 +162,30 @@ struct vmx_machine {
  */
 int vmx_machine_init(struct vmx_machine *machine,
 		     const struct vmx_machine_config *config);
+
+/**
+ * vmx_machine_add() - plug a PCI device into a machine, before it runs
+ * @machine: the machine
+ * @device: the device; stays the caller's, and in place while the machine runs
+ *
+ * It gets the next slot, its BARs places, and its pin one of GSIs 16 to 19,
+ * which the ACPI tables tell the guest. The pin leads to the I/O APIC only.
+ *
+ * Return: its slot; -ENOSPC (no slot is left, or no place for its BARs),
+ * -EINVAL (it is in a slot).
+ */
+int vmx_machine_add(struct vmx_machine *machine, struct vmx_pci_device *device);
+
+/**
+ * vmx_machine_virtio() - what a virtio device of a machine needs to know
+ * @machine: the machine
+ *
+ * For vmx_virtio_blk_init() and its like; vmx_machine_add() then takes the
+ * device's PCI part.
+ *
+ * Return: it.
+ */
+struct vmx_virtio_machine vmx_machine_virtio(struct vmx_machine *machine);
 
 /**
  * vmx_machine_boot() - put a kernel into a machine
