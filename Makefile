@@ -30,6 +30,8 @@ help:
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
 # |   make list       the CPU models, kernels and tests there are
 # |   make docs       the manual as HTML, in build/docs
+# |   make install    libvmx, vmxrun, manual pages; the module's sources for DKMS; /dev/vmx for group vmx
+# |   make uninstall  remove them
 # |   make clean      remove build/; kernels in the cache stay
 # |   make distclean  remove the cache as well
 # |
@@ -48,6 +50,8 @@ help:
 # |   SHARD=1/4       the first of four parts of check
 # |   VERBOSE=1       kernel messages of the machine's boot too
 # |   JOBS=N          compilers at a time; now as many as there are cores
+# |   PREFIX=/usr     for install: where to; now /usr/local. LIBDIR=DIR: libraries; now PREFIX/lib
+# |   DESTDIR=DIR     for install: into a copy of the tree that begins there, for packages
 # |   VMX_CACHE=DIR   where kernels are kept; now ${XDG_CACHE_HOME:-~/.cache}/vmx
 
 deps:
@@ -63,10 +67,13 @@ list:
 docs: deps
 	@$(MAKE) --no-print-directory -C Documentation
 
+install uninstall:
+	@$(MAKE) --no-print-directory -C packaging $@
+
 clean:
 	rm -rf build
 
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps test demo check bench controls shell kunit list docs clean distclean
+.PHONY: all help deps test demo check bench controls shell kunit list docs install uninstall clean distclean

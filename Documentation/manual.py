@@ -24,7 +24,7 @@ import fields
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # What a name in the text has to begin with to be taken for a file of the project.
-FOLDERS = "vmx|ept|uapi|tools|selftests|Documentation|LICENSES|ci"
+FOLDERS = "vmx|ept|uapi|tools|selftests|Documentation|LICENSES|packaging|ci"
 
 STYLE = """
 body { max-width: 52em; margin: 2em auto; padding: 0 1em; line-height: 1.45; }

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import install
 import kernel as kernels
 import labkernel
 import module
@@ -125,6 +126,12 @@ def tools_gate(name, target):
     return results.Outcome(PLACE, name, cases, f"make check ONLY={name}", lines)
 
 
+def install_gate(name):
+    """make install, into a folder."""
+    cases, output = install.run()
+    return results.Outcome(PLACE, name, cases, f"make check ONLY={name}", output)
+
+
 GATES = {
     "gcc-6.1": lambda name: gcc_gate(name, "debian-6.1"),
     "gcc-sparse-6.12": lambda name: sparse_gate(name, "debian-6.12"),
@@ -138,4 +145,5 @@ GATES = {
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
     "fuzz": lambda name: tools_gate(name, "fuzz"),
+    "install": install_gate,
 }

@@ -11,7 +11,7 @@ import subprocess
 from where import BUILD, ROOT, Failure, environment, jobs
 
 # Folders of the checkout that hold nothing the module is built from.
-NOT_MODULE = {".git", ".ci", "build", "ci", "tools", "Documentation", "machine"}
+NOT_MODULE = {".git", ".ci", "build", "ci", "tools", "Documentation", "machine", "packaging"}
 SUFFIXES = {".c", ".h", ".S"}
 # Makefile at the top is for people; below it, it may be kbuild's.
 NAMES = {"Kbuild", "Kconfig"}
