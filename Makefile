@@ -32,6 +32,7 @@ help:
 # |   make docs       the manual as HTML, in build/docs
 # |   make install    libvmx, vmxrun, manual pages; the module's sources for DKMS; /dev/vmx for group vmx
 # |   make uninstall  remove them
+# |   make deb        Debian packages of the same, in build/deb
 # |   make clean      remove build/; kernels in the cache stay
 # |   make distclean  remove the cache as well
 # |
@@ -67,7 +68,7 @@ list:
 docs: deps
 	@$(MAKE) --no-print-directory -C Documentation
 
-install uninstall:
+install uninstall deb:
 	@$(MAKE) --no-print-directory -C packaging $@
 
 clean:
@@ -76,4 +77,4 @@ clean:
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps test demo check bench controls shell kunit list docs install uninstall clean distclean
+.PHONY: all help deps test demo check bench controls shell kunit list docs install uninstall deb clean distclean
