@@ -42,9 +42,10 @@ int vmx_open(struct vmx_caps *caps)
 	int ret;
 
 	if (fd < 0 && errno == ENOENT)
-		return vmx_fail(ENOENT, "there is no /dev/vmx: load the module (modprobe vmx, or insmod vmx.ko)");
+		return vmx_fail(ENOENT, "there is no /dev/vmx: load the module (modprobe vmx)");
 	if (fd < 0 && errno == EACCES)
-		return vmx_fail(EACCES, "/dev/vmx is not for this user: see vmx(4), \"Who may use it\"");
+		return vmx_fail(EACCES,
+				"/dev/vmx is not for this user: see vmx(4), \"Who may use it\"");
 	if (fd < 0)
 		return fail_errno("cannot open /dev/vmx");
 
