@@ -119,6 +119,7 @@ def guest_initramfs(path):
         archive = cpio.Archive(file)
         archive.node("/dev/console", 5, 1)
         archive.folder("/proc")
+        archive.folder("/sys")
         archive.copy("/bin/busybox", BUSYBOX)
         archive.copy("/init", MACHINE / "guest/init-guest")
         archive.close()
