@@ -42,7 +42,8 @@ int vmx_open(struct vmx_caps *caps)
 	int ret;
 
 	if (fd < 0 && errno == ENOENT)
-		return vmx_fail(ENOENT, "there is no /dev/vmx: load the module (modprobe vmx)");
+		return vmx_fail(ENOENT,
+				"there is no /dev/vmx: load vmx.ko (insmod, or modprobe vmx)");
 	if (fd < 0 && errno == EACCES)
 		return vmx_fail(EACCES,
 				"/dev/vmx is not for this user: see vmx(4), \"Who may use it\"");
