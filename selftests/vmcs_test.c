@@ -267,7 +267,7 @@ TEST_F(vmcs, other_owners_refuse)
 }
 
 /* All 32,768 encodings, and some that no CPU will ever have: only what the dump lists is there. */
-TEST_F(vmcs, unknown_encodings)
+TEST_F_TIMEOUT(vmcs, unknown_encodings, 300)
 {
 	bool known[0x8000] = { false };
 	static const uint32_t wide[] = { 0x8000, 0x10000, 0x16800, 0x80000000, 0xffffffff };
