@@ -73,7 +73,7 @@ def commands():
     return [Test("hello", "/usr/bin/hello", not_on=("penryn",)),
             Test("raw", "/usr/bin/raw", not_on=("penryn", "lynnfield")),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
-            Test("linux", "/machine/linux", kernel="fast", cpus=2, not_on=("penryn",))]
+            Test("linux", "/machine/linux 1", kernel="fast", not_on=("penryn",))]
 
 
 def choose(patterns):
