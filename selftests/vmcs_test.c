@@ -280,6 +280,8 @@ TEST_F_TIMEOUT(vmcs, unknown_encodings, 300)
 		bool high = e & VMX_F_HIGH && known[e & ~VMX_F_HIGH] &&
 			    (e & VMX_F_WIDTH_MASK) == VMX_F_WIDTH_64;
 
+		if (!(e & 0xfff))
+			TH_LOG("%#x of 0x8000", e);
 		if (known[e])
 			continue;
 		field = (struct vmx_field){ .field = e };
