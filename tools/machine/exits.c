@@ -206,7 +206,8 @@ static int set_cr0(struct vmx_cpu *cpu, uint64_t value)
 	if (cpu->machine->vm.caps.features & VMX_HAS_UNRESTRICTED)
 		need &= ~(CR0_PE | CR0_PG);
 	else if (~value & (CR0_PE | CR0_PG))
-		return vmx_fail(EOPNOTSUPP, "the guest leaves paging, which this CPU's guests cannot: it has no unrestricted guest");
+		return vmx_fail(EOPNOTSUPP,
+				"the guest leaves paging, which this CPU's guests cannot: it has no unrestricted guest");
 	new = (value & ~(CR0_CD | CR0_NW)) | need;
 	ret = switch_long_mode(cpu, old, new);
 	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_CR0_READ_SHADOW, value);

@@ -80,7 +80,8 @@ static void extended_features(struct table *table)
 	struct vmx_cpuid_entry *entry = copy(table, 7, 0);
 
 	entry->eax = 0;
-	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
+	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, RDSEED */
+	/* ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
 	entry->ebx &= BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(18) |
 		      BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29);
 	/* UMIP, GFNI, VAES, VPCLMULQDQ, LA57, RDPID */
@@ -118,7 +119,9 @@ static void state_components(struct table *table)
 	/* XSAVEOPT, XGETBV with ECX = 1 */
 	entry = copy(table, 0xd, 1);
 	entry->eax &= BIT(0) | BIT(2);
-	entry->ebx = entry->ecx = entry->edx = 0;
+	entry->ebx = 0;
+	entry->ecx = 0;
+	entry->edx = 0;
 	for (unsigned int n = 2; n < 8; n++)
 		if (table->entries[table->count - n].eax)
 			copy(table, 0xd, n);
@@ -150,7 +153,8 @@ static void rates(struct table *table, uint32_t tsc_khz)
 		entry->ebx = numerator;
 	}
 	entry = add(table, 0x16, 0);
-	entry->eax = entry->ebx = tsc_khz / 1000 ?: 1;
+	entry->eax = tsc_khz / 1000 ?: 1;
+	entry->ebx = entry->eax;
 }
 
 static void extended_leaves(struct table *table)
@@ -166,7 +170,9 @@ static void extended_leaves(struct table *table)
 	entry = add(table, 0x80000007, 0);
 	entry->edx = BIT(8);	/* the TSC's rate never changes */
 	entry = copy(table, 0x80000008, 0);
-	entry->ebx = entry->ecx = entry->edx = 0;
+	entry->ebx = 0;
+	entry->ecx = 0;
+	entry->edx = 0;
 }
 
 static void fill(struct table *table, const struct vmx_cpu *cpu)

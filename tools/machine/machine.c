@@ -27,11 +27,13 @@ void vmx_machine_fail(struct vmx_machine *machine)
 }
 
 /* The guest's TSC is the host's, so time goes by it: deadlines convert without an error. */
+typedef unsigned __int128 ticks_t;
+
 static uint64_t now(void *source)
 {
 	struct vmx_machine *machine = source;
 
-	return (unsigned __int128)(__rdtsc() - machine->tsc_start) * 1000000 /
+	return (ticks_t)(__rdtsc() - machine->tsc_start) * 1000000 /
 	       machine->vm.caps.tsc_khz;
 }
 
