@@ -157,37 +157,47 @@ static uint64_t invalidations(struct vmx_vm *vm)
 }
 
 /*
- * VM entry keeps what the CPU has translated for a VPID; CR3 written by userspace must not. The
- * guest's view can only be wrong on a CPU that keeps translations, so what is done is counted too.
+ * VM entry keeps what the CPU has translated for a VPID; paging state written by userspace must
+ * not, changed or not. The guest's view can only be wrong on a CPU that keeps translations, so
+ * what is done is counted too.
  */
-TEST_F(vm, cr3_forgets_translations)
+TEST_F(vm, paging_state_forgets_translations)
 {
-	static const struct { bool run, field; } steps[] = {
-		{ false, false }, { true, false }, { false, true }, { false, false },
+	static const struct { uint32_t dirty, field; } steps[] = {
+		{ .dirty = VMX_STATE_CR3 },
+		{ .field = VMX_F_GUEST_CR0 },
+		{ .field = VMX_F_GUEST_CR3 },
+		{ .field = VMX_F_GUEST_CR4 },
+		{ .field = VMX_F_GUEST_EFER },
+		{ .field = VMX_F_GUEST_PDPTE0 },
+		{ .field = VMX_F_GUEST_PDPTE3 },
+		{ .field = VMX_F_GUEST_RSP },
 	};
-	uint64_t before;
+	uint64_t before, page = 0;
 
 	ASSERT_EQ(0, test_pin(0));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, window_guest));
 	put64(&self->vm, WINDOW_PDE, WINDOW_TABLE | PRESENT);
-	for (size_t n = 0; n < TEST_COUNT(steps); n++)
+	for (size_t n = 0; n <= TEST_COUNT(steps); n++)
 		put64(&self->vm, PAGE_IS(n), 100 + n);
 	put64(&self->vm, WINDOW_TABLE, PAGE_IS(0) | PRESENT);
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 	for (size_t n = 0; n < TEST_COUNT(steps); n++) {
-		const bool forgets = steps[n].run || steps[n].field;
+		const bool forgets = steps[n].field != VMX_F_GUEST_RSP;
 
+		if (steps[n].field == VMX_F_GUEST_EFER &&
+		    !(self->vm.caps.features & VMX_HAS_LOAD_EFER))
+			continue;
 		if (forgets)
-			put64(&self->vm, WINDOW_TABLE, PAGE_IS(n) | PRESENT);
+			put64(&self->vm, WINDOW_TABLE, PAGE_IS(++page) | PRESENT);
 		self->run->retire = 1;
 		self->run->cr3 = VMX_GUEST_PAGE_TABLES;
-		self->run->dirty = steps[n].run ? VMX_STATE_CR3 : 0;
+		self->run->dirty = steps[n].dirty;
 		if (steps[n].field)
-			ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR3, 0, 0));
+			ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, steps[n].field, 0, 0));
 		before = invalidations(&self->vm);
 		ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
-		if (forgets)
-			EXPECT_EQ(100 + n, self->run->regs[VMX_RAX]);
+		EXPECT_EQ(100 + page, self->run->regs[VMX_RAX]) { TH_LOG("step %zu", n); }
 		if (self->vm.caps.features & VMX_HAS_VPID)
 			EXPECT_EQ(before + forgets, invalidations(&self->vm)) {
 				TH_LOG("step %zu", n);
