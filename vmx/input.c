@@ -76,6 +76,7 @@ static int take_state(struct vmx_vcpu *v, u32 dirty)
 		else
 			vmx_insn_vmwrite(in->field, value[i]);
 	}
+	/* Not judged, so vmx_vmcs_write() has not seen it. */
 	if (dirty & VMX_STATE_CR3)
 		vmx_vpid_forget(v);
 	if (dirty & VMX_STATE_CR2)

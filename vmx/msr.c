@@ -237,6 +237,7 @@ static bool write_efer(struct vmx_vcpu *v, u64 value)
 	value = (value & ~(u64)EFER_LMA) | (old & EFER_LMA);
 	if (vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value))
 		return false;
+	/* It may have become possible to execute SYSCALL. */
 	if (v->vmcs->syscall && !v->host.syscall_loaded)
 		vmx_msr_load_syscall(v);
 	return true;

@@ -114,11 +114,11 @@ void vmx_flush(struct vmx_vcpu *v)
  * vmx_vpid_forget() - drop the vCPU's translations before it runs again
  * @v: the vCPU, its VMCS busy for the caller
  *
- * For paging state that did not change by the guest's own instructions: with
- * VPIDs, VM entry keeps translations made under the state before (SDM,
- * "Operations that Invalidate Cached Mappings").
+ * For paging state that did not change by an instruction that the guest's CPU
+ * finished: with VPIDs, VM entry keeps translations made under the state before
+ * (SDM, "Operations that Invalidate Cached Mappings").
  *
- * Context: process.
+ * Context: any.
  */
 void vmx_vpid_forget(struct vmx_vcpu *v)
 {

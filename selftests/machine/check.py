@@ -17,7 +17,7 @@ import tap
 from where import Failure, say
 
 # Kernel and CPU models of each row; None stands for the default models. KERNEL= chooses rows, or all,
-# CPUS= models; with neither the DEFAULT rows are run. Kernels that check everything are tens of times
+# CPUS= models, of the first row unless KERNEL= is there; with neither it is the DEFAULT rows. Kernels that check everything are tens of times
 # slower. Stock kernels take long to boot and have no KUnit: one model each, that has most features.
 MATRIX = [
     ("fast", None),
