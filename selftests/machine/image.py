@@ -122,6 +122,7 @@ def guest_initramfs(path):
         archive.folder("/sys")
         archive.copy("/bin/busybox", BUSYBOX)
         archive.copy("/init", MACHINE / "guest/init-guest")
+        archive.copy("/demo", MACHINE / "guest/init-demo")
         archive.close()
 
 

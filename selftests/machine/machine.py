@@ -108,11 +108,11 @@ def libraries(program):
 
 
 def guest(setup, folder):
-    """A Linux for the test that boots one in the machine: the machine's own."""
+    """A Linux for the tests that boot one in the machine: the machine's own."""
     initrd = folder / "guest-initrd"
     image.guest_initramfs(initrd)
-    return {"/machine/linux": MACHINE / "guest/linux", "/guest/kernel": setup.kernel.image,
-            "/guest/initrd": initrd}
+    scripts = {f"/machine/{name}": MACHINE / "guest" / name for name in ("linux", "linux-demo")}
+    return {**scripts, "/guest/kernel": setup.kernel.image, "/guest/initrd": initrd}
 
 
 class Boot:
@@ -137,7 +137,7 @@ class Boot:
                                                     dir=BUILD / "machine"))
         self.session = sessions.Session(listener)
         self.slowness = 4 if setup.kernel.slow else 1
-        if any(test.name == "linux" for test in tests):
+        if any(test.command.startswith("/machine/linux") for test in tests):
             extra = {**(extra or {}), **guest(setup, self.folder)}
         scale = setup.backend.limit_scale * self.slowness
         self.limits = {test.name: test.limit * scale for test in tests}

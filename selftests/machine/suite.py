@@ -73,6 +73,7 @@ def commands():
     return [Test("hello", "/usr/bin/hello", not_on=("penryn",)),
             Test("raw", "/usr/bin/raw", not_on=("penryn", "lynnfield")),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
+            Test("linux-demo", "/machine/linux-demo", kernel="fast"),
             Test("linux", "/machine/linux 1", kernel="fast", not_on=("penryn",))]
 
 
