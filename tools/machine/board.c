@@ -71,7 +71,8 @@ static int add_legacy_devices(struct vmx_machine *machine)
 	};
 	struct vmx_uart_config com1 = {
 		.clock = &machine->clock, .irq = line(machine, IRQ_COM1),
-		.send = machine->config.send, .host = machine->config.host,
+		.send = machine->config.send, .room = machine->config.room,
+		.host = machine->config.host,
 	};
 	struct vmx_pc_config pc = {
 		.event = on_power, .exit = on_exit_port, .board = machine,

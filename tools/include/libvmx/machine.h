@@ -59,14 +59,17 @@ enum vmx_end {
  * @memory: RAM in bytes, a multiple of 4 KiB, up to 3 GiB
  * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
  * @send: takes a byte that the guest sends by its serial port
+ * @room: told that the serial port takes bytes again, as in struct
+ *	vmx_uart_config; NULL for nobody
  * @report: takes a sentence about what the guest did wrong with a PCI device,
- *	once an occasion; NULL for nobody
+ *	or what a device cannot do for it, once an occasion; NULL for nobody
  * @host: what these are called with
  */
 struct vmx_machine_config {
 	uint64_t memory;
 	unsigned int cpus;
 	void (*send)(void *host, uint8_t byte);
+	void (*room)(void *host);
 	void (*report)(void *host, const char *sentence);
 	void *host;
 };

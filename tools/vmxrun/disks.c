@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Disks: files and block devices of the host that are virtio disks of the guest. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmxrun.h"
+
+static struct disk {
+	const char *path;
+	bool read_only;
+	int fd;
+	struct vmx_virtio_blk blk;
+} disks[DISKS];
+static unsigned int disk_count;
+
+static int open_disk(const char *path, bool read_only)
+{
+	int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	const char *way_out = "";
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT)
+		way_out = "; 'truncate -s 1G FILE' makes an empty disk";
+	if (!read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
+		way_out = "; FILE,ro opens it for reading only";
+	fail("--disk %s: %s%s", path, strerror(errno), way_out);
+}
+
+void disks_add(char *argument)
+{
+	struct disk *disk = &disks[disk_count];
+	char *comma = strrchr(argument, ',');
+
+	if (disk_count == DISKS)
+		fail("--disk %s: the machine has no room for more disks", argument);
+	disk->read_only = comma && !strcmp(comma, ",ro");
+	if (disk->read_only)
+		*comma = 0;
+	disk->path = argument;
+	disk->fd = open_disk(argument, disk->read_only);
+	disk_count++;
+}
+
+static void plug(struct disk *disk)
+{
+	struct vmx_virtio_machine virtio = vmx_machine_virtio(&machine);
+	struct vmx_virtio_blk *blk = &disk->blk;
+
+	if (vmx_virtio_blk_init(blk, &virtio, disk->fd, disk->read_only, NULL))
+		fail("--disk %s: %s", disk->path, vmx_error());
+	/* Messages name it as its owner does. */
+	blk->virtio.pci.name = disk->path;
+	if (vmx_machine_add(&machine, &blk->virtio.pci) < 0)
+		fail("--disk %s: %s", disk->path, vmx_error());
+	if (!blk->capacity)
+		fail("--disk %s: it has no sector of 512 bytes; %s", disk->path,
+		     "'truncate -s 1G FILE' makes it larger");
+}
+
+void disks_plug(void)
+{
+	for (unsigned int n = 0; n < disk_count; n++)
+		plug(&disks[n]);
+}
+
+bool disks_flush(void)
+{
+	bool good = true;
+
+	for (unsigned int n = 0; n < disk_count; n++) {
+		struct disk *disk = &disks[n];
+
+		if (disk->read_only || !fdatasync(disk->fd))
+			continue;
+		fprintf(stderr, "vmxrun: --disk %s: what the guest wrote last may be lost: %s\n",
+			disk->path, strerror(errno));
+		good = false;
+	}
+	return good;
+}

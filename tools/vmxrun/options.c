@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The command line. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmxrun.h"
+
+static const struct option long_options[] = {
+	{ "memory", required_argument, NULL, 'm' },
+	{ "cpus", required_argument, NULL, 'c' },
+	{ "kernel", required_argument, NULL, 'k' },
+	{ "initrd", required_argument, NULL, 'i' },
+	{ "append", required_argument, NULL, 'a' },
+	{ "disk", required_argument, NULL, 'd' },
+	{ "console", required_argument, NULL, 'o' },
+	{ "stats", no_argument, NULL, 's' },
+	{ "help", no_argument, NULL, 'h' },
+	{}
+};
+
+static void print_help(FILE *out)
+{
+	fprintf(out,
+		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
+		"              [--memory SIZE] [--cpus N] [--console serial|virtio] [--stats]\n"
+		"\n"
+		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
+		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
+		"\n"
+		"  --memory SIZE   RAM, with M or G; 256M if not given\n"
+		"  --cpus N        virtual CPUs; 1 if not given\n"
+		"  --kernel FILE   what to boot\n"
+		"  --initrd FILE   its initial RAM disk\n"
+		"  --append TEXT   its command line; console=ttyS0 (or hvc0) if not given\n"
+		"  --disk FILE     a file or block device that is a virtio disk; with ,ro it cannot be\n"
+		"                  written. The first is /dev/vda, the next /dev/vdb, up to %u\n"
+		"  --console NAME  where what is typed goes: serial (ttyS0, if not given) or virtio (hvc0);\n"
+		"                  what the guest writes to either is shown\n"
+		"  --stats         at the end, what exits there were\n"
+		"\n"
+		"Exit status: 0 the guest powered off; 123 it asked for a reset; 124 triple fault; 125 an\n"
+		"error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4), value * 2 + 1.\n",
+		DISKS);
+}
+
+static uint64_t size_of(const char *text)
+{
+	char *end;
+	uint64_t size = strtoull(text, &end, 0);
+
+	if (*end == 'G' || *end == 'g')
+		size <<= 30;
+	else if (*end == 'M' || *end == 'm')
+		size <<= 20;
+	else if (*end)
+		size = 0;
+	if (!size)
+		fail("'%s' is no size like 256M or 1G", text);
+	return size;
+}
+
+static unsigned int number_of(const char *text)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	if (*end || !number || number > VMX_MACHINE_CPUS)
+		fail("--cpus %s: it is a number from 1 to %d", text, VMX_MACHINE_CPUS);
+	return number;
+}
+
+static bool is_virtio(const char *name)
+{
+	if (strcmp(name, "virtio") && strcmp(name, "serial"))
+		fail("--console %s: it is serial or virtio", name);
+	return !strcmp(name, "virtio");
+}
+
+static void set(struct options *options, int option)
+{
+	switch (option) {
+	case 'm':
+		options->machine.memory = size_of(optarg);
+		break;
+	case 'c':
+		options->machine.cpus = number_of(optarg);
+		break;
+	case 'k':
+		options->kernel = optarg;
+		break;
+	case 'i':
+		options->initrd = optarg;
+		break;
+	case 'a':
+		options->append = optarg;
+		break;
+	case 'd':
+		disks_add(optarg);
+		break;
+	case 'o':
+		options->virtio_console = is_virtio(optarg);
+		break;
+	case 's':
+		options->stats = true;
+		break;
+	case 'h':
+		print_help(stdout);
+		exit(0);
+	default:
+		print_help(stderr);
+		exit(STATUS_ERROR);
+	}
+}
+
+void options_parse(struct options *options, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		set(options, option);
+	if (!options->kernel || optind < argc) {
+		print_help(stderr);
+		exit(STATUS_ERROR);
+	}
+	if (!options->append)
+		options->append = options->virtio_console ? "console=hvc0" : "console=ttyS0";
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The terminal is the guest's while it runs; whichever way the process ends, it is restored. */
+#include <signal.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "vmxrun.h"
+
+static struct termios before, raw;
+static bool is_raw;
+
+static void restore(void)
+{
+	tcsetattr(STDIN_FILENO, TCSANOW, &before);
+}
+
+/* A crash: its signal is raised again, and has its default action. */
+static void restore_and_die(int number)
+{
+	restore();
+	raise(number);
+}
+
+static void restore_on_crash(void)
+{
+	static const int crashes[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV };
+	struct sigaction action = { .sa_handler = restore_and_die, .sa_flags = SA_RESETHAND };
+
+	for (size_t n = 0; n < sizeof(crashes) / sizeof(crashes[0]); n++)
+		sigaction(crashes[n], &action, NULL);
+}
+
+void terminal_make_raw(void)
+{
+	if (tcgetattr(STDIN_FILENO, &before))
+		return;
+	raw = before;
+	cfmakeraw(&raw);
+	/* What the guest or a message writes starts lines at their beginning. */
+	raw.c_oflag |= OPOST;
+	atexit(restore);
+	restore_on_crash();
+	is_raw = !tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+void terminal_suspend(void)
+{
+	if (is_raw)
+		restore();
+	raise(SIGSTOP);
+	if (is_raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the parts of vmxrun know of each other. */
+#ifndef VMXRUN_H
+#define VMXRUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libvmx/machine.h>
+
+/* What tells how the guest ended; with the exit port it is the guest's own. */
+enum {
+	STATUS_OFF = 0,
+	STATUS_RESET = 123,
+	STATUS_TRIPLE_FAULT = 124,
+	STATUS_ERROR = 125,
+	STATUS_SIGNAL = 128,	/* and its number */
+	STATUS_STOPPED = 130,	/* as by Ctrl-C */
+};
+
+extern struct vmx_machine machine;
+
+/* Says what is wrong, and ends. */
+void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* options.c */
+
+struct options {
+	struct vmx_machine_config machine;
+	const char *kernel;
+	const char *initrd;
+	const char *append;
+	bool virtio_console;
+	bool stats;
+};
+
+void options_parse(struct options *options, int argc, char **argv);
+
+/* disks.c */
+
+#define DISKS	(VMX_PCI_SLOTS - 1)	/* the bridge has a slot, too */
+
+/* FILE or FILE,ro */
+void disks_add(char *argument);
+/* Into the machine, in the order they were added. */
+void disks_plug(void);
+/* What guests wrote is on the host's disk afterwards; false, and a message, if it is not. */
+bool disks_flush(void);
+
+/* terminal.c */
+
+/* Makes the terminal raw; whichever way the process ends, it is restored. */
+void terminal_make_raw(void);
+/* Restores it for the time that the process is stopped. */
+void terminal_suspend(void);
+
+/* console.c */
+
+/* Before there are threads: signals come to the console's. */
+void console_init(struct vmx_machine_config *config);
+/* The virtio console gets what is typed, instead of the serial port. */
+void console_plug_virtio(void);
+/* From here on there are input and signals. */
+void console_start(void);
+/* With which status the machine was stopped here. */
+int console_status(void);
+
+/* stats.c */
+
+void stats_print(void);
+
+#endif /* VMXRUN_H */
