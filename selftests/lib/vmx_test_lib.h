@@ -83,6 +83,13 @@ int test_spin_stop(struct test_spinner *spinner);
 /* Waits until the guest of test_spin() has counted on. */
 void test_spin_progress(struct vmx_vm *vm);
 
+/*
+ * Lays down what comes after this kernel, when it crashes or by the reboot system call. It says
+ * that PROGRAM ended and that its only TEST passed, if it can start another CPU, or failed, and
+ * switches the machine off. 0 or -errno; needs a machine of the runner's.
+ */
+int test_take_over(const char *program, const char *test, bool crash);
+
 /* Whether the CPU is Bochs's, whose deviations from the SDM are in Documentation/emulator.rst. */
 bool test_on_bochs(void);
 

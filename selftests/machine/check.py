@@ -27,8 +27,9 @@ MATRIX = [
     ("race", ["haswell"]),
 ]
 DEFAULT = ("fast", "debian-6.1", "debian-6.12")
-# A stock kernel loads its KVM in more time than all other tests take: who asks for the kernel gets it.
-NOT_BY_DEFAULT = {"debian-6.1": ("kvm_test",), "debian-6.12": ("kvm_test",)}
+# A stock kernel loads its KVM in more time than all other tests take, and a second test that ends the
+# machine takes another boot: who asks for the kernel gets them.
+NOT_BY_DEFAULT = dict.fromkeys(("debian-6.1", "debian-6.12"), ("kvm_test", "kexec_test"))
 # Where kmemleak watches: everywhere would take twice as long to find the same.
 LEAKS = ("debug", "tigerlake")
 # Emulated machines at a time; a machine uses one core however many CPUs it has.

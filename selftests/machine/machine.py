@@ -29,6 +29,9 @@ from where import BUILD, MACHINE, Failure, locked, output
 COMMAND_LINE = ("console=ttyS0,115200 nokaslr idle=nomwait tsc=reliable lpj=1000000 panic=0 oops=panic "
                 "printk.devkmsg=on printk.time=1")
 
+# For what takes over after a crash.
+CRASH_MEMORY = "crashkernel=1M"
+
 # Seconds of the emulator without a word from the machine before it counts as hung. The longest
 # legitimate silence is a stock or debug kernel that boots.
 BOOT_SILENCE = 300
@@ -150,7 +153,8 @@ class Boot:
         level = 7 if setup.verbose else 3
         leaks = "on" if setup.leaks else "off"
         self.command_line = " ".join([COMMAND_LINE, f"loglevel={level}", f"kmemleak={leaks}",
-                                      setup.backend.kernel_options])
+                                      setup.backend.kernel_options]
+                                     + [CRASH_MEMORY] * any(test.ends for test in tests))
         self.machine = setup.backend(self.folder, setup, self.command_line, terminal)
         self.cause = ""
         self.where = ""
@@ -255,7 +259,7 @@ class Boot:
 
 def run_tests(setup, tests, extra, collector, listener=None, plan=None):
     """Runs TESTS; when one kills the machine, boots another for those after it."""
-    waiting = list(tests)
+    waiting = sorted(tests, key=lambda test: test.ends)
     while waiting:
         with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:
             boot.record(collector.manifest)

@@ -6,6 +6,7 @@ A test says so itself, in comments of its source:
     expect-log: REGEX      a kernel report with a line that matches is this test's doing
     needs: cpus=2          a machine with that many CPUs
     needs: kernel=debug    only kernels whose name matches this glob; check does not run it on others
+    ends: the machine      on purpose, so it comes after all others
     limit: 20G             instructions it may take, instead of DEFAULT_LIMIT
 """
 
@@ -29,6 +30,7 @@ class Test:
     cpus: int = 1
     kernel: str = "*"
     not_on: tuple = ()     # CPU models that cannot run it
+    ends: bool = False     # the machine
     expected: list = dataclasses.field(default_factory=list)
 
     def fits(self, kernel_name, cpu_name):
@@ -41,7 +43,8 @@ def tags(text, name):
 
 def from_source(path):
     text = path.read_text()
-    test = Test(path.stem, f"/tests/{path.stem}", expected=tags(text, "expect-log"))
+    test = Test(path.stem, f"/tests/{path.stem}", ends=bool(tags(text, "ends")),
+                expected=tags(text, "expect-log"))
     for limit in tags(text, "limit"):
         match = re.fullmatch(r"(\d+)([MG])", limit)
         if not match:
