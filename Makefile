@@ -58,7 +58,13 @@ help:
 deps:
 	@$(machine)/deps
 
-test demo check bench controls shell kunit: deps
+# A newcomer need not wait for compilers of examples and the like.
+deps-demo:
+	@$(machine)/deps demo
+
+demo: deps-demo
+test check bench controls shell kunit: deps
+test demo check bench controls shell kunit:
 	@$(run) $@
 
 list:
@@ -77,4 +83,4 @@ clean:
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps test demo check bench controls shell kunit list docs install uninstall deb clean distclean
+.PHONY: all help deps deps-demo test demo check bench controls shell kunit list docs install uninstall deb clean distclean

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import examples
 import install
 import kernel as kernels
 import labkernel
@@ -132,6 +133,11 @@ def install_gate(name):
     return results.Outcome(PLACE, name, cases, f"make check ONLY={name}", output)
 
 
+def examples_gate(name):
+    failed, output = examples.run()
+    return outcome(name, failed, f"make check ONLY={name}", output)
+
+
 GATES = {
     "gcc-6.1": lambda name: gcc_gate(name, "debian-6.1"),
     "gcc-sparse-6.12": lambda name: sparse_gate(name, "debian-6.12"),
@@ -146,4 +152,5 @@ GATES = {
     # Devices, loaders and the emulator with input that nobody thought of.
     "fuzz": lambda name: tools_gate(name, "fuzz"),
     "install": install_gate,
+    "examples": examples_gate,
 }

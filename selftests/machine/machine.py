@@ -16,12 +16,13 @@ import image
 import klog
 import labkernel
 import module
+import python
 import results
 import session as sessions
 import suite
 import tap
 from kernel import Kernel
-from where import BUILD, MACHINE, Failure, locked, output
+from where import BUILD, MACHINE, ROOT, Failure, locked, output
 
 # No KASLR, so that addresses mean the same in every run; an oops ends the machine, so that the test
 # that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.
@@ -31,6 +32,8 @@ COMMAND_LINE = ("console=ttyS0,115200 nokaslr idle=nomwait tsc=reliable lpj=1000
 
 # For what takes over after a crash.
 CRASH_MEMORY = "crashkernel=1M"
+
+EXAMPLES = ROOT / "tools/examples"
 
 # Seconds of the emulator without a word from the machine before it counts as hung. The longest
 # legitimate silence is a stock or debug kernel that boots.
@@ -142,6 +145,8 @@ class Boot:
         self.slowness = 4 if setup.kernel.slow else 1
         if any(test.command.startswith("/machine/linux") for test in tests):
             extra = {**(extra or {}), **guest(setup, self.folder)}
+        if any(test.name == "python" for test in tests):
+            extra = {**(extra or {}), **python.files(self.folder, EXAMPLES / "hello.py")}
         scale = setup.backend.limit_scale * self.slowness
         self.limits = {test.name: test.limit * scale for test in tests}
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,

@@ -83,6 +83,8 @@ def judge(span, test, decode, death=""):
                      or not any(case.status == "failed" for case in cases)):
         ending.detail += "\n" + "\n".join(span.output[-30:])
         cases.append(ending)
+    if test and test.prints and test.prints not in span.output:
+        cases.append(tap.Case("output", "failed", f"it did not print: {test.prints}\n" + "\n".join(span.output)))
     if span.name == "load":
         cases += [tap.Case("module", "failed", line) for line in span.output if line.startswith("# error")]
     if span.ended == "exit" and span.code == SKIP_CODE and not cases:

@@ -75,6 +75,8 @@ def build_tools():
 
 def build_tests(tests):
     """Only what is asked for: a test in progress must not keep the others from running."""
+    for target in filter(None, (test.target for test in tests)):
+        make("-C", "tools", target)
     programs = [str(BUILD / "selftests" / test.name) for test in tests if test.name in suite.programs()]
     if programs:
         make("-C", "selftests", *programs)
@@ -147,7 +149,7 @@ def command_check():
 
     def build_programs():
         build_tools()
-        build_tests(suite.everything())
+        build_tests(suite.everything() + suite.commands())
 
     return check.run(make_setup, build_programs, manifest(the_seed))
 

@@ -31,10 +31,14 @@ class Test:
     kernel: str = "*"
     not_on: tuple = ()     # CPU models that cannot run it
     ends: bool = False     # the machine
+    only_on: tuple = ()    # CPU models that check runs it on, where one is enough
+    target: str = ""       # of tools/Makefile, what makes it
+    prints: str = ""       # a line that it has to print
     expected: list = dataclasses.field(default_factory=list)
 
     def fits(self, kernel_name, cpu_name):
-        return fnmatch.fnmatch(kernel_name, self.kernel) and cpu_name not in self.not_on
+        return (fnmatch.fnmatch(kernel_name, self.kernel) and cpu_name not in self.not_on
+                and cpu_name in (self.only_on or (cpu_name,)))
 
 
 def tags(text, name):
@@ -72,9 +76,17 @@ def everything():
 
 
 def commands():
-    """Programs of tools/ that are run as tests: they must end well. The examples need EPT, raw real mode."""
-    return [Test("hello", "/usr/bin/hello", not_on=("penryn",)),
-            Test("raw", "/usr/bin/raw", not_on=("penryn", "lynnfield")),
+    """Programs of tools/ that are run as tests: they must end well. Where there is no EPT there are no guests;
+    examples that use the ABI alone do without page tables, which unrestricted guest allows.
+    """
+    without_tables = ("penryn", "lynnfield")
+    return [Test("hello", "/usr/bin/hello", not_on=("penryn",), prints="Hello from 64-bit mode!"),
+            Test("raw", "/usr/bin/raw", not_on=without_tables, prints="port 0x10: 42"),
+            Test("fibonacci", "/usr/bin/fibonacci", not_on=without_tables, target="fibonacci",
+                 prints="1 1 2 3 5 8 13 21 34 55 89 144 "),
+            # An interpreter is a lot to boot with.
+            Test("python", "/usr/bin/python3 -ISu /examples/hello.py", kernel="fast", only_on=("haswell",),
+                 prints="Hello from a guest of Python!"),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
             Test("linux-demo", "/machine/linux-demo", kernel="fast"),
             Test("linux", "/machine/linux 1", kernel="fast", not_on=("penryn",))]

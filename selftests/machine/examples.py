@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The gate of the examples: what the one in Python writes down of the ABI is what the header says."""
+
+import ctypes
+import importlib.util
+import subprocess
+
+from where import ROOT
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def of_struct(name, struct):
+    yield f"sizeof(struct {name}) == {ctypes.sizeof(struct)}", name
+    for member, *_ in struct._fields_:
+        layout = getattr(struct, member)
+        yield (f"offsetof(struct {name}, {member}) == {layout.offset} && "
+               f"sizeof(((struct {name} *)0)->{member}) == {layout.size}"), f"{name}.{member}"
+
+
+def claims(module):
+    """(a condition in C, what it is about)"""
+    for name, value in vars(module).items():
+        if name.startswith("VMX_"):
+            yield f"{name} == {value}", name
+        elif name.startswith("vmx_"):
+            yield from of_struct(name, value)
+
+
+def run():
+    """(what is wrong, what was checked)"""
+    lines = [f'_Static_assert({condition}, "{what}");'
+             for condition, what in claims(load(ROOT / "tools/examples/hello.py"))]
+    source = "#include <stddef.h>\n#include <linux/vmx.h>\n" + "\n".join(lines) + "\n"
+    result = subprocess.run(["gcc", "-fsyntax-only", "-I", ROOT / "uapi", "-x", "c", "-"], input=source, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    failed = [line for line in result.stdout.splitlines() if "error:" in line]
+    return failed or (["it claims nothing"] if not lines else []), source
