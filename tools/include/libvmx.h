@@ -284,6 +284,36 @@ const char *vmx_reason_name(uint32_t reason);
 char *vmx_explain_failure(const struct vmx_failure *failure, char *buf,
 			  size_t size);
 
+/**
+ * vmx_explain_exit() - say what an exit is
+ * @run: the run page as vmx_run() left it
+ * @buf: the text, '\0'-terminated
+ * @size: its size
+ *
+ * The reason's name and the decoded qualification: port, size and value of an
+ * I/O instruction, the register of MOV CR, the address and kind of an EPT
+ * violation, the vector of an exception, and so on; behind it the event whose
+ * delivery the exit interrupted. If VM entry failed, it is
+ * vmx_explain_failure().
+ *
+ * Return: @buf.
+ */
+char *vmx_explain_exit(const struct vmx_run_page *run, char *buf, size_t size);
+
+/**
+ * vmx_explain_outcome() - say what seeing to an exit gave the guest
+ * @run: the run page before the next vmx_run()
+ * @buf: the text, '\0'-terminated; empty if there is nothing to say
+ * @size: its size
+ *
+ * The event that waits for injection, or else what the instruction reads: the
+ * value of IN, RDMSR, MOV from CR and DR, or the registers of CPUID.
+ *
+ * Return: @buf.
+ */
+char *vmx_explain_outcome(const struct vmx_run_page *run, char *buf,
+			  size_t size);
+
 /* Guest modes */
 
 /**

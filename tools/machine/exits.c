@@ -315,6 +315,7 @@ int vmx_cpu_exit(struct vmx_cpu *cpu)
 						    sizeof(text)));
 	if (reason < VMX_STATS_REASONS) {
 		cpu->exits[reason]++;
+		cpu->account = &cpu->spent[reason];
 		if (handlers[reason])
 			return handlers[reason](cpu);
 	}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <time.h>
+#include <x86intrin.h>
 
 #include "../lib/internal.h"
 #include "../lib/x86.h"
@@ -107,7 +108,7 @@ static uint64_t next_event(const struct vmx_cpu *cpu)
 	return cpu->lapic.timer.armed ? cpu->lapic.timer.when : VMX_NEVER;
 }
 
-static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
+static void wait_until(struct vmx_cpu *cpu, uint64_t when)
 {
 	struct vmx_machine *machine = cpu->machine;
 	uint64_t now = vmx_clock_now(&machine->clock);
@@ -126,6 +127,17 @@ static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
 	pthread_cond_timedwait(&cpu->wake, &machine->lock, &until);
 }
 
+/* Sleep is no time that an exit costs. */
+static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
+{
+	uint64_t start = __rdtsc(), slept;
+
+	wait_until(cpu, when);
+	slept = __rdtsc() - start;
+	cpu->slept += slept;
+	cpu->left += slept;
+}
+
 /* Somebody who set a timer earlier than the first vCPU expects has to tell it. */
 static void plan(struct vmx_cpu *cpu)
 {
@@ -139,13 +151,33 @@ static void plan(struct vmx_cpu *cpu)
 
 static int enter(struct vmx_cpu *cpu)
 {
+	uint64_t entered;
 	int ret;
 
 	cpu->in_guest = true;
 	pthread_mutex_unlock(&cpu->machine->lock);
+	entered = __rdtsc();
+	if (cpu->account)
+		*cpu->account += entered - cpu->left;
+	cpu->account = NULL;
 	ret = vmx_run(&cpu->vcpu);
+	cpu->left = __rdtsc();
+	cpu->ran += cpu->left - entered;
 	pthread_mutex_lock(&cpu->machine->lock);
 	cpu->in_guest = false;
+	return ret;
+}
+
+static int see_to_exit(struct vmx_cpu *cpu)
+{
+	const struct vmx_machine_config *config = &cpu->machine->config;
+	int ret;
+
+	if (config->exit)
+		config->exit(config->host, cpu, false);
+	ret = vmx_cpu_exit(cpu);
+	if (config->exit)
+		config->exit(config->host, cpu, true);
 	return ret;
 }
 
@@ -162,7 +194,7 @@ static void turn(struct vmx_cpu *cpu)
 	plan(cpu);
 	ret = enter(cpu);
 	if (!ret)
-		ret = vmx_cpu_exit(cpu);
+		ret = see_to_exit(cpu);
 	if (ret && ret != -EINTR)
 		vmx_machine_fail(cpu->machine);
 }

@@ -293,7 +293,10 @@ TEST_F(blk, errors_of_the_file)
 
 	/* It became shorter; then it is not for I/O at all. */
 	ASSERT_EQ(0, ftruncate(self->fd, 1000));
+	EXPECT_EQ(VIRTIO_BLK_S_IOERR, REQUEST(IN, SECTORS, 0, 512));
+	EXPECT_EQ(0, guest->reports);
 	EXPECT_EQ(VIRTIO_BLK_S_IOERR, REQUEST(IN, 1, 0, 512));
+	EXPECT_EQ(1, guest->reports);
 	EXPECT_EQ(VIRTIO_BLK_S_OK, REQUEST(IN, 0, 0, 512));
 	self->blk.fd = open("/", O_RDONLY | O_PATH);
 	EXPECT_EQ(VIRTIO_BLK_S_IOERR, REQUEST(IN, 0, 0, 512));
@@ -303,7 +306,33 @@ TEST_F(blk, errors_of_the_file)
 	EXPECT_EQ(VIRTIO_BLK_S_IOERR, REQUEST(DISCARD, 0, 16, 0));
 	EXPECT_EQ(VIRTIO_BLK_S_IOERR, REQUEST(WRITE_ZEROES, 0, 16, 0));
 	EXPECT_EQ(0xf, status(guest));
+	EXPECT_EQ(1, guest->reports);
 	close(self->blk.fd);
+}
+
+/* As a full file system does, this file takes nothing: the owner hears why, once. */
+TEST(a_file_that_takes_no_more)
+{
+	static struct vmx_virtio_blk blk;
+	struct guest guest;
+	int fd = memfd_create("disk", MFD_ALLOW_SEALING);
+
+	ASSERT_EQ(0, ftruncate(fd, SECTORS * 512));
+	ASSERT_EQ(0, fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+	guest_init(&guest);
+	ASSERT_EQ(0, vmx_virtio_blk_init(&blk, &guest.machine, fd, false, NULL));
+	guest_probe(&guest, &blk.virtio);
+	guest_start(&guest, FEATURES, 256);
+	for (unsigned int n = 0; n < 3; n++)
+		EXPECT_EQ(VIRTIO_BLK_S_IOERR,
+			  request(&guest, &usual, VIRTIO_BLK_T_OUT, 7, 512, 0, NULL));
+	EXPECT_EQ(1, guest.reports);
+	EXPECT_NE(NULL, strstr(guest.report, "could not write sector 7"));
+	EXPECT_NE(NULL, strstr(guest.report, strerror(EPERM)));
+	EXPECT_EQ(VIRTIO_BLK_S_OK, request(&guest, &usual, VIRTIO_BLK_T_IN, 0, 0, 512, NULL));
+	vmx_virtio_close(&blk.virtio);
+	guest_free(&guest);
+	close(fd);
 }
 
 TEST_F(blk, no_request_at_all)

@@ -35,7 +35,15 @@ struct request {
 	uint64_t out;		/* bytes of data from the driver */
 	uint64_t in;		/* room for data to the driver */
 	uint64_t written;	/* bytes of it that were surely written */
+	int error;		/* what the host could not do it for */
 };
+
+/* The host's fault, with errno. */
+static int host_failed(struct request *request, int error)
+{
+	request->error = error;
+	return VIRTIO_BLK_S_IOERR;
+}
 
 static bool in_range(const struct request *request, uint64_t sector, uint64_t sectors)
 {
@@ -59,26 +67,35 @@ static struct iovec *advance(struct iovec *segments, unsigned int *count, size_t
 	return segments;
 }
 
-static int transfer(ssize_t (*call)(int fd, const struct iovec *segments, int count, off_t offset),
-		    int fd, struct iovec *segments, unsigned int count, off_t offset)
+static int transfer(struct request *request,
+		    ssize_t (*call)(int fd, const struct iovec *segments, int count, off_t offset),
+		    struct iovec *segments, unsigned int count, off_t offset)
 {
 	while (count) {
-		ssize_t done = call(fd, segments, count, offset);
+		ssize_t done = call(request->blk->fd, segments, count, offset);
 
 		if (done < 0 && errno == EINTR)
 			continue;
 		/* 0: the file has become shorter than the disk. */
 		if (done <= 0)
-			return VIRTIO_BLK_S_IOERR;
+			return host_failed(request, done ? errno : ENODATA);
 		offset += done;
 		segments = advance(segments, &count, done);
 	}
 	return VIRTIO_BLK_S_OK;
 }
 
-static int sync_data(const struct vmx_virtio_blk *blk)
+static int sync_data(struct request *request)
 {
-	return fdatasync(blk->fd) ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+	return fdatasync(request->blk->fd) ? host_failed(request, errno) : VIRTIO_BLK_S_OK;
+}
+
+/* Who cannot flush must find everything stable (Block Device, Device Operation). */
+static int written_to(struct request *request)
+{
+	if (vmx_virtio_has(&request->blk->virtio, VIRTIO_BLK_F_FLUSH))
+		return VIRTIO_BLK_S_OK;
+	return sync_data(request);
 }
 
 static int do_in(struct request *request)
@@ -93,7 +110,7 @@ static int do_in(struct request *request)
 		return VIRTIO_BLK_S_IOERR;
 	count = vmx_virtio_slice(&chain->segments[chain->readable], chain->writable, 0,
 				 request->in, data);
-	status = transfer(preadv, request->blk->fd, data, count, request->header.sector * SECTOR);
+	status = transfer(request, preadv, data, count, request->header.sector * SECTOR);
 	if (status == VIRTIO_BLK_S_OK)
 		request->written = request->in;
 	return status;
@@ -111,16 +128,13 @@ static int do_out(struct request *request)
 		return VIRTIO_BLK_S_IOERR;
 	count = vmx_virtio_slice(chain->segments, chain->readable, sizeof(request->header),
 				 request->out, data);
-	status = transfer(pwritev, request->blk->fd, data, count, request->header.sector * SECTOR);
-	/* Who cannot flush must find everything stable (Block Device, Device Operation). */
-	if (status == VIRTIO_BLK_S_OK && !vmx_virtio_has(&request->blk->virtio, VIRTIO_BLK_F_FLUSH))
-		status = sync_data(request->blk);
-	return status;
+	status = transfer(request, pwritev, data, count, request->header.sector * SECTOR);
+	return status == VIRTIO_BLK_S_OK ? written_to(request) : status;
 }
 
 static int do_flush(struct request *request)
 {
-	return sync_data(request->blk);
+	return sync_data(request);
 }
 
 static int do_get_id(struct request *request)
@@ -134,30 +148,30 @@ static int do_get_id(struct request *request)
 
 /* Discard and write zeroes: ranges of sectors */
 
-static int allocate(const struct vmx_virtio_blk *blk, int mode, off_t offset, off_t length)
+static int allocate(const struct request *request, int mode, off_t offset, off_t length)
 {
 	int ret;
 
 	do
-		ret = fallocate(blk->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
+		ret = fallocate(request->blk->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
 	while (ret && errno == EINTR);
 	return ret ? -errno : 0;
 }
 
-static int discard_range(const struct vmx_virtio_blk *blk,
+static int discard_range(struct request *request,
 			 const struct virtio_blk_discard_write_zeroes *range)
 {
 	int ret;
 
 	if (range->flags)
 		return VIRTIO_BLK_S_UNSUPP;
-	ret = allocate(blk, FALLOC_FL_PUNCH_HOLE, range->sector * SECTOR,
+	ret = allocate(request, FALLOC_FL_PUNCH_HOLE, range->sector * SECTOR,
 		       (off_t)range->num_sectors * SECTOR);
 	/* A hint: where nothing can be given back, it was followed. */
-	return !ret || ret == -EOPNOTSUPP ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+	return !ret || ret == -EOPNOTSUPP ? VIRTIO_BLK_S_OK : host_failed(request, -ret);
 }
 
-static int write_zeroes(const struct vmx_virtio_blk *blk, off_t offset, uint64_t length)
+static int write_zeroes(struct request *request, off_t offset, uint64_t length)
 {
 	static const char zeroes[65536];
 	struct iovec data;
@@ -167,33 +181,34 @@ static int write_zeroes(const struct vmx_virtio_blk *blk, off_t offset, uint64_t
 
 		data.iov_base = (void *)zeroes;
 		data.iov_len = length - done < sizeof(zeroes) ? length - done : sizeof(zeroes);
-		status = transfer(pwritev, blk->fd, &(struct iovec){ data.iov_base, data.iov_len },
-				  1, offset + done);
+		status = transfer(request, pwritev,
+				  &(struct iovec){ data.iov_base, data.iov_len }, 1, offset + done);
 		if (status != VIRTIO_BLK_S_OK)
 			return status;
 	}
 	return VIRTIO_BLK_S_OK;
 }
 
-static int zero_range(const struct vmx_virtio_blk *blk,
+static int zero_range(struct request *request,
 		      const struct virtio_blk_discard_write_zeroes *range)
 {
-	bool unmap = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+	int how = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP ?
+		  FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
 	off_t offset = range->sector * SECTOR;
 	off_t length = (off_t)range->num_sectors * SECTOR;
 	int ret;
 
 	if (range->flags & ~VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)
 		return VIRTIO_BLK_S_UNSUPP;
-	ret = allocate(blk, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, length);
+	ret = allocate(request, how, offset, length);
 	if (ret == -EOPNOTSUPP)
-		return write_zeroes(blk, offset, length);
-	return ret ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+		return write_zeroes(request, offset, length);
+	return ret ? host_failed(request, -ret) : VIRTIO_BLK_S_OK;
 }
 
 static int each_range(struct request *request, unsigned int most_ranges,
 		      unsigned int most_sectors,
-		      int (*what)(const struct vmx_virtio_blk *blk,
+		      int (*what)(struct request *request,
 				  const struct virtio_blk_discard_write_zeroes *range))
 {
 	struct virtio_blk_discard_write_zeroes ranges[DISCARD_RANGES];
@@ -209,7 +224,7 @@ static int each_range(struct request *request, unsigned int most_ranges,
 		if (!ranges[n].num_sectors || ranges[n].num_sectors > most_sectors ||
 		    !in_range(request, ranges[n].sector, ranges[n].num_sectors))
 			return VIRTIO_BLK_S_IOERR;
-		status = what(request->blk, &ranges[n]);
+		status = what(request, &ranges[n]);
 		if (status != VIRTIO_BLK_S_OK)
 			return status;
 	}
@@ -226,9 +241,7 @@ static int do_write_zeroes(struct request *request)
 	int status = each_range(request, ZEROES_RANGES, ZEROES_SECTORS, zero_range);
 
 	/* A write like others. */
-	if (status == VIRTIO_BLK_S_OK && !vmx_virtio_has(&request->blk->virtio, VIRTIO_BLK_F_FLUSH))
-		status = sync_data(request->blk);
-	return status;
+	return status == VIRTIO_BLK_S_OK ? written_to(request) : status;
 }
 
 #define NO_FEATURE	0xff
@@ -266,6 +279,18 @@ static int run(struct request *request)
 	return VIRTIO_BLK_S_UNSUPP;
 }
 
+/* Once: the guest may try for ever. */
+static void report(struct vmx_virtio_blk *blk, const struct request *request)
+{
+	if (!request->error || blk->reported)
+		return;
+	blk->reported = true;
+	vmx_pci_report(&blk->virtio.pci, "the host could not %s sector %llu: %s; %s",
+		       request->header.type == VIRTIO_BLK_T_IN ? "read" : "write",
+		       (unsigned long long)request->header.sector, strerror(request->error),
+		       "the guest gets I/O errors");
+}
+
 /* Returns false if it is no request at all. */
 static bool do_chain(struct vmx_virtio_blk *blk, struct vmx_virtqueue *queue)
 {
@@ -282,6 +307,7 @@ static bool do_chain(struct vmx_virtio_blk *blk, struct vmx_virtqueue *queue)
 	request.out = chain->readable_bytes - sizeof(request.header);
 	request.in = chain->writable_bytes - 1;
 	status = run(&request);
+	report(blk, &request);
 	vmx_virtio_write(chain, request.in, &status, sizeof(status));
 	/* Bytes count from the first: the status does if all before it do. */
 	vmx_virtqueue_return(virtio, queue, chain->head,
@@ -354,6 +380,7 @@ int vmx_virtio_blk_init(struct vmx_virtio_blk *blk, const struct vmx_virtio_mach
 				"or make it read-only to the guest");
 	config.capacity = size / SECTOR;
 	blk->capacity = config.capacity;
+	blk->reported = false;
 	ret = vmx_virtio_init(&blk->virtio, &kind, machine,
 			      read_only ? 1ull << VIRTIO_BLK_F_RO : writable, blk->config,
 			      CONFIG_SIZE);

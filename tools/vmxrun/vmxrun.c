@@ -92,6 +92,8 @@ int main(int argc, char **argv)
 
 	options_parse(&options, argc, argv);
 	console_init(&options.machine);
+	if (options.trace)
+		trace_start(&options.machine, options.trace_file);
 	if (vmx_machine_init(&machine, &options.machine))
 		fail("%s", vmx_error());
 	disks_plug();
@@ -102,6 +104,8 @@ int main(int argc, char **argv)
 	status = status_of(vmx_machine_run(&machine));
 	if (!disks_flush())
 		status = STATUS_ERROR;
+	if (options.trace)
+		trace_end();
 	if (options.stats)
 		stats_print();
 	return status;

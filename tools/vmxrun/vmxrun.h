@@ -33,6 +33,8 @@ struct options {
 	const char *append;
 	bool virtio_console;
 	bool stats;
+	bool trace;
+	const char *trace_file;
 };
 
 void options_parse(struct options *options, int argc, char **argv);
@@ -69,5 +71,12 @@ int console_status(void);
 /* stats.c */
 
 void stats_print(void);
+
+/* trace.c */
+
+/* A line for each exit, to a file or, if PATH is NULL, to standard error. */
+void trace_start(struct vmx_machine_config *config, const char *path);
+/* Nothing more comes; says so if there is something missing. */
+void trace_end(void);
 
 #endif /* VMXRUN_H */

@@ -54,6 +54,9 @@ enum vmx_end {
 	VMX_END_ERROR,
 };
 
+struct vmx_machine;
+struct vmx_cpu;
+
 /**
  * struct vmx_machine_config - what a machine is to be
  * @memory: RAM in bytes, a multiple of 4 KiB, up to 3 GiB
@@ -63,6 +66,8 @@ enum vmx_end {
  *	vmx_uart_config; NULL for nobody
  * @report: takes a sentence about what the guest did wrong with a PCI device,
  *	or what a device cannot do for it, once an occasion; NULL for nobody
+ * @exit: told of each exit to userspace before it is seen to, and again when it
+ *	is @done; NULL for nobody
  * @host: what these are called with
  */
 struct vmx_machine_config {
@@ -71,12 +76,11 @@ struct vmx_machine_config {
 	void (*send)(void *host, uint8_t byte);
 	void (*room)(void *host);
 	void (*report)(void *host, const char *sentence);
+	void (*exit)(void *host, const struct vmx_cpu *cpu, bool done);
 	void *host;
 };
 
 #define VMX_MACHINE_CPUS	16
-
-struct vmx_machine;
 
 /**
  * struct vmx_cpu - a vCPU of a machine, with its local APIC and thread
@@ -91,6 +95,11 @@ struct vmx_machine;
  * @halted: it waits for an interrupt
  * @noted: time of the event that its next return to userspace is planned for
  * @exits: exits to userspace, by basic reason
+ * @spent: TSC ticks from them until the guest ran again, sleep not counted
+ * @account: the one of @spent that time goes to now, or NULL
+ * @left: TSC when the guest was left, moved on by sleep
+ * @ran: TSC ticks in vmx_run()
+ * @slept: TSC ticks asleep
  */
 struct vmx_cpu {
 	struct vmx_machine *machine;
@@ -104,6 +113,11 @@ struct vmx_cpu {
 	bool halted;
 	uint64_t noted;
 	uint64_t exits[VMX_STATS_REASONS];
+	uint64_t spent[VMX_STATS_REASONS];
+	uint64_t *account;
+	uint64_t left;
+	uint64_t ran;
+	uint64_t slept;
 };
 
 /**

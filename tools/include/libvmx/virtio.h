@@ -304,6 +304,7 @@ size_t vmx_virtio_write(const struct vmx_virtio_chain *chain, uint64_t offset,
  * @virtio: the device
  * @fd: the file or block device behind it
  * @capacity: sectors of 512 bytes
+ * @reported: the first failure of the host's was reported
  * @id: what GET_ID answers, padded with zeroes
  * @config: struct virtio_blk_config
  */
@@ -311,6 +312,7 @@ struct vmx_virtio_blk {
 	struct vmx_virtio virtio;
 	int fd;
 	uint64_t capacity;
+	bool reported;
 	char id[VMX_VIRTIO_BLK_ID];
 	unsigned char config[64];
 };
