@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+/* vmxrun as its user has it: a terminal, keys, signals, exit status, what it prints. */
+#include "lib/vmxrun_fixture.h"
+
+#define TO_PORT		"mov $0x3f8, %edx\n"
+/* Says that it is there, then sends back what it gets. */
+GUEST64(echo_guest, TO_PORT
+	"mov $'R', %al\n out %al, %dx\n"
+	"1: mov $0x3fd, %edx\n 2: pause\n in %dx, %al\n test $1, %al\n jz 2b\n"
+	TO_PORT "in %dx, %al\n out %al, %dx\n jmp 1b");
+/* Reads nothing. */
+GUEST64(silent_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n cli\n 1: hlt\n jmp 1b");
+GUEST64(talking_guest, TO_PORT "mov $'x', %al\n 1: out %al, %dx\n jmp 1b");
+GUEST64(exit_guest, "mov $0x64, %edx\n in %dx, %al\n mov $5, %al\n out %al, $0xf4\n 1: jmp 1b");
+GUEST64(triple_fault_guest, "push $0\n push $0\n lidt (%rsp)\n ud2");
+
+static struct termios settings(int fd)
+{
+	struct termios settings = {};
+
+	tcgetattr(fd, &settings);
+	return settings;
+}
+
+#define EXPECT_SETTINGS(before) do {							\
+	struct termios now_ = settings(self->slave);					\
+											\
+	EXPECT_EQ((before).c_lflag, now_.c_lflag);					\
+	EXPECT_EQ((before).c_iflag, now_.c_iflag);					\
+	EXPECT_EQ((before).c_oflag, now_.c_oflag);					\
+} while (0)
+
+TEST_F(vmxrun, the_guest_says_how_it_ends)
+{
+	START(exit_guest, NULL);
+	EXPECT_STATUS(11);
+	START(triple_fault_guest, NULL);
+	EXPECT_STATUS(124);
+	EXPECT_TRUE(complained(self, "triple fault: vCPU 0 shut down at RIP 0x1"));
+}
+
+TEST_F(vmxrun, errors)
+{
+	START(exit_guest, OPTIONS("--disk", "/nowhere"));
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "--disk /nowhere: No such file or directory"));
+	START(exit_guest, OPTIONS("--cpus", "17"));
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "1 to 16"));
+}
+
+TEST_F(vmxrun, keys)
+{
+	struct termios before = settings(self->slave);
+
+	START(echo_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_FALSE(settings(self->slave).c_lflag & (ICANON | ECHO | ISIG));
+	type(self, "a\3");
+	EXPECT_TRUE(heard(self, "a\3"));
+	type(self, "\1\1b");
+	EXPECT_TRUE(heard(self, "\1b"));
+	type(self, "\1hc");
+	EXPECT_TRUE(heard(self, "c"));
+	EXPECT_TRUE(complained(self, "Ctrl-A x ends the machine"));
+	type(self, "\1x");
+	EXPECT_STATUS(130);
+	EXPECT_SETTINGS(before);
+}
+
+TEST_F(vmxrun, a_guest_that_reads_nothing_is_ended)
+{
+	START(silent_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	for (int n = 0; n < 40; n++)
+		type(self, "0123456789");
+	type(self, "\1x");
+	EXPECT_STATUS(130);
+}
+
+TEST_F(vmxrun, signals_end_it)
+{
+	static const int numbers[] = { SIGTERM, SIGHUP, SIGINT };
+	struct termios before = settings(self->slave);
+
+	for (size_t n = 0; n < TEST_COUNT(numbers); n++) {
+		START(silent_guest, NULL);
+		ASSERT_TRUE(heard(self, "R"));
+		kill(self->child, numbers[n]);
+		EXPECT_STATUS(128 + numbers[n]);
+		EXPECT_TRUE(complained(self, strsignal(numbers[n])));
+		EXPECT_SETTINGS(before);
+	}
+}
+
+TEST_F(vmxrun, a_crash_restores_the_terminal)
+{
+	struct termios before = settings(self->slave);
+	int status;
+
+	START(silent_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	kill(self->child, SIGSEGV);
+	status = ended(self);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGSEGV, WTERMSIG(status));
+	EXPECT_SETTINGS(before);
+}
+
+TEST_F(vmxrun, input_may_end)
+{
+	int in = open("/dev/null", O_RDONLY);
+
+	ASSERT_EQ(0, write_kernel(self->kernel, silent_guest, silent_guest_end));
+	start_with(self, in, self->slave, NULL);
+	close(in);
+	ASSERT_TRUE(heard(self, "R"));
+	kill(self->child, SIGTERM);
+	EXPECT_STATUS(143);
+}
+
+TEST_F(vmxrun, all_of_a_pipe_arrives)
+{
+	char sent[2000], got[2001];
+	int in[2];
+
+	ASSERT_EQ(0, pipe2(in, O_CLOEXEC));
+	ASSERT_EQ(0, write_kernel(self->kernel, echo_guest, echo_guest_end));
+	start_with(self, in[0], self->slave, NULL);
+	for (size_t n = 0; n < sizeof(sent); n++)
+		sent[n] = 'a' + n % 23;
+	ASSERT_EQ((ssize_t)sizeof(sent), write(in[1], sent, sizeof(sent)));
+	close(in[0]);
+	close(in[1]);
+	ASSERT_TRUE(heard(self, "R"));
+	for (size_t n = 0; n < sizeof(sent); n += 20) {
+		snprintf(got, sizeof(got), "%.20s", sent + n);
+		ASSERT_TRUE(heard(self, got)) { TH_LOG("byte %zu is missing", n); }
+	}
+	kill(self->child, SIGTERM);
+	EXPECT_STATUS(143);
+}
+
+TEST_F(vmxrun, a_closed_console_ends_it)
+{
+	char byte;
+	int out[2];
+
+	ASSERT_EQ(0, pipe2(out, O_CLOEXEC));
+	ASSERT_EQ(0, write_kernel(self->kernel, talking_guest, talking_guest_end));
+	start_with(self, self->slave, out[1], NULL);
+	close(out[1]);
+	EXPECT_EQ(1, read(out[0], &byte, 1));
+	close(out[0]);
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "the console is closed (Broken pipe)"));
+}
+
+/* The guest waits for the reader, who waits for nothing. */
+TEST_F(vmxrun, a_reader_that_does_not_read)
+{
+	int out[2], waiting, before = -1;
+	struct timespec tick = { .tv_nsec = 20000000 };
+
+	ASSERT_EQ(0, pipe2(out, O_CLOEXEC));
+	fcntl(out[0], F_SETPIPE_SZ, 4096);
+	ASSERT_EQ(0, write_kernel(self->kernel, talking_guest, talking_guest_end));
+	start_with(self, self->slave, out[1], NULL);
+	for (;;) {
+		ASSERT_EQ(0, ioctl(out[0], FIONREAD, &waiting));
+		if (waiting == before && waiting)
+			break;
+		before = waiting;
+		nanosleep(&tick, NULL);
+	}
+	kill(self->child, SIGTERM);
+	EXPECT_STATUS(143);
+	close(out[0]);
+	close(out[1]);
+}
+
+static bool has_line(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "r");
+	char line[512];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strstr(line, text);
+	if (file)
+		fclose(file);
+	return found;
+}
+
+TEST_F(vmxrun, traces_exits)
+{
+	char path[64], option[80];
+
+	snprintf(path, sizeof(path), "%s/trace", self->folder);
+	snprintf(option, sizeof(option), "--trace=%s", path);
+	START(exit_guest, OPTIONS(option));
+	EXPECT_STATUS(11);
+	EXPECT_TRUE(has_line(path, " cpu0 0x100005 I/O instruction: IN, port 0x64, 1 byte -> 0x"));
+	EXPECT_TRUE(has_line(path, "I/O instruction: OUT, port 0xf4, 1 byte, 0x5\n"));
+	START(exit_guest, OPTIONS("--trace"));
+	EXPECT_STATUS(11);
+	EXPECT_TRUE(complained(self, "I/O instruction: OUT, port 0xf4, 1 byte, 0x5\n"));
+}
+
+TEST_F(vmxrun, counts_exits)
+{
+	START(exit_guest, OPTIONS("--stats"));
+	EXPECT_STATUS(11);
+	EXPECT_TRUE(complained(self, "exits here"));
+	EXPECT_TRUE(complained(self, "  I/O instruction\n"));
+	EXPECT_TRUE(complained(self, "vCPU 0: 2 exits, "));
+}
+
+VMX_TEST_MAIN
