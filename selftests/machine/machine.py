@@ -121,6 +121,20 @@ def guest(setup, folder):
     return {**scripts, "/guest/kernel": setup.kernel.image, "/guest/initrd": initrd}
 
 
+def belongings(tests, setup, folder):
+    """What only some tests need."""
+    commands = " ".join(test.command for test in tests)
+    found = {}
+    if "/machine/linux" in commands:
+        found.update(guest(setup, folder))
+    if "/machine/multiboot" in commands:
+        found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
+                      "/guest/kernel.elf": BUILD / "tools/kernel.elf"})
+    if "python3" in commands:
+        found.update(python.files(folder, EXAMPLES / "hello.py"))
+    return found
+
+
 class Boot:
     """One boot of one machine, in a folder of its own that is gone afterwards."""
 
@@ -143,14 +157,10 @@ class Boot:
                                                     dir=BUILD / "machine"))
         self.session = sessions.Session(listener)
         self.slowness = 4 if setup.kernel.slow else 1
-        if any(test.command.startswith("/machine/linux") for test in tests):
-            extra = {**(extra or {}), **guest(setup, self.folder)}
-        if any(test.name == "python" for test in tests):
-            extra = {**(extra or {}), **python.files(self.folder, EXAMPLES / "hello.py")}
         scale = setup.backend.limit_scale * self.slowness
         self.limits = {test.name: test.limit * scale for test in tests}
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
-                        {**programs(), **(extra or {})},
+                        {**programs(), **(extra or {}), **belongings(tests, setup, self.folder)},
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1,
                          "VMX_MACHINE": setup.backend.name,
                          "LEAK_LIMIT": suite.DEFAULT_LIMIT * scale if setup.leaks else 0, **plan},

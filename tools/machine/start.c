@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Where vCPUs start: at a kernel, or where a start-up IPI sends them. */
+#include <errno.h>
 #include <string.h>
 
 #include "../lib/internal.h"
@@ -8,9 +9,15 @@
 
 int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start)
 {
+	const struct vmx_caps *caps = &cpu->machine->vm.caps;
+
+	if (!(start->cr0 & CR0_PG) && !(caps->features & VMX_HAS_UNRESTRICTED))
+		return vmx_fail(EOPNOTSUPP,
+				"vCPU %u is to start without paging, which needs unrestricted guest: this CPU has none",
+				cpu->id);
 	memcpy((void *)cpu->vcpu.run->regs, start->regs, sizeof(start->regs));
 	cpu->vcpu.run->valid = 0;
-	return vmx_start_set(&cpu->machine->vm.caps, cpu->vcpu.vmcs, start);
+	return vmx_start_set(caps, cpu->vcpu.vmcs, start);
 }
 
 /* SDM, "Processor State After Reset", with CS and RIP by the vector. */
