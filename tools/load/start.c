@@ -119,6 +119,8 @@ int vmx_start_parked(const struct vmx_memory *memory, uint32_t apic_id, struct v
 		return vmx_fail(EINVAL, "Parked CPUs wait below 1 MiB: the guest has less RAM");
 	*start = (struct vmx_start){ .protocol = VMX_BOOT_FLAT };
 	start_with_tables(start, VMX_MODE_LONG, VMX_ACPI_PARK, &tables);
+	/* Linux goes to page tables with no-execute pages before it sets EFER. */
+	start->efer |= EFER_NXE;
 	memcpy(tables.bytes + PARK_OFFSET, park_code, sizeof(park_code));
 	memcpy(at, tables.bytes, sizeof(tables));
 	start->rip = VMX_ACPI_PARK + PARK_OFFSET;

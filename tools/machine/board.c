@@ -22,6 +22,7 @@ static void describe(const struct vmx_machine *machine, struct vmx_acpi *acpi)
 {
 	vmx_acpi_init(acpi, &machine->memory, machine->config.cpus);
 	acpi->keyboard = true;
+	acpi->mailbox = vmx_machine_mailbox(machine);
 }
 
 static void on_power(void *machine, enum vmx_power_event event)

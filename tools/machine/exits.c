@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What exits ask of userspace. SDM, "VMX Non-Root Operation" and the chapters it refers to. */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -78,6 +79,15 @@ static int on_memory(struct vmx_cpu *cpu)
 static int on_hlt(struct vmx_cpu *cpu)
 {
 	cpu->halted = true;
+	return retire(cpu);
+}
+
+/* Somebody else may need the host's CPU to come to what this vCPU waits for. */
+static int on_pause(struct vmx_cpu *cpu)
+{
+	pthread_mutex_unlock(&cpu->machine->lock);
+	sched_yield();
+	pthread_mutex_lock(&cpu->machine->lock);
 	return retire(cpu);
 }
 
@@ -293,6 +303,7 @@ static int (*const handlers[VMX_STATS_REASONS])(struct vmx_cpu *cpu) = {
 	[VMX_REASON_WRMSR] = on_wrmsr,
 	[VMX_REASON_MWAIT] = on_undefined,
 	[VMX_REASON_MONITOR] = on_undefined,
+	[VMX_REASON_PAUSE] = on_pause,
 	[VMX_REASON_VMCALL] = on_undefined,
 	[VMX_REASON_VMXON] = on_undefined,
 	[VMX_REASON_VMXOFF] = on_undefined,

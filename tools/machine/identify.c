@@ -297,6 +297,19 @@ static const struct vmx_emulator_ops emulator_ops = {
 	.field = read_field,
 };
 
+/*
+ * Where nothing else ends the stay of a vCPU that waits for another one (see loop.c), the PAUSE of
+ * its loop does.
+ */
+static int watch_loops(struct vmx_cpu *cpu)
+{
+	const struct vmx_machine *machine = cpu->machine;
+
+	if (machine->config.cpus == 1 || machine->vm.caps.features & VMX_HAS_PREEMPTION_TIMER)
+		return 0;
+	return vmx_field_change(cpu->vcpu.vmcs, VMX_F_CPU_CONTROLS, 0, VMX_CPU_PAUSE_EXITING);
+}
+
 /* Instructions that CPUID offers and a control allows. */
 static int allow_instructions(struct vmx_cpu *cpu)
 {
@@ -310,6 +323,7 @@ int vmx_cpu_identify(struct vmx_cpu *cpu)
 	int ret = set_cpuid(cpu);
 
 	vmx_emulator_init(&cpu->emulator, &emulator_ops, cpu, cpu->machine->vm.caps.phys_bits);
+	ret = ret ?: watch_loops(cpu);
 	ret = ret ?: allow_instructions(cpu);
 	return ret ?: set_msrs(cpu);
 }

@@ -23,6 +23,12 @@ int vmx_cpu_exit(struct vmx_cpu *cpu);
 /* Puts a vCPU where a boot protocol, or a start-up IPI, wants it. */
 int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start);
 int vmx_cpu_sipi(struct vmx_cpu *cpu, uint8_t vector);
+/* vCPUs are not started by INIT and SIPI but by ACPI's mailbox. */
+bool vmx_machine_mailbox(const struct vmx_machine *machine);
+/* Did the guest put this vCPU's ID and a start command into the mailbox? */
+bool vmx_cpu_called(const struct vmx_cpu *cpu);
+/* Lets a vCPU that was called have a look at the mailbox, which says where to go. */
+int vmx_cpu_answer(struct vmx_cpu *cpu);
 /* Gives a vCPU its CPUID table and its MSRs. */
 int vmx_cpu_identify(struct vmx_cpu *cpu);
 

@@ -71,6 +71,14 @@ static void take_interrupt(struct vmx_cpu *cpu, unsigned int events)
 		run->window |= VMX_WINDOW_INTR;
 }
 
+/* Nobody says that the guest wrote to the mailbox: a vCPU that may be called looks now and then. */
+#define LOOK_AGAIN	5000000ull
+
+static bool may_be_called(const struct vmx_cpu *cpu)
+{
+	return cpu->lapic.waiting && vmx_machine_mailbox(cpu->machine);
+}
+
 /* Takes what can be taken; false if the vCPU has nothing to run. */
 static bool take_events(struct vmx_cpu *cpu)
 {
@@ -84,6 +92,8 @@ static bool take_events(struct vmx_cpu *cpu)
 		events = vmx_lapic_events(&cpu->lapic);
 	}
 	if (events & VMX_LAPIC_SIPI && vmx_cpu_sipi(cpu, vmx_lapic_take_sipi(&cpu->lapic)))
+		vmx_machine_fail(cpu->machine);
+	if (may_be_called(cpu) && vmx_cpu_called(cpu) && vmx_cpu_answer(cpu))
 		vmx_machine_fail(cpu->machine);
 	if (cpu->lapic.waiting)
 		return false;
@@ -103,6 +113,8 @@ static bool take_events(struct vmx_cpu *cpu)
 /* The first vCPU keeps everybody's time, the others their local APIC's. */
 static uint64_t next_event(const struct vmx_cpu *cpu)
 {
+	if (may_be_called(cpu))
+		return vmx_clock_now(&cpu->machine->clock) + LOOK_AGAIN;
 	if (!cpu->id)
 		return vmx_clock_next(&cpu->machine->clock);
 	return cpu->lapic.timer.armed ? cpu->lapic.timer.when : VMX_NEVER;
@@ -138,13 +150,28 @@ static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
 	cpu->left += slept;
 }
 
+/*
+ * For the emulator Bochs: there, interrupts of the host do not end the guest's stay while the guest
+ * has its own off, although the SDM has them do so ("External-Interrupt Exiting"). A vCPU that
+ * waits for another one like that would keep the host from running the other one, for ever. Real
+ * processors make up to a hundred exits a second more, and nothing tells the two apart.
+ */
+#define LONGEST_STAY	10000000ull
+
+static uint64_t end_of_stay(const struct vmx_cpu *cpu)
+{
+	uint64_t longest = vmx_clock_now(&cpu->machine->clock) + LONGEST_STAY;
+
+	return cpu->machine->config.cpus > 1 && longest < cpu->noted ? longest : cpu->noted;
+}
+
 /* Somebody who set a timer earlier than the first vCPU expects has to tell it. */
 static void plan(struct vmx_cpu *cpu)
 {
 	struct vmx_cpu *first = &cpu->machine->cpus[0];
 
 	cpu->noted = next_event(cpu);
-	cpu->vcpu.run->deadline = vmx_lapic_tsc(&cpu->lapic, cpu->noted);
+	cpu->vcpu.run->deadline = vmx_lapic_tsc(&cpu->lapic, end_of_stay(cpu));
 	if (cpu != first && next_event(first) < first->noted)
 		vmx_cpu_kick(first);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Where vCPUs start: at a kernel, or where a start-up IPI sends them. */
+/* Where vCPUs start: at a kernel, or where a start-up IPI or ACPI's mailbox sends them. */
 #include <errno.h>
 #include <string.h>
 
@@ -35,4 +35,38 @@ int vmx_cpu_sipi(struct vmx_cpu *cpu, uint8_t vector)
 	};
 
 	return vmx_cpu_start(cpu, &start);
+}
+
+/* A start-up IPI leads to real mode, where not every CPU lets a guest be. */
+bool vmx_machine_mailbox(const struct vmx_machine *machine)
+{
+	return machine->config.cpus > 1 && !(machine->vm.caps.features & VMX_HAS_UNRESTRICTED);
+}
+
+/* "Multiprocessor Wakeup Structure" in the ACPI specification */
+#define COMMAND_WAKEUP	1
+
+struct mailbox {
+	uint16_t command;
+	uint16_t reserved;
+	uint32_t apic_id;
+};
+
+bool vmx_cpu_called(const struct vmx_cpu *cpu)
+{
+	const struct mailbox *mailbox = vmx_memory_at(&cpu->machine->memory, VMX_ACPI_MAILBOX,
+						      sizeof(*mailbox));
+
+	/* The command is written last. */
+	return mailbox && __atomic_load_n(&mailbox->command, __ATOMIC_ACQUIRE) == COMMAND_WAKEUP &&
+	       mailbox->apic_id == cpu->id;
+}
+
+int vmx_cpu_answer(struct vmx_cpu *cpu)
+{
+	struct vmx_start start;
+	int ret = vmx_start_parked(&cpu->machine->memory, cpu->id, &start);
+
+	cpu->lapic.waiting = false;
+	return ret ?: vmx_cpu_start(cpu, &start);
 }

@@ -158,7 +158,8 @@ static inline bool good_tables(const unsigned char *ram, const struct vmx_start 
 		return false;
 	if (!wide)
 		return start->cr0 == 0x11 && !start->cr3 && !start->cr4 && !start->efer;
-	if (start->cr0 != 0x80000011 || start->cr4 != 0x20 || start->efer != 0x500)
+	if (start->cr0 != 0x80000011 || start->cr4 != 0x20 ||
+	    (start->efer & 0x500) != 0x500)
 		return false;
 	pointers = number(ram + start->cr3, 8);
 	if ((pointers & 0xfff) != 3)

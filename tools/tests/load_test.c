@@ -46,6 +46,7 @@ TEST_F(load, parked)
 	ASSERT_EQ(0, vmx_start_parked(&self->memory, 3, &self->start));
 	EXPECT_TRUE(good_tables(self->ram, &self->start));
 	EXPECT_EQ(0, memcmp(self->ram + self->start.rip, code, sizeof(code)));
+	EXPECT_EQ(0xd00, self->start.efer);
 	EXPECT_EQ(VMX_ACPI_MAILBOX, self->start.regs[VMX_RDI]);
 	EXPECT_EQ(3, self->start.regs[VMX_RBX]);
 	/* It works on any x86-64, this one as well: the way it jumps to returns. */
