@@ -41,6 +41,7 @@ static struct {
 
 /* eventfd: something happened to the console while the machine's lock was held. */
 static int wake;
+static bool stopped;
 static int status = STATUS_STOPPED;
 
 static void signal_event(int fd)
@@ -54,9 +55,15 @@ static void signal_event(int fd)
 /* Ends the machine, whatever it waits for here. */
 static void stop(int with)
 {
+	stopped = true;
 	status = with;
 	signal_event(output.stop);
 	vmx_machine_stop(&machine, VMX_END_STOPPED);
+}
+
+bool console_stopped(void)
+{
+	return stopped;
 }
 
 int console_status(void)
@@ -255,10 +262,13 @@ static void *watch(void *arg __attribute__((unused)))
 	};
 	bool person = isatty(STDIN_FILENO), open = true;
 
+	pthread_mutex_lock(&making);
 	for (;;) {
 		watched[0].fd = open && (person || has_room()) ? STDIN_FILENO : -1;
-		if (poll(watched, 3, -1) < 0)
-			continue;
+		pthread_mutex_unlock(&making);
+		while (poll(watched, 3, -1) < 0)
+			;
+		pthread_mutex_lock(&making);
 		if (watched[2].revents)
 			take_signal(watched[2].fd);
 		if (watched[1].revents)

@@ -15,6 +15,7 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, 'a' },
 	{ "disk", required_argument, NULL, 'd' },
 	{ "console", required_argument, NULL, 'o' },
+	{ "no-reboot", no_argument, NULL, 'r' },
 	{ "stats", no_argument, NULL, 's' },
 	{ "trace", optional_argument, NULL, 't' },
 	{ "help", no_argument, NULL, 'h' },
@@ -25,8 +26,8 @@ static void print_help(FILE *out)
 {
 	fprintf(out,
 		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
-		"              [--memory SIZE] [--cpus N] [--console serial|virtio] [--stats]\n"
-		"              [--trace[=FILE]]\n"
+		"              [--memory SIZE] [--cpus N] [--console serial|virtio] [--no-reboot]\n"
+		"              [--stats] [--trace[=FILE]]\n"
 		"\n"
 		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
 		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
@@ -40,11 +41,13 @@ static void print_help(FILE *out)
 		"                  written. The first is /dev/vda, the next /dev/vdb, up to %u\n"
 		"  --console NAME  where what is typed goes: serial (ttyS0, if not given) or virtio (hvc0);\n"
 		"                  what the guest writes to either is shown\n"
+		"  --no-reboot     a guest that asks for a reset ends; otherwise it boots again\n"
 		"  --stats         at the end, what exits there were and what they cost\n"
 		"  --trace[=FILE]  each exit as it happens, to a file or to standard error\n"
 		"\n"
-		"Exit status: 0 the guest powered off; 123 it asked for a reset; 124 triple fault; 125 an\n"
-		"error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4), value * 2 + 1.\n",
+		"Exit status: 0 the guest powered off; 123 it asked for a reset, with --no-reboot; 124 triple\n"
+		"fault; 125 an error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4),\n"
+		"value * 2 + 1.\n",
 		DISKS);
 }
 
@@ -104,6 +107,9 @@ static void set(struct options *options, int option)
 		break;
 	case 'o':
 		options->virtio_console = is_virtio(optarg);
+		break;
+	case 'r':
+		options->no_reboot = true;
 		break;
 	case 's':
 		options->stats = true;

@@ -12,6 +12,15 @@ struct row {
 	uint64_t ticks;
 };
 
+/* Of all machines that have ended: a guest that reboots has one after the other. */
+static struct row rows[VMX_STATS_REASONS];
+static struct total {
+	uint64_t exits;
+	uint64_t spent;
+	uint64_t ran;
+	uint64_t slept;
+} totals[VMX_MACHINE_CPUS];
+
 static double us_of(uint64_t ticks)
 {
 	return ticks * 1000.0 / machine.vm.caps.tsc_khz;
@@ -27,30 +36,37 @@ static int compare(const void *a, const void *b)
 }
 
 /* The module counts all exits; those that came here are known by reason and cost. */
-static unsigned int collect(struct row *rows, struct row *sum)
+static void add_reason(unsigned int reason, uint64_t all)
+{
+	struct row *row = &rows[reason];
+	uint64_t here = 0;
+
+	for (unsigned int n = 0; n < machine.config.cpus; n++) {
+		const struct vmx_cpu *cpu = &machine.cpus[n];
+
+		here += cpu->exits[reason];
+		row->ticks += cpu->spent[reason];
+		totals[n].exits += cpu->exits[reason];
+		totals[n].spent += cpu->spent[reason];
+	}
+	row->reason = reason;
+	row->count += here;
+	if (all > here)
+		row->in_module += all - here;
+}
+
+void stats_add(void)
 {
 	struct vmx_vm_stats stats;
-	unsigned int used = 0;
 
 	if (vmx_vm_stats(&machine.vm, &stats))
 		fail("%s", vmx_error());
-	for (unsigned int reason = 0; reason < VMX_STATS_REASONS; reason++) {
-		struct row row = { .reason = reason };
-
-		for (unsigned int n = 0; n < machine.config.cpus; n++) {
-			row.count += machine.cpus[n].exits[reason];
-			row.ticks += machine.cpus[n].spent[reason];
-		}
-		if (stats.exits[reason] > row.count)
-			row.in_module = stats.exits[reason] - row.count;
-		if (row.count || row.in_module)
-			rows[used++] = row;
-		sum->count += row.count;
-		sum->ticks += row.ticks;
-		sum->in_module += row.in_module;
+	for (unsigned int reason = 0; reason < VMX_STATS_REASONS; reason++)
+		add_reason(reason, stats.exits[reason]);
+	for (unsigned int n = 0; n < machine.config.cpus; n++) {
+		totals[n].ran += machine.cpus[n].ran;
+		totals[n].slept += machine.cpus[n].slept;
 	}
-	qsort(rows, used, sizeof(rows[0]), compare);
-	return used;
 }
 
 static void print_row(const struct row *row, const char *name, uint64_t all)
@@ -61,29 +77,32 @@ static void print_row(const struct row *row, const char *name, uint64_t all)
 		(unsigned long long)row->in_module, name);
 }
 
-static void print_cpu(const struct vmx_cpu *cpu)
+static void print_cpu(unsigned int id)
 {
-	uint64_t exits = 0, spent = 0;
+	const struct total *total = &totals[id];
 
-	for (unsigned int reason = 0; reason < VMX_STATS_REASONS; reason++) {
-		exits += cpu->exits[reason];
-		spent += cpu->spent[reason];
-	}
 	fprintf(stderr, "vCPU %u: %llu exits, %.3f ms running (guest and module), "
-		"%.3f ms here, %.3f ms asleep\n", cpu->id, (unsigned long long)exits,
-		us_of(cpu->ran) / 1000, us_of(spent) / 1000, us_of(cpu->slept) / 1000);
+		"%.3f ms here, %.3f ms asleep\n", id, (unsigned long long)total->exits,
+		us_of(total->ran) / 1000, us_of(total->spent) / 1000,
+		us_of(total->slept) / 1000);
 }
 
 void stats_print(void)
 {
-	struct row rows[VMX_STATS_REASONS], sum = {};
-	unsigned int count = collect(rows, &sum);
+	struct row sum = {};
 
+	qsort(rows, VMX_STATS_REASONS, sizeof(rows[0]), compare);
+	for (unsigned int n = 0; n < VMX_STATS_REASONS; n++) {
+		sum.count += rows[n].count;
+		sum.ticks += rows[n].ticks;
+		sum.in_module += rows[n].in_module;
+	}
 	fprintf(stderr, "%10s %8s %13s %13s %12s  %s\n", "exits here", "share", "average", "total",
 		"in module", "reason");
-	for (unsigned int n = 0; n < count; n++)
-		print_row(&rows[n], vmx_reason_name(rows[n].reason) ?: "?", sum.ticks);
+	for (unsigned int n = 0; n < VMX_STATS_REASONS; n++)
+		if (rows[n].count || rows[n].in_module)
+			print_row(&rows[n], vmx_reason_name(rows[n].reason) ?: "?", sum.ticks);
 	print_row(&sum, "all", sum.ticks);
 	for (unsigned int n = 0; n < machine.config.cpus; n++)
-		print_cpu(&machine.cpus[n]);
+		print_cpu(n);
 }

@@ -14,6 +14,10 @@
 #include "vmxrun.h"
 
 struct vmx_machine machine;
+pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+/* What every start boots. */
+static struct vmx_boot image;
 
 void fail(const char *format, ...)
 {
@@ -45,24 +49,71 @@ static const void *map_file(const char *path, size_t *size)
 	return data;
 }
 
-static void boot(const struct options *options)
+static void map_image(const struct options *options)
 {
-	struct vmx_module initrd = {};
-	struct vmx_boot boot = { .command_line = options->append };
-	uint8_t seed[32];
+	static struct vmx_module initrd;
 
-	boot.kernel = map_file(options->kernel, &boot.kernel_size);
+	image.command_line = options->append;
+	image.kernel = map_file(options->kernel, &image.kernel_size);
 	if (options->initrd) {
 		initrd.data = map_file(options->initrd, &initrd.size);
-		boot.modules = &initrd;
-		boot.module_count = 1;
+		image.modules = &initrd;
+		image.module_count = 1;
 	}
+}
+
+static void boot(void)
+{
+	struct vmx_boot boot = image;
+	uint8_t seed[32];
+
 	if (getrandom(seed, sizeof(seed), 0) == sizeof(seed)) {
 		boot.seed = seed;
 		boot.seed_size = sizeof(seed);
 	}
 	if (vmx_machine_boot(&machine, &boot))
 		fail("%s", vmx_error());
+}
+
+static void make_machine(const struct options *options)
+{
+	if (vmx_machine_init(&machine, &options->machine))
+		fail("%s", vmx_error());
+	disks_plug();
+	if (options->virtio_console)
+		console_plug_virtio();
+	boot();
+}
+
+/*
+ * A reset is a new machine, so that no device has to know how to forget what it was told. False if
+ * the machine was stopped here meanwhile.
+ */
+static bool reset(const struct options *options)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&making);
+	stopped = console_stopped();
+	if (!stopped) {
+		vmx_machine_free(&machine);
+		make_machine(options);
+	}
+	pthread_mutex_unlock(&making);
+	return !stopped;
+}
+
+static enum vmx_end run(const struct options *options)
+{
+	for (;;) {
+		enum vmx_end end = vmx_machine_run(&machine);
+
+		stats_add();
+		if (end != VMX_END_RESET || options->no_reboot)
+			return end;
+		if (!reset(options))
+			return VMX_END_STOPPED;
+	}
 }
 
 static int status_of(enum vmx_end end)
@@ -94,14 +145,10 @@ int main(int argc, char **argv)
 	console_init(&options.machine);
 	if (options.trace)
 		trace_start(&options.machine, options.trace_file);
-	if (vmx_machine_init(&machine, &options.machine))
-		fail("%s", vmx_error());
-	disks_plug();
-	if (options.virtio_console)
-		console_plug_virtio();
-	boot(&options);
+	map_image(&options);
+	make_machine(&options);
 	console_start();
-	status = status_of(vmx_machine_run(&machine));
+	status = status_of(run(&options));
 	if (!disks_flush())
 		status = STATUS_ERROR;
 	if (options.trace)

@@ -20,6 +20,8 @@ enum {
 };
 
 extern struct vmx_machine machine;
+/* Held by who makes the machine, and by who does something to it from outside. */
+extern pthread_mutex_t making;
 
 /* Says what is wrong, and ends. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -32,6 +34,7 @@ struct options {
 	const char *initrd;
 	const char *append;
 	bool virtio_console;
+	bool no_reboot;
 	bool stats;
 	bool trace;
 	const char *trace_file;
@@ -65,11 +68,15 @@ void console_init(struct vmx_machine_config *config);
 void console_plug_virtio(void);
 /* From here on there are input and signals. */
 void console_start(void);
-/* With which status the machine was stopped here. */
+/* Was the machine stopped here? With @making held. */
+bool console_stopped(void);
+/* And with which status? */
 int console_status(void);
 
 /* stats.c */
 
+/* Counts what there was in a machine that has ended. */
+void stats_add(void);
 void stats_print(void);
 
 /* trace.c */
