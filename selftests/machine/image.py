@@ -18,15 +18,15 @@ KERNEL_MODULES = ("kvm", "kvm-intel", "kvm-amd", "kunit", "msr")
 GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
 
 
-def supervise():
-    """The program that runs each test, compiled when its source changed."""
-    source = MACHINE / "guest/supervise.c"
-    program = BUILD / "machine/supervise"
+def program(name):
+    """A program of the machine or of guests in it, compiled when its source changed."""
+    source = MACHINE / f"guest/{name}.c"
+    program = BUILD / "machine" / name
     program.parent.mkdir(parents=True, exist_ok=True)
     with locked(program):
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", program, source],
-                           check=True)
+            subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o", program,
+                            source], check=True)
     return program
 
 
@@ -95,7 +95,7 @@ def add_userland(archive):
         archive.folder(name)
     archive.copy("/bin/busybox", BUSYBOX)
     archive.copy("/init", MACHINE / "guest/init")
-    archive.copy("/usr/bin/supervise", supervise())
+    archive.copy("/usr/bin/supervise", program("supervise"))
 
 
 def initramfs(path, kernel, own_modules, programs, plan, tests):
@@ -121,6 +121,7 @@ def guest_initramfs(path):
         archive.folder("/proc")
         archive.folder("/sys")
         archive.copy("/bin/busybox", BUSYBOX)
+        archive.copy("/bin/exercise", program("exercise"))
         archive.copy("/init", MACHINE / "guest/init-guest")
         archive.copy("/demo", MACHINE / "guest/init-demo")
         archive.close()

@@ -118,7 +118,8 @@ def guest(setup, folder):
     initrd = folder / "guest-initrd"
     image.guest_initramfs(initrd)
     scripts = {f"/machine/{name}": MACHINE / "guest" / name for name in ("linux", "linux-demo")}
-    return {**scripts, "/guest/kernel": setup.kernel.image, "/guest/initrd": initrd}
+    return {**scripts, "/guest/kernel": setup.kernel.image, "/guest/initrd": initrd,
+            "/usr/bin/exercise": image.program("exercise")}
 
 
 def belongings(tests, setup, folder):

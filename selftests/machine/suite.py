@@ -90,7 +90,7 @@ def commands():
             Test("multiboot", "/machine/multiboot", cpus=2, not_on=("penryn",)),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
             Test("linux-demo", "/machine/linux-demo", kernel="fast"),
-            Test("linux", "/machine/linux 1", kernel="fast", not_on=("penryn",))]
+            Test("linux", "/machine/linux 2", cpus=2, kernel="fast", not_on=("penryn",))]
 
 
 def choose(patterns):

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a Linux guest is made to do, as a program in it:
+ *
+ *   exercise processes     fork, exec, pipes, shared and private memory, signals, CPUs that
+ *                          wait for each other
+ *   exercise write DEVICE  a pattern onto the whole disk, to the medium, and back
+ *   exercise check FILE    is it there? For whoever has the disk when the guest is gone
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE	4096
+
+/* ROUND counts: a parent and its child end up on all CPUs, and on different ones. */
+static void move_to(unsigned int round)
+{
+	unsigned int cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(round % cpus, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		err(1, "cannot move to CPU %u", round % cpus);
+}
+
+static pid_t fork_to(unsigned int round)
+{
+	pid_t child = fork();
+
+	if (child < 0)
+		err(1, "fork");
+	if (!child)
+		move_to(round);
+	return child;
+}
+
+static void expect_exit(pid_t child, int code)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) != child)
+		err(1, "waitpid");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != code)
+		errx(1, "a child ended with status %#x and not %d", status, code);
+}
+
+/* A child executes another program, which says through a pipe what it was told. */
+static void spawn(unsigned int round)
+{
+	char said[16] = "", number[16];
+	int ends[2];
+	pid_t child;
+
+	snprintf(number, sizeof(number), "%u", round);
+	if (pipe(ends))
+		err(1, "pipe");
+	child = fork_to(round);
+	if (!child) {
+		dup2(ends[1], STDOUT_FILENO);
+		execl("/proc/self/exe", "exercise", "say", number, NULL);
+		err(1, "exec");
+	}
+	close(ends[1]);
+	if (read(ends[0], said, sizeof(said) - 1) != (ssize_t)strlen(number) ||
+	    strcmp(said, number))
+		errx(1, "child %u said '%s'", round, said);
+	close(ends[0]);
+	expect_exit(child, round);
+}
+
+/* What a child writes is seen in shared memory, and not in private memory. */
+static void write_memory(unsigned int round)
+{
+	const size_t size = 32 * PAGE;
+	const int prot = PROT_READ | PROT_WRITE;
+	char *shared = mmap(NULL, size, prot, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *private = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t child;
+
+	if (shared == MAP_FAILED || private == MAP_FAILED)
+		err(1, "mmap");
+	memset(private, 'p', size);
+	child = fork_to(round);
+	if (!child) {
+		memset(private, 'c', size);
+		memcpy(shared, private, size);
+		_exit(round);
+	}
+	expect_exit(child, round);
+	for (size_t n = 0; n < size; n++)
+		if (shared[n] != 'c' || private[n] != 'p')
+			errx(1, "byte %zu: %c of shared, %c of private memory", n, shared[n],
+			     private[n]);
+	munmap(shared, size);
+	munmap(private, size);
+}
+
+/* Parent and child send each other signals, each one only after the last one was answered. */
+static void signal_each_other(unsigned int round)
+{
+	sigset_t set;
+	pid_t child;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	child = fork_to(round);
+	for (unsigned int n = 0; n < 50; n++) {
+		if (child)
+			kill(child, SIGUSR1);
+		sigwait(&set, &number);
+		if (!child)
+			kill(getppid(), SIGUSR1);
+	}
+	if (!child)
+		_exit(round);
+	expect_exit(child, round);
+}
+
+static sigjmp_buf after_fault;
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	(void)context;
+	siglongjmp(after_fault, 1);
+}
+
+/* Memory that may only be read raises a signal when it is written to. */
+static void write_protected(void)
+{
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+	char *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	sigaction(SIGSEGV, &action, NULL);
+	if (!sigsetjmp(after_fault, 1)) {
+		*page = 1;
+		errx(1, "memory that may only be read was written to");
+	}
+	munmap(page, PAGE);
+}
+
+/*
+ * One thread gives a page new contents at the same address, again and again; the other one, on
+ * another CPU, sees each of them: it may not keep a translation.
+ */
+#define CONTENTS	100
+
+static struct {
+	atomic_uint *page;
+	atomic_uint put, seen;
+} remapped;
+
+static void *look(void *unused)
+{
+	move_to(1);
+	for (unsigned int n = 1; n <= CONTENTS; n++) {
+		while (atomic_load(&remapped.put) != n)
+			sched_yield();
+		if (atomic_load(remapped.page) != n)
+			errx(1, "a CPU sees content %u of a page that has %u",
+			     atomic_load(remapped.page), n);
+		atomic_store(&remapped.seen, n);
+	}
+	return unused;
+}
+
+static void remap(void)
+{
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	pthread_t thread;
+
+	remapped.page = mmap(NULL, PAGE, prot, flags, -1, 0);
+	if (pthread_create(&thread, NULL, look, NULL))
+		errx(1, "no thread");
+	for (unsigned int n = 1; n <= CONTENTS; n++) {
+		if (mmap(remapped.page, PAGE, prot, flags | MAP_FIXED, -1, 0) == MAP_FAILED)
+			err(1, "mmap");
+		atomic_store(remapped.page, n);
+		atomic_store(&remapped.put, n);
+		while (atomic_load(&remapped.seen) != n)
+			sched_yield();
+	}
+	pthread_join(thread, NULL);
+}
+
+static int processes(void)
+{
+	move_to(0);
+	for (unsigned int round = 0; round < 20; round++)
+		spawn(round);
+	for (unsigned int round = 0; round < 4; round++) {
+		write_memory(round);
+		signal_each_other(round);
+	}
+	write_protected();
+	remap();
+	return 0;
+}
+
+/* Disks */
+
+#define CHUNK	(64 << 10)
+
+/* Differs from chunk to chunk, and from what a disk has by itself. */
+static void fill(unsigned int *words, unsigned int chunk)
+{
+	unsigned int state = 2463534242 + chunk;
+
+	for (size_t n = 0; n < CHUNK / sizeof(*words); n++) {
+		state ^= state << 13;
+		state ^= state >> 17;
+		state ^= state << 5;
+		words[n] = state;
+	}
+}
+
+static unsigned int chunks_of(int fd)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+
+	if (size < CHUNK)
+		errx(1, "there is no room for a chunk");
+	return size / CHUNK;
+}
+
+static int check(int fd)
+{
+	static unsigned int wanted[CHUNK / 4], found[CHUNK / 4];
+
+	for (unsigned int n = 0; n < chunks_of(fd); n++) {
+		fill(wanted, n);
+		if (pread(fd, found, CHUNK, (off_t)n * CHUNK) != CHUNK)
+			err(1, "cannot read chunk %u", n);
+		if (memcmp(wanted, found, CHUNK))
+			errx(1, "chunk %u is not what was written", n);
+	}
+	return 0;
+}
+
+static int write_disk(int fd)
+{
+	static unsigned int words[CHUNK / 4];
+
+	for (unsigned int n = 0; n < chunks_of(fd); n++) {
+		fill(words, n);
+		if (pwrite(fd, words, CHUNK, (off_t)n * CHUNK) != CHUNK)
+			err(1, "cannot write chunk %u", n);
+	}
+	/* Nothing is left in memory that a read could come from. */
+	if (fsync(fd) || ioctl(fd, BLKFLSBUF))
+		err(1, "cannot flush");
+	return check(fd);
+}
+
+static int with_file(const char *path, int flags, int (*use)(int fd))
+{
+	int fd = open(path, flags);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	return use(fd);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "processes"))
+		return processes();
+	if (argc == 3 && !strcmp(argv[1], "say"))
+		return printf("%s", argv[2]) < 0 ? 1 : atoi(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "write"))
+		return with_file(argv[2], O_RDWR, write_disk);
+	if (argc == 3 && !strcmp(argv[1], "check"))
+		return with_file(argv[2], O_RDONLY, check);
+	errx(2, "usage: exercise processes | write DEVICE | check FILE");
+}
