@@ -68,7 +68,6 @@ static void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level)
  * @level: level of @slot
  * @slot: entry of the page found; NULL before the first
  * @table: the table of each level on the way to @gpa, down to @level
- * @freed: list for tables found or made empty; NULL to keep them
  * @budget: entries to look at before giving up
  * @narrowed: an entry was removed or narrowed; once a walk is often enough to
  *	say so
@@ -80,7 +79,6 @@ struct ept_iter {
 	int level;
 	u64 *slot;
 	u64 *table[EPT_MAX_LEVELS + 1];
-	struct list_head *freed;
 	unsigned int budget;
 	bool narrowed;
 };
@@ -95,7 +93,6 @@ static void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
 	it->level = mmu->ept.format.levels;
 	it->slot = NULL;
 	it->table[it->level] = mmu->ept.table;
-	it->freed = NULL;
 	it->budget = UINT_MAX;
 	it->narrowed = false;
 }
@@ -125,19 +122,29 @@ static void ept_iter_step(struct ept_iter *it)
 		it->level++;
 }
 
-/* Unlink the table below it->level if it is empty; true if it was. */
-static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
+/*
+ * Unlink the table that an entry refers to if it is empty; true if it was. The
+ * caller sees to vmx_mmu_narrowed().
+ */
+static bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
 {
 	struct page *page = virt_to_page(ept_table_of(*slot));
 
-	if (!it->freed || page_private(page))
+	if (page_private(page))
 		return false;
 	WRITE_ONCE(*slot, 0);
 	ept_count(slot, -1);
-	list_add(&page->lru, it->freed);
-	it->mmu->stats.tables--;
-	it->narrowed = true;
+	list_add(&page->lru, &mmu->unlinked);
+	mmu->stats.tables--;
 	return true;
+}
+
+static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
+{
+	bool empty = ept_unlink_empty(it->mmu, slot);
+
+	it->narrowed |= empty;
+	return empty;
 }
 
 /* An entry of the table of it->level went: go up while that left none. */
@@ -212,6 +219,7 @@ static int ept_init(struct vmx_mmu *mmu)
 	ept->small_exec = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
 	ept->table = page_address(page);
 	mmu->root = ept_pointer(&ept->format, page_to_phys(page));
+	mmu->largest = ept->format.large ? fls(ept->format.large) - 1 : 1;
 	mmu->stats.tables = 1;
 	return 0;
 }
@@ -238,10 +246,10 @@ static void ept_destroy(struct vmx_mmu *mmu)
 }
 
 /*
- * Descend to the entry of map->gpa, at *level or, where there is a table of
- * smaller pages already, below. Tables are made as needed. A larger page in the
- * way goes: it is there for the sake of another access, and too large for this
- * one. NULL if there are not enough spare tables.
+ * Descend to the entry of map->gpa, at *level or, where there are smaller pages
+ * already, below. Tables are made as needed. A larger page in the way goes: it
+ * is there for the sake of another access, and too large for this one. NULL if
+ * there are not enough spare tables.
  */
 static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 {
@@ -254,8 +262,12 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 		struct page *page;
 
 		if (ept_present(entry) && !ept_is_leaf(entry, at)) {
-			table = ept_table_of(entry);
-			continue;
+			if (at > *level || !ept_unlink_empty(mmu, slot)) {
+				table = ept_table_of(entry);
+				continue;
+			}
+			vmx_mmu_narrowed(mmu);
+			entry = 0;
 		}
 		if (at <= *level) {
 			*level = at;
@@ -294,14 +306,14 @@ static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
 static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 {
 	struct ept *ept = &mmu->ept;
-	u64 used = EPT_ACCESSED;
+	u64 used = map->access ? EPT_ACCESSED : 0;
 	int level = map->level;
 	u32 prot = map->prot;
 	u64 *slot, old, new;
 
 	lockdep_assert_held(&mmu->lock);
-	if (level > 1 && !(ept->format.large & BIT(level)))
-		level = 1;
+	while (level > 1 && !(ept->format.large & BIT(level)))
+		level--;
 	ept_avoid_large_exec(ept, map->access, &prot, &level);
 	slot = ept_descend(mmu, map->gpa, &level);
 	if (!slot)
@@ -329,16 +341,14 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 			vmx_mmu_narrowed(mmu);
 	}
 	ept_set(mmu, slot, level, new);
-	return 0;
+	return level;
 }
 
-static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end,
-		   struct list_head *freed)
+static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end)
 {
 	struct ept_iter it;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.freed = freed;
 	it.budget = EPT_BUDGET;
 	while (ept_iter_next(&it)) {
 		if (ept_iter_partial(&it, start))

@@ -4,6 +4,11 @@
 
 #define LENGTH (4 * LARGE)
 
+/* Newer than the C library's header. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 static const char switch_file[] = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 /* Machines with little memory come up with huge pages switched off. */
@@ -161,6 +166,67 @@ TEST_F(huge, unmap_and_protect_within)
 	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
 	EXPECT_EQ(1, guest_read(&self->vcpu, AREA + 3 * LARGE));
 	EXPECT_EQ(2, leaf(&self->vm, AREA + 3 * LARGE));
+}
+
+/* Pages protected one by one, and all of them again: the large one comes back. */
+TEST_F(huge, large_again_when_it_is_one_range_again)
+{
+	struct vmx_mmu_stats before, after;
+
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(1, guest_read(&self->vcpu, AREA));
+	for (size_t n = 0; n < 4 * PAGE; n += PAGE) {
+		ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA + n, PAGE, VMX_MMU_READ));
+		ASSERT_EQ(n + 1, guest_read(&self->vcpu, AREA + n));
+	}
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + 4 * PAGE, 2));
+	ASSERT_EQ(1, leaf(&self->vm, AREA));
+	before = mmu_stats(self->vm.mmu);
+	for (size_t n = 0; n < 4 * PAGE; n += PAGE)
+		ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA + n, PAGE, RW));
+	after = mmu_stats(self->vm.mmu);
+	EXPECT_EQ(before.collapses + 1, after.collapses);
+	for (size_t n = 0; n < 4 * PAGE; n += PAGE) {
+		EXPECT_EQ(n + 1, guest_read(&self->vcpu, AREA + n));
+		EXPECT_EQ(2, leaf(&self->vm, AREA + n));
+	}
+	EXPECT_EQ(2, guest_read(&self->vcpu, AREA + 4 * PAGE));
+	EXPECT_EQ(before.tables - 1, mmu_stats(self->vm.mmu).tables);
+	/* There is nothing to collapse in what is large already. */
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA, LENGTH, VMX_MMU_READ));
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA, LENGTH, RW));
+	EXPECT_EQ(after.collapses, mmu_stats(self->vm.mmu).collapses);
+}
+
+/* The host takes a huge page apart, and makes another one of its pieces. */
+TEST_F(huge, large_again_when_the_host_has_it_large)
+{
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(0, madvise(self->at + 7 * PAGE, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(1, guest_read(&self->vcpu, AREA));
+	ASSERT_EQ(1, leaf(&self->vm, AREA));
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + 7 * PAGE, 3));
+	ASSERT_EQ(0, madvise(self->at, LARGE, MADV_COLLAPSE));
+	EXPECT_EQ(1, guest_read(&self->vcpu, AREA));
+	EXPECT_EQ(2, leaf(&self->vm, AREA));
+	EXPECT_EQ(3, guest_read(&self->vcpu, AREA + 7 * PAGE));
+	EXPECT_EQ(1 + 8 * PAGE, guest_read(&self->vcpu, AREA + 8 * PAGE));
+}
+
+TEST_F(huge, populate_maps_it_large)
+{
+	struct vmx_mmu_stats before, after;
+
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	before = mmu_stats(self->vm.mmu);
+	/* not from where a large page begins, nor to where one ends */
+	ASSERT_EQ(2 * LARGE, mmu_populate(self->vm.mmu, AREA + PAGE, 2 * LARGE, RW));
+	after = mmu_stats(self->vm.mmu);
+	EXPECT_EQ(before.pages[1] + 3, after.pages[1]);
+	EXPECT_EQ(before.pages[0], after.pages[0]);
+	for (size_t n = 0; n < 3 * LARGE; n += 16 * PAGE)
+		ASSERT_EQ(n + 1, guest_read(&self->vcpu, AREA + n));
+	EXPECT_EQ(0, leaf(&self->vm, AREA + 3 * LARGE));
 }
 
 /* Fetches work whatever the page size the CPU allows for them. */

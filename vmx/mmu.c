@@ -36,7 +36,8 @@
  *    found nothing to remove: somebody else may have removed the entry and not
  *    have flushed yet.
  *  - vmx_mmu_flush() comes before: a notifier returns (the page may be reused),
- *    UNMAP or PROTECT returns (that is their promise), a table is freed.
+ *    UNMAP or PROTECT returns (that is their promise), a table is freed. Tables
+ *    that no entry refers to wait for that in mmu->unlinked.
  *  - New and widened entries need none: absent ones are not cached, and a
  *    violation drops what was cached for its address (SDM, "Operations that
  *    Invalidate Cached Mappings").
@@ -62,17 +63,8 @@
 /* Mmus whose notifier may still be called. */
 static atomic_t vmx_mmus_alive;
 
-/**
- * vmx_mmu_flush() - wait until no CPU uses what was removed so far
- * @mmu: the mmu
- *
- * See the flush rules above.
- *
- * Context: interrupts on; does not sleep; with or without the mmu's lock.
- */
-void vmx_mmu_flush(struct vmx_mmu *mmu)
+static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
 {
-	s64 gen = atomic64_read(&mmu->flush_gen);
 	s64 done = atomic64_read_acquire(&mmu->flushed);
 
 	if (done >= gen)
@@ -82,6 +74,39 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 	vmx_ledger_kicked(mmu, gen);
 	while (done < gen && !atomic64_try_cmpxchg(&mmu->flushed, &done, gen))
 		;
+}
+
+static void free_tables(struct list_head *tables)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, tables, lru) {
+		list_del(&page->lru);
+		set_page_private(page, 0);
+		__free_page(page);
+	}
+}
+
+/**
+ * vmx_mmu_flush() - wait until no CPU uses what was removed so far
+ * @mmu: the mmu
+ *
+ * Frees the tables that were unlinked as well. See the flush rules above.
+ *
+ * Context: interrupts on; does not sleep; without the mmu's lock.
+ */
+void vmx_mmu_flush(struct vmx_mmu *mmu)
+{
+	LIST_HEAD(unlinked);
+
+	if (!list_empty_careful(&mmu->unlinked)) {
+		spin_lock(&mmu->lock);
+		list_splice_init(&mmu->unlinked, &unlinked);
+		spin_unlock(&mmu->lock);
+	}
+	/* Read after that: what was unlinked is of this generation, or an older one. */
+	mmu_flush_to(mmu, atomic64_read(&mmu->flush_gen));
+	free_tables(&unlinked);
 }
 
 /**
@@ -135,24 +160,6 @@ struct page *vmx_table_take(struct vmx_mmu *mmu)
 EXPORT_SYMBOL_IF_KUNIT(vmx_table_take);
 
 /**
- * vmx_tables_free() - free tables
- * @tables: pages, linked by lru, that no CPU can reach any more
- *
- * Context: does not sleep.
- */
-void vmx_tables_free(struct list_head *tables)
-{
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, tables, lru) {
-		list_del(&page->lru);
-		set_page_private(page, 0);
-		__free_page(page);
-	}
-}
-EXPORT_SYMBOL_IF_KUNIT(vmx_tables_free);
-
-/**
  * vmx_mmu_init() - make an mmu with nothing in it
  * @mmu: zeroed memory
  * @ops: kind of page tables
@@ -171,6 +178,7 @@ int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
 	mmu->ranges.by_uaddr = RB_ROOT_CACHED;
 	init_waitqueue_head(&mmu->idle);
 	INIT_LIST_HEAD(&mmu->spare);
+	INIT_LIST_HEAD(&mmu->unlinked);
 	mutex_init(&mmu->edit);
 	spin_lock_init(&mmu->vcpus_lock);
 	INIT_LIST_HEAD(&mmu->vcpus);
@@ -194,7 +202,7 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_init);
 void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 {
 	struct vmx_range *range;
-	LIST_HEAD(spare);
+	LIST_HEAD(tables);
 
 	spin_lock(&mmu->lock);
 	mmu->dead = true;
@@ -202,11 +210,12 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 		vmx_ranges_remove(&mmu->ranges, range);
 		cond_resched_lock(&mmu->lock);
 	}
-	list_splice_init(&mmu->spare, &spare);
+	list_splice_init(&mmu->spare, &tables);
+	list_splice_init(&mmu->unlinked, &tables);
 	spin_unlock(&mmu->lock);
 
 	/* Without ranges, notifiers do not look at the tables. */
-	vmx_tables_free(&spare);
+	free_tables(&tables);
 	mmu->ops->destroy(mmu);
 	vmx_ledger_mmu_free(mmu);
 }

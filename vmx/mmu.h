@@ -29,10 +29,10 @@ struct vmx_vm;
  * @gpa: guest-physical address that faulted
  * @pfn: host frame of the 4 KiB page that holds it
  * @level: largest page allowed: the host maps the whole of it contiguously, and
- *	the range has the whole of it; 1 is 4 KiB, 2 is 2 MiB
+ *	the range has the whole of it; 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB
  * @prot: VMX_MMU_* bits to allow
  * @memtype: an enum vmx_memtype
- * @access: VMX_MMU_* bits of the access that faulted
+ * @access: VMX_MMU_* bits of the access that faulted; 0 if none has yet
  */
 struct vmx_mapping {
 	u64 gpa;
@@ -47,14 +47,14 @@ struct vmx_mapping {
  * struct vmx_mmu_ops - what differs between kinds of page tables
  * @supports: whether entries can express VMX_MMU_* bits, valid in themselves
  * @gpa_bits: width of guest-physical addresses
- * @init: make an empty root and set &vmx_mmu.root; 0 or -ENOMEM; may sleep
+ * @init: make an empty root and set &vmx_mmu.root and &vmx_mmu.largest; 0 or
+ *	-ENOMEM; may sleep
  * @destroy: free all tables; nobody uses them any more; may sleep
- * @install: make a translation, or widen it; 0, or -EAGAIN if more spare tables
- *	are needed
+ * @install: make a translation, or widen it; its level, or -EAGAIN if more
+ *	spare tables are needed
  * @zap: remove the translations of an interval, whole large pages even if only
- *	a part is in it. Tables that become empty go to the list, to be freed
- *	after a flush, if one is given. Returns where it stopped, so that the
- *	caller can let others have the lock.
+ *	a part is in it. Returns where it stopped, so that the caller can let
+ *	others have the lock.
  * @protect: take away permissions that are not in VMX_MMU_* bits from the
  *	translations of an interval; returns where it stopped
  * @young: whether any translation of an interval was used since this was
@@ -63,7 +63,7 @@ struct vmx_mapping {
  *
  * All but @supports, @gpa_bits, @init and @destroy are called with
  * &vmx_mmu.lock held. Operations that remove or narrow translations call
- * vmx_mmu_narrowed().
+ * vmx_mmu_narrowed(), and put tables that become empty on &vmx_mmu.unlinked.
  */
 struct vmx_mmu_ops {
 	bool (*supports)(struct vmx_mmu *mmu, u32 prot);
@@ -71,8 +71,7 @@ struct vmx_mmu_ops {
 	int (*init)(struct vmx_mmu *mmu);
 	void (*destroy)(struct vmx_mmu *mmu);
 	int (*install)(struct vmx_mmu *mmu, const struct vmx_mapping *map);
-	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end,
-		   struct list_head *freed);
+	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end);
 	u64 (*protect)(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
 	bool (*young)(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
 	void (*walk)(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
@@ -84,6 +83,7 @@ struct vmx_mmu_ops {
  * @vm: its VM; gone when @ref is 0, while notifiers may still run
  * @ops: kind of page tables
  * @root: the root as the VMCS wants it, an EPTP
+ * @largest: the level of the largest pages that tables can map
  * @flush_gen: goes up when translations were removed or narrowed. A vCPU whose
  *	last seen value differs invalidates before it enters the guest.
  * @flushed: the value of @flush_gen up to which no CPU uses old translations
@@ -99,6 +99,8 @@ struct vmx_mmu_ops {
  * @idle: woken when @invalidating becomes 0
  * @spare: pages for page tables, so that none is allocated under @lock
  * @nr_spare: how many
+ * @unlinked: tables that no entry refers to any more, which CPUs may still use
+ *	until a flush
  * @ept: the page tables, where they are EPT
  * @stats: counters; flags and size unused
  * @edit: serialises MAP, UNMAP and PROTECT; taken before @lock, and never by
@@ -113,6 +115,7 @@ struct vmx_mmu {
 	struct vmx_vm *vm;
 	const struct vmx_mmu_ops *ops;
 	u64 root;
+	int largest;
 
 	atomic64_t flush_gen;
 	atomic64_t flushed;
@@ -128,6 +131,7 @@ struct vmx_mmu {
 	wait_queue_head_t idle;
 	struct list_head spare;
 	unsigned int nr_spare;
+	struct list_head unlinked;
 	struct ept ept;
 	struct vmx_mmu_stats stats;
 
@@ -215,7 +219,10 @@ void vmx_mmu_free(struct vmx_mmu *mmu);
 void vmx_mmu_flush(struct vmx_mmu *mmu);
 int vmx_tables_top_up(struct vmx_mmu *mmu);
 struct page *vmx_table_take(struct vmx_mmu *mmu);
-void vmx_tables_free(struct list_head *tables);
+
+/* vmx/mmu_fault.c */
+int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access);
+void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa);
 
 /* vmx/mmu_notifier.c */
 extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guest accesses that found no translation, or too narrow a one: get the page
- * from the owner's memory and map it. See the rules at the top of mmu.c.
+ * Guest accesses that found no translation, or too narrow a one, and those that
+ * userspace expects: get pages from the owner's memory and map them. See the
+ * rules at the top of mmu.c.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -9,24 +10,29 @@
 #include "compat.h"
 #include "mmu.h"
 
+/* Pages that POPULATE gets at once; the time with the lock stays short. */
+#define FAULT_BATCH 64
+
 /**
- * struct fault - one access on its way
+ * struct fault - an access on its way
  * @gpa: guest-physical address of the 4 KiB page
  * @uaddr: userspace address that backs it
  * @access: VMX_MMU_* bits that the access needs
+ * @expected: it has not happened yet
  * @seq: the mmu's sequence count when @range was looked up
  * @range: the range that has @gpa
- * @page: the host's page, with a reference
- * @writable: the host lets the page be written
+ * @pages: the host's pages from @gpa on, with a reference each
+ * @writable: the host lets the pages be written
  * @miss: where to note the access if no range allows it
  */
 struct fault {
 	u64 gpa;
 	unsigned long uaddr;
 	u32 access;
+	bool expected;
 	unsigned int seq;
 	struct vmx_range_copy range;
-	struct page *page;
+	struct page **pages;
 	bool writable;
 	struct vmx_miss *miss;
 };
@@ -74,33 +80,35 @@ static int fault_errno(long got)
 }
 
 /*
- * Get the page. A read of a writable range takes the page writable if the host
- * has it so already, which saves the fault of a later write; it does not make
- * the host copy or allocate one.
+ * Get the page and those after it, up to @count; how many, or an errno. A read
+ * of a writable range takes pages writable if the host has them so already,
+ * which saves the fault of a later write; it does not make the host copy or
+ * allocate any.
  */
-static int fault_get_page(struct fault *f, bool atomic)
+static int fault_get_pages(struct fault *f, int count, bool atomic)
 {
 	unsigned int flags = 0;
 	long got;
 
 	f->writable = f->range.prot & VMX_MMU_WRITE;
 	if (f->writable) {
-		got = get_user_pages_fast_only(f->uaddr, 1, FOLL_WRITE, &f->page);
-		if (got == 1)
-			return 0;
+		got = get_user_pages_fast_only(f->uaddr, count, FOLL_WRITE,
+					       f->pages);
+		if (got > 0)
+			return got;
 		f->writable = f->access & VMX_MMU_WRITE;
 		if (f->writable)
 			flags = FOLL_WRITE;
 	}
 	if (!atomic)
-		got = get_user_pages_unlocked(f->uaddr, 1, &f->page,
+		got = get_user_pages_unlocked(f->uaddr, count, f->pages,
 					      flags | VMX_FOLL_GUEST);
 	else if (!f->writable)
-		got = get_user_pages_fast_only(f->uaddr, 1, 0, &f->page);
+		got = get_user_pages_fast_only(f->uaddr, count, 0, f->pages);
 	else
 		return -EAGAIN;
-	if (got == 1)
-		return 0;
+	if (got > 0)
+		return got;
 	return atomic ? -EAGAIN : fault_errno(got);
 }
 
@@ -141,36 +149,48 @@ out:
 	return level;
 }
 
-/* The largest page that may be installed. */
+/* May a page of that level be installed, if the host has it in one piece? */
+static bool fault_fits(struct vmx_mmu *mmu, const struct fault *f, int level)
+{
+	const struct vmx_range_copy *r = &f->range;
+	u64 span = ept_span(level);
+	u64 gpa = f->gpa & ~(span - 1);
+	unsigned long uaddr = f->uaddr & ~(span - 1);
+
+	return !((f->gpa ^ f->uaddr) & (span - 1)) && gpa >= r->first &&
+	       gpa + span - 1 <= r->last &&
+	       !vmx_mmu_invalidating(mmu, uaddr, uaddr + span);
+}
+
+/* The level of the largest page that may be installed. */
 static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
 		       struct folio *folio)
 {
-	const struct vmx_range_copy *r = &f->range;
-	unsigned long uaddr = f->uaddr & PMD_MASK;
-	u64 gpa = f->gpa & PMD_MASK;
+	int level;
 
-	if (folio_order(folio) < HPAGE_PMD_ORDER)
+	if (folio_order(folio) < HPAGE_PMD_ORDER || !fault_fits(mmu, f, 2))
 		return 1;
-	if (((f->gpa ^ f->uaddr) & ~PMD_MASK) || gpa < r->first ||
-	    gpa + PMD_SIZE - 1 > r->last)
-		return 1;
-	if (vmx_mmu_invalidating(mmu, uaddr, uaddr + PMD_SIZE))
-		return 1;
-	return min(host_level(f->uaddr), 2);
+	level = min(host_level(f->uaddr), mmu->largest);
+	while (level > 2 && !fault_fits(mmu, f, level))
+		level--;
+	return level;
 }
 
-/* Map the page, unless the host may have taken it back since it was got. */
+/*
+ * Map the page, unless the host may have taken it back since it was got; the
+ * level at which it is mapped, or -EAGAIN, -EFAULT.
+ */
 static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 {
-	struct folio *folio = page_folio(f->page);
+	struct folio *folio = page_folio(*f->pages);
 	struct vmx_mapping map = {
 		.gpa = f->gpa,
-		.pfn = page_to_pfn(f->page),
+		.pfn = page_to_pfn(*f->pages),
 		.prot = f->range.prot,
 		.memtype = f->range.memtype,
-		.access = f->access,
+		.access = f->expected ? 0 : f->access,
 	};
-	int err;
+	int level;
 
 	lockdep_assert_held(&mmu->lock);
 	if (unlikely(mmu->dead))
@@ -182,10 +202,10 @@ static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 	map.level = fault_level(mmu, f, folio);
 	if (!f->writable)
 		map.prot &= ~VMX_MMU_WRITE;
-	err = mmu->ops->install(mmu, &map);
-	if (err)
-		return err;
-	mmu->stats.faults++;
+	level = mmu->ops->install(mmu, &map);
+	if (level < 0)
+		return level;
+	mmu->stats.faults += !f->expected;
 	/*
 	 * Now, since the page cannot be relied on later. The host has the page
 	 * mapped writable, so its file system, if any, has been told to expect
@@ -194,25 +214,27 @@ static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 	 */
 	if (f->writable && !folio_test_dirty(folio))
 		folio_mark_dirty(folio);
-	return 0;
+	return level;
 }
 
 static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
 {
-	int err;
+	struct page *page;
+	int ret;
 
 	if (!fault_find_range(mmu, f)) {
 		*f->miss = (struct vmx_miss){ f->gpa, f->access, f->seq };
 		return VMX_FAULT_EXIT;
 	}
-	err = fault_get_page(f, atomic);
-	if (err)
-		return err;
+	f->pages = &page;
+	ret = fault_get_pages(f, 1, atomic);
+	if (ret < 0)
+		return ret;
 	spin_lock(&mmu->lock);
-	err = fault_install(mmu, f);
+	ret = fault_install(mmu, f);
 	spin_unlock(&mmu->lock);
-	put_page(f->page);
-	return err ? err : VMX_FAULT_DONE;
+	put_page(page);
+	return ret < 0 ? ret : VMX_FAULT_DONE;
 }
 
 static bool fault_must_wait(struct vmx_mmu *mmu, const struct fault *f)
@@ -223,6 +245,16 @@ static bool fault_must_wait(struct vmx_mmu *mmu, const struct fault *f)
 	wait = vmx_mmu_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE);
 	spin_unlock(&mmu->lock);
 	return wait;
+}
+
+/* What a failed attempt waits for before the next: 0, or an errno to give up. */
+static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
+{
+	if (wait_event_interruptible(mmu->idle, !fault_must_wait(mmu, f)) ||
+	    signal_pending(current))
+		return -EINTR;
+	cond_resched();
+	return vmx_tables_top_up(mmu);
 }
 
 /**
@@ -252,17 +284,125 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
 
 	if (atomic)
 		return fault_try(mmu, &f, true);
-	for (;;) {
-		ret = vmx_tables_top_up(mmu);
-		if (ret)
-			return ret;
+	ret = vmx_tables_top_up(mmu);
+	while (!ret) {
 		ret = fault_try(mmu, &f, false);
 		if (ret != -EAGAIN)
-			return ret;
-		if (wait_event_interruptible(mmu->idle,
-					     !fault_must_wait(mmu, &f)) ||
-		    signal_pending(current))
-			return -EINTR;
-		cond_resched();
+			break;
+		ret = fault_again(mmu, &f);
 	}
+	return ret;
+}
+
+/*
+ * Map what was got, from f->gpa on; 0 or an errno. A large page stands for all
+ * pages that it has.
+ */
+static int populate_install(struct vmx_mmu *mmu, struct fault *f, int got)
+{
+	struct page **end = f->pages + got;
+	int level = 0;
+
+	spin_lock(&mmu->lock);
+	while (f->pages < end && level >= 0) {
+		u64 next;
+
+		level = fault_install(mmu, f);
+		if (level < 0)
+			break;
+		next = (f->gpa | (ept_span(level) - 1)) + 1;
+		f->pages += (next - f->gpa) >> PAGE_SHIFT;
+		f->uaddr += next - f->gpa;
+		f->gpa = next;
+	}
+	spin_unlock(&mmu->lock);
+	return level < 0 ? level : 0;
+}
+
+/*
+ * Map some pages from f->gpa on, which tells where it went on to; 0 or an errno.
+ * A batch is within one table, for which there are spare ones.
+ */
+static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
+{
+	struct page *pages[FAULT_BATCH];
+	int got, n, err;
+
+	if (!fault_find_range(mmu, f))
+		return -ENOENT;
+	end = min3(end, f->range.last + 1, (f->gpa | (ept_span(2) - 1)) + 1);
+	f->pages = pages;
+	got = fault_get_pages(f, min_t(u64, FAULT_BATCH, (end - f->gpa) >> PAGE_SHIFT),
+			      false);
+	if (got < 0)
+		return got;
+	err = populate_install(mmu, f, got);
+	for (n = 0; n < got; n++)
+		put_page(pages[n]);
+	return err;
+}
+
+/**
+ * vmx_mmu_populate() - map pages before the guest asks for them
+ * @mmu: the mmu
+ * @gpa: first guest-physical address, 4 KiB aligned; moved on to the first
+ *	page that is not mapped
+ * @end: end of the interval, 4 KiB aligned
+ * @access: VMX_MMU_* bits that the guest will need
+ *
+ * Context: the owner's address space, may sleep, no locks.
+ * Return: 0, or -ENOENT (no range has the page, or it does not allow @access),
+ * -EFAULT (the owner's address space does not provide it), -ENOMEM, -EINTR (a
+ * signal).
+ */
+int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
+{
+	struct fault f = {
+		.gpa = *gpa,
+		.access = access,
+		.expected = true,
+	};
+	int err = vmx_tables_top_up(mmu);
+
+	while (!err && f.gpa < end) {
+		err = populate_try(mmu, &f, end);
+		if (!err || err == -EAGAIN)
+			err = fault_again(mmu, &f);
+	}
+	*gpa = min(f.gpa, end);
+	return *gpa == end ? 0 : err;
+}
+
+/**
+ * vmx_mmu_collapse() - make room for a large page where small ones are
+ * @mmu: the mmu; its lock is held
+ * @gpa: guest-physical address
+ *
+ * Where a fault at @gpa could bring a larger page than is there, what is there
+ * goes, and the next access brings the larger one.
+ *
+ * Context: the owner's address space.
+ */
+void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
+{
+	struct vmx_mmu_walk walk = { .gpa = gpa };
+	struct fault f = { .gpa = gpa & PAGE_MASK };
+	u64 start, end;
+	int level;
+
+	lockdep_assert_held(&mmu->lock);
+	if (!vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
+		return;
+	f.uaddr = f.range.uaddr + (f.gpa - f.range.first);
+	mmu->ops->walk(mmu, &walk);
+	level = min(host_level(f.uaddr), mmu->largest);
+	while (level > walk.leaf && !fault_fits(mmu, &f, level))
+		level--;
+	if (level <= walk.leaf)
+		return;
+	start = gpa & ~(ept_span(level) - 1);
+	end = start + ept_span(level);
+	while (start < end)
+		start = mmu->ops->zap(mmu, start, end);
+	mmu->stats.collapses++;
 }

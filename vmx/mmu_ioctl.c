@@ -21,6 +21,7 @@ union mmu_args {
 	};
 	struct vmx_mmu_map map;
 	struct vmx_mmu_range range;
+	struct vmx_mmu_populate populate;
 	struct vmx_mmu_walk walk;
 	struct vmx_mmu_stats stats;
 };
@@ -150,7 +151,6 @@ static void edit_unmap(struct edit *edit)
 {
 	struct vmx_mmu *mmu = edit->mmu;
 	struct vmx_range *range;
-	LIST_HEAD(freed);
 	unsigned int i;
 	u64 gpa;
 
@@ -169,13 +169,12 @@ static void edit_unmap(struct edit *edit)
 		cond_resched_lock(&mmu->lock);
 	} while (range);
 	for (gpa = edit->first; gpa <= edit->last;) {
-		gpa = mmu->ops->zap(mmu, gpa, edit->last + 1, &freed);
+		gpa = mmu->ops->zap(mmu, gpa, edit->last + 1);
 		cond_resched_lock(&mmu->lock);
 	}
 	spin_unlock(&mmu->lock);
 
 	vmx_mmu_flush(mmu);
-	vmx_tables_free(&freed);
 }
 
 /*
@@ -197,6 +196,7 @@ static void edit_protect(struct edit *edit, u32 prot)
 			range = vmx_ranges_first(&mmu->ranges, gpa, gpa);
 			range->prot = prot;
 			gpa = range->gpa.last + 1;
+			vmx_ranges_merge(&mmu->ranges, range->gpa.start);
 		}
 		write_seqcount_end(&mmu->seq);
 		cond_resched_lock(&mmu->lock);
@@ -206,9 +206,11 @@ static void edit_protect(struct edit *edit, u32 prot)
 		cond_resched_lock(&mmu->lock);
 	}
 	write_seqcount_begin(&mmu->seq);
-	vmx_ranges_merge(&mmu->ranges, edit->first);
 	vmx_ranges_merge(&mmu->ranges, edit->last + 1);
 	write_seqcount_end(&mmu->seq);
+	/* Large pages that the interval's ends lie in may be whole again. */
+	vmx_mmu_collapse(mmu, edit->first);
+	vmx_mmu_collapse(mmu, edit->last);
 	spin_unlock(&mmu->lock);
 
 	vmx_mmu_flush(mmu);
@@ -267,6 +269,22 @@ static int mmu_protect(struct vmx_mmu *mmu, union mmu_args *args)
 	return err ? err : mmu_edit(mmu, &args->range, true);
 }
 
+static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	struct vmx_mmu_populate *populate = &args->populate;
+	u64 gpa = populate->gpa;
+	int err;
+
+	if (populate->reserved || !valid_gpas(mmu, gpa, populate->length))
+		return -EINVAL;
+	err = check_prot(mmu, populate->prot);
+	if (err)
+		return err;
+	err = vmx_mmu_populate(mmu, &gpa, gpa + populate->length, populate->prot);
+	populate->done = gpa - populate->gpa;
+	return err;
+}
+
 static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_walk *walk = &args->walk;
@@ -302,22 +320,25 @@ static int mmu_stats(struct vmx_mmu *mmu, union mmu_args *args)
  * struct mmu_ioctl - one ioctl
  * @cmd: its number
  * @size: of its struct
- * @looks: only looks: allowed from any address space, and gives its struct back
+ * @looks: only looks: allowed from any address space
+ * @gives: gives its struct back: if it succeeds, or whatever comes of it
  * @fn: does it
  */
 struct mmu_ioctl {
 	unsigned int cmd;
 	size_t size;
 	bool looks;
+	enum { NOTHING, RESULT, PROGRESS } gives;
 	int (*fn)(struct vmx_mmu *mmu, union mmu_args *args);
 };
 
 static const struct mmu_ioctl mmu_ioctls[] = {
-	{ VMX_MMU_MAP, sizeof(struct vmx_mmu_map), false, mmu_map },
-	{ VMX_MMU_UNMAP, sizeof(struct vmx_mmu_range), false, mmu_unmap },
-	{ VMX_MMU_PROTECT, sizeof(struct vmx_mmu_range), false, mmu_protect },
-	{ VMX_MMU_WALK, sizeof(struct vmx_mmu_walk), true, mmu_walk },
-	{ VMX_MMU_STATS, sizeof(struct vmx_mmu_stats), true, mmu_stats },
+	{ VMX_MMU_MAP, sizeof(struct vmx_mmu_map), false, NOTHING, mmu_map },
+	{ VMX_MMU_UNMAP, sizeof(struct vmx_mmu_range), false, NOTHING, mmu_unmap },
+	{ VMX_MMU_PROTECT, sizeof(struct vmx_mmu_range), false, NOTHING, mmu_protect },
+	{ VMX_MMU_WALK, sizeof(struct vmx_mmu_walk), true, RESULT, mmu_walk },
+	{ VMX_MMU_STATS, sizeof(struct vmx_mmu_stats), true, RESULT, mmu_stats },
+	{ VMX_MMU_POPULATE, sizeof(struct vmx_mmu_populate), false, PROGRESS, mmu_populate },
 };
 
 /**
@@ -346,7 +367,7 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
 	if (args.flags)
 		return -EOPNOTSUPP;
 	err = ioctl->fn(mmu, &args);
-	if (err || !ioctl->looks)
+	if (ioctl->gives == NOTHING || (err && ioctl->gives == RESULT))
 		return err;
-	return vmx_copy_out(user, &args, ioctl->size);
+	return vmx_copy_out(user, &args, ioctl->size) ?: err;
 }

@@ -63,8 +63,7 @@ again:
 	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
 		part = part_of(node, start, end);
 		while (part.start < part.end) {
-			part.start = mmu->ops->zap(mmu, part.start, part.end,
-						   NULL);
+			part.start = mmu->ops->zap(mmu, part.start, part.end);
 			edits = set->edits;
 			if (may_block)
 				cond_resched_lock(&mmu->lock);

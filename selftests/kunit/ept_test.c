@@ -15,6 +15,7 @@
 
 #define SZ_PAGE 0x1000ULL
 #define SZ_LARGE 0x200000ULL
+#define SZ_HUGE 0x40000000ULL
 
 /* An mmu that no address space and no VM stand behind. */
 static int engine_init(struct kunit *test)
@@ -53,25 +54,22 @@ static int install(struct vmx_mmu *mmu, u64 gpa, u64 pfn, int level, u32 prot,
 		.memtype = VMX_MEMTYPE_WB,
 		.access = access,
 	};
-	int err;
+	int ret;
 
 	if (vmx_tables_top_up(mmu))
 		return -ENOMEM;
 	spin_lock(&mmu->lock);
-	err = mmu->ops->install(mmu, &map);
+	ret = mmu->ops->install(mmu, &map);
 	spin_unlock(&mmu->lock);
-	return err;
+	return ret < 0 ? ret : 0;
 }
 
 static void zap(struct vmx_mmu *mmu, u64 start, u64 end)
 {
-	LIST_HEAD(freed);
-
 	spin_lock(&mmu->lock);
 	while (start < end)
-		start = mmu->ops->zap(mmu, start, end, &freed);
+		start = mmu->ops->zap(mmu, start, end);
 	spin_unlock(&mmu->lock);
-	vmx_tables_free(&freed);
 }
 
 static void protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
@@ -225,6 +223,62 @@ static void engine_mixed_sizes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, walk(mmu, 2 * gpa).leaf, 1);
 }
 
+static void engine_huge_page(struct kunit *test)
+{
+	struct vmx_mmu *mmu = test->priv;
+	u64 gpa = 5 * SZ_HUGE;
+
+	/* a CPU that has none takes the next smaller */
+	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x40000, 3, RWX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 2);
+	zap(mmu, gpa, gpa + SZ_HUGE);
+
+	mmu->ept.format.large |= BIT(3);
+	KUNIT_ASSERT_EQ(test, install(mmu, gpa + 3 * SZ_LARGE + SZ_PAGE, 0x40601, 3,
+				      RWX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_HUGE - 1).leaf, 3);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).entry[2] & EPT_ADDR, 0x40000000);
+	KUNIT_EXPECT_FALSE(test, walk(mmu, gpa + SZ_HUGE).present);
+	KUNIT_EXPECT_EQ(test, mmu->stats.pages[2], 1);
+	/* whole, in place; in part, smaller pages instead */
+	protect(mmu, gpa, gpa + SZ_HUGE, RW);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 3);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).prot, RW);
+	protect(mmu, gpa, gpa + SZ_PAGE, VMX_MMU_READ);
+	KUNIT_EXPECT_FALSE(test, walk(mmu, gpa + SZ_LARGE).present);
+	KUNIT_ASSERT_EQ(test, install(mmu, gpa + SZ_LARGE, 0x40200, 2, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_LARGE).leaf, 2);
+	KUNIT_EXPECT_EQ(test, mmu->stats.splits, 1);
+	/* and when they are gone, it fits again */
+	zap(mmu, gpa, gpa + SZ_HUGE);
+	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x40000, 3, RW, VMX_MMU_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 3);
+}
+
+/* A table that an attempt without enough of them left empty. */
+static void engine_large_page_for_an_empty_table(struct kunit *test)
+{
+	struct vmx_mmu *mmu = test->priv;
+	struct vmx_mapping map = {
+		.level = 1, .prot = RW, .memtype = VMX_MEMTYPE_WB, .pfn = 0x200,
+	};
+	LIST_HEAD(taken);
+	int ret;
+
+	spin_lock(&mmu->lock);
+	while (mmu->nr_spare > 2)
+		list_add(&vmx_table_take(mmu)->lru, &taken);
+	ret = mmu->ops->install(mmu, &map);
+	list_splice(&taken, &mmu->unlinked);
+	spin_unlock(&mmu->lock);
+	KUNIT_ASSERT_EQ(test, ret, -EAGAIN);
+	KUNIT_ASSERT_EQ(test, mmu->stats.tables, 3);
+	mmu->ept.format.large |= BIT(3);
+	KUNIT_ASSERT_EQ(test, install(mmu, 0, 0, 3, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(mmu, 0).leaf, 3);
+	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 2);
+}
+
 /* Large pages that must not be executable, on CPUs with the erratum. */
 static void engine_large_exec(struct kunit *test)
 {
@@ -299,7 +353,8 @@ static void engine_out_of_tables(struct kunit *test)
 	}
 	err = mmu->ops->install(mmu, &map);
 	spin_unlock(&mmu->lock);
-	vmx_tables_free(&taken);
+	/* freed with it */
+	list_splice(&taken, &mmu->unlinked);
 
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
@@ -414,6 +469,8 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(engine_five_levels),
 	KUNIT_CASE(engine_large_page),
 	KUNIT_CASE(engine_mixed_sizes),
+	KUNIT_CASE(engine_huge_page),
+	KUNIT_CASE(engine_large_page_for_an_empty_table),
 	KUNIT_CASE(engine_large_exec),
 	KUNIT_CASE(engine_again),
 	KUNIT_CASE(engine_narrow_to_nothing),

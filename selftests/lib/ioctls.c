@@ -72,6 +72,15 @@ static void fill_protect(struct test_objects *o, void *arg)
 	range->prot = VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC;
 }
 
+static void fill_populate(struct test_objects *o, void *arg)
+{
+	struct vmx_mmu_populate *populate = arg;
+
+	populate->gpa = TEST_RAM / 2;
+	populate->length = 4096;
+	populate->prot = VMX_MMU_READ | VMX_MMU_WRITE;
+}
+
 static void fill_cpuid(struct test_objects *o, void *arg)
 {
 	struct vmx_cpuid *cpuid = arg;
@@ -131,6 +140,8 @@ const struct test_ioctl test_ioctls[] = {
 	      .reserved = { offsetof(struct vmx_mmu_range, reserved) }),
 	IOCTL(MMU_WALK, TEST_MMU, vmx_mmu_walk, fill_nothing, .looks = true),
 	IOCTL(MMU_STATS, TEST_MMU, vmx_mmu_stats, fill_nothing, .looks = true),
+	IOCTL(MMU_POPULATE, TEST_MMU, vmx_mmu_populate, fill_populate,
+	      .reserved = { offsetof(struct vmx_mmu_populate, reserved) }),
 	IOCTL(SET_CPUID, TEST_VCPU, vmx_cpuid, fill_cpuid,
 	      .reserved = { offsetof(struct vmx_cpuid, reserved) }),
 	IOCTL(SET_MSRS, TEST_VCPU, vmx_msrs, fill_msrs),

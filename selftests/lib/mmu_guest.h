@@ -115,6 +115,18 @@ static inline int mmu_protect(int mmu, uint64_t gpa, uint64_t length, uint32_t p
 	return ioctl(mmu, VMX_MMU_PROTECT, &range);
 }
 
+/* How far it got: all of LENGTH if there is no error in errno. */
+static inline uint64_t mmu_populate(int mmu, uint64_t gpa, uint64_t length, uint32_t prot)
+{
+	struct vmx_mmu_populate populate = {
+		.size = sizeof(populate), .gpa = gpa, .length = length, .prot = prot,
+	};
+
+	errno = 0;
+	ioctl(mmu, VMX_MMU_POPULATE, &populate);
+	return populate.done;
+}
+
 /* A walk that fails says that nothing is there, at no level. */
 static inline struct vmx_mmu_walk mmu_walk(int mmu, uint64_t gpa)
 {

@@ -70,7 +70,7 @@
 /**
  * define VMX_API_MINOR - goes up with every change of the ABI
  */
-#define VMX_API_MINOR 1
+#define VMX_API_MINOR 2
 
 #define VMX_IOC_TYPE 0xBD
 
@@ -95,6 +95,7 @@
 #define VMX_MMU_PROTECT		_IO(VMX_IOC_TYPE, 0x32)
 #define VMX_MMU_WALK		_IO(VMX_IOC_TYPE, 0x33)
 #define VMX_MMU_STATS		_IO(VMX_IOC_TYPE, 0x34)
+#define VMX_MMU_POPULATE	_IO(VMX_IOC_TYPE, 0x35)
 /* on a vcpu */
 #define VMX_RUN			_IO(VMX_IOC_TYPE, 0x40)
 #define VMX_KICK		_IO(VMX_IOC_TYPE, 0x41)

@@ -102,6 +102,43 @@ struct vmx_mmu_range {
 	__u32 reserved;
 };
 
+/**
+ * struct vmx_mmu_populate - %VMX_MMU_POPULATE: map memory before it is touched
+ * @size: sizeof(struct vmx_mmu_populate)
+ * @flags: 0
+ * @gpa: guest-physical address, 4 KiB aligned
+ * @length: bytes, a non-zero multiple of 4 KiB
+ * @prot: VMX_MMU_* bits that the guest will need, not none. With
+ *	%VMX_MMU_WRITE the owner's memory comes to be as if it was written to;
+ *	without, memory that was never touched stays so, and the guest's first
+ *	write faults.
+ * @reserved: 0
+ * @done: out: bytes from @gpa on that are mapped, also after an error other than
+ *	EINVAL and EOPNOTSUPP
+ *
+ * Large pages are used as faults use them. What is mapped can go again any time,
+ * as any page of the owner's: this saves faults, it pins nothing.
+ *
+ * ==========  ============================================================
+ * ENOENT      at @gpa + @done no range has the page, or it does not allow
+ *             @prot
+ * EFAULT      the owner's memory does not provide that page
+ * EINTR       a signal: @done bytes are mapped, and may go on from there
+ * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or
+ *             @prot
+ * EOPNOTSUPP  the CPU cannot express @prot
+ * ==========  ============================================================
+ */
+struct vmx_mmu_populate {
+	__u32 size;
+	__u32 flags;
+	__u64 gpa;
+	__u64 length;
+	__u32 prot;
+	__u32 reserved;
+	__u64 done;
+};
+
 #define VMX_MMU_MAX_LEVELS 5
 
 /**
@@ -148,10 +185,11 @@ struct vmx_mmu_walk {
  * @tables: pages of page tables, root included
  * @pages: leaf mappings present, by level: @pages[0] of 4 KiB, [1] of 2 MiB,
  *	[2] of 1 GiB
- * @faults: faults resolved
+ * @faults: guest accesses that brought a page in
  * @splits: large mappings broken up
  * @flushes: times all CPUs that use the mmu had to drop translations
  * @notified: invalidations by the host's memory management
+ * @collapses: times that small mappings made room for a large one
  *
  * Works from any address space, and has no errors of its own.
  */
@@ -165,6 +203,7 @@ struct vmx_mmu_stats {
 	__u64 splits;
 	__u64 flushes;
 	__u64 notified;
+	__u64 collapses;
 };
 
 #endif /* _UAPI_LINUX_VMX_MMU_H */
