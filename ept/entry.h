@@ -23,6 +23,11 @@
 #define EPT_LARGE	BIT_ULL(7)
 #define EPT_ACCESSED	BIT_ULL(8)
 #define EPT_DIRTY	BIT_ULL(9)
+/*
+ * Ours, ignored by the CPU: the page was written since the log was last looked
+ * at. An entry that is nothing else stands for a page that has gone since.
+ */
+#define EPT_WRITTEN	BIT_ULL(11)
 #define EPT_ADDR	GENMASK_ULL(51, 12)
 
 #define EPT_MEMTYPE_SHIFT	3

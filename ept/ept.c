@@ -3,13 +3,13 @@
  * The EPT engine of an mmu: builds, reads and takes apart the tables of the
  * SDM's chapter "The Extended Page Table Mechanism (EPT)".
  *
- * Everything that goes over an interval uses one walk (struct ept_iter), and
- * everything that writes an entry goes through ept_set() or ept_clear(), so
- * that the counters are right and no entry is misconfigured. The CPU reads the
- * tables at any time and sets accessed and dirty bits in them, so entries
- * change by single 64-bit accesses.
+ * Everything that goes over an interval uses one walk (struct ept_iter), pages
+ * come by ept_install() and go by ept_clear(), so that the counters are right and
+ * no entry is misconfigured. The CPU reads the tables at any time and sets
+ * accessed and dirty bits in them, so entries change by single 64-bit accesses.
  *
- * A table's page keeps the number of its present entries in page_private().
+ * A table's page keeps in page_private() how many of its entries are not 0, and
+ * TABLE_WRITTEN.
  *
  * See the top of vmx/mmu.c for locks and flushes.
  */
@@ -27,6 +27,10 @@
 /* Entries that a walk looks at before it offers to give up the lock. */
 #define EPT_BUDGET 4096
 
+#define TABLE_ENTRIES	GENMASK(15, 0)
+/* Some page may be EPT_WRITTEN, if pages are logged by write protection. */
+#define TABLE_WRITTEN	BIT(16)
+
 static u64 *ept_table_of(u64 entry)
 {
 	return phys_to_virt(entry & EPT_ADDR);
@@ -39,25 +43,39 @@ static void ept_count(u64 *slot, int change)
 	set_page_private(page, page_private(page) + change);
 }
 
-/* Make an entry present, or change a present one. */
-static void ept_set(struct vmx_mmu *mmu, u64 *slot, int level, u64 entry)
+/* EPT_WRITTEN if the log has to tell of the page. */
+static u64 ept_written(const struct vmx_mmu *mmu, u64 entry)
 {
-	bool leaf = ept_is_leaf(entry, level);
-
-	if (!ept_present(READ_ONCE(*slot))) {
-		ept_count(slot, 1);
-		if (leaf)
-			mmu->stats.pages[level - 1]++;
-	}
-	WRITE_ONCE(*slot, entry);
+	if (mmu->log == VMX_DIRTY_BITS && (entry & EPT_DIRTY))
+		return EPT_WRITTEN;
+	return entry & EPT_WRITTEN;
 }
 
-/* Remove a page; the caller sees to vmx_mmu_narrowed(). */
-static void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level)
+/* An entry was made present, or a present one changed. */
+static void ept_count_change(struct vmx_mmu *mmu, u64 *slot, int level, u64 old,
+			     u64 entry)
 {
-	WRITE_ONCE(*slot, 0);
-	ept_count(slot, -1);
-	mmu->stats.pages[level - 1]--;
+	if (!old)
+		ept_count(slot, 1);
+	if (!ept_present(old) && ept_is_leaf(entry, level))
+		mmu->stats.pages[level - 1]++;
+}
+
+/*
+ * Remove a page; the caller sees to vmx_mmu_narrowed(). The log remembers it,
+ * unless it is to @forget.
+ */
+static void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget)
+{
+	/* The CPU may be setting its dirty bit. */
+	u64 old = xchg(slot, 0);
+
+	if (ept_present(old))
+		mmu->stats.pages[level - 1]--;
+	if (mmu->log && level == 1 && !forget && ept_written(mmu, old))
+		WRITE_ONCE(*slot, EPT_WRITTEN);
+	else
+		ept_count(slot, -1);
 }
 
 /**
@@ -68,6 +86,7 @@ static void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level)
  * @level: level of @slot
  * @slot: entry of the page found; NULL before the first
  * @table: the table of each level on the way to @gpa, down to @level
+ * @forget: find pages that have gone, too; those zapped are forgotten
  * @budget: entries to look at before giving up
  * @narrowed: an entry was removed or narrowed; once a walk is often enough to
  *	say so
@@ -79,6 +98,7 @@ struct ept_iter {
 	int level;
 	u64 *slot;
 	u64 *table[EPT_MAX_LEVELS + 1];
+	bool forget;
 	unsigned int budget;
 	bool narrowed;
 };
@@ -93,6 +113,7 @@ static void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
 	it->level = mmu->ept.format.levels;
 	it->slot = NULL;
 	it->table[it->level] = mmu->ept.table;
+	it->forget = false;
 	it->budget = UINT_MAX;
 	it->narrowed = false;
 }
@@ -130,7 +151,7 @@ static bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
 {
 	struct page *page = virt_to_page(ept_table_of(*slot));
 
-	if (page_private(page))
+	if (page_private(page) & TABLE_ENTRIES)
 		return false;
 	WRITE_ONCE(*slot, 0);
 	ept_count(slot, -1);
@@ -166,7 +187,7 @@ static bool ept_iter_next(struct ept_iter *it)
 		u64 *slot = ept_iter_slot(it, it->level);
 		u64 entry = READ_ONCE(*slot);
 
-		if (!ept_present(entry)) {
+		if (!ept_present(entry) && !(it->forget && entry)) {
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
 			it->slot = slot;
@@ -184,7 +205,7 @@ static bool ept_iter_next(struct ept_iter *it)
 /* Remove the page found, and the tables that this leaves empty. */
 static void ept_iter_zap(struct ept_iter *it)
 {
-	ept_clear(it->mmu, it->slot, it->level);
+	ept_clear(it->mmu, it->slot, it->level, it->forget);
 	it->narrowed = true;
 	ept_iter_prune(it);
 }
@@ -277,14 +298,15 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 		if (!page)
 			return NULL;
 		if (ept_present(entry)) {
-			ept_clear(mmu, slot, at);
+			ept_clear(mmu, slot, at, false);
 			vmx_mmu_narrowed(mmu);
 			mmu->stats.splits++;
 		}
 		mmu->stats.tables++;
 		table = page_address(page);
-		ept_set(mmu, slot, at, ept_table_entry(&mmu->ept.format,
-						       page_to_phys(page)));
+		ept_count(slot, 1);
+		WRITE_ONCE(*slot, ept_table_entry(&mmu->ept.format,
+						  page_to_phys(page)));
 	}
 }
 
@@ -303,13 +325,26 @@ static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
 		*prot &= ~VMX_MMU_EXEC;
 }
 
+/* Where pages are logged by write protection: only a write makes them writable. */
+static u64 ept_log_write(u64 *slot, u32 access, u32 *prot)
+{
+	struct page *page = virt_to_page(slot);
+
+	if (!(access & VMX_MMU_WRITE)) {
+		*prot &= ~VMX_MMU_WRITE;
+		return 0;
+	}
+	set_page_private(page, page_private(page) | TABLE_WRITTEN);
+	return EPT_WRITTEN;
+}
+
 static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 {
 	struct ept *ept = &mmu->ept;
 	u64 used = map->access ? EPT_ACCESSED : 0;
 	int level = map->level;
 	u32 prot = map->prot;
-	u64 *slot, old, new;
+	u64 *slot, old, new, entry, written = 0;
 
 	lockdep_assert_held(&mmu->lock);
 	while (level > 1 && !(ept->format.large & BIT(level)))
@@ -320,6 +355,8 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 		return -EAGAIN;
 	if (level == 1)
 		prot = map->prot;
+	if (mmu->log == VMX_DIRTY_WRITE_PROTECT)
+		written = ept_log_write(slot, map->access, &prot);
 	/* The access is about to set these, at a cost. */
 	if (map->access & VMX_MMU_WRITE)
 		used |= EPT_DIRTY;
@@ -330,25 +367,28 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 		return -EFAULT;
 
 	old = READ_ONCE(*slot);
-	if (ept_present(old)) {
+	do {
+		entry = new | written | (mmu->log ? ept_written(mmu, old) : 0);
 		/*
 		 * Another vCPU was here first, or this access needs more than
 		 * the last one. What the entry allows is still allowed.
 		 */
-		if (!((old ^ new) & EPT_ADDR))
-			new |= old & (EPT_RWX | EPT_ACCESSED | EPT_DIRTY);
-		else
-			vmx_mmu_narrowed(mmu);
-	}
-	ept_set(mmu, slot, level, new);
+		if (ept_present(old) && !((old ^ new) & EPT_ADDR))
+			entry |= old & (EPT_RWX | EPT_ACCESSED | EPT_DIRTY);
+		/* The CPU may be setting accessed and dirty bits. */
+	} while (!try_cmpxchg64(slot, &old, entry));
+	if (ept_present(old) && (old ^ new) & EPT_ADDR)
+		vmx_mmu_narrowed(mmu);
+	ept_count_change(mmu, slot, level, old, entry);
 	return level;
 }
 
-static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end)
+static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
 {
 	struct ept_iter it;
 
 	ept_iter_start(&it, mmu, start, end);
+	it.forget = forget;
 	it.budget = EPT_BUDGET;
 	while (ept_iter_next(&it)) {
 		if (ept_iter_partial(&it, start))
@@ -413,6 +453,128 @@ static bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 	return young;
 }
 
+/*
+ * Go to the next table of 4 KiB pages; NULL at the end, or if the budget is used
+ * up. Large pages on the way go if they are to be @split.
+ */
+static u64 *ept_iter_next_table(struct ept_iter *it, bool split)
+{
+	if (it->slot)
+		ept_iter_step(it);
+	while (it->gpa < it->end && it->budget--) {
+		u64 *slot = ept_iter_slot(it, it->level);
+		u64 entry = READ_ONCE(*slot);
+
+		if (!ept_present(entry)) {
+			ept_iter_step(it);
+		} else if (ept_is_leaf(entry, it->level)) {
+			if (split) {
+				ept_clear(it->mmu, slot, it->level, true);
+				it->mmu->stats.splits++;
+				it->narrowed = true;
+			}
+			ept_iter_step(it);
+		} else if (it->level > 2) {
+			it->table[--it->level] = ept_table_of(entry);
+		} else {
+			it->slot = slot;
+			return ept_table_of(entry);
+		}
+	}
+	return NULL;
+}
+
+/* What an entry loses when the log begins anew for its page. */
+static u64 ept_log_bits(const struct vmx_mmu *mmu)
+{
+	switch (mmu->log) {
+	case VMX_DIRTY_WRITE_PROTECT:
+		return EPT_WRITTEN | EPT_WRITE;
+	case VMX_DIRTY_BITS:
+		return EPT_WRITTEN | EPT_DIRTY;
+	default:
+		return EPT_WRITTEN;
+	}
+}
+
+static void ept_log_anew(u64 *slot, u64 bits)
+{
+	u64 old = READ_ONCE(*slot), new;
+
+	/* The CPU may be setting accessed and dirty bits. */
+	do {
+		new = ept_present(old) ? old & ~bits : 0;
+	} while (!try_cmpxchg64(slot, &old, new));
+	if (!new)
+		ept_count(slot, -1);
+}
+
+/* One table at a time, since userspace may have very many. */
+static u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
+{
+	u64 bits = ept_log_bits(mmu);
+	struct ept_iter it;
+	u64 *table;
+	int i;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET;
+	table = ept_iter_next_table(&it, mmu->log);
+	if (table) {
+		for (i = 0; i < PTRS_PER_PTE; i++)
+			if (READ_ONCE(table[i]) & bits)
+				ept_log_anew(&table[i], bits);
+		it.narrowed = true;
+		ept_iter_step(&it);
+	}
+	return ept_iter_end(&it);
+}
+
+/* Look at the pages of a table from it->gpa up to @end. */
+static void ept_harvest_table(struct ept_iter *it, u64 *table, u64 end,
+			      struct vmx_dirty_batch *batch)
+{
+	u64 bits = ept_log_bits(it->mmu), gpa;
+	/* A page is writable only if it is logged already. */
+	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
+
+	for (gpa = it->gpa; gpa < end; gpa += PAGE_SIZE) {
+		u64 *slot = &table[ept_index(gpa, 1)];
+
+		if (!(READ_ONCE(*slot) & dirty))
+			continue;
+		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
+		batch->dirty++;
+		ept_log_anew(slot, bits);
+		it->narrowed = true;
+	}
+}
+
+static u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
+		       struct vmx_dirty_batch *batch)
+{
+	struct ept_iter it;
+	u64 *table;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET / 64;
+	while ((table = ept_iter_next_table(&it, false))) {
+		struct page *page = virt_to_page(table);
+		u64 next = (it.gpa | (ept_span(2) - 1)) + 1;
+		bool whole = it.gpa == next - ept_span(2) && next <= end;
+
+		if (mmu->log == VMX_DIRTY_WRITE_PROTECT) {
+			if (!(page_private(page) & TABLE_WRITTEN))
+				continue;
+			if (whole)
+				set_page_private(page, page_private(page) &
+						 ~TABLE_WRITTEN);
+		}
+		ept_harvest_table(&it, table, min(next, end), batch);
+	}
+	return ept_iter_end(&it);
+}
+
 static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 {
 	u64 *table = mmu->ept.table;
@@ -449,6 +611,8 @@ const struct vmx_mmu_ops vmx_mmu_ept_ops = {
 	.zap = ept_zap,
 	.protect = ept_protect,
 	.young = ept_young,
+	.relog = ept_relog,
+	.harvest = ept_harvest,
 	.walk = ept_walk,
 };
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_ept_ops);

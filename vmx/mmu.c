@@ -2,13 +2,14 @@
 /*
  * The mmu object: its life, its flushes, and the pages its tables are made of.
  * mmu_ioctl.c changes and shows the map, mmu_fault.c brings pages in,
- * mmu_notifier.c lets them go, and ept/ knows what entries look like.
+ * mmu_notifier.c lets them go, mmu_dirty.c tells which were written, and ept/
+ * knows what entries look like.
  *
  * Locks, outermost first:
  *
  *   mmap_lock of the owner	taken by get_user_pages; held by the host around
  *				most notifier calls
- *   mmu->edit			MAP, UNMAP, PROTECT; allocates, so notifiers, which
+ *   mmu->edit			MAP, UNMAP, PROTECT, LOG, DIRTY; allocates, so notifiers, which
  *				run in reclaim, never take it
  *   host page-table locks	held by the host around the young notifiers
  *   mmu->lock			page tables, ranges, everything else. A spinlock:

@@ -44,6 +44,18 @@ struct vmx_mapping {
 };
 
 /**
+ * struct vmx_dirty_batch - a part of the map whose log is looked at
+ * @gpa: guest-physical address that bit 0 of @bitmap stands for
+ * @bitmap: a bit for each 4 KiB page, set for those that were written
+ * @dirty: goes up by the number of bits set
+ */
+struct vmx_dirty_batch {
+	u64 gpa;
+	unsigned long *bitmap;
+	u64 dirty;
+};
+
+/**
  * struct vmx_mmu_ops - what differs between kinds of page tables
  * @supports: whether entries can express VMX_MMU_* bits, valid in themselves
  * @gpa_bits: width of guest-physical addresses
@@ -53,12 +65,18 @@ struct vmx_mapping {
  * @install: make a translation, or widen it; its level, or -EAGAIN if more
  *	spare tables are needed
  * @zap: remove the translations of an interval, whole large pages even if only
- *	a part is in it. Returns where it stopped, so that the caller can let
- *	others have the lock.
+ *	a part is in it; the log remembers which were written unless it is to
+ *	@forget. Returns where it stopped, so that the caller can let others have
+ *	the lock.
  * @protect: take away permissions that are not in VMX_MMU_* bits from the
  *	translations of an interval; returns where it stopped
  * @young: whether any translation of an interval was used since this was
  *	asked with @clear
+ * @relog: make the translations of an interval what &vmx_mmu.log wants of
+ *	pages that were not written; returns where it stopped, after some 2 MiB
+ *	that have small pages
+ * @harvest: tell which pages of an interval were written, and begin anew for
+ *	them; returns where it stopped
  * @walk: fill in the out members of a walk
  *
  * All but @supports, @gpa_bits, @init and @destroy are called with
@@ -71,9 +89,12 @@ struct vmx_mmu_ops {
 	int (*init)(struct vmx_mmu *mmu);
 	void (*destroy)(struct vmx_mmu *mmu);
 	int (*install)(struct vmx_mmu *mmu, const struct vmx_mapping *map);
-	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end);
+	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end, bool forget);
 	u64 (*protect)(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
 	bool (*young)(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
+	u64 (*relog)(struct vmx_mmu *mmu, u64 start, u64 end);
+	u64 (*harvest)(struct vmx_mmu *mmu, u64 start, u64 end,
+		       struct vmx_dirty_batch *batch);
 	void (*walk)(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
 };
 
@@ -92,6 +113,7 @@ struct vmx_mmu_ops {
  * @seq: changes when ranges change and when an invalidation ends: a page found
  *	in the owner's memory before may no longer be installed after
  * @ranges: the guest-physical map
+ * @log: how it is found out which pages are written, an enum vmx_dirty_method
  * @dead: the owner's address space is gone, or the mmu is
  * @invalidating: invalidations that have begun and not ended
  * @inv_start: lowest userspace address that they have in hand
@@ -103,8 +125,9 @@ struct vmx_mmu_ops {
  *	until a flush
  * @ept: the page tables, where they are EPT
  * @stats: counters; flags and size unused
- * @edit: serialises MAP, UNMAP and PROTECT; taken before @lock, and never by
- *	notifiers, so that allocating under it is fine
+ * @edit: serialises MAP, UNMAP, PROTECT, and changes of and looks at the log;
+ *	taken before @lock, and never by notifiers, so that allocating under it is
+ *	fine
  * @notifier: what the host calls when it takes memory of the owner back
  * @vcpus_lock: protects @vcpus; innermost, taken by the core alone
  * @vcpus: vCPUs that use the mmu, for vmx_mmu_kick()
@@ -124,6 +147,7 @@ struct vmx_mmu {
 	spinlock_t lock; /* down to @stats, and the page tables */
 	seqcount_spinlock_t seq;
 	struct vmx_ranges ranges;
+	u32 log;
 	bool dead;
 	unsigned int invalidating;
 	unsigned long inv_start;
@@ -135,7 +159,7 @@ struct vmx_mmu {
 	struct ept ept;
 	struct vmx_mmu_stats stats;
 
-	struct mutex edit; /* serialises changes of @ranges */
+	struct mutex edit; /* serialises changes of @ranges and @log */
 	struct mmu_notifier notifier;
 
 	spinlock_t vcpus_lock; /* @vcpus */
@@ -223,6 +247,11 @@ struct page *vmx_table_take(struct vmx_mmu *mmu);
 /* vmx/mmu_fault.c */
 int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access);
 void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa);
+
+/* vmx/mmu_dirty.c */
+int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method);
+int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
+		    unsigned long bitmap, u64 *dirty);
 
 /* vmx/mmu_notifier.c */
 extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;

@@ -168,7 +168,9 @@ static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
 {
 	int level;
 
-	if (folio_order(folio) < HPAGE_PMD_ORDER || !fault_fits(mmu, f, 2))
+	/* The log is of small pages. */
+	if (folio_order(folio) < HPAGE_PMD_ORDER || mmu->log ||
+	    !fault_fits(mmu, f, 2))
 		return 1;
 	level = min(host_level(f->uaddr), mmu->largest);
 	while (level > 2 && !fault_fits(mmu, f, level))
@@ -391,7 +393,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	int level;
 
 	lockdep_assert_held(&mmu->lock);
-	if (!vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
+	if (mmu->log || !vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
 		return;
 	f.uaddr = f.range.uaddr + (f.gpa - f.range.first);
 	mmu->ops->walk(mmu, &walk);
@@ -403,6 +405,6 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	start = gpa & ~(ept_span(level) - 1);
 	end = start + ept_span(level);
 	while (start < end)
-		start = mmu->ops->zap(mmu, start, end);
+		start = mmu->ops->zap(mmu, start, end, false);
 	mmu->stats.collapses++;
 }

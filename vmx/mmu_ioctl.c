@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "caps.h"
 #include "mmu.h"
 #include "vmx.h"
 
@@ -22,6 +23,8 @@ union mmu_args {
 	struct vmx_mmu_map map;
 	struct vmx_mmu_range range;
 	struct vmx_mmu_populate populate;
+	struct vmx_mmu_log log;
+	struct vmx_mmu_dirty dirty;
 	struct vmx_mmu_walk walk;
 	struct vmx_mmu_stats stats;
 };
@@ -169,7 +172,7 @@ static void edit_unmap(struct edit *edit)
 		cond_resched_lock(&mmu->lock);
 	} while (range);
 	for (gpa = edit->first; gpa <= edit->last;) {
-		gpa = mmu->ops->zap(mmu, gpa, edit->last + 1);
+		gpa = mmu->ops->zap(mmu, gpa, edit->last + 1, true);
 		cond_resched_lock(&mmu->lock);
 	}
 	spin_unlock(&mmu->lock);
@@ -285,6 +288,29 @@ static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 	return err;
 }
 
+static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	if (args->log.reserved || args->log.method > VMX_DIRTY_BITS)
+		return -EINVAL;
+	if (args->log.method == VMX_DIRTY_BITS && !(vmx_caps.features & VMX_HAS_EPT_AD))
+		return -EOPNOTSUPP;
+	return vmx_mmu_set_log(mmu, args->log.method);
+}
+
+static int mmu_dirty(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	struct vmx_mmu_dirty *dirty = &args->dirty;
+
+	dirty->done = 0;
+	dirty->dirty = 0;
+	if (!valid_gpas(mmu, dirty->gpa, dirty->length) ||
+	    !IS_ALIGNED(dirty->bitmap, sizeof(u64)))
+		return -EINVAL;
+	dirty->done = dirty->length;
+	return vmx_mmu_harvest(mmu, dirty->gpa, &dirty->done, dirty->bitmap,
+			       &dirty->dirty);
+}
+
 static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_walk *walk = &args->walk;
@@ -339,6 +365,8 @@ static const struct mmu_ioctl mmu_ioctls[] = {
 	{ VMX_MMU_WALK, sizeof(struct vmx_mmu_walk), true, RESULT, mmu_walk },
 	{ VMX_MMU_STATS, sizeof(struct vmx_mmu_stats), true, RESULT, mmu_stats },
 	{ VMX_MMU_POPULATE, sizeof(struct vmx_mmu_populate), false, PROGRESS, mmu_populate },
+	{ VMX_MMU_LOG, sizeof(struct vmx_mmu_log), false, NOTHING, mmu_log },
+	{ VMX_MMU_DIRTY, sizeof(struct vmx_mmu_dirty), false, PROGRESS, mmu_dirty },
 };
 
 /**

@@ -63,7 +63,8 @@ again:
 	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
 		part = part_of(node, start, end);
 		while (part.start < part.end) {
-			part.start = mmu->ops->zap(mmu, part.start, part.end);
+			part.start = mmu->ops->zap(mmu, part.start, part.end,
+						   false);
 			edits = set->edits;
 			if (may_block)
 				cond_resched_lock(&mmu->lock);

@@ -68,7 +68,7 @@ static void zap(struct vmx_mmu *mmu, u64 start, u64 end)
 {
 	spin_lock(&mmu->lock);
 	while (start < end)
-		start = mmu->ops->zap(mmu, start, end);
+		start = mmu->ops->zap(mmu, start, end, false);
 	spin_unlock(&mmu->lock);
 }
 

@@ -81,6 +81,23 @@ static void fill_populate(struct test_objects *o, void *arg)
 	populate->prot = VMX_MMU_READ | VMX_MMU_WRITE;
 }
 
+/* DIRTY needs a log. */
+static void fill_log(struct test_objects *o, void *arg)
+{
+	struct vmx_mmu_log *log = arg;
+
+	log->method = VMX_DIRTY_WRITE_PROTECT;
+}
+
+static void fill_dirty(struct test_objects *o, void *arg)
+{
+	struct vmx_mmu_dirty *dirty = arg;
+
+	dirty->gpa = TEST_RAM / 2;
+	dirty->length = 4096;
+	dirty->bitmap = (uintptr_t)o->bitmap;
+}
+
 static void fill_cpuid(struct test_objects *o, void *arg)
 {
 	struct vmx_cpuid *cpuid = arg;
@@ -142,6 +159,9 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(MMU_STATS, TEST_MMU, vmx_mmu_stats, fill_nothing, .looks = true),
 	IOCTL(MMU_POPULATE, TEST_MMU, vmx_mmu_populate, fill_populate,
 	      .reserved = { offsetof(struct vmx_mmu_populate, reserved) }),
+	IOCTL(MMU_LOG, TEST_MMU, vmx_mmu_log, fill_log,
+	      .reserved = { offsetof(struct vmx_mmu_log, reserved) }),
+	IOCTL(MMU_DIRTY, TEST_MMU, vmx_mmu_dirty, fill_dirty),
 	IOCTL(SET_CPUID, TEST_VCPU, vmx_cpuid, fill_cpuid,
 	      .reserved = { offsetof(struct vmx_cpuid, reserved) }),
 	IOCTL(SET_MSRS, TEST_VCPU, vmx_msrs, fill_msrs),
@@ -172,11 +192,14 @@ int test_ioctl_do(const struct test_ioctl *call, int fd, void *arg)
 	return 0;
 }
 
-/* A policy for GET_MSRS to find, and an FPU state for SET_FPU to set. */
+/* A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set. */
 static int prepare_vcpu(struct test_objects *o)
 {
+	struct vmx_mmu_log log = { .size = sizeof(log), .method = VMX_DIRTY_WRITE_PROTECT };
 	struct vmx_msrs msrs = { .size = sizeof(msrs) };
 
+	if (ioctl(o->vm.mmu, VMX_MMU_LOG, &log))
+		return -errno;
 	fill_msrs(o, &msrs);
 	if (ioctl(o->vcpu.fd, VMX_SET_MSRS, &msrs))
 		return -errno;

@@ -22,6 +22,7 @@ struct test_objects {
 	int fds[TEST_KINDS];
 	void *page;
 	uint64_t next_gpa;
+	uint64_t bitmap[1];
 	struct vmx_fpu fpu;
 	unsigned char fpu_area[8192];
 	struct vmx_field fields[2];

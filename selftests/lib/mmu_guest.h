@@ -127,6 +127,23 @@ static inline uint64_t mmu_populate(int mmu, uint64_t gpa, uint64_t length, uint
 	return populate.done;
 }
 
+static inline int mmu_log(int mmu, enum vmx_dirty_method method)
+{
+	struct vmx_mmu_log log = { .size = sizeof(log), .method = method };
+
+	return ioctl(mmu, VMX_MMU_LOG, &log);
+}
+
+/* How many pages of the interval were written; -1 for an error. */
+static inline long mmu_dirty(int mmu, uint64_t gpa, uint64_t length, uint64_t *bitmap)
+{
+	struct vmx_mmu_dirty dirty = {
+		.size = sizeof(dirty), .gpa = gpa, .length = length, .bitmap = (uintptr_t)bitmap,
+	};
+
+	return ioctl(mmu, VMX_MMU_DIRTY, &dirty) ? -1 : (long)dirty.dirty;
+}
+
 /* A walk that fails says that nothing is there, at no level. */
 static inline struct vmx_mmu_walk mmu_walk(int mmu, uint64_t gpa)
 {

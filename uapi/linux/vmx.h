@@ -96,6 +96,8 @@
 #define VMX_MMU_WALK		_IO(VMX_IOC_TYPE, 0x33)
 #define VMX_MMU_STATS		_IO(VMX_IOC_TYPE, 0x34)
 #define VMX_MMU_POPULATE	_IO(VMX_IOC_TYPE, 0x35)
+#define VMX_MMU_LOG		_IO(VMX_IOC_TYPE, 0x36)
+#define VMX_MMU_DIRTY		_IO(VMX_IOC_TYPE, 0x37)
 /* on a vcpu */
 #define VMX_RUN			_IO(VMX_IOC_TYPE, 0x40)
 #define VMX_KICK		_IO(VMX_IOC_TYPE, 0x41)

@@ -139,6 +139,78 @@ struct vmx_mmu_populate {
 	__u64 done;
 };
 
+/**
+ * enum vmx_dirty_method - how it is found out which pages guests write
+ * @VMX_DIRTY_OFF: not at all
+ * @VMX_DIRTY_WRITE_PROTECT: the first write to each page faults
+ * @VMX_DIRTY_BITS: by the dirty bits of EPT entries, where the CPU has them
+ *	(%VMX_HAS_EPT_AD)
+ */
+enum vmx_dirty_method {
+	VMX_DIRTY_OFF = 0,
+	VMX_DIRTY_WRITE_PROTECT = 1,
+	VMX_DIRTY_BITS = 2,
+};
+
+/**
+ * struct vmx_mmu_log - %VMX_MMU_LOG: log which pages guests write
+ * @size: sizeof(struct vmx_mmu_log)
+ * @flags: 0
+ * @method: an enum vmx_dirty_method
+ * @reserved: 0
+ *
+ * When it returns, every page counts as not written, whatever was logged before.
+ * While pages are logged they are mapped by 4 KiB; large pages come back when
+ * logging ends. What the owner writes, or POPULATE prepares, is not logged.
+ *
+ * ==========  ============================================================
+ * EINVAL      no such @method
+ * EOPNOTSUPP  the CPU's EPT has no dirty bits
+ * ==========  ============================================================
+ */
+struct vmx_mmu_log {
+	__u32 size;
+	__u32 flags;
+	__u32 method;
+	__u32 reserved;
+};
+
+/**
+ * struct vmx_mmu_dirty - %VMX_MMU_DIRTY: which pages were written
+ * @size: sizeof(struct vmx_mmu_dirty)
+ * @flags: 0
+ * @gpa: guest-physical address, 4 KiB aligned
+ * @length: bytes, a non-zero multiple of 4 KiB
+ * @bitmap: userspace address, 8-byte aligned, of a 64-bit word for each 64 pages
+ *	or what is left of them: bit n % 64 of word n / 64 is out for the page at
+ *	@gpa + n * 4 KiB
+ * @done: out: bytes from @gpa on that @bitmap tells of, also after an error other
+ *	than EINVAL
+ * @dirty: out: bits set
+ *
+ * A bit is set if a guest wrote to the page since %VMX_MMU_LOG, or since the last
+ * call that told of it: each write is told of once, by this call or the next,
+ * while vCPUs run. A write that this call told of is in the owner's memory when it
+ * returns. UNMAP forgets the pages it takes; pages that the host takes back and
+ * gives again stay in the log.
+ *
+ * =======  ==============================================================
+ * ENODATA  nothing is logged
+ * EFAULT   @bitmap is not writable from @done on
+ * EINTR    a signal: go on from @done
+ * EINVAL   alignment, overflow, or a gpa beyond the guest-physical width
+ * =======  ==============================================================
+ */
+struct vmx_mmu_dirty {
+	__u32 size;
+	__u32 flags;
+	__u64 gpa;
+	__u64 length;
+	__aligned_u64 bitmap;
+	__u64 done;
+	__u64 dirty;
+};
+
 #define VMX_MMU_MAX_LEVELS 5
 
 /**

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which pages guests write. The tables themselves are the log: a page that was
+ * written is marked in its entry, or, after it has gone, in what is left of it.
+ * See EPT_WRITTEN.
+ *
+ * Pages are logged from the first flush after their entries lost the mark: until
+ * then a CPU may still write without it. What it writes there is in the owner's
+ * memory before the ioctl returns.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "mmu.h"
+
+/**
+ * vmx_mmu_set_log() - begin, change or end logging
+ * @mmu: the mmu
+ * @method: an enum vmx_dirty_method that the page tables support
+ *
+ * Context: the owner's address space, may sleep, no locks.
+ * Return: 0 or -EINTR.
+ */
+int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
+{
+	u64 end = 1ULL << mmu->ops->gpa_bits(mmu);
+	u64 gpa = 0;
+	int err;
+
+	err = mutex_lock_interruptible(&mmu->edit);
+	if (err)
+		return err;
+	spin_lock(&mmu->lock);
+	/* From here on faults bring pages as it wants them. */
+	mmu->log = method;
+	while (gpa < end) {
+		gpa = mmu->ops->relog(mmu, gpa, end);
+		/* Small pages were for the log. */
+		if (!method)
+			vmx_mmu_collapse(mmu, gpa - 1);
+		cond_resched_lock(&mmu->lock);
+	}
+	spin_unlock(&mmu->lock);
+	vmx_mmu_flush(mmu);
+	mutex_unlock(&mmu->edit);
+	return 0;
+}
+
+/* As much as the page of the owner that @at is in has bits for. */
+static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
+			struct vmx_dirty_batch *batch)
+{
+	size_t words = DIV_ROUND_UP((end - gpa) >> PAGE_SHIFT, BITS_PER_LONG);
+	struct page *page;
+
+	/* Once entries have lost their marks nothing may fail any more. */
+	if (pin_user_pages_fast(at, 1, FOLL_WRITE, &page) != 1)
+		return -EFAULT;
+	batch->gpa = gpa;
+	batch->bitmap = page_address(page) + offset_in_page(at);
+	memset(batch->bitmap, 0, words * sizeof(long));
+	spin_lock(&mmu->lock);
+	while (gpa < end) {
+		gpa = mmu->ops->harvest(mmu, gpa, end, batch);
+		cond_resched_lock(&mmu->lock);
+	}
+	spin_unlock(&mmu->lock);
+	unpin_user_pages_dirty_lock(&page, 1, true);
+	return 0;
+}
+
+/**
+ * vmx_mmu_harvest() - tell which pages were written, and begin anew for them
+ * @mmu: the mmu
+ * @gpa: first guest-physical address, 4 KiB aligned
+ * @length: bytes; out: up to where it was told
+ * @bitmap: userspace address of the bitmap, 8 bytes aligned
+ * @dirty: out: bits set
+ *
+ * Context: the owner's address space, may sleep, no locks.
+ * Return: 0, -ENODATA (nothing is logged), -EFAULT, -EINTR.
+ */
+int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
+		    unsigned long bitmap, u64 *dirty)
+{
+	struct vmx_dirty_batch batch = {};
+	u64 end = gpa + *length;
+	u64 start = gpa;
+	int err;
+
+	*length = 0;
+	err = mutex_lock_interruptible(&mmu->edit);
+	if (err)
+		return err;
+	if (!mmu->log)
+		err = -ENODATA;
+	while (!err && gpa < end) {
+		u64 room = (PAGE_SIZE - offset_in_page(bitmap)) * BITS_PER_BYTE;
+		u64 next = min(end, gpa + (room << PAGE_SHIFT));
+
+		err = harvest_page(mmu, gpa, next, bitmap, &batch);
+		if (err)
+			break;
+		bitmap += room / BITS_PER_BYTE;
+		gpa = next;
+		if (gpa < end && signal_pending(current))
+			err = -EINTR;
+	}
+	vmx_mmu_flush(mmu);
+	mutex_unlock(&mmu->edit);
+	*length = gpa - start;
+	*dirty = batch.dirty;
+	return err;
+}
