@@ -45,6 +45,12 @@ static unsigned int bits_for(unsigned int count)
 	return count > 1 ? 32 - __builtin_clz(count - 1) : 0;
 }
 
+/* Without XSAVE, guests have no AVX either, nor what is built on it. */
+static bool has_xsave(const struct vmx_cpu *cpu)
+{
+	return cpu->machine->vm.caps.features & VMX_HAS_XSAVE;
+}
+
 /* SDM, "CPUID--CPU Identification", leaf 01H */
 static void features(struct table *table, const struct vmx_cpu *cpu)
 {
@@ -55,6 +61,9 @@ static void features(struct table *table, const struct vmx_cpu *cpu)
 	/* DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA */
 	entry->ecx &= ~(BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) |
 			BIT(14) | BIT(15) | BIT(18));
+	/* FMA, XSAVE, AVX, F16C */
+	if (!has_xsave(cpu))
+		entry->ecx &= ~(BIT(12) | BIT(26) | BIT(28) | BIT(29));
 	/* x2APIC, TSC deadline, hypervisor */
 	entry->ecx |= BIT(21) | BIT(24) | BIT(31);
 	/* MCE, MTRR, MCA, PSN, DS, ACPI, SS, HTT, TM, PBE */
@@ -75,7 +84,7 @@ static void caches(struct table *table)
 	}
 }
 
-static void extended_features(struct table *table)
+static void extended_features(struct table *table, const struct vmx_cpu *cpu)
 {
 	struct vmx_cpuid_entry *entry = copy(table, 7, 0);
 
@@ -86,6 +95,11 @@ static void extended_features(struct table *table)
 		      BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29);
 	/* UMIP, GFNI, VAES, VPCLMULQDQ, LA57, RDPID */
 	entry->ecx &= BIT(2) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(22);
+	/* AVX2, VAES, VPCLMULQDQ */
+	if (!has_xsave(cpu)) {
+		entry->ebx &= ~BIT(5);
+		entry->ecx &= ~(BIT(9) | BIT(10));
+	}
 	/* fast short REP MOV */
 	entry->edx &= BIT(4);
 }
@@ -186,9 +200,9 @@ static void fill(struct table *table, const struct vmx_cpu *cpu)
 	/* The local APIC's timer always runs. */
 	entry = add(table, 6, 0);
 	entry->eax = BIT(2);
-	extended_features(table);
+	extended_features(table, cpu);
 	topology(table, cpu);
-	if (cpu->machine->vm.caps.features & VMX_HAS_XSAVE)
+	if (has_xsave(cpu))
 		state_components(table);
 	rates(table, cpu->machine->vm.caps.tsc_khz);
 	extended_leaves(table);
