@@ -15,6 +15,8 @@ from where import BUILD, MACHINE, Failure, locked, output
 BUSYBOX = pathlib.Path("/bin/busybox")
 # Modules that tests and benchmarks want from the kernel, where it has them as modules.
 KERNEL_MODULES = ("kvm", "kvm-intel", "kvm-amd", "kunit", "msr")
+# What a guest needs to have its root on a disk.
+DISK_MODULES = ("virtio_pci", "virtio_blk")
 GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
 
 
@@ -35,8 +37,8 @@ def plain_name(path):
     return re.sub(r"\.xz$", "", path)
 
 
-def needed_modules(kernel):
-    """{path below the modules folder: [paths it needs]} for KERNEL_MODULES and what they need."""
+def needed_modules(kernel, names):
+    """{path below the modules folder: [paths it needs]} for modules of these NAMES and what they need."""
     table = {}
     for line in (kernel.modules / "modules.dep").read_text().splitlines():
         path, _, rest = line.partition(":")
@@ -50,7 +52,7 @@ def needed_modules(kernel):
                 want(other)
 
     for path in table:
-        if plain_name(pathlib.Path(path).name).removesuffix(".ko") in KERNEL_MODULES:
+        if plain_name(pathlib.Path(path).name).removesuffix(".ko") in names:
             want(path)
     return wanted
 
@@ -71,9 +73,9 @@ def own_module_needs(module, kernel_modules):
     return needs
 
 
-def add_modules(archive, kernel, own_modules):
+def add_modules(archive, kernel, names, own_modules=()):
     where = pathlib.PurePosixPath("/lib/modules", kernel.release)
-    kernel_modules = needed_modules(kernel)
+    kernel_modules = needed_modules(kernel, names)
     lines = []
     for path, needs in kernel_modules.items():
         data = (kernel.modules / path).read_bytes()
@@ -103,7 +105,7 @@ def initramfs(path, kernel, own_modules, programs, plan, tests):
     with open(path, "wb") as file:
         archive = cpio.Archive(file)
         add_userland(archive)
-        add_modules(archive, kernel, own_modules)
+        add_modules(archive, kernel, KERNEL_MODULES, own_modules)
         for name, program in programs.items():
             archive.copy(name, program)
         archive.data("/machine/plan", "".join(
@@ -125,6 +127,33 @@ def guest_initramfs(path):
         archive.copy("/init", MACHINE / "guest/init-guest")
         archive.copy("/demo", MACHINE / "guest/init-demo")
         archive.close()
+
+
+def disk_initramfs(path, kernel):
+    """For a guest whose root is on its first disk: finds the disk, and goes there."""
+    with open(path, "wb") as file:
+        archive = cpio.Archive(file)
+        archive.node("/dev/console", 5, 1)
+        for name in ("/proc", "/root"):
+            archive.folder(name)
+        archive.copy("/bin/busybox", BUSYBOX)
+        archive.copy("/init", MACHINE / "guest/init-disk")
+        add_modules(archive, kernel, DISK_MODULES)
+        archive.close()
+
+
+def guest_root(path):
+    """The root file system of such a guest."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = pathlib.Path(folder)
+        for name in ("bin", "dev", "proc", "sys"):
+            (tree / name).mkdir()
+        shutil.copy(BUSYBOX, tree / "bin/busybox")
+        shutil.copy(program("exercise"), tree / "bin/exercise")
+        shutil.copy(MACHINE / "guest/init-guest", tree / "init")
+        with open(path, "wb") as file:
+            file.truncate(12 << 20)
+        subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, path], check=True)
 
 
 def iso(path, kernel, initrd, command_line):

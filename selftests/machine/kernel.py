@@ -54,6 +54,13 @@ def from_stock(name):
                   root / f"usr/src/linux-headers-{release}", root, root / f"boot/config-{release}")
 
 
+def guest(name):
+    """A kernel that is booted as a guest only."""
+    release, root = stockkernel.fetch(name)
+    return Kernel(name, name, release, root / f"boot/vmlinuz-{release}", root, root,
+                  root / f"boot/config-{release}")
+
+
 def find(name):
     if name in labkernel.FLAVOURS:
         return from_tree(name, name, labkernel.build(name))

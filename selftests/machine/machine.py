@@ -13,12 +13,14 @@ import time
 
 import hang
 import image
+import kernel as kernels
 import klog
 import labkernel
 import module
 import python
 import results
 import session as sessions
+import stockkernel
 import suite
 import tap
 from kernel import Kernel
@@ -117,9 +119,26 @@ def guest(setup, folder):
     """A Linux for the tests that boot one in the machine: the machine's own."""
     initrd = folder / "guest-initrd"
     image.guest_initramfs(initrd)
-    scripts = {f"/machine/{name}": MACHINE / "guest" / name for name in ("linux", "linux-demo")}
+    scripts = {f"/machine/{path.name}": path for path in (MACHINE / "guest").glob("*linux*")}
     return {**scripts, "/guest/kernel": setup.kernel.image, "/guest/initrd": initrd,
+            "/guest/release": text_file(folder / "guest-release", setup.kernel.release),
             "/usr/bin/exercise": image.program("exercise")}
+
+
+def cloud_guest(name, folder):
+    """A Linux with its root on a disk: one of Debian's."""
+    kernel = kernels.guest(name)
+    initrd, root = folder / f"{name}-initrd", folder / f"{name}-root"
+    image.disk_initramfs(initrd, kernel)
+    image.guest_root(root)
+    return {f"/guest/{name}/kernel": kernel.image, f"/guest/{name}/initrd": initrd,
+            f"/guest/{name}/root": root,
+            f"/guest/{name}/release": text_file(folder / f"{name}-release", kernel.release)}
+
+
+def text_file(path, text):
+    path.write_text(f"{text}\n")
+    return path
 
 
 def belongings(tests, setup, folder):
@@ -128,6 +147,9 @@ def belongings(tests, setup, folder):
     found = {}
     if "/machine/linux" in commands:
         found.update(guest(setup, folder))
+    for name in stockkernel.CLOUD:
+        if f"/guest/{name} " in commands:
+            found.update(cloud_guest(name, folder))
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
                       "/guest/kernel.elf": BUILD / "tools/kernel.elf"})

@@ -90,7 +90,21 @@ def commands():
             Test("multiboot", "/machine/multiboot", cpus=2, not_on=("penryn",)),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
             Test("linux-demo", "/machine/linux-demo", kernel="fast"),
-            Test("linux", "/machine/linux 2", cpus=2, kernel="fast", not_on=("penryn",))]
+            *guests()]
+
+
+def guests():
+    """Linux as a guest of Linux: the same kernel, and Debian's for virtual machines, with a root on disk."""
+    def linux(name, command, *cpu_names):
+        return Test(name, f"/machine/{command}", 20 * 10**9, cpus=2, kernel="fast", not_on=("penryn",),
+                    only_on=cpu_names)
+
+    # With and without unrestricted guest, second CPUs start in different ways.
+    return [linux("linux", "linux /guest 2", "lynnfield", "tigerlake"),
+            linux("linux-pair", "linux-pair", "tigerlake"),
+            linux("linux-again", "linux-again 10", "lynnfield", "tigerlake"),
+            linux("linux-6.1", "linux /guest/cloud-6.1 2", "haswell"),
+            linux("linux-6.12", "linux /guest/cloud-6.12 2", "haswell")]
 
 
 def choose(patterns):

@@ -110,6 +110,31 @@ FIXTURE_TEARDOWN(machine)
 	close(self->fd);
 }
 
+/* Where a start-up IPI would lead to real mode, which guests cannot be in. */
+TEST_F(machine, mailbox_calls_a_vcpu)
+{
+	struct vmx_machine *machine = &self->machine;
+	struct vmx_cpu *cpu = &machine->cpus[0];
+	struct {
+		uint16_t command, reserved;
+		uint32_t apic_id;
+	} *mailbox = (void *)(machine->memory.ram + VMX_ACPI_MAILBOX);
+
+	EXPECT_FALSE(vmx_machine_mailbox(machine));
+	machine->config.cpus = 2;
+	EXPECT_TRUE(vmx_machine_mailbox(machine));
+	machine->vm.caps.features = VMX_HAS_UNRESTRICTED;
+	EXPECT_FALSE(vmx_machine_mailbox(machine));
+
+	cpu->id = 3;
+	mailbox->apic_id = 3;
+	EXPECT_FALSE(vmx_cpu_called(cpu));
+	mailbox->command = 1;
+	EXPECT_TRUE(vmx_cpu_called(cpu));
+	mailbox->apic_id = 2;
+	EXPECT_FALSE(vmx_cpu_called(cpu));
+}
+
 static uint32_t ioapic_get(struct guest *guest, uint8_t reg)
 {
 	out(guest, VMX_IOAPIC_BASE, 4, reg);

@@ -38,7 +38,7 @@ extern "C" {
  * enum vmx_end - how a machine ended
  * @VMX_END_NONE: it has not
  * @VMX_END_POWER_OFF: the guest switched it off
- * @VMX_END_RESET: the guest asked for a reset
+ * @VMX_END_RESET: the guest asked for a reset: free the machine and make it again
  * @VMX_END_EXIT: the guest ended it by the exit port, with a value
  * @VMX_END_TRIPLE_FAULT: the guest shut a CPU down
  * @VMX_END_STOPPED: vmx_machine_stop()
