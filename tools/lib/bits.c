@@ -114,7 +114,7 @@ static const struct {
 	{ VMX_F_GUEST_PENDING_DEBUG, VMX_F_GUEST_PENDING_DEBUG, pending },
 };
 
-static const char *bit_name(uint32_t field, unsigned int bit)
+const char *vmx_bit_name(uint32_t field, unsigned int bit)
 {
 	for (size_t i = 0; i < COUNT(tables); i++)
 		if (field >= tables[i].first && field <= tables[i].last)
@@ -143,7 +143,7 @@ static unsigned int end_of_run(uint32_t field, uint64_t bits, unsigned int first
 {
 	unsigned int last = first;
 
-	while (last < 63 && bits >> (last + 1) & 1 && !bit_name(field, last + 1))
+	while (last < 63 && bits >> (last + 1) & 1 && !vmx_bit_name(field, last + 1))
 		last++;
 	return last;
 }
@@ -151,7 +151,7 @@ static unsigned int end_of_run(uint32_t field, uint64_t bits, unsigned int first
 void vmx_text_bits(struct text *text, uint32_t field, uint64_t bits, uint64_t value, bool shown)
 {
 	for (unsigned int bit = 0, last; bit < 64; bit = last + 1) {
-		const char *name = bit_name(field, bit);
+		const char *name = vmx_bit_name(field, bit);
 
 		last = bit;
 		if (!(bits >> bit & 1))

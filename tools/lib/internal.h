@@ -26,6 +26,9 @@ struct vmx_field_text {
 
 const struct vmx_field_text *vmx_field_text(uint32_t field);
 
+/* The name of a bit of a field, or NULL. */
+const char *vmx_bit_name(uint32_t field, unsigned int bit);
+
 /* Where text goes: it is cut off where there is no more room. */
 struct text {
 	char *at;

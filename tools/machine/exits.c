@@ -78,7 +78,8 @@ static int on_memory(struct vmx_cpu *cpu)
 
 static int on_hlt(struct vmx_cpu *cpu)
 {
-	cpu->halted = true;
+	/* The trap after a single step ends it at once. */
+	cpu->halted = !vmx_cpu_is_stepping(cpu);
 	return retire(cpu);
 }
 
@@ -276,6 +277,8 @@ static int on_mov_dr(struct vmx_cpu *cpu)
 	bool from = run->qualification & 0x10;
 	uint64_t *value;
 
+	if (vmx_cpu_is_debugged(cpu))
+		return retire_or_fault(cpu, vmx_cpu_mov_kept_dr(cpu, dr, from, reg));
 	if (dr == 7 || dr == 5)
 		return move_dr7(cpu, from, reg);
 	if (ioctl(cpu->vcpu.fd, VMX_GET_DEBUG, &debug))
@@ -290,6 +293,7 @@ static int on_mov_dr(struct vmx_cpu *cpu)
 }
 
 static int (*const handlers[VMX_STATS_REASONS])(struct vmx_cpu *cpu) = {
+	[VMX_REASON_EXCEPTION_NMI] = vmx_cpu_exception,
 	[VMX_REASON_TRIPLE_FAULT] = on_triple_fault,
 	[VMX_REASON_INTERRUPT_WINDOW] = on_nothing,
 	[VMX_REASON_NMI_WINDOW] = on_nothing,

@@ -29,6 +29,18 @@ bool vmx_machine_mailbox(const struct vmx_machine *machine);
 bool vmx_cpu_called(const struct vmx_cpu *cpu);
 /* Lets a vCPU that was called have a look at the mailbox, which says where to go. */
 int vmx_cpu_answer(struct vmx_cpu *cpu);
+/* A debugger does not let it run: then the vCPU's thread has waited for something. */
+bool vmx_cpu_is_held(struct vmx_cpu *cpu);
+/* It is to execute one instruction. */
+bool vmx_cpu_is_stepping(const struct vmx_cpu *cpu);
+/* #DB or #BP, for the debugger or the guest. */
+int vmx_cpu_exception(struct vmx_cpu *cpu);
+/* Its debug registers are the debugger's; the guest's are kept. */
+bool vmx_cpu_is_debugged(const struct vmx_cpu *cpu);
+/* MOV from or to one of those; false if it faults. */
+bool vmx_cpu_mov_kept_dr(struct vmx_cpu *cpu, unsigned int n, bool from, uint64_t *reg);
+/* The debugger, if there is one, hears that the machine ended. */
+void vmx_debugger_on_end(struct vmx_machine *machine);
 /* Gives a vCPU its CPUID table and its MSRs. */
 int vmx_cpu_identify(struct vmx_cpu *cpu);
 

@@ -102,6 +102,9 @@ static bool take_events(struct vmx_cpu *cpu)
 	if (cpu->halted && !(events & VMX_LAPIC_NMI) &&
 	    !(events & (VMX_LAPIC_EXTINT | VMX_LAPIC_INTR) && open_to_interrupts(run)))
 		return false;
+	/* With an interrupt taken, a single step would end somewhere else. */
+	if (!cpu->halted && vmx_cpu_is_stepping(cpu) && run->rflags & RFLAGS_TF)
+		return true;
 	cpu->halted = false;
 	if (events & VMX_LAPIC_NMI)
 		take_nmi(cpu);
@@ -212,6 +215,8 @@ static void turn(struct vmx_cpu *cpu)
 {
 	int ret;
 
+	if (vmx_cpu_is_held(cpu))
+		return;
 	vmx_clock_expire(&cpu->machine->clock);
 	if (!take_events(cpu)) {
 		plan(cpu);

@@ -17,6 +17,7 @@ void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end)
 	machine->end = end;
 	for (unsigned int n = 0; n < machine->config.cpus; n++)
 		vmx_cpu_kick(&machine->cpus[n]);
+	vmx_debugger_on_end(machine);
 }
 
 void vmx_machine_fail(struct vmx_machine *machine)

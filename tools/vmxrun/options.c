@@ -18,6 +18,7 @@ static const struct option long_options[] = {
 	{ "no-reboot", no_argument, NULL, 'r' },
 	{ "stats", no_argument, NULL, 's' },
 	{ "trace", optional_argument, NULL, 't' },
+	{ "gdb", required_argument, NULL, 'g' },
 	{ "help", no_argument, NULL, 'h' },
 	{}
 };
@@ -27,7 +28,7 @@ static void print_help(FILE *out)
 	fprintf(out,
 		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
 		"              [--memory SIZE] [--cpus N] [--console serial|virtio] [--no-reboot]\n"
-		"              [--stats] [--trace[=FILE]]\n"
+		"              [--stats] [--trace[=FILE]] [--gdb ADDRESS]\n"
 		"\n"
 		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
 		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
@@ -44,6 +45,8 @@ static void print_help(FILE *out)
 		"  --no-reboot     a guest that asks for a reset ends; otherwise it boots again\n"
 		"  --stats         at the end, what exits there were and what they cost\n"
 		"  --trace[=FILE]  each exit as it happens, to a file or to standard error\n"
+		"  --gdb ADDRESS   wait for gdb at :PORT, HOST:PORT or unix:PATH before the first\n"
+		"                  instruction\n"
 		"\n"
 		"Exit status: 0 the guest powered off; 123 it asked for a reset, with --no-reboot; 124 triple\n"
 		"fault; 125 an error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4),\n"
@@ -117,6 +120,9 @@ static void set(struct options *options, int option)
 	case 't':
 		options->trace = true;
 		options->trace_file = optarg;
+		break;
+	case 'g':
+		options->gdb = optarg;
 		break;
 	case 'h':
 		print_help(stdout);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* vmxrun: boots a kernel in a machine with a console and disks. */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -62,6 +63,14 @@ static void map_image(const struct options *options)
 	}
 }
 
+/* Is the kernel for 64-bit mode? All are but ELF files of the other class. */
+static bool is_wide(const struct vmx_boot *boot)
+{
+	const unsigned char *ident = boot->kernel;
+
+	return memcmp(ident, ELFMAG, SELFMAG) || ident[EI_CLASS] != ELFCLASS32;
+}
+
 static void boot(void)
 {
 	struct vmx_boot boot = image;
@@ -109,7 +118,8 @@ static enum vmx_end run(const struct options *options)
 		enum vmx_end end = vmx_machine_run(&machine);
 
 		stats_add();
-		if (end != VMX_END_RESET || options->no_reboot)
+		/* gdb's breakpoints are in memory: it would not know the next machine again. */
+		if (end != VMX_END_RESET || options->no_reboot || options->gdb)
 			return end;
 		if (!reset(options))
 			return VMX_END_STOPPED;
@@ -142,13 +152,19 @@ int main(int argc, char **argv)
 	int status;
 
 	options_parse(&options, argc, argv);
+	if (options.gdb)
+		gdb_listen(options.gdb);
 	console_init(&options.machine);
 	if (options.trace)
 		trace_start(&options.machine, options.trace_file);
 	map_image(&options);
 	make_machine(&options);
+	if (options.gdb)
+		gdb_start(options.gdb, is_wide(&image));
 	console_start();
 	status = status_of(run(&options));
+	if (options.gdb)
+		gdb_end(status);
 	if (!disks_flush())
 		status = STATUS_ERROR;
 	if (options.trace)

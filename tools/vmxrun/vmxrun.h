@@ -38,6 +38,7 @@ struct options {
 	bool stats;
 	bool trace;
 	const char *trace_file;
+	const char *gdb;
 };
 
 void options_parse(struct options *options, int argc, char **argv);
@@ -85,5 +86,14 @@ void stats_print(void);
 void trace_start(struct vmx_machine_config *config, const char *path);
 /* Nothing more comes; says so if there is something missing. */
 void trace_end(void);
+
+/* gdb.c */
+
+/* Where gdb is to come: :PORT, HOST:PORT or unix:PATH. */
+void gdb_listen(const char *address);
+/* The machine does not run before gdb has been there. Is its kernel a 64-bit one? */
+void gdb_start(const char *address, bool wide_kernel);
+/* The machine has ended. */
+void gdb_end(int status);
 
 #endif /* VMXRUN_H */

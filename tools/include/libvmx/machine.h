@@ -56,6 +56,7 @@ enum vmx_end {
 
 struct vmx_machine;
 struct vmx_cpu;
+struct vmx_debugger;
 
 /**
  * struct vmx_machine_config - what a machine is to be
@@ -141,6 +142,7 @@ struct vmx_cpu {
  * @pci: the PCI host bridge
  * @pc: single ports
  * @cpus: the vCPUs
+ * @debugger: what stops its vCPUs, or NULL
  * @end: how it ended
  * @status: the value of %VMX_END_EXIT
  * @why: a sentence, for %VMX_END_ERROR and %VMX_END_TRIPLE_FAULT
@@ -165,6 +167,7 @@ struct vmx_machine {
 	struct vmx_pci_host pci;
 	struct vmx_pc pc;
 	struct vmx_cpu cpus[VMX_MACHINE_CPUS];
+	struct vmx_debugger *debugger;
 	enum vmx_end end;
 	uint32_t status;
 	char why[512];
