@@ -32,6 +32,12 @@ def program(name):
     return program
 
 
+def shared_objects(program):
+    """Paths of what a program that is not static needs, where its loader looks for it."""
+    result = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return re.findall(r"(/\S+) \(0x", result.stdout)
+
+
 def plain_name(path):
     """modules.dep names a compressed module; the image has it uncompressed."""
     return re.sub(r"\.xz$", "", path)
@@ -154,6 +160,16 @@ def guest_root(path):
         with open(path, "wb") as file:
             file.truncate(12 << 20)
         subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, path], check=True)
+
+
+def single_program(path, program):
+    """For Linux as a guest: PROGRAM is all there is."""
+    with open(path, "wb") as file:
+        archive = cpio.Archive(file)
+        archive.node("/dev/console", 5, 1)
+        archive.folder("/proc")
+        archive.copy("/init", program)
+        archive.close()
 
 
 def iso(path, kernel, initrd, command_line):

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import re
 import shutil
 import signal
 import tempfile
@@ -16,6 +15,7 @@ import image
 import kernel as kernels
 import klog
 import labkernel
+import linuxbench
 import module
 import python
 import results
@@ -105,14 +105,7 @@ def programs():
              if path.is_file() and not path.suffix and path.stat().st_mode & 0o111}
     for name in ("kunit", "kmemleak"):
         found[f"/machine/{name}"] = MACHINE / "guest" / name
-    return {**found, **libraries(tools / "vmxrun")}
-
-
-def libraries(program):
-    """What a program that is not static needs, where its loader looks for it."""
-    if not program.exists():
-        return {}
-    return {path: path for path in re.findall(r"(/\S+) \(0x", output("ldd", program))}
+    return {**found, **{path: path for path in image.shared_objects(tools / "vmxrun")}}
 
 
 def guest(setup, folder):
@@ -153,6 +146,8 @@ def belongings(tests, setup, folder):
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
                       "/guest/kernel.elf": BUILD / "tools/kernel.elf"})
+    if "/machine/bench-linux" in commands:
+        found.update(linuxbench.files(setup, folder))
     if "python3" in commands:
         found.update(python.files(folder, EXAMPLES / "hello.py"))
     return found

@@ -2,8 +2,8 @@
 """Python for the machine: the interpreter, and of its library what one program imports."""
 
 import pathlib
-import re
 
+import image
 from where import output
 
 INTERPRETER = pathlib.Path("/usr/bin/python3")
@@ -25,16 +25,12 @@ for path in taken:
 """
 
 
-def shared_objects(binary):
-    return re.findall(r"(/\S+) \(0x", output("ldd", binary))
-
-
 def files(folder, program):
     """{path in the machine: file here} for /usr/bin/python3 and /examples/PROGRAM; FOLDER takes what is made."""
     lines = output(INTERPRETER, "-IS", "-c", COLLECT, program, folder).splitlines()
     taken = dict(line.split() for line in lines)
     binary = INTERPRETER.resolve()
     linked = {path for item in (binary, *taken.values()) if not str(item).endswith(".py")
-              for path in shared_objects(item)}
+              for path in image.shared_objects(item)}
     return {**taken, **{path: path for path in linked}, "/usr/bin/python3": binary,
             f"/examples/{program.name}": program}

@@ -176,7 +176,7 @@ def command_bench():
     the_seed = seed()
     the_backend = backend()
     build_tools()
-    make("-C", "selftests", str(BUILD / "selftests/vmx_bench"))
+    make("-C", "selftests", *(str(BUILD / "selftests" / name) for name in ("vmx_bench", "linux_bench", "ticks")))
 
     def make_setup(kernel_name):
         return setup_for(kernel_name, setting("CPU", BENCH_CPU), 1, the_seed, the_backend)

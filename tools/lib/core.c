@@ -11,6 +11,8 @@
 
 #include "internal.h"
 
+#define LARGE_PAGE	(2ul << 20)
+
 static __thread char sentence[512];
 
 const char *vmx_error(void)
@@ -78,6 +80,24 @@ static int fail_create_vm(void)
 	return fail_errno("cannot create a VM");
 }
 
+/*
+ * Guest-physical 0 begins a large page, and so does what is behind it: the EPT can then map large
+ * pages where the host has them.
+ */
+static void *map_ram(size_t size)
+{
+	char *ram = mmap(NULL, size + LARGE_PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before = -(uintptr_t)ram % LARGE_PAGE;
+
+	if (ram == MAP_FAILED)
+		return NULL;
+	if (before)
+		munmap(ram, before);
+	munmap(ram + before + size, LARGE_PAGE - before);
+	return ram + before;
+}
+
 /* RAM and an EPT with nothing else in it. */
 static int add_ram(struct vmx_vm *vm, size_t size)
 {
@@ -89,11 +109,9 @@ static int add_ram(struct vmx_vm *vm, size_t size)
 	vm->mmu = ioctl(vm->fd, VMX_CREATE_EPT, &create);
 	if (vm->mmu < 0)
 		return fail_errno("cannot create an EPT");
-	vm->ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (vm->ram == MAP_FAILED) {
-		vm->ram = NULL;
+	vm->ram = map_ram(size);
+	if (!vm->ram)
 		return fail_errno("cannot allocate guest RAM");
-	}
 	vm->ram_size = size;
 	return vmx_vm_map(vm, 0, vm->ram, size, VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC);
 }

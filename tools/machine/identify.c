@@ -2,6 +2,7 @@
 /* What a vCPU says it is: the host's CPUID, less what guests do not have. */
 #include <cpuid.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -84,6 +85,30 @@ static void caches(struct table *table)
 	}
 }
 
+/*
+ * REP MOVSB and STOSB are slow where IA32_MISC_ENABLE has fast strings off (SDM, "Fast-String
+ * Operation"). CPUID does not say so, the host's kernel does: among what it uses, they are missing.
+ */
+static bool has_fast_strings(void)
+{
+	FILE *file = fopen("/proc/cpuinfo", "r");
+	char *line = NULL, *erms;
+	bool fast = true;
+	size_t room = 0;
+
+	while (file && getline(&line, &room, file) > 0) {
+		if (strncmp(line, "flags", 5))
+			continue;
+		erms = strstr(line, " erms");
+		fast = erms && strchr(" \n", erms[5]);
+		break;
+	}
+	if (file)
+		fclose(file);
+	free(line);
+	return fast;
+}
+
 static void extended_features(struct table *table, const struct vmx_cpu *cpu)
 {
 	struct vmx_cpuid_entry *entry = copy(table, 7, 0);
@@ -102,6 +127,10 @@ static void extended_features(struct table *table, const struct vmx_cpu *cpu)
 	}
 	/* fast short REP MOV */
 	entry->edx &= BIT(4);
+	if (!has_fast_strings()) {
+		entry->ebx &= ~BIT(9);
+		entry->edx = 0;
+	}
 }
 
 /* SDM, "Extended Topology Enumeration Leaf": one thread a core, all cores in one package */

@@ -2,6 +2,7 @@
 /* A machine's beginning and end: its VM, its vCPUs, what they run. */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <x86intrin.h>
 
 #include "../lib/internal.h"
@@ -76,6 +77,8 @@ static int assemble(struct vmx_machine *machine)
 		return vmx_fail(EOPNOTSUPP, "the kernel does not know this CPU's TSC rate");
 	machine->tsc_start = __rdtsc();
 	machine->clock = (struct vmx_clock){ .now = now, .source = machine };
+	/* Fewer faults and shorter page walks. An error is a kernel without huge pages. */
+	madvise(machine->vm.ram, config->memory, MADV_HUGEPAGE);
 	ret = vmx_memory_init(&machine->memory, machine->vm.ram, config->memory, RAM_MAX);
 	for (unsigned int n = 0; !ret && n < config->cpus; n++)
 		ret = add_cpu(machine, n);
