@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What a vCPU says it is: the host's CPUID, less what guests do not have. */
 #include <cpuid.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static bool has_fast_strings(void)
 		if (strncmp(line, "flags", 5))
 			continue;
 		erms = strstr(line, " erms");
-		fast = erms && strchr(" \n", erms[5]);
+		fast = erms && isspace(erms[5]);
 		break;
 	}
 	if (file)
