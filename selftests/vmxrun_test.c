@@ -12,6 +12,13 @@ GUEST64(echo_guest, TO_PORT
 GUEST64(silent_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n cli\n 1: hlt\n jmp 1b");
 GUEST64(talking_guest, TO_PORT "mov $'x', %al\n 1: out %al, %dx\n jmp 1b");
 GUEST64(exit_guest, "mov $0x64, %edx\n in %dx, %al\n mov $5, %al\n out %al, $0xf4\n 1: jmp 1b");
+/* Adds 2^40 to the TSC, then sets it to 2^41; exits with 0 if either is to be seen. */
+GUEST64(tsc_guest, "mov $1, %bl\n rdtsc\n mov %edx, %esi\n"
+	"mov $0x3b, %ecx\n xor %eax, %eax\n mov $0x100, %edx\n wrmsr\n"
+	"rdtsc\n sub %esi, %edx\n shr $1, %edx\n cmp $0x80, %edx\n jne 1f\n"
+	"mov $0x10, %ecx\n xor %eax, %eax\n mov $0x200, %edx\n wrmsr\n"
+	"rdtsc\n cmp $0x200, %edx\n jne 1f\n xor %ebx, %ebx\n"
+	"1: mov %ebx, %eax\n out %al, $0xf4\n 2: jmp 2b");
 GUEST64(triple_fault_guest, "push $0\n push $0\n lidt (%rsp)\n ud2");
 
 static struct termios settings(int fd)
@@ -37,6 +44,12 @@ TEST_F(vmxrun, the_guest_says_how_it_ends)
 	START(triple_fault_guest, NULL);
 	EXPECT_STATUS(124);
 	EXPECT_TRUE(complained(self, "triple fault: vCPU 0 shut down at RIP 0x1"));
+}
+
+TEST_F(vmxrun, the_tsc_can_be_set)
+{
+	START(tsc_guest, NULL);
+	EXPECT_STATUS(1);
 }
 
 TEST_F(vmxrun, errors)

@@ -130,41 +130,12 @@ static int on_undefined(struct vmx_cpu *cpu)
 	return raise(cpu, VECTOR_UD);
 }
 
-/* MSRs that Linux reads or writes without asking whether they are there. */
-static const struct {
-	uint32_t index;
-	uint64_t value;
-} harmless_msrs[] = {
-	{ 0x8b, 0 },		/* IA32_BIOS_SIGN_ID: microcode */
-	{ 0xce, 0 },		/* MSR_PLATFORM_INFO */
-	{ 0x140, 0 },		/* MISC_FEATURES_ENABLES */
-	{ 0x1a0, 1 },		/* IA32_MISC_ENABLE: fast strings */
-	{ 0x1d9, 0 },		/* IA32_DEBUGCTL */
-	{ 0x3a, 1 },		/* IA32_FEATURE_CONTROL: locked, all off */
-};
-
-static bool harmless_msr(uint32_t index, uint64_t *value)
-{
-	for (size_t n = 0; n < COUNT(harmless_msrs); n++) {
-		if (harmless_msrs[n].index == index) {
-			*value = harmless_msrs[n].value;
-			return true;
-		}
-	}
-	return false;
-}
-
 static int on_rdmsr(struct vmx_cpu *cpu)
 {
 	uint64_t *regs = (uint64_t *)cpu->vcpu.run->regs;
-	uint32_t index = regs[VMX_RCX];
 	uint64_t value;
-	bool good;
+	bool good = vmx_cpu_rdmsr(cpu, regs[VMX_RCX], &value);
 
-	if (vmx_lapic_has_msr(index))
-		good = vmx_lapic_rdmsr(&cpu->lapic, index, &value);
-	else
-		good = harmless_msr(index, &value);
 	if (good) {
 		regs[VMX_RAX] = (uint32_t)value;
 		regs[VMX_RDX] = value >> 32;
@@ -176,12 +147,9 @@ static int on_wrmsr(struct vmx_cpu *cpu)
 {
 	const uint64_t *regs = (const uint64_t *)cpu->vcpu.run->regs;
 	uint64_t value = (uint32_t)regs[VMX_RAX] | regs[VMX_RDX] << 32;
-	uint32_t index = regs[VMX_RCX];
-	uint64_t unused;
+	int ret = vmx_cpu_wrmsr(cpu, regs[VMX_RCX], value);
 
-	if (vmx_lapic_has_msr(index))
-		return retire_or_fault(cpu, vmx_lapic_wrmsr(&cpu->lapic, index, value));
-	return retire_or_fault(cpu, harmless_msr(index, &unused));
+	return ret < 0 ? ret : retire_or_fault(cpu, ret);
 }
 
 /* Control registers: SDM, "Exit Qualification for Control-Register Accesses" */

@@ -115,10 +115,12 @@ static void extended_features(struct table *table, const struct vmx_cpu *cpu)
 	struct vmx_cpuid_entry *entry = copy(table, 7, 0);
 
 	entry->eax = 0;
+	/* IA32_TSC_ADJUST */
+	entry->ebx |= BIT(1);
 	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, RDSEED */
 	/* ADX, SMAP, CLFLUSHOPT, CLWB, SHA */
-	entry->ebx &= BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(18) |
-		      BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29);
+	entry->ebx &= BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) |
+		      BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29);
 	/* UMIP, GFNI, VAES, VPCLMULQDQ, LA57, RDPID */
 	entry->ecx &= BIT(2) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(22);
 	/* AVX2, VAES, VPCLMULQDQ */

@@ -41,6 +41,10 @@ bool vmx_cpu_is_debugged(const struct vmx_cpu *cpu);
 bool vmx_cpu_mov_kept_dr(struct vmx_cpu *cpu, unsigned int n, bool from, uint64_t *reg);
 /* The debugger, if there is one, hears that the machine ended. */
 void vmx_debugger_on_end(struct vmx_machine *machine);
+/* An MSR that exits: is there one, and may it have the value? */
+bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value);
+/* Likewise, or -errno with vmx_error() set. */
+int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value);
 /* Gives a vCPU its CPUID table and its MSRs. */
 int vmx_cpu_identify(struct vmx_cpu *cpu);
 

@@ -94,6 +94,7 @@ struct vmx_machine_config {
  * @wake: wakes it from HLT
  * @in_guest: it is in vmx_run()
  * @halted: it waits for an interrupt
+ * @tsc_adjust: what the guest added to the TSC
  * @noted: time of the event that its next return to userspace is planned for
  * @exits: exits to userspace, by basic reason
  * @spent: TSC ticks from them until the guest ran again, sleep not counted
@@ -112,6 +113,7 @@ struct vmx_cpu {
 	pthread_cond_t wake;
 	bool in_guest;
 	bool halted;
+	uint64_t tsc_adjust;
 	uint64_t noted;
 	uint64_t exits[VMX_STATS_REASONS];
 	uint64_t spent[VMX_STATS_REASONS];
