@@ -462,6 +462,7 @@ void vmx_acpi_init(struct vmx_acpi *acpi, const struct vmx_memory *memory, unsig
 		.com1 = true,
 		.pci = true,
 		.intx = { 16, 17, 18, 19 },
+		.irqs = { 5, 10, 11, 15 },
 		.pci_base = pci,
 		.pci_size = 0xfec00000 - pci,
 	};

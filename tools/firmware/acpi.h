@@ -33,6 +33,8 @@ static inline void bytes_number(struct bytes *bytes, uint64_t value, size_t size
 #define AML_SCOPE	0x10
 #define AML_BUFFER	0x11
 #define AML_PACKAGE	0x12
+#define AML_METHOD	0x14
+#define AML_IF		0xa0
 #define AML_DEVICE	0x825b		/* ExtOpPrefix first */
 
 size_t aml_open(struct bytes *aml, unsigned int op);
@@ -46,6 +48,13 @@ void aml_name(struct bytes *aml, const char *path);
 void aml_name_integer(struct bytes *aml, const char *path, uint64_t value);
 /* Name (PATH, EisaId (ID)) */
 void aml_name_eisa(struct bytes *aml, const char *path, const char *id);
+
+/* Method (PATH, ARGUMENTS) {, to be closed. */
+size_t aml_method(struct bytes *aml, const char *path, unsigned int arguments);
+/* Return (PATH) */
+void aml_return(struct bytes *aml, const char *path);
+/* Store (Arg0, PATH) */
+void aml_store_argument(struct bytes *aml, const char *path);
 
 /* The same for resource templates: a buffer with its length in front and an end tag behind. */
 struct aml_resources {

@@ -5,6 +5,9 @@
 #include "acpi.h"
 
 #define OP_NAME		0x08
+#define OP_ARG0		0x68
+#define OP_STORE	0x70
+#define OP_RETURN	0xa4
 #define PREFIX_BYTE	0x0a
 #define PREFIX_WORD	0x0b
 #define PREFIX_DWORD	0x0c
@@ -88,6 +91,28 @@ void aml_path(struct bytes *aml, const char *path)
 		path++;
 		put_segment(aml, &path);
 	}
+}
+
+size_t aml_method(struct bytes *aml, const char *path, unsigned int arguments)
+{
+	size_t method = aml_open(aml, AML_METHOD);
+
+	aml_path(aml, path);
+	bytes_number(aml, arguments, 1);
+	return method;
+}
+
+void aml_return(struct bytes *aml, const char *path)
+{
+	bytes_number(aml, OP_RETURN, 1);
+	aml_path(aml, path);
+}
+
+void aml_store_argument(struct bytes *aml, const char *path)
+{
+	bytes_number(aml, OP_STORE, 1);
+	bytes_number(aml, OP_ARG0, 1);
+	aml_path(aml, path);
 }
 
 void aml_integer(struct bytes *aml, uint64_t value)

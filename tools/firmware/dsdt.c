@@ -141,15 +141,15 @@ static void put_bridge_resources(struct bytes *aml, const struct vmx_acpi *acpi)
 }
 
 /*
- * Name (_PRT, Package () {
- *	Package () { 0x0000ffff, 0, 0, gsi }
+ * Name (NAME, Package () {
+ *	Package () { 0x0000ffff, 0, 0, pin }
  *	... })
  */
-static void put_routing(struct bytes *aml, const struct vmx_acpi *acpi)
+static void put_routes(struct bytes *aml, const char *name, const uint32_t *pins)
 {
 	size_t table, entry;
 
-	aml_name(aml, "_PRT");
+	aml_name(aml, name);
 	table = aml_open(aml, AML_PACKAGE);
 	bytes_number(aml, PCI_SLOTS * PCI_PINS, 1);
 	for (unsigned int n = 0; n < PCI_SLOTS * PCI_PINS; n++) {
@@ -160,10 +160,49 @@ static void put_routing(struct bytes *aml, const struct vmx_acpi *acpi)
 		aml_integer(aml, (uint64_t)slot << 16 | 0xffff);	/* any function */
 		aml_integer(aml, pin);
 		aml_integer(aml, 0);	/* not by a link device: */
-		aml_integer(aml, acpi->intx[(slot + pin) % PCI_PINS]);
+		aml_integer(aml, pins[(slot + pin) % PCI_PINS]);
 		aml_close(aml, entry);
 	}
 	aml_close(aml, table);
+}
+
+/*
+ * Name (\MODE, 0)
+ * Method (\_PIC, 1) { Store (Arg0, \MODE) }
+ *
+ * The system says which interrupt controllers it uses: 0 for the 8259As, 1 for I/O APICs.
+ */
+static void put_pic(struct bytes *aml)
+{
+	size_t method;
+
+	aml_name_integer(aml, "\\MODE", 0);
+	method = aml_method(aml, "\\_PIC", 1);
+	aml_store_argument(aml, "\\MODE");
+	aml_close(aml, method);
+}
+
+/*
+ * Name (IRQS, ...)
+ * Name (GSIS, ...)
+ * Method (_PRT, 0) {
+ *	If (\MODE) { Return (GSIS) }
+ *	Return (IRQS)
+ * }
+ */
+static void put_routing(struct bytes *aml, const struct vmx_acpi *acpi)
+{
+	size_t method, condition;
+
+	put_routes(aml, "IRQS", acpi->irqs);
+	put_routes(aml, "GSIS", acpi->intx);
+	method = aml_method(aml, "_PRT", 0);
+	condition = aml_open(aml, AML_IF);
+	aml_path(aml, "\\MODE");
+	aml_return(aml, "GSIS");
+	aml_close(aml, condition);
+	aml_return(aml, "IRQS");
+	aml_close(aml, method);
 }
 
 /*
@@ -171,7 +210,7 @@ static void put_routing(struct bytes *aml, const struct vmx_acpi *acpi)
  *	Name (_HID, EisaId ("PNP0A03"))
  *	Name (_UID, 0)
  *	Name (_CRS, ...)
- *	Name (_PRT, ...)
+ *	Method (_PRT, 0) ...
  * }
  */
 static void put_bridge(struct bytes *aml, const struct vmx_acpi *acpi)
@@ -220,6 +259,8 @@ void acpi_dsdt(struct bytes *aml, const struct vmx_acpi *acpi)
 	size_t scope;
 
 	put_s5(aml);
+	if (acpi->pci)
+		put_pic(aml);
 	scope = aml_open(aml, AML_SCOPE);
 	aml_path(aml, "\\_SB");
 	for (unsigned int n = 0; n < acpi->cpus; n++)

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #define COM1		0x3f8
+#define EDGE_LEVEL	0x4d0	/* the 8259As' registers for it */
 #define IRQ_TIMER	0
 #define IRQ_KEYBOARD	1
 #define IRQ_COM1	4
@@ -39,13 +40,13 @@ static void on_exit_port(void *board, uint32_t value)
 	vmx_machine_end(machine, VMX_END_EXIT);
 }
 
-/* ISA interrupts go to both kinds of controllers; the guest chooses. */
+/* Interrupts go to both kinds of controllers; the guest chooses. */
 static void set_irq(void *board, unsigned int irq, bool level)
 {
 	struct vmx_machine *machine = board;
 
 	vmx_pic_set(&machine->pic, irq, level);
-	vmx_ioapic_set(&machine->ioapic, irq == IRQ_TIMER ? GSI_TIMER : irq, level);
+	vmx_ioapic_set(&machine->ioapic, machine->gsis[irq], level);
 }
 
 static struct vmx_line line(struct vmx_machine *machine, unsigned int irq)
@@ -99,13 +100,21 @@ static int add_interrupt_controllers(struct vmx_machine *machine, const struct v
 	struct vmx_line intr = {
 		.set = vmx_lapic_set_lint, .controller = &machine->cpus[0].lapic, .pin = 0,
 	};
-	uint32_t active_low = 0;
+	uint32_t active_low = 0, levels = 0;
 	int ret;
 
-	for (unsigned int n = 0; n < VMX_PCI_LINES; n++)
+	for (unsigned int irq = 0; irq < VMX_MACHINE_IRQS; irq++)
+		machine->gsis[irq] = irq == IRQ_TIMER ? GSI_TIMER : irq;
+	for (unsigned int n = 0; n < VMX_PCI_LINES; n++) {
+		machine->gsis[acpi->irqs[n]] = acpi->intx[n];
 		active_low |= 1u << acpi->intx[n];
+		levels |= 1u << acpi->irqs[n];
+	}
 	vmx_pic_init(&machine->pic, intr);
 	ret = vmx_pic_attach(&machine->pic, &machine->ports);
+	/* As firmware does. */
+	vmx_bus_write(&machine->ports, EDGE_LEVEL, 1, levels & 0xff);
+	vmx_bus_write(&machine->ports, EDGE_LEVEL + 1, 1, levels >> 8);
 	vmx_ioapic_init(&machine->ioapic, &machine->apics, active_low);
 	return ret ?: vmx_ioapic_attach(&machine->ioapic, &machine->mmio, VMX_IOAPIC_BASE);
 }
@@ -135,7 +144,6 @@ static void report(void *context, const char *sentence)
 		config->report(config->host, sentence);
 }
 
-/* The pins of devices lead to the I/O APIC only: a guest that has none uses MSI-X, or polls. */
 static int add_pci(struct vmx_machine *machine, const struct vmx_acpi *acpi)
 {
 	struct vmx_pci_wiring wiring = {
@@ -145,9 +153,7 @@ static int add_pci(struct vmx_machine *machine, const struct vmx_acpi *acpi)
 	};
 
 	for (unsigned int n = 0; n < VMX_PCI_LINES; n++)
-		wiring.lines[n] = (struct vmx_line){
-			.set = vmx_ioapic_set, .controller = &machine->ioapic, .pin = acpi->intx[n],
-		};
+		wiring.lines[n] = line(machine, acpi->irqs[n]);
 	return vmx_pci_host_init(&machine->pci, &wiring);
 }
 

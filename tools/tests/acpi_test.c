@@ -369,7 +369,7 @@ FIXTURE(acpica) {
 	uint64_t rsdp;
 	unsigned char *ram;
 	char folder[32];
-	char output[65536];
+	char output[262144];
 };
 
 FIXTURE_SETUP(acpica)
@@ -459,6 +459,22 @@ TEST_F(acpica, disassembles_and_assembles)
 		TH_LOG("%s", self->output);
 }
 
+/* Do the first four routes have these for their interrupts? */
+static bool has_pins(const char *output, const unsigned int pins[4])
+{
+	for (unsigned int pin = 0; pin < 4; pin++) {
+		unsigned int got;
+
+		output = strstr(output, "Contains 4 Elements:");
+		/* The last of them */
+		for (unsigned int n = 0; output && n < 4; n++)
+			output = strstr(output + 1, "[Integer] = ");
+		if (!output || sscanf(output, "[Integer] = %x", &got) != 1 || got != pins[pin])
+			return false;
+	}
+	return true;
+}
+
 TEST_F(acpica, evaluates)
 {
 	const unsigned char *fadt;
@@ -472,6 +488,13 @@ TEST_F(acpica, evaluates)
 			 self->output, sizeof(self->output)));
 	EXPECT_EQ(NULL, strstr(self->output, "AE_"));
 	EXPECT_NE(NULL, strstr(self->output, "[Package] Contains 128 Elements"));
+	/* Slot 0 by the 8259As, INTA to INTD; then as the system says by I/O APICs. */
+	EXPECT_TRUE(has_pins(self->output, (const unsigned int[]){ 5, 10, 11, 15 }));
+	ASSERT_EQ(0, run(self->folder,
+			 "acpiexec -b 'evaluate \\_PIC 1; evaluate \\_SB.PCI0._PRT' DSDT.dat",
+			 self->output, sizeof(self->output)));
+	EXPECT_EQ(NULL, strstr(self->output, "AE_"));
+	EXPECT_TRUE(has_pins(self->output, (const unsigned int[]){ 16, 17, 18, 19 }));
 	ASSERT_EQ(0, run(self->folder, "acpiexec -b 'resources \\_SB.PCI0' DSDT.dat",
 			 self->output, sizeof(self->output)));
 	EXPECT_NE(NULL, strstr(self->output, "Address Minimum : 0D00"));

@@ -25,6 +25,7 @@
 
 /* The first device's INTA#. */
 #define GSI		17
+#define IRQ		10
 #define ENTRY		(0x10 + 2 * GSI)
 #define ACTIVE_LOW	0x2000
 #define REMOTE_IRR	0x4000
@@ -186,7 +187,7 @@ TEST_F(machine, a_device_is_placed)
 	uint32_t bar = config_in(guest, PCI_BASE_ADDRESS_0, 4) & ~15u;
 
 	EXPECT_EQ(0x1af4, config_in(guest, PCI_VENDOR_ID, 2));
-	EXPECT_EQ(GSI, config_in(guest, PCI_INTERRUPT_LINE, 1));
+	EXPECT_EQ(IRQ, config_in(guest, PCI_INTERRUPT_LINE, 1));
 	/* In the bus's window of the tables, and not there before the guest wants it. */
 	EXPECT_LE(0x80000000, bar);
 	EXPECT_GT(0xfec00000, bar);
@@ -252,6 +253,35 @@ TEST_F(machine, a_pin_interrupts_until_it_is_served)
 	EXPECT_FALSE(ioapic_get(guest, ENTRY) & REMOTE_IRR);
 }
 
+/* A guest that has no I/O APIC, or wants none, has the 8259As, in level mode for PCI. */
+TEST_F(machine, a_pin_interrupts_by_the_8259as)
+{
+	static const struct {
+		uint16_t port;
+		uint8_t value;
+	} start_up[] = {
+		{ 0x20, 0x11 }, { 0x21, 0x20 }, { 0x21, 4 }, { 0x21, 1 },
+		{ 0xa0, 0x11 }, { 0xa1, 0x28 }, { 0xa1, 2 }, { 0xa1, 1 },
+		{ 0x21, 0xff & ~(1 << 2) }, { 0xa1, 0xff & ~(1 << (IRQ - 8)) },
+	};
+	struct guest *guest = &self->guest;
+	struct vmx_pic *pic = &self->machine.pic;
+
+	for (size_t n = 0; n < sizeof(start_up) / sizeof(start_up[0]); n++)
+		vmx_bus_write(guest->ports, start_up[n].port, 1, start_up[n].value);
+	start(guest);
+	EXPECT_FALSE(vmx_pic_pending(pic));
+	read_sector(guest, 0, SECTOR);
+	ASSERT_TRUE(vmx_pic_pending(pic));
+	EXPECT_EQ(0x28 + IRQ - 8, vmx_pic_ack(pic));
+	/* Not served yet; then it is. */
+	vmx_bus_write(guest->ports, 0xa0, 1, 0x20);
+	vmx_bus_write(guest->ports, 0x20, 1, 0x20);
+	EXPECT_TRUE(vmx_pic_pending(pic));
+	EXPECT_EQ(1, in(guest, guest->isr, 1));
+	EXPECT_FALSE(vmx_pic_pending(pic));
+}
+
 /* Each slot is one line further than the one before. */
 TEST_F(machine, the_second_device_has_its_own_line)
 {
@@ -261,7 +291,7 @@ TEST_F(machine, the_second_device_has_its_own_line)
 
 	ASSERT_EQ(0, vmx_virtio_blk_init(&second, &virtio, self->fd, true, NULL));
 	ASSERT_EQ(SLOT + 1, vmx_machine_add(&self->machine, &second.virtio.pci));
-	EXPECT_EQ(GSI + 1, second.virtio.pci.config[PCI_INTERRUPT_LINE]);
+	EXPECT_EQ(IRQ + 1, second.virtio.pci.config[PCI_INTERRUPT_LINE]);
 	start(guest);
 	ioapic_put(guest, ENTRY, MASKED);
 	ioapic_put(guest, ENTRY + 2, VECTOR | LEVEL | ACTIVE_LOW);

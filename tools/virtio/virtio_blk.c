@@ -292,37 +292,113 @@ static void report(struct vmx_virtio_blk *blk, const struct request *request)
 }
 
 /* Returns false if it is no request at all. */
-static bool do_chain(struct vmx_virtio_blk *blk, struct vmx_virtqueue *queue)
+static bool begin(struct request *request, struct vmx_virtio_blk *blk,
+		  const struct vmx_virtio_chain *chain)
 {
-	struct vmx_virtio *virtio = &blk->virtio;
-	const struct vmx_virtio_chain *chain = &virtio->chain;
-	struct request request = { .blk = blk, .chain = chain };
-	uint8_t status;
-
-	if (vmx_virtio_read(chain, 0, &request.header, sizeof(request.header)) !=
-	    sizeof(request.header) || !chain->writable_bytes) {
-		vmx_virtio_break(virtio, "a disk request without a header or a status");
+	*request = (struct request){ .blk = blk, .chain = chain };
+	if (vmx_virtio_read(chain, 0, &request->header, sizeof(request->header)) !=
+	    sizeof(request->header) || !chain->writable_bytes) {
+		vmx_virtio_break(&blk->virtio, "a disk request without a header or a status");
 		return false;
 	}
-	request.out = chain->readable_bytes - sizeof(request.header);
-	request.in = chain->writable_bytes - 1;
-	status = run(&request);
-	report(blk, &request);
-	vmx_virtio_write(chain, request.in, &status, sizeof(status));
-	/* Bytes count from the first: the status does if all before it do. */
-	vmx_virtqueue_return(virtio, queue, chain->head,
-			     request.written + (request.written == request.in));
+	request->out = chain->readable_bytes - sizeof(request->header);
+	request->in = chain->writable_bytes - 1;
 	return true;
+}
+
+static void end(struct request *request, struct vmx_virtqueue *queue, uint8_t status)
+{
+	struct vmx_virtio_blk *blk = request->blk;
+
+	report(blk, request);
+	vmx_virtio_write(request->chain, request->in, &status, sizeof(status));
+	/* Bytes count from the first: the status does if all before it do. */
+	vmx_virtqueue_return(&blk->virtio, queue, request->chain->head,
+			     request->written + (request->written == request->in));
 }
 
 static void notify(struct vmx_virtio *virtio, unsigned int index)
 {
 	struct vmx_virtio_blk *blk = (struct vmx_virtio_blk *)virtio;
+	struct vmx_virtqueue *queue = &virtio->queues[index];
+	struct request request;
 
-	while (vmx_virtqueue_next(virtio, &virtio->queues[index])) {
-		if (!do_chain(blk, &virtio->queues[index]))
-			return;
+	if (blk->lock) {
+		pthread_cond_signal(&blk->work);
+		return;
 	}
+	while (vmx_virtqueue_next(virtio, queue)) {
+		if (!begin(&request, blk, &virtio->chain))
+			return;
+		end(&request, queue, run(&request));
+	}
+}
+
+/* With a thread of its own */
+
+/* One request, if there is one. The lock is held, but for as long as the host's disk works. */
+static bool work(struct vmx_virtio_blk *blk)
+{
+	struct vmx_virtio *virtio = &blk->virtio;
+	struct vmx_virtqueue *queue = &virtio->queues[0];
+	struct vmx_virtio_chain chain;
+	struct request request;
+	uint8_t status;
+
+	queue->budget = 1;
+	if (!vmx_virtqueue_next(virtio, queue))
+		return false;
+	chain = virtio->chain;
+	if (!begin(&request, blk, &chain))
+		return false;
+	virtio_begin_work(virtio);
+	pthread_mutex_unlock(blk->lock);
+	status = run(&request);
+	pthread_mutex_lock(blk->lock);
+	if (virtio_end_work(virtio)) {
+		end(&request, queue, status);
+		virtio_signal(virtio, queue);
+	}
+	return true;
+}
+
+static void *work_on(void *arg)
+{
+	struct vmx_virtio_blk *blk = arg;
+
+	pthread_mutex_lock(blk->lock);
+	while (!blk->ending)
+		if (!work(blk))
+			pthread_cond_wait(&blk->work, blk->lock);
+	pthread_mutex_unlock(blk->lock);
+	return NULL;
+}
+
+int vmx_virtio_blk_start(struct vmx_virtio_blk *blk, pthread_mutex_t *lock)
+{
+	int error;
+
+	blk->lock = lock;
+	blk->ending = false;
+	pthread_cond_init(&blk->work, NULL);
+	error = pthread_create(&blk->thread, NULL, work_on, blk);
+	if (!error)
+		return 0;
+	blk->lock = NULL;
+	return vmx_fail(error, "no thread for the disk: %s", strerror(error));
+}
+
+void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk)
+{
+	if (!blk->lock)
+		return;
+	pthread_mutex_lock(blk->lock);
+	blk->ending = true;
+	pthread_cond_signal(&blk->work);
+	pthread_mutex_unlock(blk->lock);
+	pthread_join(blk->thread, NULL);
+	pthread_cond_destroy(&blk->work);
+	blk->lock = NULL;
 }
 
 static const struct vmx_virtio_kind kind = {
@@ -381,6 +457,7 @@ int vmx_virtio_blk_init(struct vmx_virtio_blk *blk, const struct vmx_virtio_mach
 	config.capacity = size / SECTOR;
 	blk->capacity = config.capacity;
 	blk->reported = false;
+	blk->lock = NULL;
 	ret = vmx_virtio_init(&blk->virtio, &kind, machine,
 			      read_only ? 1ull << VIRTIO_BLK_F_RO : writable, blk->config,
 			      CONFIG_SIZE);

@@ -12,6 +12,12 @@
 
 /* Judges where the driver put a queue, before it is enabled. */
 bool virtqueue_is_placed(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue);
+/* Interrupts, if the driver wants to hear of what was returned. */
+void virtio_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *queue);
+/* From here on a chain is worked on without the machine's lock. */
+void virtio_begin_work(struct vmx_virtio *virtio);
+/* Returns false if the device was to be reset meanwhile: it is now, and the chain is nobody's. */
+bool virtio_end_work(struct vmx_virtio *virtio);
 /* Does the driver want to hear of what was returned since it last heard? */
 bool virtqueue_wants_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *queue);
 

@@ -86,6 +86,12 @@ void vmx_virtio_break(struct vmx_virtio *virtio, const char *format, ...)
 
 /* Queues */
 
+void virtio_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *queue)
+{
+	if (virtqueue_wants_signal(virtio, queue))
+		interrupt(virtio, queue->vector, VIRTIO_PCI_ISR_QUEUE);
+}
+
 void vmx_virtio_service(struct vmx_virtio *virtio, unsigned int index)
 {
 	struct vmx_virtqueue *queue;
@@ -96,8 +102,7 @@ void vmx_virtio_service(struct vmx_virtio *virtio, unsigned int index)
 	queue->budget = queue->size;
 	queue->more = false;
 	virtio->kind->notify(virtio, index);
-	if (virtqueue_wants_signal(virtio, queue))
-		interrupt(virtio, queue->vector, VIRTIO_PCI_ISR_QUEUE);
+	virtio_signal(virtio, queue);
 	if (queue->more && !virtio->later.armed)
 		vmx_timer_set(virtio->machine.clock, &virtio->later,
 			      vmx_clock_now(virtio->machine.clock));
@@ -130,6 +135,34 @@ static void reset(struct vmx_virtio *virtio)
 	vmx_pci_pin_set(&virtio->pci, false);
 	if (virtio->kind->reset)
 		virtio->kind->reset(virtio);
+}
+
+/*
+ * A driver waits until Device Status reads 0 (virtio 1.2, Driver Requirements: Common configuration
+ * structure layout), for memory that it gave away is not its own before.
+ */
+static void reset_when_idle(struct vmx_virtio *virtio)
+{
+	if (virtio->working)
+		virtio->resetting = true;
+	else
+		reset(virtio);
+}
+
+void virtio_begin_work(struct vmx_virtio *virtio)
+{
+	virtio->working = true;
+}
+
+bool virtio_end_work(struct vmx_virtio *virtio)
+{
+	bool resetting = virtio->resetting;
+
+	virtio->working = false;
+	virtio->resetting = false;
+	if (resetting)
+		reset(virtio);
+	return !resetting;
 }
 
 /* Common configuration: most registers are members, of the device or of the selected queue */
@@ -240,9 +273,11 @@ static void status_write(struct vmx_virtio *virtio, const struct common_register
 
 	(void)reg;
 	if (!value) {
-		reset(virtio);
+		reset_when_idle(virtio);
 		return;
 	}
+	if (virtio->resetting)
+		return;
 	if (set & STATUS_FEATURES_OK && !features_are_right(virtio))
 		set &= ~STATUS_FEATURES_OK;
 	if (set & STATUS_DRIVER_OK && !((virtio->status | set) & STATUS_FEATURES_OK))
@@ -472,7 +507,7 @@ static void config_written(struct vmx_pci_device *pci, unsigned int offset, unsi
 
 static void machine_reset(struct vmx_pci_device *pci)
 {
-	reset(virtio_of(pci));
+	reset_when_idle(virtio_of(pci));
 }
 
 static const struct vmx_pci_ops pci_ops = { config_read, config_written, machine_reset };

@@ -59,12 +59,20 @@ static void plug(struct disk *disk)
 	if (!blk->capacity)
 		fail("--disk %s: it has no sector of 512 bytes; %s", disk->path,
 		     "'truncate -s 1G FILE' makes it larger");
+	if (vmx_virtio_blk_start(blk, &machine.lock))
+		fail("--disk %s: %s", disk->path, vmx_error());
 }
 
 void disks_plug(void)
 {
 	for (unsigned int n = 0; n < disk_count; n++)
 		plug(&disks[n]);
+}
+
+void disks_unplug(void)
+{
+	for (unsigned int n = 0; n < disk_count; n++)
+		vmx_virtio_blk_stop(&disks[n].blk);
 }
 
 bool disks_flush(void)

@@ -117,6 +117,7 @@ static enum vmx_end run(const struct options *options)
 	for (;;) {
 		enum vmx_end end = vmx_machine_run(&machine);
 
+		disks_unplug();
 		stats_add();
 		/* gdb's breakpoints are in memory: it would not know the next machine again. */
 		if (end != VMX_END_RESET || options->no_reboot || options->gdb)

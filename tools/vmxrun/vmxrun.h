@@ -51,6 +51,8 @@ void options_parse(struct options *options, int argc, char **argv);
 void disks_add(char *argument);
 /* Into the machine, in the order they were added. */
 void disks_plug(void);
+/* What they do for the guest is done, and the machine may go. */
+void disks_unplug(void);
 /* What guests wrote is on the host's disk afterwards; false, and a message, if it is not. */
 bool disks_flush(void);
 

@@ -230,6 +230,7 @@ struct vmx_acpi_mmio {
  * @pci: there is a PCI host bridge at port 0xcf8, with bus 0 behind it
  * @intx: the GSIs of PCI interrupts; pin p (INTA is 0) of slot s is
  *	intx[(s + p) % 4]
+ * @irqs: the inputs of the 8259As that they lead to as well, level-triggered
  * @pci_base: where PCI devices' memory begins, below 4 GiB; neither @ecam nor
  *	@mmio may lie in it
  * @pci_size: its size in bytes
@@ -257,6 +258,7 @@ struct vmx_acpi {
 	bool com2;
 	bool pci;
 	uint32_t intx[4];
+	uint32_t irqs[4];
 	uint32_t pci_base;
 	uint32_t pci_size;
 	uint64_t pci64_base;

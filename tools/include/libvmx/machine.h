@@ -82,6 +82,7 @@ struct vmx_machine_config {
 };
 
 #define VMX_MACHINE_CPUS	16
+#define VMX_MACHINE_IRQS	16
 
 /**
  * struct vmx_cpu - a vCPU of a machine, with its local APIC and thread
@@ -136,6 +137,7 @@ struct vmx_cpu {
  * @apics: what connects the local APICs
  * @ioapic: the I/O APIC
  * @pic: the 8259As
+ * @gsis: which input of the I/O APIC has what an input of theirs has
  * @pit: the 8254
  * @rtc: the real-time clock
  * @i8042: the keyboard controller
@@ -161,6 +163,7 @@ struct vmx_machine {
 	struct vmx_apic_bus apics;
 	struct vmx_ioapic ioapic;
 	struct vmx_pic pic;
+	uint8_t gsis[VMX_MACHINE_IRQS];
 	struct vmx_pit pit;
 	struct vmx_rtc rtc;
 	struct vmx_i8042 i8042;
@@ -190,8 +193,9 @@ int vmx_machine_init(struct vmx_machine *machine,
  * @machine: the machine
  * @device: the device; stays the caller's, and in place while the machine runs
  *
- * It gets the next slot, its BARs places, and its pin one of GSIs 16 to 19,
- * which the ACPI tables tell the guest. The pin leads to the I/O APIC only.
+ * It gets the next slot, its BARs places, and its pin one of GSIs 16 to 19 and
+ * one of IRQs 5, 10, 11, 15, which the ACPI tables tell the guest. The register
+ * Interrupt Line has the IRQ.
  *
  * Return: its slot; -ENOSPC (no slot is left, or no place for its BARs),
  * -EINVAL (it is in a slot).

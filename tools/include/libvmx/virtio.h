@@ -6,14 +6,16 @@
  * console, a network card, and what they are made of, for more of them.
  *
  * A device works where it is called: on the guest's notification, and by its
- * _poll() function when there may be input. It takes as many requests as its
- * queue holds and leaves the rest to a timer, so that no guest can keep its
- * caller. A queue that breaks the rules sets DEVICE_NEEDS_RESET, and the
- * device does nothing more until the driver resets it.
+ * _poll() function when there may be input. Disks can have a thread for it. It
+ * takes as many requests as its queue holds and leaves the rest to a timer, so
+ * that no guest can keep its caller. A queue that breaks the rules sets
+ * DEVICE_NEEDS_RESET, and the device does nothing more until the driver resets
+ * it.
  */
 #ifndef LIBVMX_VIRTIO_H
 #define LIBVMX_VIRTIO_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -130,6 +132,8 @@ struct vmx_virtio_kind {
  * @status: Device Status
  * @generation: of the device's configuration
  * @isr: ISR status
+ * @working: a chain is worked on without the machine's lock
+ * @resetting: the device is reset when that is over
  * @reported: the first broken queue was reported
  * @config: the device's configuration; stays the caller's
  * @config_size: bytes
@@ -150,6 +154,8 @@ struct vmx_virtio {
 	uint8_t status;
 	uint8_t generation;
 	uint8_t isr;
+	bool working;
+	bool resetting;
 	bool reported;
 	const void *config;
 	size_t config_size;
@@ -305,6 +311,10 @@ size_t vmx_virtio_write(const struct vmx_virtio_chain *chain, uint64_t offset,
  * @fd: the file or block device behind it
  * @capacity: sectors of 512 bytes
  * @reported: the first failure of the host's was reported
+ * @lock: held when the device is called, if it has a thread; or NULL
+ * @thread: does its requests
+ * @work: tells the thread that there may be some, or that it is to end
+ * @ending: it is
  * @id: what GET_ID answers, padded with zeroes
  * @config: struct virtio_blk_config
  */
@@ -313,6 +323,10 @@ struct vmx_virtio_blk {
 	int fd;
 	uint64_t capacity;
 	bool reported;
+	pthread_mutex_t *lock;
+	pthread_t thread;
+	pthread_cond_t work;
+	bool ending;
 	char id[VMX_VIRTIO_BLK_ID];
 	unsigned char config[64];
 };
@@ -331,6 +345,28 @@ struct vmx_virtio_blk {
 int vmx_virtio_blk_init(struct vmx_virtio_blk *blk,
 			const struct vmx_virtio_machine *machine, int fd,
 			bool read_only, const char *id);
+
+/**
+ * vmx_virtio_blk_start() - have a disk's requests done by a thread of its own
+ * @blk: the disk
+ * @lock: what is held whenever the device is called: struct vmx_machine.lock
+ *
+ * One after the other, in the driver's order, so that a flush is of all that
+ * came before. While the host's disk works, @lock is free. A reset is over when
+ * the request that is being done is: until then Device Status does not read 0.
+ *
+ * Return: 0 or -errno.
+ */
+int vmx_virtio_blk_start(struct vmx_virtio_blk *blk, pthread_mutex_t *lock);
+
+/**
+ * vmx_virtio_blk_stop() - undo vmx_virtio_blk_start()
+ * @blk: the disk; may have no thread
+ *
+ * Waits for the request that is being done, and leaves others. The guest's
+ * memory has to stay until then. Not to be called with the lock held.
+ */
+void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk);
 
 /* Consoles */
 
