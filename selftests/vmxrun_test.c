@@ -57,6 +57,9 @@ TEST_F(vmxrun, errors)
 	START(exit_guest, OPTIONS("--disk", "/nowhere"));
 	EXPECT_STATUS(125);
 	EXPECT_TRUE(complained(self, "--disk /nowhere: No such file or directory"));
+	START(exit_guest, OPTIONS("--net", "wire"));
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "it is tap=NAME"));
 	START(exit_guest, OPTIONS("--cpus", "17"));
 	EXPECT_STATUS(125);
 	EXPECT_TRUE(complained(self, "1 to 16"));

@@ -45,21 +45,35 @@ static uint64_t dr7_of(const struct vmx_watchpoint *point, unsigned int n)
 	       (uint64_t)lengths[point->length] << (18 + 4 * n);
 }
 
-static int load_watchpoints(struct vmx_debugger *debugger)
+static uint64_t wanted_dr7(const struct vmx_debugger *debugger)
 {
 	uint64_t dr7 = DR7_DEFAULT;
-	int ret = 0;
 
 	for (unsigned int n = 0; n < VMX_DEBUGGER_REGISTERS; n++)
 		if (debugger->watchpoints[n].used)
 			dr7 |= dr7_of(&debugger->watchpoints[n], n);
+	return dr7;
+}
+
+/* A start-up IPI resets DR7, and what it does for the debugger. */
+int vmx_debugger_on_start(struct vmx_cpu *cpu)
+{
+	if (!vmx_cpu_is_debugged(cpu))
+		return 0;
+	return vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_DR7, wanted_dr7(cpu->machine->debugger));
+}
+
+static int load_watchpoints(struct vmx_debugger *debugger)
+{
+	int ret = 0;
+
 	for (unsigned int n = 0; !ret && n < debugger->machine->config.cpus; n++) {
 		struct vmx_debug debug = {};
 
 		for (unsigned int m = 0; m < VMX_DEBUGGER_REGISTERS; m++)
 			if (debugger->watchpoints[m].used)
 				debug.dr[m] = debugger->watchpoints[m].linear;
-		ret = set_debug(&debugger->machine->cpus[n], &debug, dr7);
+		ret = set_debug(&debugger->machine->cpus[n], &debug, wanted_dr7(debugger));
 	}
 	return ret;
 }

@@ -39,6 +39,8 @@ int vmx_cpu_exception(struct vmx_cpu *cpu);
 bool vmx_cpu_is_debugged(const struct vmx_cpu *cpu);
 /* MOV from or to one of those; false if it faults. */
 bool vmx_cpu_mov_kept_dr(struct vmx_cpu *cpu, unsigned int n, bool from, uint64_t *reg);
+/* The debugger's part of a vCPU that was put somewhere: 0 or -errno. */
+int vmx_debugger_on_start(struct vmx_cpu *cpu);
 /* The debugger, if there is one, hears that the machine ended. */
 void vmx_debugger_on_end(struct vmx_machine *machine);
 /* An MSR that exits: is there one, and may it have the value? */

@@ -10,6 +10,7 @@
 int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start)
 {
 	const struct vmx_caps *caps = &cpu->machine->vm.caps;
+	int ret;
 
 	if (!(start->cr0 & CR0_PG) && !(caps->features & VMX_HAS_UNRESTRICTED))
 		return vmx_fail(EOPNOTSUPP,
@@ -17,7 +18,8 @@ int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start)
 				cpu->id);
 	memcpy((void *)cpu->vcpu.run->regs, start->regs, sizeof(start->regs));
 	cpu->vcpu.run->valid = 0;
-	return vmx_start_set(caps, cpu->vcpu.vmcs, start);
+	ret = vmx_start_set(caps, cpu->vcpu.vmcs, start);
+	return ret ?: vmx_debugger_on_start(cpu);
 }
 
 /* SDM, "Processor State After Reset", with CS and RIP by the vector. */

@@ -318,6 +318,29 @@ TEST_F(net, buffers_are_merged)
 	EXPECT_EQ(1, self->net.dropped);
 }
 
+/* The guest goes on without. */
+TEST_F(net, the_host_s_device_vanishes)
+{
+	struct guest *guest = &self->guest;
+
+	describe(guest, RX, 0, DATA, 2000, WRITE, 0);
+	offer(guest, RX, 0);
+	EXPECT_EQ(VIRTIO_NET_S_LINK_UP, in(guest, guest->config + 6, 2));
+	EXPECT_EQ(0, in(guest, guest->isr, 1));
+	shutdown(self->peer, SHUT_WR);
+	for (unsigned int n = 0; n < 3; n++)
+		vmx_virtio_net_poll(&self->net);
+	EXPECT_EQ(0, in(guest, guest->config + 6, 2));
+	EXPECT_EQ(2, in(guest, guest->isr, 1));
+	EXPECT_EQ(1, guest->reports);
+	EXPECT_EQ(-1, used(guest, RX, NULL));
+	describe(guest, TX, 0, DATA, HEADER + 60, 0, 0);
+	offer(guest, TX, 0);
+	kick(guest, TX);
+	EXPECT_EQ(0, used(guest, TX, NULL));
+	EXPECT_EQ(0xf, status(guest));
+}
+
 TEST_F(net, bad_buffers)
 {
 	struct guest *guest = &self->guest;

@@ -21,6 +21,20 @@ _Static_assert(offsetof(struct vmx_virtio_net, virtio) == 0, "notify() gets the 
 _Static_assert(offsetof(struct virtio_net_config, max_virtqueue_pairs) ==
 	       sizeof(((struct vmx_virtio_net *)0)->config), "The configuration fits");
 
+/* The TAP device was deleted: the guest finds its cable pulled, and goes on. */
+static void lose(struct vmx_virtio_net *net)
+{
+	struct virtio_net_config config = { .status = 0 };
+	size_t at = offsetof(struct virtio_net_config, status);
+
+	if (net->lost)
+		return;
+	net->lost = true;
+	memcpy(net->config + at, &config.status, sizeof(config.status));
+	vmx_virtio_config_changed(&net->virtio);
+	vmx_pci_report(&net->virtio.pci, "the network device is gone; the guest's link is down");
+}
+
 /* Has a frame ready that the guest is to get. */
 static bool fetch(struct vmx_virtio_net *net)
 {
@@ -28,9 +42,13 @@ static bool fetch(struct vmx_virtio_net *net)
 
 	if (net->frame_size)
 		return true;
+	if (net->lost)
+		return false;
 	do
 		size = read(net->fd, net->frame, sizeof(net->frame));
 	while (size < 0 && errno == EINTR);
+	if (!size || (size < 0 && errno == EBADFD))
+		lose(net);
 	if (size <= 0)
 		return false;
 	net->frame_size = size;
@@ -148,6 +166,8 @@ static bool send_chain(struct vmx_virtio_net *net)
 	do
 		sent = writev(net->fd, frame, count);
 	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno == EBADFD)
+		lose(net);
 	return sent >= 0;
 }
 
@@ -216,6 +236,7 @@ int vmx_virtio_net_init(struct vmx_virtio_net *net, const struct vmx_virtio_mach
 	net->sent = 0;
 	net->dropped = 0;
 	net->frame_size = 0;
+	net->lost = false;
 	memcpy(config.mac, mac, sizeof(config.mac));
 	memcpy(net->config, &config, sizeof(net->config));
 	return vmx_virtio_init(&net->virtio, &kind, machine, 0, net->config, sizeof(net->config));

@@ -40,7 +40,8 @@ static struct {
 
 static int listen_at(int family, const void *address, socklen_t length)
 {
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1;
 
 	if (fd < 0)
 		return -1;

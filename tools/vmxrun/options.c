@@ -14,6 +14,7 @@ static const struct option long_options[] = {
 	{ "initrd", required_argument, NULL, 'i' },
 	{ "append", required_argument, NULL, 'a' },
 	{ "disk", required_argument, NULL, 'd' },
+	{ "net", required_argument, NULL, 'n' },
 	{ "console", required_argument, NULL, 'o' },
 	{ "no-reboot", no_argument, NULL, 'r' },
 	{ "stats", no_argument, NULL, 's' },
@@ -27,8 +28,9 @@ static void print_help(FILE *out)
 {
 	fprintf(out,
 		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
-		"              [--memory SIZE] [--cpus N] [--console serial|virtio] [--no-reboot]\n"
-		"              [--stats] [--trace[=FILE]] [--gdb ADDRESS]\n"
+		"              [--net tap=NAME[,mac=ADDRESS]]... [--memory SIZE] [--cpus N]\n"
+		"              [--console serial|virtio] [--no-reboot] [--stats] [--trace[=FILE]]\n"
+		"              [--gdb ADDRESS]\n"
 		"\n"
 		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
 		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
@@ -40,6 +42,9 @@ static void print_help(FILE *out)
 		"  --append TEXT   its command line; console=ttyS0 (or hvc0) if not given\n"
 		"  --disk FILE     a file or block device that is a virtio disk; with ,ro it cannot be\n"
 		"                  written. The first is /dev/vda, the next /dev/vdb, up to %u\n"
+		"  --net tap=NAME[,mac=ADDRESS]\n"
+		"                  a virtio network card on a TAP device, with an address made up if none is\n"
+		"                  given; up to %d\n"
 		"  --console NAME  where what is typed goes: serial (ttyS0, if not given) or virtio (hvc0);\n"
 		"                  what the guest writes to either is shown\n"
 		"  --no-reboot     a guest that asks for a reset ends; otherwise it boots again\n"
@@ -51,7 +56,7 @@ static void print_help(FILE *out)
 		"Exit status: 0 the guest powered off; 123 it asked for a reset, with --no-reboot; 124 triple\n"
 		"fault; 125 an error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4),\n"
 		"value * 2 + 1.\n",
-		DISKS);
+		DISKS, NETS);
 }
 
 static uint64_t size_of(const char *text)
@@ -107,6 +112,9 @@ static void set(struct options *options, int option)
 		break;
 	case 'd':
 		disks_add(optarg);
+		break;
+	case 'n':
+		nets_add(optarg);
 		break;
 	case 'o':
 		options->virtio_console = is_virtio(optarg);

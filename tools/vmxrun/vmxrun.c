@@ -89,6 +89,7 @@ static void make_machine(const struct options *options)
 	if (vmx_machine_init(&machine, &options->machine))
 		fail("%s", vmx_error());
 	disks_plug();
+	nets_plug();
 	if (options->virtio_console)
 		console_plug_virtio();
 	boot();
@@ -118,6 +119,7 @@ static enum vmx_end run(const struct options *options)
 		enum vmx_end end = vmx_machine_run(&machine);
 
 		disks_unplug();
+		nets_unplug();
 		stats_add();
 		/* gdb's breakpoints are in memory: it would not know the next machine again. */
 		if (end != VMX_END_RESET || options->no_reboot || options->gdb)

@@ -56,6 +56,17 @@ void disks_unplug(void);
 /* What guests wrote is on the host's disk afterwards; false, and a message, if it is not. */
 bool disks_flush(void);
 
+/* net.c */
+
+#define NETS	8
+
+/* tap=NAME or tap=NAME,mac=ADDRESS */
+void nets_add(char *argument);
+/* Into the machine, behind the disks. */
+void nets_plug(void);
+/* Nobody looks at the machine for them any more. */
+void nets_unplug(void);
+
 /* terminal.c */
 
 /* Makes the terminal raw; whichever way the process ends, it is restored. */

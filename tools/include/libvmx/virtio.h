@@ -444,6 +444,7 @@ void vmx_virtio_console_resize(struct vmx_virtio_console *console,
  * struct vmx_virtio_net - a network card
  * @virtio: the device
  * @fd: the TAP device behind it
+ * @lost: that is gone; the guest's link is down
  * @received: frames that the guest got
  * @sent: frames that the host took
  * @dropped: frames that either side could not take
@@ -454,6 +455,7 @@ void vmx_virtio_console_resize(struct vmx_virtio_console *console,
 struct vmx_virtio_net {
 	struct vmx_virtio virtio;
 	int fd;
+	bool lost;
 	uint64_t received;
 	uint64_t sent;
 	uint64_t dropped;
@@ -490,7 +492,8 @@ void vmx_virtio_net_poll(struct vmx_virtio_net *net);
  * @net: the card
  *
  * While the guest has no room for a frame, a poll() of @fd would not wait; the
- * card reads on by itself when there is room.
+ * card reads on by itself when there is room. Likewise when @fd is gone. Who is
+ * told of every new frame (%EPOLLET) needs not ask.
  *
  * Return: whether.
  */
