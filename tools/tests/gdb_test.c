@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The stub as gdb meets it: packets, what they ask for, and what is none. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include "kselftest_harness.h"
 
 #include "gdb_stub.h"
@@ -302,6 +307,89 @@ TEST_F(gdb, description)
 	/* Half as wide. */
 	self->stub.registers[0].general[VMX_RCX] = 0x1122334455667788;
 	EXPECT_STREQ("88776655", ASK("p1"));
+}
+
+/* gdb itself: it takes the description, and makes of it what is meant. */
+
+static void serve(struct stub *stub, int listener)
+{
+	int connection = accept(listener, NULL, NULL);
+	char bytes[1024];
+	ssize_t got;
+
+	while ((got = read(connection, bytes, sizeof(bytes))) > 0) {
+		stub->sent_length = 0;
+		vmx_gdb_receive(&stub->gdb, bytes, got);
+		if (stub->gdb.running) {
+			stub->registers[0].rip++;
+			vmx_gdb_stopped(&stub->gdb, &(struct vmx_gdb_stop){});
+		}
+		if (write(connection, stub->sent, stub->sent_length) < 0)
+			break;
+	}
+	close(connection);
+}
+
+/* Runs gdb's commands against the stub; what it says is in OUTPUT. */
+static int run_gdb(struct stub *stub, const char *commands, char *output, size_t size)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char command[1000], folder[] = "/tmp/gdb_test-XXXXXX";
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	size_t got;
+	FILE *gdb;
+
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 1))
+		return -1;
+	snprintf(command, sizeof(command),
+		 "gdb -nx -batch -iex 'set debuginfod enabled off' -ex 'target remote %s' %s 2>&1",
+		 address.sun_path, commands);
+	gdb = popen(command, "r");
+	serve(stub, listener);
+	got = fread(output, 1, size - 1, gdb);
+	output[got] = '\0';
+	close(listener);
+	unlink(address.sun_path);
+	rmdir(folder);
+	return pclose(gdb);
+}
+
+TEST_F(gdb, gdb_itself)
+{
+	struct vmx_gdb_registers *registers = &self->stub.registers[0];
+	static char output[20000];
+
+	if (system("command -v gdb > /dev/null"))
+		SKIP(return, "gdb is not installed");
+	memcpy(self->stub.memory, "\x90\x90\x48\xff\xc1", 5);
+	registers->rip = MEMORY_AT;
+	registers->eflags = 0x246;
+	registers->cr0 = 0x80000011;
+	registers->xmm[0][0] = 7;
+	ASSERT_EQ(0, run_gdb(&self->stub, "-ex 'info threads' -ex 'info registers rip eflags cr0' "
+			     "-ex 'p $xmm0.uint128' -ex 'stepi' -ex 'x/2i $pc' -ex 'set $rcx = 5' "
+			     "-ex 'set *(char *)0x1fff = 9' -ex 'detach'", output, sizeof(output)))
+		TH_LOG("%s", output);
+	EXPECT_NE(NULL, strstr(output, "Thread 1 (vCPU 0, active)"));
+	EXPECT_NE(NULL, strstr(output, "Thread 2 (vCPU 1, halted)"));
+	EXPECT_NE(NULL, strstr(output, "[ PF ZF IF ]"));
+	EXPECT_NE(NULL, strstr(output, "[ PE ET PG ]"));
+	EXPECT_NE(NULL, strstr(output, "$1 = 7"));
+	EXPECT_NE(NULL, strstr(output, "=> 0x1001:	nop"));
+	EXPECT_NE(NULL, strstr(output, "inc    %rcx")) TH_LOG("%s", output);
+	EXPECT_EQ(5, registers->general[VMX_RCX]);
+	EXPECT_EQ(9, self->stub.memory[0xfff]);
+	/* The same bytes, to a 32-bit one */
+	stub_init(&self->stub, false);
+	memcpy(self->stub.memory, "\x90\x90\x48\xff\xc1", 5);
+	registers->rip = MEMORY_AT;
+	ASSERT_EQ(0, run_gdb(&self->stub, "-ex 'x/3i $eip' -ex 'p/x $esp' -ex 'detach'", output,
+			     sizeof(output)));
+	EXPECT_NE(NULL, strstr(output, "dec    %eax")) TH_LOG("%s", output);
+	EXPECT_NE(NULL, strstr(output, "$1 = 0x0"));
 }
 
 TEST_HARNESS_MAIN
