@@ -36,23 +36,24 @@ enum bench_count {
  * @ram: BENCH_RAM bytes, at guest-physical 0
  * @pages: BENCH_OPS pages of 4 KiB, present in the host, at BENCH_PAGES
  * @sum: out: what userspace saw of the guest's accesses, added up
- * @counts: out, vmx only
  */
 struct bench_run {
 	struct bench_code code;
 	unsigned char *ram;
 	unsigned char *pages;
 	uint64_t sum;
-	uint64_t counts[BENCH_COUNTS];
 };
 
-/* A VM with one vCPU that is there but never runs; descriptors or -1. */
-struct bench_idle {
+/* A VM with one vCPU; descriptors or -1, and what RUN shares with userspace or NULL. */
+struct bench_vm {
 	int vm;
 	int mmu;
 	int vmcs;
 	int vcpu;
+	void *run;
 };
+
+#define BENCH_NO_VM	((struct bench_vm){ -1, -1, -1, -1, NULL })
 
 struct bench_cpuid {
 	uint32_t leaf, subleaf, has_subleaf;
@@ -66,23 +67,33 @@ size_t bench_cpuid_table(struct bench_cpuid *table, size_t max);
  * struct bench_side - a hypervisor. Whatever fails ends the program.
  * @name: what it is called in results
  * @open: opens its device; before everything else
- * @run: one run of a guest in a VM of its own
  * @create_vm: a VM without vCPU
  * @create_vcpu: its vCPU
  * @map_vcpu: maps what RUN shares with userspace
+ * @prepare: memory and code of a guest, and all that it needs to run
+ * @go: runs the guest from its first instruction to its HLT
+ * @counts: what @go costs beside instructions; NULL if the side cannot tell
  * @return_at_once: makes RUN return before it enters the guest
  * @destroy: the VM and its vCPU, if it has one
+ * @add_area: BENCH_AREA_SIZE bytes of the host at BENCH_AREA
+ * @remove_area: takes them away
+ * @populate_area: maps all of it
  * @run_cmd: the ioctl that is RUN
  */
 struct bench_side {
 	const char *name;
 	void (*open)(void);
-	void (*run)(struct bench_run *run);
-	void (*create_vm)(struct bench_idle *idle);
-	void (*create_vcpu)(struct bench_idle *idle);
-	void *(*map_vcpu)(const struct bench_idle *idle, size_t *size);
-	void (*return_at_once)(void *map);
-	void (*destroy)(struct bench_idle *idle);
+	void (*create_vm)(struct bench_vm *vm);
+	void (*create_vcpu)(struct bench_vm *vm);
+	void (*map_vcpu)(struct bench_vm *vm);
+	void (*prepare)(struct bench_vm *vm, const struct bench_run *run);
+	void (*go)(struct bench_vm *vm, struct bench_run *run);
+	void (*counts)(struct bench_vm *vm, uint64_t *counts);
+	void (*return_at_once)(struct bench_vm *vm);
+	void (*destroy)(struct bench_vm *vm);
+	void (*add_area)(struct bench_vm *vm, void *at);
+	void (*remove_area)(struct bench_vm *vm);
+	void (*populate_area)(struct bench_vm *vm);
 	unsigned long run_cmd;
 };
 
@@ -97,6 +108,20 @@ static inline long bench_ioctl(long fd, long cmd)
 		     : "rcx", "r11", "memory");
 	return ret;
 }
+
+#define BENCH_MEASUREMENTS	5
+
+/* The middle one of several; sorts them. */
+uint64_t bench_median(uint64_t *values, size_t count);
+
+/* RAM that is there, of small pages. */
+void *bench_new_memory(size_t size);
+
+/* A VM, its vCPU and what RUN shares. */
+void bench_create(const struct bench_side *side, struct bench_vm *vm);
+
+/* What is done to 64 MiB of a guest's memory. */
+void bench_area(const struct bench_side *side);
 
 /* Prints a message and errno's, and ends the program. */
 void __attribute__((format(printf, 1, 2), noreturn)) bench_fail(const char *format, ...);

@@ -112,6 +112,20 @@ bench_\op\()_empty_end:
 	add	$0x1000, %esi
 	.endm
 
+/* Writes to pages as BENCH_PARAMETERS say. */
+	.globl	bench_write, bench_write_end
+bench_write:
+	mov	BENCH_PARAMETERS, %rsi
+	mov	BENCH_PARAMETERS + 8, %rdi
+	mov	BENCH_PARAMETERS + 16, %rcx
+	jrcxz	2f
+1:	mov	%rsi, BENCH_TOUCHED(%rsi)
+	add	%rdi, %rsi
+	dec	%rcx
+	jnz	1b
+2:	hlt
+bench_write_end:
+
 	guest cpuid
 	guest rdmsr
 	guest pio

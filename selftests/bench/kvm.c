@@ -25,6 +25,19 @@
 #define PAGE_WRITE	0x02
 #define PAGE_LARGE	0x80
 
+/* Of the memory that much is done to. */
+#define AREA_SLOT	2
+
+/* KVM_PRE_FAULT_MEMORY, newer than the C library's headers. */
+struct pre_fault_memory {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t flags;
+	uint64_t padding[5];
+};
+
+#define PRE_FAULT_MEMORY	_IOWR(KVMIO, 0xd5, struct pre_fault_memory)
+
 static int device;
 static size_t map_size;
 
@@ -41,39 +54,38 @@ static void kvm_open(void)
 	map_size = check(ioctl(device, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 }
 
-static void create_vm(struct bench_idle *idle)
+static void create_vm(struct bench_vm *vm)
 {
-	idle->vm = check(ioctl(device, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+	vm->vm = check(ioctl(device, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 }
 
-static void create_vcpu(struct bench_idle *idle)
+static void create_vcpu(struct bench_vm *vm)
 {
-	idle->vcpu = check(ioctl(idle->vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
+	vm->vcpu = check(ioctl(vm->vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
 }
 
-static void *map_vcpu(const struct bench_idle *idle, size_t *size)
+static void map_vcpu(struct bench_vm *vm)
 {
-	void *map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_SHARED, idle->vcpu, 0);
-
-	if (map == MAP_FAILED)
+	vm->run = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu, 0);
+	if (vm->run == MAP_FAILED)
 		bench_fail("KVM: mmap of the vCPU");
-	*size = map_size;
-	return map;
 }
 
-static void return_at_once(void *map)
+static void return_at_once(struct bench_vm *vm)
 {
-	((struct kvm_run *)map)->immediate_exit = 1;
+	((struct kvm_run *)vm->run)->immediate_exit = 1;
 }
 
-static void destroy(struct bench_idle *idle)
+static void destroy(struct bench_vm *vm)
 {
-	if (idle->vcpu >= 0)
-		close(idle->vcpu);
-	close(idle->vm);
+	if (vm->run)
+		munmap(vm->run, map_size);
+	if (vm->vcpu >= 0)
+		close(vm->vcpu);
+	close(vm->vm);
 }
 
-static void add_memory(int vm, int slot, uint64_t gpa, void *host, size_t size)
+static void set_memory(int vm, int slot, uint64_t gpa, void *host, size_t size)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
@@ -109,7 +121,6 @@ static void set_state(int vcpu)
 		.limit = 0xffffffff, .selector = VMX_GUEST_DS, .type = 3, .present = 1,
 		.s = 1, .db = 1, .g = 1,
 	};
-	struct kvm_regs regs = { .rip = BENCH_CODE, .rsp = BENCH_CODE, .rflags = 2 };
 	struct kvm_sregs sregs;
 
 	check(ioctl(vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
@@ -124,7 +135,6 @@ static void set_state(int vcpu)
 	sregs.cr4 = CR4_PAE;
 	sregs.efer = EFER_LME | EFER_LMA;
 	check(ioctl(vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
-	check(ioctl(vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 }
 
 static void set_cpuid(int vcpu)
@@ -162,12 +172,15 @@ static void set_msr(int vcpu)
 		bench_fail("KVM: KVM_SET_MSRS");
 }
 
-static void run_to_hlt(int vcpu, struct kvm_run *kvm, struct bench_run *run)
+static void go(struct bench_vm *vm, struct bench_run *run)
 {
+	struct kvm_regs regs = { .rip = BENCH_CODE, .rsp = BENCH_CODE, .rflags = 2 };
+	struct kvm_run *kvm = vm->run;
 	uint32_t data;
 
+	check(ioctl(vm->vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 	for (;;) {
-		check(bench_ioctl(vcpu, KVM_RUN), "KVM_RUN");
+		check(bench_ioctl(vm->vcpu, KVM_RUN), "KVM_RUN");
 		switch (kvm->exit_reason) {
 		case KVM_EXIT_IO:
 			memcpy(&data, (char *)kvm + kvm->io.data_offset, sizeof(data));
@@ -185,35 +198,47 @@ static void run_to_hlt(int vcpu, struct kvm_run *kvm, struct bench_run *run)
 	}
 }
 
-static void kvm_run(struct bench_run *run)
+static void prepare(struct bench_vm *vm, const struct bench_run *run)
 {
-	struct bench_idle vm = { -1, -1, -1, -1 };
-	size_t size;
-	void *map;
-
-	create_vm(&vm);
-	add_memory(vm.vm, 0, 0, run->ram, BENCH_RAM);
-	add_memory(vm.vm, 1, BENCH_PAGES, run->pages, BENCH_OPS * 4096);
-	create_vcpu(&vm);
-	map = map_vcpu(&vm, &size);
+	set_memory(vm->vm, 0, 0, run->ram, BENCH_RAM);
+	set_memory(vm->vm, 1, BENCH_PAGES, run->pages, BENCH_OPS * 4096);
 	write_page_tables(run->ram);
 	memcpy(run->ram + BENCH_CODE, run->code.start, run->code.end - run->code.start);
-	set_cpuid(vm.vcpu);
-	set_state(vm.vcpu);
-	set_msr(vm.vcpu);
-	run_to_hlt(vm.vcpu, map, run);
-	munmap(map, size);
-	destroy(&vm);
+	set_cpuid(vm->vcpu);
+	set_state(vm->vcpu);
+	set_msr(vm->vcpu);
+}
+
+static void add_area(struct bench_vm *vm, void *at)
+{
+	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, at, BENCH_AREA_SIZE);
+}
+
+static void remove_area(struct bench_vm *vm)
+{
+	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, NULL, 0);
+}
+
+static void populate_area(struct bench_vm *vm)
+{
+	struct pre_fault_memory all = { .gpa = BENCH_AREA, .size = BENCH_AREA_SIZE };
+
+	while (all.size)
+		check(ioctl(vm->vcpu, PRE_FAULT_MEMORY, &all), "KVM_PRE_FAULT_MEMORY");
 }
 
 const struct bench_side bench_kvm = {
 	.name = "kvm",
 	.open = kvm_open,
-	.run = kvm_run,
 	.create_vm = create_vm,
 	.create_vcpu = create_vcpu,
 	.map_vcpu = map_vcpu,
+	.prepare = prepare,
+	.go = go,
 	.return_at_once = return_at_once,
 	.destroy = destroy,
+	.add_area = add_area,
+	.remove_area = remove_area,
+	.populate_area = populate_area,
 	.run_cmd = KVM_RUN,
 };

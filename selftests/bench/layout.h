@@ -14,6 +14,12 @@
 #define BENCH_PAGES	0x1000000
 #define BENCH_MMIO	0xd0000000
 
+/* Memory of its own, for what is done to much of it at once. */
+#define BENCH_AREA	0x10000000
+#define BENCH_AREA_SIZE	0x4000000
+/* What the guest that writes there takes: the first address, the distance, how many. */
+#define BENCH_PARAMETERS 0x30800
+
 #define BENCH_PORT	0x42
 /* IA32_MISC_ENABLE: KVM has RDMSR exit and answers it. The value is its default. */
 #define BENCH_MSR	0x1a0

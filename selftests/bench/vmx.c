@@ -29,48 +29,47 @@ static void open_device(void)
 }
 
 /* An EPT belongs to it: without one a VM has no memory. */
-static void create_vm(struct bench_idle *idle)
+static void create_vm(struct bench_vm *vm)
 {
 	struct vmx_create create = { .size = sizeof(create) };
 
-	idle->vm = check(ioctl(device, VMX_CREATE_VM, &create), "VMX_CREATE_VM");
-	idle->mmu = check(ioctl(idle->vm, VMX_CREATE_EPT, &create), "VMX_CREATE_EPT");
+	vm->vm = check(ioctl(device, VMX_CREATE_VM, &create), "VMX_CREATE_VM");
+	vm->mmu = check(ioctl(vm->vm, VMX_CREATE_EPT, &create), "VMX_CREATE_EPT");
 }
 
-static void create_vcpu(struct bench_idle *idle)
+static void create_vcpu(struct bench_vm *vm)
 {
 	struct vmx_create create = { .size = sizeof(create) };
-	struct vmx_create_vcpu vcpu = { .size = sizeof(vcpu), .mmu_fd = idle->mmu };
+	struct vmx_create_vcpu vcpu = { .size = sizeof(vcpu), .mmu_fd = vm->mmu };
 
-	idle->vmcs = check(ioctl(idle->vm, VMX_CREATE_VMCS, &create), "VMX_CREATE_VMCS");
-	vcpu.vmcs_fd = idle->vmcs;
-	idle->vcpu = check(ioctl(idle->vm, VMX_CREATE_VCPU, &vcpu), "VMX_CREATE_VCPU");
+	vm->vmcs = check(ioctl(vm->vm, VMX_CREATE_VMCS, &create), "VMX_CREATE_VMCS");
+	vcpu.vmcs_fd = vm->vmcs;
+	vm->vcpu = check(ioctl(vm->vm, VMX_CREATE_VCPU, &vcpu), "VMX_CREATE_VCPU");
 }
 
-static void *map_vcpu(const struct bench_idle *idle, size_t *size)
+static void map_vcpu(struct bench_vm *vm)
 {
-	void *map = mmap(NULL, sizeof(struct vmx_run_page), PROT_READ | PROT_WRITE, MAP_SHARED,
-			 idle->vcpu, 0);
-
-	if (map == MAP_FAILED)
+	vm->run = mmap(NULL, sizeof(struct vmx_run_page), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       vm->vcpu, 0);
+	if (vm->run == MAP_FAILED)
 		bench_fail("vmx: mmap of the run page");
-	*size = sizeof(struct vmx_run_page);
-	return map;
 }
 
-static void return_at_once(void *map)
+static void return_at_once(struct bench_vm *vm)
 {
-	((struct vmx_run_page *)map)->immediate_exit = 1;
+	((struct vmx_run_page *)vm->run)->immediate_exit = 1;
 }
 
-static void destroy(struct bench_idle *idle)
+static void destroy(struct bench_vm *vm)
 {
-	if (idle->vcpu >= 0) {
-		close(idle->vcpu);
-		close(idle->vmcs);
+	if (vm->run)
+		munmap(vm->run, sizeof(struct vmx_run_page));
+	if (vm->vcpu >= 0) {
+		close(vm->vcpu);
+		close(vm->vmcs);
 	}
-	close(idle->mmu);
-	close(idle->vm);
+	close(vm->mmu);
+	close(vm->vm);
 }
 
 static void set_cpuid(int vcpu)
@@ -104,12 +103,14 @@ static void set_msr(int vcpu)
 	check(ioctl(vcpu, VMX_SET_MSRS, &msrs), "VMX_SET_MSRS");
 }
 
-static void run_to_hlt(struct vmx_vcpu *vcpu, struct bench_run *run)
+static void go(struct bench_vm *vm, struct bench_run *run)
 {
-	struct vmx_run_page *page = vcpu->run;
+	struct vmx_run_page *page = vm->run;
 
+	page->rip = BENCH_CODE;
+	page->dirty |= VMX_STATE_RIP;
 	for (;;) {
-		check(bench_ioctl(vcpu->fd, VMX_RUN), "VMX_RUN");
+		check(bench_ioctl(vm->vcpu, VMX_RUN), "VMX_RUN");
 		switch (page->reason) {
 		case VMX_REASON_IO:
 			run->sum += page->io_port + (uint32_t)page->regs[VMX_RAX];
@@ -128,11 +129,19 @@ static void run_to_hlt(struct vmx_vcpu *vcpu, struct bench_run *run)
 	}
 }
 
-static void read_counts(struct vmx_vm *vm, uint64_t *counts)
+/* What libvmx knows of it. */
+static struct vmx_vm known(const struct bench_vm *vm, void *ram)
 {
+	return (struct vmx_vm) { .dev = device, .fd = vm->vm, .mmu = vm->mmu, .caps = caps,
+				 .ram = ram, .ram_size = BENCH_RAM };
+}
+
+static void counts(struct bench_vm *bench_vm, uint64_t *counts)
+{
+	struct vmx_vm vm = known(bench_vm, NULL);
 	struct vmx_vm_stats stats;
 
-	check(vmx_vm_stats(vm, &stats), "VMX_VM_STATS");
+	check(vmx_vm_stats(&vm, &stats), "VMX_VM_STATS");
 	counts[BENCH_VMREADS] = stats.vmreads;
 	counts[BENCH_VMWRITES] = stats.vmwrites;
 	counts[BENCH_MSR_WRITES] = stats.msr_writes;
@@ -141,41 +150,66 @@ static void read_counts(struct vmx_vm *vm, uint64_t *counts)
 	counts[BENCH_IPIS] = stats.ipis;
 }
 
-static void run(struct bench_run *run)
+static void map(int mmu, uint64_t gpa, void *at, uint64_t length)
 {
-	struct bench_idle idle = { -1, -1, -1, -1 };
-	struct vmx_vcpu vcpu;
-	struct vmx_vm vm;
-	size_t size;
+	struct vmx_mmu_map map = {
+		.size = sizeof(map), .gpa = gpa, .uaddr = (uintptr_t)at, .length = length,
+		.prot = VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC, .memtype = VMX_MEMTYPE_WB,
+	};
 
-	create_vm(&idle);
-	create_vcpu(&idle);
-	vm = (struct vmx_vm) { .dev = device, .fd = idle.vm, .mmu = idle.mmu, .caps = caps,
-			       .ram = run->ram, .ram_size = BENCH_RAM };
-	vcpu = (struct vmx_vcpu) { .vm = &vm, .vmcs = idle.vmcs, .fd = idle.vcpu,
-				   .run = map_vcpu(&idle, &size) };
-	if (vmx_vm_map(&vm, 0, run->ram, BENCH_RAM, VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC) ||
-	    vmx_vm_map(&vm, BENCH_PAGES, run->pages, BENCH_OPS * 4096,
-		       VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC) ||
-	    vmx_set_mode(&vm, vcpu.vmcs, VMX_MODE_LONG, BENCH_CODE, BENCH_CODE))
+	check(ioctl(mmu, VMX_MMU_MAP, &map), "VMX_MMU_MAP");
+}
+
+static void prepare(struct bench_vm *bench_vm, const struct bench_run *run)
+{
+	struct vmx_vm vm = known(bench_vm, run->ram);
+
+	map(vm.mmu, 0, run->ram, BENCH_RAM);
+	map(vm.mmu, BENCH_PAGES, run->pages, BENCH_OPS * 4096);
+	if (vmx_set_mode(&vm, bench_vm->vmcs, VMX_MODE_LONG, BENCH_CODE, BENCH_CODE))
 		bench_fail("vmx: %s", vmx_error());
 	memcpy(run->ram + BENCH_CODE, run->code.start, run->code.end - run->code.start);
-	set_cpuid(vcpu.fd);
-	set_msr(vcpu.fd);
-	run_to_hlt(&vcpu, run);
-	read_counts(&vm, run->counts);
-	munmap(vcpu.run, size);
-	destroy(&idle);
+	set_cpuid(bench_vm->vcpu);
+	set_msr(bench_vm->vcpu);
+}
+
+static void add_area(struct bench_vm *vm, void *at)
+{
+	map(vm->mmu, BENCH_AREA, at, BENCH_AREA_SIZE);
+}
+
+static void remove_area(struct bench_vm *vm)
+{
+	struct vmx_mmu_range range = {
+		.size = sizeof(range), .gpa = BENCH_AREA, .length = BENCH_AREA_SIZE,
+	};
+
+	check(ioctl(vm->mmu, VMX_MMU_UNMAP, &range), "VMX_MMU_UNMAP");
+}
+
+static void populate_area(struct bench_vm *vm)
+{
+	struct vmx_mmu_populate populate = {
+		.size = sizeof(populate), .gpa = BENCH_AREA, .length = BENCH_AREA_SIZE,
+		.prot = VMX_MMU_READ | VMX_MMU_WRITE,
+	};
+
+	check(ioctl(vm->mmu, VMX_MMU_POPULATE, &populate), "VMX_MMU_POPULATE");
 }
 
 const struct bench_side bench_vmx = {
 	.name = "vmx",
 	.open = open_device,
-	.run = run,
 	.create_vm = create_vm,
 	.create_vcpu = create_vcpu,
 	.map_vcpu = map_vcpu,
+	.prepare = prepare,
+	.go = go,
+	.counts = counts,
 	.return_at_once = return_at_once,
 	.destroy = destroy,
+	.add_area = add_area,
+	.remove_area = remove_area,
+	.populate_area = populate_area,
 	.run_cmd = VMX_RUN,
 };

@@ -30,7 +30,6 @@
 
 #include "bench.h"
 
-#define MEASUREMENTS	5
 #define CREATED_VMS	32
 /* Four descriptors each have to stay below 1024. */
 #define MANY_VMS	240
@@ -86,7 +85,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static uint64_t median(uint64_t *values, size_t count)
+uint64_t bench_median(uint64_t *values, size_t count)
 {
 	qsort(values, count, sizeof(*values), by_value);
 	return values[count / 2];
@@ -118,7 +117,7 @@ size_t bench_cpuid_table(struct bench_cpuid *table, size_t max)
 	return count;
 }
 
-static void *new_memory(size_t size)
+void *bench_new_memory(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -142,7 +141,20 @@ static uint64_t evaluate(const struct bench_run *run, uint64_t *checksum)
 	*checksum += run->sum;
 	for (size_t n = 0; n < BENCH_OPS; n++)
 		*checksum += *(uint64_t *)(run->pages + n * 4096 + BENCH_TOUCHED);
-	return median(batches, BENCH_BATCHES);
+	return bench_median(batches, BENCH_BATCHES);
+}
+
+static void create_idle(const struct bench_side *side, struct bench_vm *vm)
+{
+	*vm = BENCH_NO_VM;
+	side->create_vm(vm);
+	side->create_vcpu(vm);
+}
+
+void bench_create(const struct bench_side *side, struct bench_vm *vm)
+{
+	create_idle(side, vm);
+	side->map_vcpu(vm);
 }
 
 static uint64_t run_guest(const struct bench_side *side, const struct bench_code *code,
@@ -150,14 +162,19 @@ static uint64_t run_guest(const struct bench_side *side, const struct bench_code
 {
 	struct bench_run run = {
 		.code = *code,
-		.ram = new_memory(BENCH_RAM),
-		.pages = new_memory(BENCH_OPS * 4096),
+		.ram = bench_new_memory(BENCH_RAM),
+		.pages = bench_new_memory(BENCH_OPS * 4096),
 	};
+	struct bench_vm vm;
 	uint64_t batch;
 
-	side->run(&run);
+	bench_create(side, &vm);
+	side->prepare(&vm, &run);
+	side->go(&vm, &run);
+	if (side->counts)
+		side->counts(&vm, counts);
+	side->destroy(&vm);
 	batch = evaluate(&run, checksum);
-	memcpy(counts, run.counts, sizeof(run.counts));
 	munmap(run.ram, BENCH_RAM);
 	munmap(run.pages, BENCH_OPS * 4096);
 	return batch;
@@ -180,10 +197,10 @@ static void print_counts(const uint64_t *with, const uint64_t *without)
 
 static void measure_guest(const struct bench_side *side, const struct guest *guest)
 {
-	uint64_t costs[MEASUREMENTS], sum, first_sum = 0, unused;
+	uint64_t costs[BENCH_MEASUREMENTS], sum, first_sum = 0, unused;
 	uint64_t with[BENCH_COUNTS], without[BENCH_COUNTS];
 
-	for (size_t n = 0; n < MEASUREMENTS; n++) {
+	for (size_t n = 0; n < BENCH_MEASUREMENTS; n++) {
 		uint64_t empty = run_guest(side, &guest->empty, &unused, without);
 
 		costs[n] = run_guest(side, &guest->full, &sum, with) - empty;
@@ -193,17 +210,11 @@ static void measure_guest(const struct bench_side *side, const struct guest *gue
 		first_sum = sum;
 	}
 	printf("%s %s %.0f %#llx", side->name, guest->operation,
-	       (double)median(costs, MEASUREMENTS) / BENCH_BATCH, (unsigned long long)sum);
-	if (side == &bench_vmx)
+	       (double)bench_median(costs, BENCH_MEASUREMENTS) / BENCH_BATCH,
+	       (unsigned long long)sum);
+	if (side->counts)
 		print_counts(with, without);
 	printf("\n");
-}
-
-static void create(const struct bench_side *side, struct bench_idle *idle)
-{
-	*idle = (struct bench_idle) { -1, -1, -1, -1 };
-	side->create_vm(idle);
-	side->create_vcpu(idle);
 }
 
 /* Nanoseconds that CPU 0 has idled; 0 where the kernel does not say. */
@@ -236,10 +247,10 @@ static uint64_t create_many(const struct bench_side *side)
 {
 	long long idle = idle_time(), time = now();
 	uint64_t ticks = __rdtsc();
-	struct bench_idle vm;
+	struct bench_vm vm;
 
 	for (size_t n = 0; n < CREATED_VMS; n++) {
-		create(side, &vm);
+		create_idle(side, &vm);
 		side->destroy(&vm);
 	}
 	usleep(100000);
@@ -251,12 +262,12 @@ static uint64_t create_many(const struct bench_side *side)
 
 static void measure_create(const struct bench_side *side)
 {
-	uint64_t costs[MEASUREMENTS];
+	uint64_t costs[BENCH_MEASUREMENTS];
 
-	for (size_t n = 0; n < MEASUREMENTS; n++)
+	for (size_t n = 0; n < BENCH_MEASUREMENTS; n++)
 		costs[n] = create_many(side);
 	printf("%s vm-create %llu 0\n", side->name,
-	       (unsigned long long)median(costs, MEASUREMENTS));
+	       (unsigned long long)bench_median(costs, BENCH_MEASUREMENTS));
 }
 
 /* Free pages, those that CPUs keep for themselves included; -1 where the kernel does not say. */
@@ -276,7 +287,7 @@ static long free_pages(void)
 }
 
 /* What is free becomes less by, whatever kind of memory it is, for each of many. */
-static long bytes_each(void (*create)(struct bench_idle *idle), struct bench_idle *idle)
+static long bytes_each(void (*create)(struct bench_vm *idle), struct bench_vm *idle)
 {
 	long before = 0;
 
@@ -290,10 +301,10 @@ static long bytes_each(void (*create)(struct bench_idle *idle), struct bench_idl
 
 static void measure_memory(const struct bench_side *side)
 {
-	static struct bench_idle idle[MANY_VMS];
+	static struct bench_vm idle[MANY_VMS];
 
 	for (size_t n = 0; n < MANY_VMS; n++)
-		idle[n] = (struct bench_idle) { -1, -1, -1, -1 };
+		idle[n] = BENCH_NO_VM;
 	printf("%s memory-vm %ld 0\n", side->name, bytes_each(side->create_vm, idle));
 	printf("%s memory-vcpu %ld 0\n", side->name, bytes_each(side->create_vcpu, idle));
 	for (size_t n = 0; n < MANY_VMS; n++)
@@ -312,24 +323,20 @@ static void measure_memory(const struct bench_side *side)
 		times[n] = __rdtsc() - start;				\
 	}								\
 	printf("%s %s %llu 0\n", side->name, text, (unsigned long long)	\
-	       median(times, BENCH_BATCHES) / BENCH_BATCH);		\
+	       bench_median(times, BENCH_BATCHES) / BENCH_BATCH);		\
 } while (0)
 
 static void measure_floors(const struct bench_side *side)
 {
 	int null = open("/dev/null", O_RDWR);
-	struct bench_idle idle;
-	size_t size;
-	void *map;
+	struct bench_vm vm;
 
 	FLOOR("floor-getppid", syscall(SYS_getppid));
 	FLOOR("floor-ioctl", bench_ioctl(null, 0xbad));
-	create(side, &idle);
-	map = side->map_vcpu(&idle, &size);
-	side->return_at_once(map);
-	FLOOR("floor-run", bench_ioctl(idle.vcpu, side->run_cmd));
-	munmap(map, size);
-	side->destroy(&idle);
+	bench_create(side, &vm);
+	side->return_at_once(&vm);
+	FLOOR("floor-run", bench_ioctl(vm.vcpu, side->run_cmd));
+	side->destroy(&vm);
 	close(null);
 }
 
@@ -349,6 +356,7 @@ int main(int argc, char **argv)
 	side->open();
 	for (const struct guest *guest = guests; guest->operation; guest++)
 		measure_guest(side, guest);
+	bench_area(side);
 	measure_create(side);
 	measure_memory(side);
 	measure_floors(side);
