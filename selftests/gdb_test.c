@@ -185,14 +185,16 @@ TEST_F(vmxrun, gdb_comes_and_goes)
 	START_GDB(spinning_guest);
 	EXPECT_REPLY("OK", "Z0,100003,1");
 	EXPECT_REPLY("T05thread:1;swbreak:;", "c");
-	EXPECT_REPLY("OK", "D");
-	close(client.fd);
-	/* Another one finds it further on, and no breakpoint. */
-	ASSERT_EQ(0, connect_to(self, &client));
-	ask(&client, "QStartNoAckMode");
-	EXPECT_REPLY("T02thread:1;", "?");
-	EXPECT_EQ(spinning_guest[3], get_memory(&client, KERNEL_AT + 3) & 0xff);
-	count = get_register(&client, RCX);
+	/* Another one finds it further on, if not at once, and no breakpoint. */
+	do {
+		EXPECT_REPLY("OK", "D");
+		close(client.fd);
+		ASSERT_EQ(0, connect_to(self, &client));
+		ask(&client, "QStartNoAckMode");
+		EXPECT_REPLY("T02thread:1;", "?");
+		EXPECT_EQ(spinning_guest[3], get_memory(&client, KERNEL_AT + 3) & 0xff);
+		count = get_register(&client, RCX);
+	} while (count == 1);
 	EXPECT_LT(1, count);
 	/* It runs until it is interrupted. */
 	ASSERT_EQ(11, write(client.fd, "$vCont;c#a8", 11));
