@@ -51,16 +51,6 @@ static u64 ept_written(const struct vmx_mmu *mmu, u64 entry)
 	return entry & EPT_WRITTEN;
 }
 
-/* An entry was made present, or a present one changed. */
-static void ept_count_change(struct vmx_mmu *mmu, u64 *slot, int level, u64 old,
-			     u64 entry)
-{
-	if (!old)
-		ept_count(slot, 1);
-	if (!ept_present(old) && ept_is_leaf(entry, level))
-		mmu->stats.pages[level - 1]++;
-}
-
 /*
  * Remove a page; the caller sees to vmx_mmu_narrowed(). The log remembers it,
  * unless it is to @forget.
@@ -377,9 +367,12 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 			entry |= old & (EPT_RWX | EPT_ACCESSED | EPT_DIRTY);
 		/* The CPU may be setting accessed and dirty bits. */
 	} while (!try_cmpxchg64(slot, &old, entry));
-	if (ept_present(old) && (old ^ new) & EPT_ADDR)
+	if (!old)
+		ept_count(slot, 1);
+	if (!ept_present(old))
+		mmu->stats.pages[level - 1]++;
+	else if ((old ^ new) & EPT_ADDR)
 		vmx_mmu_narrowed(mmu);
-	ept_count_change(mmu, slot, level, old, entry);
 	return level;
 }
 

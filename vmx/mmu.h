@@ -277,6 +277,26 @@ static inline void vmx_mmu_narrowed(struct vmx_mmu *mmu)
 }
 
 /**
+ * vmx_gup_errno() - why pages of the owner could not be got
+ * @got: what get_user_pages or pin_user_pages returned instead of pages
+ *
+ * Return: -ENOMEM, -EINTR (a signal) or -EFAULT.
+ */
+static inline int vmx_gup_errno(long got)
+{
+	switch (got) {
+	case -ENOMEM:
+		return -ENOMEM;
+	case -EINTR:
+	case -ERESTARTSYS:
+	case -EAGAIN:
+		return -EINTR;
+	default:
+		return -EFAULT;
+	}
+}
+
+/**
  * vmx_mmu_invalidating() - does an invalidation in progress touch an interval
  * @mmu: the mmu; its lock is held
  * @start: first userspace address

@@ -52,10 +52,12 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 {
 	size_t words = DIV_ROUND_UP((end - gpa) >> PAGE_SHIFT, BITS_PER_LONG);
 	struct page *page;
+	long got;
 
 	/* Once entries have lost their marks nothing may fail any more. */
-	if (pin_user_pages_fast(at, 1, FOLL_WRITE, &page) != 1)
-		return -EFAULT;
+	got = pin_user_pages_fast(at, 1, FOLL_WRITE, &page);
+	if (got != 1)
+		return vmx_gup_errno(got);
 	batch->gpa = gpa;
 	batch->bitmap = page_address(page) + offset_in_page(at);
 	memset(batch->bitmap, 0, words * sizeof(long));
@@ -78,7 +80,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
  * @dirty: out: bits set
  *
  * Context: the owner's address space, may sleep, no locks.
- * Return: 0, -ENODATA (nothing is logged), -EFAULT, -EINTR.
+ * Return: 0, -ENODATA (nothing is logged), -EFAULT, -ENOMEM, -EINTR.
  */
 int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		    unsigned long bitmap, u64 *dirty)

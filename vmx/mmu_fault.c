@@ -65,20 +65,6 @@ static bool fault_find_range(struct vmx_mmu *mmu, struct fault *f)
 	return found;
 }
 
-static int fault_errno(long got)
-{
-	switch (got) {
-	case -ENOMEM:
-		return -ENOMEM;
-	case -EINTR:
-	case -ERESTARTSYS:
-	case -EAGAIN:
-		return -EINTR;
-	default:
-		return -EFAULT;
-	}
-}
-
 /*
  * Get the page and those after it, up to @count; how many, or an errno. A read
  * of a writable range takes pages writable if the host has them so already,
@@ -109,7 +95,7 @@ static int fault_get_pages(struct fault *f, int count, bool atomic)
 		return -EAGAIN;
 	if (got > 0)
 		return got;
-	return atomic ? -EAGAIN : fault_errno(got);
+	return atomic ? -EAGAIN : vmx_gup_errno(got);
 }
 
 /*
@@ -377,13 +363,14 @@ int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
 
 /**
  * vmx_mmu_collapse() - make room for a large page where small ones are
- * @mmu: the mmu; its lock is held
+ * @mmu: the mmu; its edit mutex is held, and its lock, which others may have
+ *	meanwhile
  * @gpa: guest-physical address
  *
  * Where a fault at @gpa could bring a larger page than is there, what is there
  * goes, and the next access brings the larger one.
  *
- * Context: the owner's address space.
+ * Context: the owner's address space; may sleep.
  */
 void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 {
@@ -392,6 +379,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	u64 start, end;
 	int level;
 
+	lockdep_assert_held(&mmu->edit);
 	lockdep_assert_held(&mmu->lock);
 	if (mmu->log || !vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
 		return;
@@ -404,7 +392,9 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 		return;
 	start = gpa & ~(ept_span(level) - 1);
 	end = start + ept_span(level);
-	while (start < end)
+	while (start < end) {
 		start = mmu->ops->zap(mmu, start, end, false);
+		cond_resched_lock(&mmu->lock);
+	}
 	mmu->stats.collapses++;
 }
