@@ -37,7 +37,7 @@ static struct vmx_cpuid_entry *copy(struct table *table, uint32_t leaf, uint32_t
 {
 	struct vmx_cpuid_entry *entry = add(table, leaf, subleaf);
 
-	if (leaf <= __get_cpuid_max(leaf & 0x80000000, NULL))
+	if (leaf <= (uint32_t)__get_cpuid_max(leaf & 0x80000000, NULL))
 		__cpuid_count(leaf, subleaf, entry->eax, entry->ebx, entry->ecx, entry->edx);
 	return entry;
 }
