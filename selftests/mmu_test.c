@@ -317,26 +317,6 @@ TEST_F(vm, private_files_are_copied)
 	EXPECT_EQ(0x4141, value);
 }
 
-/* The kernel's own page in this process: not memory that can be given away. */
-TEST_F(vm, device_memory_is_refused)
-{
-	char line[256];
-	unsigned long vvar = 0;
-	FILE *maps = fopen("/proc/self/maps", "r");
-
-	ASSERT_NE(NULL, maps);
-	while (fgets(line, sizeof(line), maps))
-		if (strstr(line, "[vvar]"))
-			vvar = strtoul(line, NULL, 16);
-	fclose(maps);
-	if (!vvar)
-		SKIP(return, "this kernel has no [vvar]");
-	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, (void *)vvar, PAGE, VMX_MMU_READ));
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
-	EXPECT_EQ(-EFAULT, guest_try_read(&self->vcpu, AREA));
-	EXPECT_EQ(0, mmu_walk(self->vm.mmu, AREA).present);
-}
-
 /* The vCPU keeps the map alive, and memory still comes and goes. */
 TEST_F(vm, works_on_after_its_descriptor_is_closed)
 {

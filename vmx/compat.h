@@ -9,6 +9,7 @@
 
 #include <linux/kexec.h>
 #include <linux/hrtimer.h>
+#include <linux/mm.h>
 #include <linux/syscore_ops.h>
 
 #include <asm/cpufeature.h>
@@ -47,6 +48,51 @@
 #else
 #define VMX_FOLL_GUEST	0
 #endif
+
+/**
+ * struct vmx_pfnmap - a frame that the host maps without a struct page
+ * @pfn: the frame
+ * @prot: how it is mapped, its memory type included
+ * @writable: whether it may be written
+ */
+struct vmx_pfnmap {
+	unsigned long pfn;
+	pgprot_t prot;
+	bool writable;
+};
+
+/**
+ * vmx_follow_pfnmap() - what the host's page tables say of such memory
+ * @vma: one with VM_IO or VM_PFNMAP; mmap_lock is held
+ * @uaddr: address in it
+ * @found: filled in
+ *
+ * Return: 0; another value if nothing is there yet.
+ */
+static inline int vmx_follow_pfnmap(struct vm_area_struct *vma,
+				    unsigned long uaddr,
+				    struct vmx_pfnmap *found)
+{
+#ifdef VMX_HAVE_FOLLOW_PFNMAP
+	struct follow_pfnmap_args args = { .vma = vma, .address = uaddr };
+	int err = follow_pfnmap_start(&args);
+
+	if (err)
+		return err;
+	*found = (struct vmx_pfnmap){ args.pfn, args.pgprot, args.writable };
+	follow_pfnmap_end(&args);
+#else
+	spinlock_t *lock; /* of the page table */
+	pte_t *pte;
+	int err = follow_pte(vma->vm_mm, uaddr, &pte, &lock);
+
+	if (err)
+		return err;
+	*found = (struct vmx_pfnmap){ pte_pfn(*pte), pte_pgprot(*pte), pte_write(*pte) };
+	pte_unmap_unlock(pte, lock);
+#endif
+	return 0;
+}
 
 /*
  * A crashing kernel must leave VMX on every CPU, or INIT stays blocked and the

@@ -248,6 +248,9 @@ struct page *vmx_table_take(struct vmx_mmu *mmu);
 int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access);
 void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa);
 
+/* vmx/mmu_device.c */
+int vmx_mmu_find_device(unsigned long uaddr, bool write, struct vmx_mapping *map);
+
 /* vmx/mmu_dirty.c */
 int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method);
 int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,

@@ -164,10 +164,19 @@ static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
 	return level;
 }
 
-/*
- * Map the page, unless the host may have taken it back since it was got; the
- * level at which it is mapped, or -EAGAIN, -EFAULT.
- */
+/* Has the host not taken back what was found? 0, or -EAGAIN, -EFAULT. */
+static int fault_still_good(struct vmx_mmu *mmu, const struct fault *f)
+{
+	lockdep_assert_held(&mmu->lock);
+	if (unlikely(mmu->dead))
+		return -EFAULT;
+	if (read_seqcount_retry(&mmu->seq, f->seq) ||
+	    vmx_mmu_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE))
+		return -EAGAIN;
+	return 0;
+}
+
+/* Map the page, if it is still good; the level at which it is mapped, or an errno. */
 static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 {
 	struct folio *folio = page_folio(*f->pages);
@@ -178,15 +187,10 @@ static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 		.memtype = f->range.memtype,
 		.access = f->expected ? 0 : f->access,
 	};
-	int level;
+	int level = fault_still_good(mmu, f);
 
-	lockdep_assert_held(&mmu->lock);
-	if (unlikely(mmu->dead))
-		return -EFAULT;
-	if (read_seqcount_retry(&mmu->seq, f->seq) ||
-	    vmx_mmu_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE))
-		return -EAGAIN;
-
+	if (level)
+		return level;
 	map.level = fault_level(mmu, f, folio);
 	if (!f->writable)
 		map.prot &= ~VMX_MMU_WRITE;
@@ -205,6 +209,32 @@ static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 	return level;
 }
 
+/*
+ * Where there is no page there may be a device. Its memory is mapped by 4 KiB,
+ * with the type that the host has it with, whatever the range's is. 1, which is
+ * the level, or an errno.
+ */
+static int fault_device(struct vmx_mmu *mmu, const struct fault *f)
+{
+	struct vmx_mapping map = {
+		.gpa = f->gpa,
+		.level = 1,
+		.prot = f->range.prot,
+		.access = f->expected ? 0 : f->access,
+	};
+	int ret;
+
+	ret = vmx_mmu_find_device(f->uaddr, f->access & VMX_MMU_WRITE, &map);
+	if (ret)
+		return ret;
+	spin_lock(&mmu->lock);
+	ret = fault_still_good(mmu, f) ?: mmu->ops->install(mmu, &map);
+	if (ret > 0)
+		mmu->stats.faults += !f->expected;
+	spin_unlock(&mmu->lock);
+	return ret;
+}
+
 static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
 {
 	struct page *page;
@@ -216,6 +246,10 @@ static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
 	}
 	f->pages = &page;
 	ret = fault_get_pages(f, 1, atomic);
+	if (ret == -EFAULT) {
+		ret = fault_device(mmu, f);
+		return ret < 0 ? ret : VMX_FAULT_DONE;
+	}
 	if (ret < 0)
 		return ret;
 	spin_lock(&mmu->lock);
@@ -257,8 +291,7 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
  * Context: the owner's address space, interrupts on, no locks; preemption off
  * if @atomic.
  * Return: an enum vmx_fault, or -EAGAIN (only if @atomic), -EFAULT (the owner's
- * address space does not provide the page, or only device memory), -ENOMEM,
- * -EINTR (a signal).
+ * address space does not provide the page), -ENOMEM, -EINTR (a signal).
  */
 int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
 		  struct vmx_miss *miss)
@@ -322,6 +355,11 @@ static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
 	f->pages = pages;
 	got = fault_get_pages(f, min_t(u64, FAULT_BATCH, (end - f->gpa) >> PAGE_SHIFT),
 			      false);
+	if (got == -EFAULT) {
+		err = fault_device(mmu, f);
+		f->gpa += err > 0 ? PAGE_SIZE : 0;
+		return min(err, 0);
+	}
 	if (got < 0)
 		return got;
 	err = populate_install(mmu, f, got);

@@ -19,6 +19,7 @@ config_interface: textconfig
 display_library: rfb, options="timeout=0"
 romimage: file={share}/BIOS-bochs-latest
 vgaromimage: file={share}/VGABIOS-lgpl-latest
+pci: enabled=1, chipset=i440fx, slot1=pcivga
 cpu: model={model}, count={count}, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
 clock: sync=none, time0=1

@@ -45,7 +45,9 @@ enum vmx_memtype {
  * @uaddr: userspace address that backs it, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
  * @prot: VMX_MMU_* bits, not none
- * @memtype: an enum vmx_memtype, of the whole range; the guest's PAT is ignored
+ * @memtype: an enum vmx_memtype, of all RAM in the range; the guest's PAT is ignored.
+ *	What the owner has mapped of a device (VM_PFNMAP, VM_IO) is %VMX_MEMTYPE_WC where
+ *	it is so mapped there, or else %VMX_MEMTYPE_UC.
  *
  * Pages are found on first touch, so @uaddr need not be mapped yet; when the
  * guest touches a page that is not there then, RUN fails with EFAULT. The
