@@ -3,13 +3,10 @@
  * The EPT engine of an mmu: builds, reads and takes apart the tables of the
  * SDM's chapter "The Extended Page Table Mechanism (EPT)".
  *
- * Everything that goes over an interval uses one walk (struct ept_iter), pages
+ * Everything that goes over an interval uses one walk (iter.c), pages
  * come by ept_install() and go by ept_clear(), so that the counters are right and
  * no entry is misconfigured. The CPU reads the tables at any time and sets
  * accessed and dirty bits in them, so entries change by single 64-bit accesses.
- *
- * A table's page keeps in page_private() how many of its entries are not 0, and
- * TABLE_WRITTEN.
  *
  * See the top of vmx/mmu.c for locks and flushes.
  */
@@ -22,192 +19,7 @@
 
 #include "../vmx/caps.h"
 #include "../vmx/kunit-export.h"
-#include "../vmx/mmu.h"
-
-/* Entries that a walk looks at before it offers to give up the lock. */
-#define EPT_BUDGET 4096
-
-#define TABLE_ENTRIES	GENMASK(15, 0)
-/* Some page may be EPT_WRITTEN, if pages are logged by write protection. */
-#define TABLE_WRITTEN	BIT(16)
-
-static u64 *ept_table_of(u64 entry)
-{
-	return phys_to_virt(entry & EPT_ADDR);
-}
-
-static void ept_count(u64 *slot, int change)
-{
-	struct page *page = virt_to_page(slot);
-
-	set_page_private(page, page_private(page) + change);
-}
-
-/* EPT_WRITTEN if the log has to tell of the page. */
-static u64 ept_written(const struct vmx_mmu *mmu, u64 entry)
-{
-	if (mmu->log == VMX_DIRTY_BITS && (entry & EPT_DIRTY))
-		return EPT_WRITTEN;
-	return entry & EPT_WRITTEN;
-}
-
-/*
- * Remove a page; the caller sees to vmx_mmu_narrowed(). The log remembers it,
- * unless it is to @forget.
- */
-static void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget)
-{
-	/* The CPU may be setting its dirty bit. */
-	u64 old = xchg(slot, 0);
-
-	if (ept_present(old))
-		mmu->stats.pages[level - 1]--;
-	if (mmu->log && level == 1 && !forget && ept_written(mmu, old))
-		WRITE_ONCE(*slot, EPT_WRITTEN);
-	else
-		ept_count(slot, -1);
-}
-
-/**
- * struct ept_iter - a walk over the pages mapped in an interval
- * @mmu: the mmu
- * @gpa: where the walk is: the page found has it, or it is to look on from here
- * @end: end of the interval
- * @level: level of @slot
- * @slot: entry of the page found; NULL before the first
- * @table: the table of each level on the way to @gpa, down to @level
- * @forget: find pages that have gone, too; those zapped are forgotten
- * @budget: entries to look at before giving up
- * @narrowed: an entry was removed or narrowed; once a walk is often enough to
- *	say so
- */
-struct ept_iter {
-	struct vmx_mmu *mmu;
-	u64 gpa;
-	u64 end;
-	int level;
-	u64 *slot;
-	u64 *table[EPT_MAX_LEVELS + 1];
-	bool forget;
-	unsigned int budget;
-	bool narrowed;
-};
-
-static void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
-			   u64 end)
-{
-	lockdep_assert_held(&mmu->lock);
-	it->mmu = mmu;
-	it->gpa = start;
-	it->end = end;
-	it->level = mmu->ept.format.levels;
-	it->slot = NULL;
-	it->table[it->level] = mmu->ept.table;
-	it->forget = false;
-	it->budget = UINT_MAX;
-	it->narrowed = false;
-}
-
-/* End the walk; returns where it stopped. */
-static u64 ept_iter_end(const struct ept_iter *it)
-{
-	if (it->narrowed)
-		vmx_mmu_narrowed(it->mmu);
-	return it->gpa;
-}
-
-static u64 *ept_iter_slot(const struct ept_iter *it, int level)
-{
-	return &it->table[level][ept_index(it->gpa, level)];
-}
-
-/* Go to what lies after the entry of it->level that has it->gpa. */
-static void ept_iter_step(struct ept_iter *it)
-{
-	u64 span = ept_span(it->level);
-
-	it->slot = NULL;
-	it->gpa = (it->gpa & ~(span - 1)) + span;
-	while (it->level < it->mmu->ept.format.levels &&
-	       !ept_index(it->gpa, it->level))
-		it->level++;
-}
-
-/*
- * Unlink the table that an entry refers to if it is empty; true if it was. The
- * caller sees to vmx_mmu_narrowed().
- */
-static bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
-{
-	struct page *page = virt_to_page(ept_table_of(*slot));
-
-	if (page_private(page) & TABLE_ENTRIES)
-		return false;
-	WRITE_ONCE(*slot, 0);
-	ept_count(slot, -1);
-	list_add(&page->lru, &mmu->unlinked);
-	mmu->stats.tables--;
-	return true;
-}
-
-static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
-{
-	bool empty = ept_unlink_empty(it->mmu, slot);
-
-	it->narrowed |= empty;
-	return empty;
-}
-
-/* An entry of the table of it->level went: go up while that left none. */
-static void ept_iter_prune(struct ept_iter *it)
-{
-	int top = it->mmu->ept.format.levels;
-
-	while (it->level < top &&
-	       ept_iter_unlink_empty(it, ept_iter_slot(it, it->level + 1)))
-		it->level++;
-}
-
-/* Find the next page; false at the end, or if the budget is used up. */
-static bool ept_iter_next(struct ept_iter *it)
-{
-	if (it->slot)
-		ept_iter_step(it);
-	while (it->gpa < it->end && it->budget--) {
-		u64 *slot = ept_iter_slot(it, it->level);
-		u64 entry = READ_ONCE(*slot);
-
-		if (!ept_present(entry) && !(it->forget && entry)) {
-			ept_iter_step(it);
-		} else if (ept_is_leaf(entry, it->level)) {
-			it->slot = slot;
-			return true;
-		} else if (ept_iter_unlink_empty(it, slot)) {
-			ept_iter_prune(it);
-			ept_iter_step(it);
-		} else {
-			it->table[--it->level] = ept_table_of(entry);
-		}
-	}
-	return false;
-}
-
-/* Remove the page found, and the tables that this leaves empty. */
-static void ept_iter_zap(struct ept_iter *it)
-{
-	ept_clear(it->mmu, it->slot, it->level, it->forget);
-	it->narrowed = true;
-	ept_iter_prune(it);
-}
-
-/* Is the page found not all within the walk's interval? */
-static bool ept_iter_partial(const struct ept_iter *it, u64 start)
-{
-	u64 span = ept_span(it->level);
-	u64 base = it->gpa & ~(span - 1);
-
-	return base < start || base + span > it->end;
-}
+#include "internal.h"
 
 static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 {
@@ -293,6 +105,9 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 			mmu->stats.splits++;
 		}
 		mmu->stats.tables++;
+		/* A CPU may still run without the log that tells. */
+		if (mmu->log == VMX_DIRTY_PML)
+			set_page_private(page, TABLE_GROUPS);
 		table = page_address(page);
 		ept_count(slot, 1);
 		WRITE_ONCE(*slot, ept_table_entry(&mmu->ept.format,
@@ -315,19 +130,6 @@ static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
 		*prot &= ~VMX_MMU_EXEC;
 }
 
-/* Where pages are logged by write protection: only a write makes them writable. */
-static u64 ept_log_write(u64 *slot, u32 access, u32 *prot)
-{
-	struct page *page = virt_to_page(slot);
-
-	if (!(access & VMX_MMU_WRITE)) {
-		*prot &= ~VMX_MMU_WRITE;
-		return 0;
-	}
-	set_page_private(page, page_private(page) | TABLE_WRITTEN);
-	return EPT_WRITTEN;
-}
-
 static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 {
 	struct ept *ept = &mmu->ept;
@@ -345,8 +147,8 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 		return -EAGAIN;
 	if (level == 1)
 		prot = map->prot;
-	if (mmu->log == VMX_DIRTY_WRITE_PROTECT)
-		written = ept_log_write(slot, map->access, &prot);
+	if (mmu->log)
+		written = ept_log_access(mmu, slot, map->access, &prot);
 	/* The access is about to set these, at a cost. */
 	if (map->access & VMX_MMU_WRITE)
 		used |= EPT_DIRTY;
@@ -446,128 +248,6 @@ static bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 	return young;
 }
 
-/*
- * Go to the next table of 4 KiB pages; NULL at the end, or if the budget is used
- * up. Large pages on the way go if they are to be @split.
- */
-static u64 *ept_iter_next_table(struct ept_iter *it, bool split)
-{
-	if (it->slot)
-		ept_iter_step(it);
-	while (it->gpa < it->end && it->budget--) {
-		u64 *slot = ept_iter_slot(it, it->level);
-		u64 entry = READ_ONCE(*slot);
-
-		if (!ept_present(entry)) {
-			ept_iter_step(it);
-		} else if (ept_is_leaf(entry, it->level)) {
-			if (split) {
-				ept_clear(it->mmu, slot, it->level, true);
-				it->mmu->stats.splits++;
-				it->narrowed = true;
-			}
-			ept_iter_step(it);
-		} else if (it->level > 2) {
-			it->table[--it->level] = ept_table_of(entry);
-		} else {
-			it->slot = slot;
-			return ept_table_of(entry);
-		}
-	}
-	return NULL;
-}
-
-/* What an entry loses when the log begins anew for its page. */
-static u64 ept_log_bits(const struct vmx_mmu *mmu)
-{
-	switch (mmu->log) {
-	case VMX_DIRTY_WRITE_PROTECT:
-		return EPT_WRITTEN | EPT_WRITE;
-	case VMX_DIRTY_BITS:
-		return EPT_WRITTEN | EPT_DIRTY;
-	default:
-		return EPT_WRITTEN;
-	}
-}
-
-static void ept_log_anew(u64 *slot, u64 bits)
-{
-	u64 old = READ_ONCE(*slot), new;
-
-	/* The CPU may be setting accessed and dirty bits. */
-	do {
-		new = ept_present(old) ? old & ~bits : 0;
-	} while (!try_cmpxchg64(slot, &old, new));
-	if (!new)
-		ept_count(slot, -1);
-}
-
-/* One table at a time, since userspace may have very many. */
-static u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
-{
-	u64 bits = ept_log_bits(mmu);
-	struct ept_iter it;
-	u64 *table;
-	int i;
-
-	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET;
-	table = ept_iter_next_table(&it, mmu->log);
-	if (table) {
-		for (i = 0; i < PTRS_PER_PTE; i++)
-			if (READ_ONCE(table[i]) & bits)
-				ept_log_anew(&table[i], bits);
-		it.narrowed = true;
-		ept_iter_step(&it);
-	}
-	return ept_iter_end(&it);
-}
-
-/* Look at the pages of a table from it->gpa up to @end. */
-static void ept_harvest_table(struct ept_iter *it, u64 *table, u64 end,
-			      struct vmx_dirty_batch *batch)
-{
-	u64 bits = ept_log_bits(it->mmu), gpa;
-	/* A page is writable only if it is logged already. */
-	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
-
-	for (gpa = it->gpa; gpa < end; gpa += PAGE_SIZE) {
-		u64 *slot = &table[ept_index(gpa, 1)];
-
-		if (!(READ_ONCE(*slot) & dirty))
-			continue;
-		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
-		batch->dirty++;
-		ept_log_anew(slot, bits);
-		it->narrowed = true;
-	}
-}
-
-static u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
-		       struct vmx_dirty_batch *batch)
-{
-	struct ept_iter it;
-	u64 *table;
-
-	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET / 64;
-	while ((table = ept_iter_next_table(&it, false))) {
-		struct page *page = virt_to_page(table);
-		u64 next = (it.gpa | (ept_span(2) - 1)) + 1;
-		bool whole = it.gpa == next - ept_span(2) && next <= end;
-
-		if (mmu->log == VMX_DIRTY_WRITE_PROTECT) {
-			if (!(page_private(page) & TABLE_WRITTEN))
-				continue;
-			if (whole)
-				set_page_private(page, page_private(page) &
-						 ~TABLE_WRITTEN);
-		}
-		ept_harvest_table(&it, table, min(next, end), batch);
-	}
-	return ept_iter_end(&it);
-}
-
 static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 {
 	u64 *table = mmu->ept.table;
@@ -605,6 +285,7 @@ const struct vmx_mmu_ops vmx_mmu_ept_ops = {
 	.protect = ept_protect,
 	.young = ept_young,
 	.relog = ept_relog,
+	.mark = ept_mark,
 	.harvest = ept_harvest,
 	.walk = ept_walk,
 };

@@ -61,18 +61,10 @@ FIXTURE_TEARDOWN(bad)
 	test_objects_close(&self->o);
 }
 
-static bool possible(const struct test_objects *o, const struct test_ioctl *call)
-{
-	bool ept = o->vm.caps.features & VMX_HAS_EPT;
-
-	return o->fds[call->kind] >= 0 &&
-	       (ept || (call->request != VMX_CREATE_EPT && call->request != VMX_CREATE_VCPU));
-}
-
 #define FOR_EACH_IOCTL(call, self)					\
 	for (const struct test_ioctl *call = test_ioctls;		\
 	     call < test_ioctls + test_ioctl_count; call++)		\
-		if (possible(&(self)->o, call))
+		if (test_ioctl_possible(call, &(self)->o))
 
 #define EXPECT_IOCTL(want, call, fd, arg, ...)				\
 	EXPECT_EQ(want, test_ioctl_do(call, fd, arg)) {			\
@@ -292,7 +284,7 @@ static const struct {
 	MEMBER(MMU_POPULATE, vmx_mmu_populate, prot, 0, EINVAL),
 	MEMBER(MMU_POPULATE, vmx_mmu_populate, prot, VMX_MMU_WRITE, EINVAL),
 	MEMBER(MMU_POPULATE, vmx_mmu_populate, prot, ~0u, EINVAL),
-	MEMBER(MMU_LOG, vmx_mmu_log, method, VMX_DIRTY_BITS + 1, EINVAL),
+	MEMBER(MMU_LOG, vmx_mmu_log, method, VMX_DIRTY_PML + 1, EINVAL),
 	MEMBER(MMU_LOG, vmx_mmu_log, method, ~0u, EINVAL),
 	MEMBER(MMU_DIRTY, vmx_mmu_dirty, gpa, 1, EINVAL),
 	MEMBER(MMU_DIRTY, vmx_mmu_dirty, gpa, 1ull << 52, EINVAL),

@@ -22,17 +22,26 @@ FIXTURE(log) {
 
 FIXTURE_VARIANT(log) {
 	enum vmx_dirty_method method;
+	enum vmx_dirty_method other;
 	uint64_t needs;
 };
 
 FIXTURE_VARIANT_ADD(log, write_protect) {
 	.method = VMX_DIRTY_WRITE_PROTECT,
+	.other = VMX_DIRTY_BITS,
 	.needs = VMX_HAS_EPT,
 };
 
 FIXTURE_VARIANT_ADD(log, dirty_bits) {
 	.method = VMX_DIRTY_BITS,
+	.other = VMX_DIRTY_PML,
 	.needs = VMX_HAS_EPT | VMX_HAS_EPT_AD,
+};
+
+FIXTURE_VARIANT_ADD(log, pml) {
+	.method = VMX_DIRTY_PML,
+	.other = VMX_DIRTY_WRITE_PROTECT,
+	.needs = VMX_HAS_EPT | VMX_HAS_EPT_AD | VMX_HAS_PML,
 };
 
 /* PAGES pages at AREA, all read by the guest, half of them written, and not logged yet. */
@@ -167,16 +176,12 @@ TEST_F(log, populate_is_no_write)
 
 TEST_F(log, begins_and_ends)
 {
-	const bool bits = self->vm.caps.features & VMX_HAS_EPT_AD;
-
 	EXPECT_WRITE(50);
 	ASSERT_EQ(0, mmu_log(self->vm.mmu, variant->method));
 	EXPECT_DIRTY();
 	EXPECT_WRITE(51);
-	/* by the other method */
-	if (bits) {
-		ASSERT_EQ(0, mmu_log(self->vm.mmu, VMX_DIRTY_WRITE_PROTECT +
-				     VMX_DIRTY_BITS - variant->method));
+	/* by another method, if there is one */
+	if (!mmu_log(self->vm.mmu, variant->other)) {
 		EXPECT_DIRTY();
 		EXPECT_WRITE(51);
 		EXPECT_WRITE(52);
@@ -192,6 +197,72 @@ TEST_F(log, begins_and_ends)
 	ASSERT_EQ(0, madvise(self->at, LENGTH, MADV_DONTNEED));
 	ASSERT_EQ(0, mmu_log(self->vm.mmu, variant->method));
 	EXPECT_DIRTY();
+}
+
+/* A new vCPU, and one that comes from another EPT, are logged like those that were there. */
+TEST_F(log, of_vcpus_that_come_later)
+{
+	struct vmx_vcpu_mmu set = { .size = sizeof(set) };
+	struct vmx_create create = { .size = sizeof(create) };
+	struct vmx_vcpu vcpu;
+
+	ASSERT_VMX(vmx_vcpu_open(&vcpu, &self->vm));
+	ASSERT_VMX(test_start(&vcpu, VMX_MODE_LONG, access_guest));
+	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + 80 * PAGE, 1));
+	EXPECT_DIRTY(80);
+	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + 80 * PAGE, 2));
+	EXPECT_WRITE(81);
+	EXPECT_DIRTY(80, 81);
+	set.mmu_fd = ioctl(self->vm.fd, VMX_CREATE_EPT, &create);
+	ASSERT_LE(0, set.mmu_fd);
+	ASSERT_EQ(0, mmu_map(set.mmu_fd, 0, self->vm.ram, TEST_RAM, RWX));
+	ASSERT_EQ(0, mmu_map(set.mmu_fd, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(0, ioctl(vcpu.fd, VMX_SET_MMU, &set));
+	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + 80 * PAGE, 3));
+	close(set.mmu_fd);
+	/* There it was not logged, nor for here. */
+	EXPECT_DIRTY();
+	set.mmu_fd = self->vm.mmu;
+	ASSERT_EQ(0, ioctl(vcpu.fd, VMX_SET_MMU, &set));
+	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + 82 * PAGE, 1));
+	EXPECT_DIRTY(82);
+	vmx_vcpu_close(&vcpu);
+}
+
+/* Writes a word to each of RCX pages from RBX on. */
+GUEST64(sweep_guest,
+	"1: mov	%rcx, (%rbx)\n"
+	"add	$4096, %rbx\n"
+	"dec	%rcx\n"
+	"jnz	1b\n"
+	"vmcall\n");
+
+/* In one RUN more pages than a CPU can write down before it has to stop. */
+TEST_F(log, more_than_the_cpu_writes_down)
+{
+	const unsigned long pages = 1500, words = (pages + 63) / 64;
+	struct vmx_vm_stats before, after;
+	uint64_t bitmap[(1500 + 63) / 64];
+	char *at = new_memory(pages * PAGE);
+
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, 2 * AREA, at, pages * PAGE, RW));
+	ASSERT_EQ(pages * PAGE, mmu_populate(self->vm.mmu, 2 * AREA, pages * PAGE, RW));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, sweep_guest));
+	ASSERT_VMX(vmx_vm_stats(&self->vm, &before));
+	for (int round = 0; round < 2; round++) {
+		test_goto(&self->vcpu, 0);
+		self->vcpu.run->regs[VMX_RBX] = 2 * AREA;
+		self->vcpu.run->regs[VMX_RCX] = pages;
+		ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+		EXPECT_EQ(pages, mmu_dirty(self->vm.mmu, 2 * AREA, pages * PAGE, bitmap));
+		for (size_t n = 0; n < words - 1; n++)
+			EXPECT_EQ(~0ull, bitmap[n]);
+		EXPECT_EQ((1ull << pages % 64) - 1, bitmap[words - 1]);
+	}
+	ASSERT_VMX(vmx_vm_stats(&self->vm, &after));
+	EXPECT_EQ(variant->method == VMX_DIRTY_PML,
+		  after.exits[VMX_REASON_PML_FULL] != before.exits[VMX_REASON_PML_FULL]);
+	EXPECT_EQ(0, mmu_dirty(self->vm.mmu, 2 * AREA, pages * PAGE, bitmap));
 }
 
 /* An error loses nothing, and tells how far it got. */

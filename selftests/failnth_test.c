@@ -95,10 +95,7 @@ TEST_F_TIMEOUT(fail, every_ioctl, 600)
 		bool injected;
 		int ret;
 
-		if (self->o.fds[call->kind] < 0)
-			continue;
-		if (self->o.fds[TEST_MMU] < 0 && (call->request == VMX_CREATE_EPT ||
-						  call->request == VMX_CREATE_VCPU))
+		if (!test_ioctl_possible(call, &self->o))
 			continue;
 		do {
 			ASSERT_GT(NTH_MAX, ++nth) { TH_LOG("%s never succeeds", call->name); }

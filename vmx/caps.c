@@ -272,7 +272,9 @@ static u64 derive_ept_features(const struct vmx_caps *caps)
 	       (ept & VMX_CAPS_EPT_EXEC_ONLY ? VMX_HAS_EPT_EXEC_ONLY : 0) |
 	       (ept & VMX_CAPS_EPT_WALK_5 ? VMX_HAS_EPT_5LEVEL : 0) |
 	       (caps->cpu2.may & VMX_CPU2_UNRESTRICTED_GUEST ?
-		VMX_HAS_UNRESTRICTED : 0);
+		VMX_HAS_UNRESTRICTED : 0) |
+	       (vmx_caps_can_be_1(caps, VMX_CAP_VMFUNC) & VMX_CAPS_EPTP_SWITCHING ?
+		VMX_HAS_VMFUNC : 0);
 }
 
 static u64 derive_features(const struct vmx_caps *caps,
@@ -288,8 +290,7 @@ static u64 derive_features(const struct vmx_caps *caps,
 	       (caps->entry.may & VMX_ENTRY_CTL_LOAD_PAT ? VMX_HAS_LOAD_PAT : 0) |
 	       (cpu->has_xsave ? VMX_HAS_XSAVE : 0) |
 	       (cpu2 & VMX_CPU2_SHADOW_VMCS ? VMX_HAS_SHADOW_VMCS : 0) |
-	       (cpu2 & VMX_CPU2_PML ? VMX_HAS_PML : 0) |
-	       (cpu2 & VMX_CPU2_VMFUNC ? VMX_HAS_VMFUNC : 0);
+	       (cpu2 & VMX_CPU2_PML ? VMX_HAS_PML : 0);
 }
 
 static void derive_controls(struct vmx_caps *caps, struct vmx_missing *missing)

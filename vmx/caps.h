@@ -37,6 +37,9 @@
 #define VMX_CAPS_INVVPID_SINGLE		BIT_ULL(41)
 #define VMX_CAPS_INVVPID_ALL		BIT_ULL(42)
 
+/* IA32_VMX_VMFUNC, and the control field alike (SDM, "VM-Function Controls") */
+#define VMX_CAPS_EPTP_SWITCHING		BIT_ULL(0)
+
 /**
  * enum vmx_capability - the capability MSRs that fields and checks depend on
  * @VMX_CAP_ALWAYS: none: every CPU with VMX

@@ -176,10 +176,21 @@ static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 	v->violation = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
 	if (unlikely(v->violation & VMX_VIOLATION_UNBLOCK_NMI))
 		block_nmi_again(v);
+	if (unlikely(v->eptp_list))
+		vmx_views_follow(v);
 	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->violation))
 		return VMX_NEXT_FAULT;
 	trace_fault(v->vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
 	return VMX_NEXT_USER;
+}
+
+/* stay() makes room. SDM, "Exit Qualification for Page-Modification Log-Full Events" */
+static noinline enum vmx_next handle_pml_full(struct vmx_vcpu *v)
+{
+	keep_event(v);
+	if (unlikely(vmx_read(v, VMX_F_EXIT_QUALIFICATION) & VMX_VIOLATION_UNBLOCK_NMI))
+		block_nmi_again(v);
+	return VMX_NEXT_IRQ;
 }
 
 static noinline enum vmx_next handle_ept_misconfig(struct vmx_vcpu *v)
@@ -280,6 +291,8 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 		return handle_ept_misconfig(v);
 	case VMX_REASON_TASK_SWITCH:
 		return handle_task_switch(v);
+	case VMX_REASON_PML_FULL:
+		return handle_pml_full(v);
 	default:
 		return VMX_NEXT_USER;
 	}

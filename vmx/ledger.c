@@ -88,15 +88,14 @@ void vmx_ledger_vmclear(struct vmx_vmcs *vmcs)
 }
 
 /**
- * vmx_ledger_invept() - INVEPT was executed for the vCPU's EPT
- * @v: the vCPU
- * @gen: struct vmx_mmu.flush_gen as read before
+ * vmx_ledger_invept() - INVEPT was executed for an EPT
+ * @view: the vCPU's use of it, whose generation was read before
  *
  * Context: interrupts off.
  */
-void vmx_ledger_invept(struct vmx_vcpu *v, s64 gen)
+void vmx_ledger_invept(struct vmx_view *view)
 {
-	__this_cpu_write(*v->mmu->ledger.dropped, gen);
+	__this_cpu_write(*view->mmu->ledger.dropped, view->seen_gen);
 }
 
 static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
@@ -156,6 +155,18 @@ static void check_vpid(struct vmx_vcpu *v)
 		  "entering with translations from before the vCPU was elsewhere\n");
 }
 
+/* The guest may go to any of them without an exit. */
+static void check_view(struct vmx_view *view)
+{
+	s64 dropped = __this_cpu_read(*view->mmu->ledger.dropped);
+	s64 flushed = atomic64_read(&view->mmu->flushed);
+
+	WARN_ONCE(dropped < flushed,
+		  "entering with translations of generation %lld, %lld was flushed\n",
+		  dropped, flushed);
+	WRITE_ONCE(view->ledger.gen, dropped);
+}
+
 /**
  * vmx_ledger_enter() - VM entry is next
  * @v: the vCPU
@@ -166,14 +177,12 @@ static void check_vpid(struct vmx_vcpu *v)
  */
 void vmx_ledger_enter(struct vmx_vcpu *v)
 {
-	s64 dropped = __this_cpu_read(*v->mmu->ledger.dropped);
+	unsigned int i;
 
 	check_vmcs(v);
 	check_vpid(v);
-	WARN_ONCE(dropped < atomic64_read(&v->mmu->flushed),
-		  "entering with translations of generation %lld, %lld was flushed\n",
-		  dropped, atomic64_read(&v->mmu->flushed));
-	WRITE_ONCE(v->ledger.gen, dropped);
+	for (i = 0; i < v->views->count; i++)
+		check_view(&v->views->view[i]);
 	WRITE_ONCE(v->ledger.inside, true);
 }
 
@@ -197,13 +206,13 @@ void vmx_ledger_leave(struct vmx_vcpu *v)
  */
 void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen)
 {
-	struct vmx_vcpu *v;
+	struct vmx_view *view;
 
-	spin_lock(&mmu->vcpus_lock);
-	list_for_each_entry(v, &mmu->vcpus, mmu_link)
-		WARN_ONCE(READ_ONCE(v->ledger.inside) &&
-			  READ_ONCE(v->ledger.gen) < gen,
+	spin_lock(&mmu->views_lock);
+	list_for_each_entry(view, &mmu->views, link)
+		WARN_ONCE(READ_ONCE(view->vcpu->ledger.inside) &&
+			  READ_ONCE(view->ledger.gen) < gen,
 			  "a vCPU is in the guest with translations of generation %lld after %lld was flushed\n",
-			  READ_ONCE(v->ledger.gen), gen);
-	spin_unlock(&mmu->vcpus_lock);
+			  READ_ONCE(view->ledger.gen), gen);
+	spin_unlock(&mmu->views_lock);
 }

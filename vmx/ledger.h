@@ -15,13 +15,13 @@
 
 struct vmx_mmu;
 struct vmx_vcpu;
+struct vmx_view;
 struct vmx_vmcs;
 
 /**
  * struct vmx_vcpu_ledger - a vCPU's page
  * @id: its name; 0 until it has one
  * @move: how often it came to another CPU
- * @gen: generation of the translations it entered the guest with
  * @cpu: the CPU it was on last, plus 1
  * @inside: it is in the guest
  */
@@ -29,9 +29,18 @@ struct vmx_vcpu_ledger {
 #ifdef CONFIG_VMX_DEBUG
 	u64 id;
 	u64 move;
-	s64 gen;
 	int cpu;
 	bool inside;
+#endif
+};
+
+/**
+ * struct vmx_view_ledger - a vCPU's page in an mmu's books
+ * @gen: generation of the translations it entered the guest with
+ */
+struct vmx_view_ledger {
+#ifdef CONFIG_VMX_DEBUG
+	s64 gen;
 #endif
 };
 
@@ -60,7 +69,7 @@ int vmx_ledger_mmu_init(struct vmx_mmu *mmu);
 void vmx_ledger_mmu_free(struct vmx_mmu *mmu);
 void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs);
 void vmx_ledger_vmclear(struct vmx_vmcs *vmcs);
-void vmx_ledger_invept(struct vmx_vcpu *v, s64 gen);
+void vmx_ledger_invept(struct vmx_view *view);
 void vmx_ledger_invvpid(struct vmx_vcpu *v);
 void vmx_ledger_enter(struct vmx_vcpu *v);
 void vmx_ledger_leave(struct vmx_vcpu *v);
@@ -70,7 +79,7 @@ static inline int vmx_ledger_mmu_init(struct vmx_mmu *mmu) { return 0; }
 static inline void vmx_ledger_mmu_free(struct vmx_mmu *mmu) { }
 static inline void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_vmclear(struct vmx_vmcs *vmcs) { }
-static inline void vmx_ledger_invept(struct vmx_vcpu *v, s64 gen) { }
+static inline void vmx_ledger_invept(struct vmx_view *view) { }
 static inline void vmx_ledger_invvpid(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_leave(struct vmx_vcpu *v) { }

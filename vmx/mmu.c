@@ -15,7 +15,7 @@
  *   mmu->lock			page tables, ranges, everything else. A spinlock:
  *				some notifiers may not sleep, and faults are taken
  *				with preemption off. Nothing is allocated under it.
- *   mmu->vcpus_lock		the core's, inside vmx_mmu_kick()
+ *   mmu->views_lock		the core's, inside vmx_mmu_kick()
  *
  * The owner's memory is never pinned. A fault notes mmu->seq, gets the page
  * with a reference, takes mmu->lock, and installs it only if no invalidation
@@ -44,6 +44,9 @@
  *    Invalidate Cached Mappings").
  *  - A vCPU that comes to another CPU, or for the first time to any, executes
  *    INVEPT whatever flush_gen says; so a root page can be used again.
+ *  - A guest that goes from one EPT to another by VMFUNC does so without an
+ *    exit. Its vCPU counts as one that may be in the guest for each of them, and
+ *    looks at the flush_gen of them all before it enters (views.c).
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -181,8 +184,8 @@ int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
 	INIT_LIST_HEAD(&mmu->spare);
 	INIT_LIST_HEAD(&mmu->unlinked);
 	mutex_init(&mmu->edit);
-	spin_lock_init(&mmu->vcpus_lock);
-	INIT_LIST_HEAD(&mmu->vcpus);
+	spin_lock_init(&mmu->views_lock);
+	INIT_LIST_HEAD(&mmu->views);
 	mmu->ops = ops;
 	err = vmx_ledger_mmu_init(mmu);
 	if (err)
@@ -244,6 +247,19 @@ static void vmx_mmu_release(struct kref *ref)
 	/* Notifiers may be running: the rest goes when they are done. */
 	mmu_notifier_put(&mmu->notifier);
 	vmx_vm_put(vm);
+}
+
+/**
+ * vmx_mmu_get() - take another reference
+ * @mmu: the mmu; the caller has one
+ *
+ * Context: any.
+ * Return: @mmu.
+ */
+struct vmx_mmu *vmx_mmu_get(struct vmx_mmu *mmu)
+{
+	kref_get(&mmu->ref);
+	return mmu;
 }
 
 /**
@@ -349,10 +365,8 @@ struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm)
 	if (file->f_op == &vmx_mmu_fops) {
 		struct vmx_mmu *found = file->private_data;
 
-		if (found->vm == vm) {
-			kref_get(&found->ref);
-			mmu = found;
-		}
+		if (found->vm == vm)
+			mmu = vmx_mmu_get(found);
 	}
 	fput(file);
 	return mmu;

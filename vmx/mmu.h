@@ -75,6 +75,7 @@ struct vmx_dirty_batch {
  * @relog: make the translations of an interval what &vmx_mmu.log wants of
  *	pages that were not written; returns where it stopped, after some 2 MiB
  *	that have small pages
+ * @mark: pages of these guest-physical addresses were written, the CPU says
  * @harvest: tell which pages of an interval were written, and begin anew for
  *	them; returns where it stopped
  * @walk: fill in the out members of a walk
@@ -93,6 +94,7 @@ struct vmx_mmu_ops {
 	u64 (*protect)(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
 	bool (*young)(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
 	u64 (*relog)(struct vmx_mmu *mmu, u64 start, u64 end);
+	void (*mark)(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
 	u64 (*harvest)(struct vmx_mmu *mmu, u64 start, u64 end,
 		       struct vmx_dirty_batch *batch);
 	void (*walk)(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
@@ -129,8 +131,8 @@ struct vmx_mmu_ops {
  *	taken before @lock, and never by notifiers, so that allocating under it is
  *	fine
  * @notifier: what the host calls when it takes memory of the owner back
- * @vcpus_lock: protects @vcpus; innermost, taken by the core alone
- * @vcpus: vCPUs that use the mmu, for vmx_mmu_kick()
+ * @views_lock: protects @views; innermost, taken by the core alone
+ * @views: the vCPUs that may be on the mmu, for vmx_mmu_kick()
  * @ledger: for debug builds
  */
 struct vmx_mmu {
@@ -162,9 +164,26 @@ struct vmx_mmu {
 	struct mutex edit; /* serialises changes of @ranges and @log */
 	struct mmu_notifier notifier;
 
-	spinlock_t vcpus_lock; /* @vcpus */
-	struct list_head vcpus;
+	spinlock_t views_lock; /* @views */
+	struct list_head views;
 	struct vmx_mmu_ledger ledger;
+};
+
+/**
+ * struct vmx_view - an mmu that a vCPU may be on
+ * @mmu: the mmu, referenced
+ * @vcpu: the vCPU
+ * @link: in struct vmx_mmu.views
+ * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on the CPU that
+ *	struct vmx_vcpu.ept_on tells
+ * @ledger: for debug builds
+ */
+struct vmx_view {
+	struct vmx_mmu *mmu;
+	struct vmx_vcpu *vcpu;
+	struct list_head link;
+	s64 seen_gen;
+	struct vmx_view_ledger ledger;
 };
 
 /**
@@ -181,6 +200,7 @@ enum vmx_fault {
 /* vmx/mmu.c: for the core */
 int vmx_mmu_create_ept(struct vmx_vm *vm);
 struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm);
+struct vmx_mmu *vmx_mmu_get(struct vmx_mmu *mmu);
 void vmx_mmu_put(struct vmx_mmu *mmu);
 void vmx_mmu_exit(void);
 
@@ -228,7 +248,7 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
  * @mmu: the mmu
  *
  * Provided by the core (vmx/vcpu.c). Interrupts, and waits for, every CPU on
- * which a vCPU of the mmu is between load and unload, so that it leaves guest
+ * which a vCPU that may be on the mmu is between load and unload, so that it leaves guest
  * mode and compares &vmx_mmu.flush_gen before it enters again. Uses nothing of
  * &vmx_mmu.vm, which may be gone when there is no vCPU.
  *

@@ -31,8 +31,12 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 	if (err)
 		return err;
 	spin_lock(&mmu->lock);
-	/* From here on faults bring pages as it wants them. */
-	mmu->log = method;
+	/*
+	 * From here on faults bring pages as it wants them, and vCPUs do what they
+	 * have to do for it before they enter again (vmx_pml_switch()).
+	 */
+	WRITE_ONCE(mmu->log, method);
+	vmx_mmu_narrowed(mmu);
 	while (gpa < end) {
 		gpa = mmu->ops->relog(mmu, gpa, end);
 		/* Small pages were for the log. */
@@ -96,6 +100,9 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		return err;
 	if (!mmu->log)
 		err = -ENODATA;
+	/* What CPUs have written down is told when they leave the guest. */
+	if (mmu->log == VMX_DIRTY_PML)
+		vmx_mmu_kick(mmu);
 	while (!err && gpa < end) {
 		u64 room = (PAGE_SIZE - offset_in_page(bitmap)) * BITS_PER_BYTE;
 		u64 next = min(end, gpa + (room << PAGE_SHIFT));

@@ -290,11 +290,19 @@ static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 
 static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
 {
-	if (args->log.reserved || args->log.method > VMX_DIRTY_BITS)
+	static const u64 needs[] = {
+		[VMX_DIRTY_OFF] = 0,
+		[VMX_DIRTY_WRITE_PROTECT] = 0,
+		[VMX_DIRTY_BITS] = VMX_HAS_EPT_AD,
+		[VMX_DIRTY_PML] = VMX_HAS_EPT_AD | VMX_HAS_PML,
+	};
+	u32 method = args->log.method;
+
+	if (args->log.reserved || method >= ARRAY_SIZE(needs))
 		return -EINVAL;
-	if (args->log.method == VMX_DIRTY_BITS && !(vmx_caps.features & VMX_HAS_EPT_AD))
+	if (needs[method] & ~vmx_caps.features)
 		return -EOPNOTSUPP;
-	return vmx_mmu_set_log(mmu, args->log.method);
+	return vmx_mmu_set_log(mmu, method);
 }
 
 static int mmu_dirty(struct vmx_mmu *mmu, union mmu_args *args)

@@ -199,8 +199,15 @@ static void refresh_host_cr4(struct vmx_vcpu *v)
 
 static bool needs_flush(const struct vmx_vcpu *v)
 {
-	return v->vpid_on != smp_processor_id() ||
-	       v->seen_gen != atomic64_read(&v->mmu->flush_gen);
+	const struct vmx_views *views = v->views;
+	unsigned int i;
+
+	if (v->vpid_on != smp_processor_id())
+		return true;
+	for (i = 0; i < views->count; i++)
+		if (vmx_view_stale(&views->view[i]))
+			return true;
+	return false;
 }
 
 /* The guest runs until this thread has to do something else. */
@@ -220,13 +227,17 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			break;
 		}
 		refresh_host_cr4(v);
-		if (unlikely(needs_flush(v)))
+		if (unlikely(needs_flush(v))) {
 			vmx_flush(v);
+			vmx_pml_switch(v);
+		}
 		vtime_account_guest_enter();
 		vmx_fpu_load(v);
 		vmx_flush_l1d(v);
 		next = enter_until(v);
 		vmx_fpu_unload(v);
+		if (unlikely(v->pml_on))
+			vmx_pml_drain(v);
 		if (next == VMX_NEXT_IRQ) {
 			/* STI's shadow is one instruction. */
 			local_irq_enable();

@@ -26,8 +26,9 @@ static void write_module_fields(struct vmx_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_HOST_FS_BASE, 0);
 	vmx_insn_vmwrite(VMX_F_HOST_RSP, 0);
 	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, __pa(v->msr.bitmap));
-	vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
-	vmcs->cpu2_must = VMX_CPU2_EPT;
+	vmcs->cpu2_must = 0;
+	vmx_views_attach(v);
+	vmx_pml_attach(v);
 	if (v->vpid) {
 		vmx_insn_vmwrite(VMX_F_VPID, v->vpid);
 		vmcs->cpu2_must |= VMX_CPU2_VPID;
@@ -43,7 +44,8 @@ static void clear_module_fields(struct vmx_vmcs *vmcs)
 	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 & ~(u64)vmcs->cpu2_must);
 	vmx_insn_vmwrite(VMX_F_ENTRY_INTR_INFO, 0);
 	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, 0);
-	vmx_insn_vmwrite(VMX_F_EPT_POINTER, 0);
+	if (vmx_caps.features & VMX_HAS_PML)
+		vmx_insn_vmwrite(VMX_F_PML_ADDR, 0);
 	vmcs->cpu2_must = 0;
 }
 
@@ -63,9 +65,6 @@ static int attach(struct vmx_vcpu *v)
 	vmx_vmcs_unlock(vmcs);
 	if (err)
 		return err;
-	spin_lock(&v->mmu->vcpus_lock);
-	list_add(&v->mmu_link, &v->mmu->vcpus);
-	spin_unlock(&v->mmu->vcpus_lock);
 	mutex_lock(&v->vm->lock);
 	list_add(&v->link, &v->vm->vcpus);
 	mutex_unlock(&v->vm->lock);
@@ -75,19 +74,19 @@ static int attach(struct vmx_vcpu *v)
 static void detach(struct vmx_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
+	int err;
 
 	mutex_lock(&v->vm->lock);
 	list_del(&v->link);
 	vmx_vcpu_add_counters(v, &v->vm->past);
 	v->vm->past.vcpus = 0;
 	mutex_unlock(&v->vm->lock);
-	spin_lock(&v->mmu->vcpus_lock);
-	list_del(&v->mmu_link);
-	spin_unlock(&v->mmu->vcpus_lock);
 	/* Not RUN, which holds the descriptor open: a field ioctl, soon done. */
 	while (!vmx_vmcs_trylock(vmcs))
 		schedule_timeout_uninterruptible(1);
-	if (!vmx_vmcs_get(vmcs)) {
+	err = vmx_vmcs_get(vmcs);
+	vmx_views_detach(v, !err);
+	if (!err) {
 		clear_module_fields(vmcs);
 		vmx_vmcs_unget();
 	}
@@ -107,8 +106,8 @@ static void vcpu_free(struct vmx_vcpu *v)
 	vmx_cpuid_free(v);
 	if (v->page)
 		put_page(v->page);
-	if (!IS_ERR_OR_NULL(v->mmu))
-		vmx_mmu_put(v->mmu);
+	vmx_pml_free(v);
+	vmx_views_free(v);
 	if (!IS_ERR_OR_NULL(v->vmcs))
 		vmx_vmcs_put(v->vmcs);
 	kfree(v);
@@ -123,19 +122,25 @@ static enum hrtimer_restart timer_fired(struct hrtimer *timer)
 
 static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 {
+	struct vmx_mmu *mmu;
 	int err;
 
 	v->vmcs = vmx_vmcs_from_fd(args->vmcs_fd, v->vm);
 	if (IS_ERR(v->vmcs))
 		return PTR_ERR(v->vmcs);
-	v->mmu = vmx_mmu_from_fd(args->mmu_fd, v->vm);
-	if (IS_ERR(v->mmu))
-		return PTR_ERR(v->mmu);
+	mmu = vmx_mmu_from_fd(args->mmu_fd, v->vm);
+	if (IS_ERR(mmu))
+		return PTR_ERR(mmu);
+	err = vmx_views_init(v, mmu);
+	if (err)
+		return err;
 	v->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!v->page)
 		return -ENOMEM;
 	v->run = page_address(v->page);
-	err = vmx_msr_alloc(v);
+	err = vmx_pml_alloc(v);
+	if (!err)
+		err = vmx_msr_alloc(v);
 	if (!err)
 		err = vmx_fpu_alloc(v);
 	if (err)
@@ -205,20 +210,20 @@ static void leave_guest(void *unused)
 /* See mmu.h */
 void vmx_mmu_kick(struct vmx_mmu *mmu)
 {
-	struct vmx_vcpu *v;
+	struct vmx_view *view;
 
 	/* Pairs with vmx_load(): see there. */
 	smp_mb();
-	spin_lock(&mmu->vcpus_lock);
-	list_for_each_entry(v, &mmu->vcpus, mmu_link) {
-		int cpu = READ_ONCE(v->running_on);
+	spin_lock(&mmu->views_lock);
+	list_for_each_entry(view, &mmu->views, link) {
+		int cpu = READ_ONCE(view->vcpu->running_on);
 
 		if (cpu < 0 || cpu == smp_processor_id())
 			continue;
-		atomic64_inc(&v->vm->ipis);
+		atomic64_inc(&view->vcpu->vm->ipis);
 		smp_call_function_single(cpu, leave_guest, NULL, 1);
 	}
-	spin_unlock(&mmu->vcpus_lock);
+	spin_unlock(&mmu->views_lock);
 }
 
 static long kick(struct vmx_vcpu *v)
@@ -285,6 +290,9 @@ static const struct {
 	{ VMX_GET_FPU, vmx_fpu_get },
 	{ VMX_SET_DEBUG, set_debug },
 	{ VMX_GET_DEBUG, get_debug },
+	{ VMX_SET_MMU, vmx_views_set_mmu },
+	{ VMX_GET_MMU, vmx_views_get_mmu },
+	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
 };
 
 /* Out of line, so that RUN need not save registers for it. */

@@ -81,6 +81,16 @@ struct vmx_msr_state {
 	bool tsc_aux;
 };
 
+/**
+ * struct vmx_views - the mmus that a vCPU may be on
+ * @count: how many
+ * @view: each once
+ */
+struct vmx_views {
+	unsigned int count;
+	struct vmx_view view[];
+};
+
 #define VMX_CPUID_SLOTS 32
 
 /**
@@ -101,17 +111,19 @@ struct vmx_cpuid_state {
  * struct vmx_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
  * @vm: its VM, referenced
  * @vmcs: its VMCS, referenced; whoever has it busy has the vCPU
- * @mmu: its mmu, referenced
+ * @mmu: the mmu its guest is on, as far as is known; one of @views
+ * @views: the mmus that it may be on
+ * @eptp_list: where its guest can go by VMFUNC, a page; NULL if nowhere
+ * @pml: where the CPU writes down which pages the guest wrote; NULL if it cannot
+ * @pml_on: it does
  * @link: in struct vmx_vm.vcpus
- * @mmu_link: in struct vmx_mmu.vcpus
  * @page: the page of @run
  * @run: the run page
  * @running_on: the CPU that is between load and unload, or -1; what a kick
  *	looks at
  * @kicked: leave RUN at the next opportunity
  * @vpid: its VPID, 0 where the CPU has none
- * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on @ept_on
- * @ept_on: the CPU whose cached translations @seen_gen speaks of
+ * @ept_on: the CPU whose cached translations the generations in @views speak of
  * @vpid_on: the CPU that may have used translations of @vpid since they were
  *	last invalidated there: @ept_on, or -1
  * @event: taken from the run page and not delivered yet
@@ -139,15 +151,17 @@ struct vmx_vcpu {
 	struct vmx_vm *vm;
 	struct vmx_vmcs *vmcs;
 	struct vmx_mmu *mmu;
+	struct vmx_views *views;
+	u64 *eptp_list;
+	u64 *pml;
+	bool pml_on;
 	struct list_head link;
-	struct list_head mmu_link;
 	struct page *page;
 	struct vmx_run_page *run;
 
 	int running_on;
 	bool kicked;
 	u16 vpid;
-	s64 seen_gen;
 	int ept_on;
 	int vpid_on;
 	struct vmx_event event;
@@ -254,6 +268,29 @@ static __always_inline void vmx_flush_l1d(struct vmx_vcpu *v)
 int vmx_vpid_alloc(void);
 void vmx_vpid_free(int vpid);
 void vmx_vpid_flush_all(void);
+
+/* Were translations removed since the vCPU last dropped what it has cached? */
+static inline bool vmx_view_stale(const struct vmx_view *view)
+{
+	return view->seen_gen != atomic64_read(&view->mmu->flush_gen);
+}
+
+/* vmx/views.c: the mmus of a vCPU */
+int vmx_views_init(struct vmx_vcpu *v, struct vmx_mmu *mmu);
+void vmx_views_free(struct vmx_vcpu *v);
+void vmx_views_attach(struct vmx_vcpu *v);
+void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs);
+void vmx_views_follow(struct vmx_vcpu *v);
+long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg);
+long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg);
+long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg);
+
+/* vmx/pml.c: page-modification logging */
+int vmx_pml_alloc(struct vmx_vcpu *v);
+void vmx_pml_free(struct vmx_vcpu *v);
+void vmx_pml_attach(struct vmx_vcpu *v);
+void vmx_pml_switch(struct vmx_vcpu *v);
+void vmx_pml_drain(struct vmx_vcpu *v);
 
 /* vmx/input.c, vmx/output.c: the run page */
 int vmx_take_input(struct vmx_vcpu *v);

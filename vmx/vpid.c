@@ -81,13 +81,13 @@ static void flush_vpid(struct vmx_vcpu *v)
 	v->count.invalidations++;
 }
 
-static void flush_ept(struct vmx_vcpu *v)
+static void flush_view(struct vmx_vcpu *v, struct vmx_view *view)
 {
 	/* Read first: what changes after this is flushed next time. */
-	v->seen_gen = atomic64_read(&v->mmu->flush_gen);
+	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
 	vmx_insn_invept(can(CAP_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL,
-			v->mmu->root);
-	vmx_ledger_invept(v, v->seen_gen);
+			view->mmu->root);
+	vmx_ledger_invept(view);
 	v->count.invalidations++;
 }
 
@@ -100,12 +100,16 @@ static void flush_ept(struct vmx_vcpu *v)
 void vmx_flush(struct vmx_vcpu *v)
 {
 	int cpu = smp_processor_id();
+	unsigned int i;
 
 	if (v->vpid_on != cpu && v->vpid)
 		flush_vpid(v);
-	if (v->ept_on != cpu ||
-	    v->seen_gen != atomic64_read(&v->mmu->flush_gen))
-		flush_ept(v);
+	for (i = 0; i < v->views->count; i++) {
+		struct vmx_view *view = &v->views->view[i];
+
+		if (v->ept_on != cpu || vmx_view_stale(view))
+			flush_view(v, view);
+	}
 	v->vpid_on = cpu;
 	v->ept_on = cpu;
 }

@@ -129,6 +129,23 @@ static void fill_fpu(struct test_objects *o, void *arg)
 	fpu->length = o->fpu.needed;
 }
 
+static void fill_set_mmu(struct test_objects *o, void *arg)
+{
+	struct vmx_vcpu_mmu *args = arg;
+
+	args->mmu_fd = o->vm.mmu;
+}
+
+static void fill_eptp_list(struct test_objects *o, void *arg)
+{
+	struct vmx_eptp_list *list = arg;
+
+	o->list[0] = o->vm.mmu;
+	o->list[1] = -1;
+	list->mmu_fds = (uintptr_t)o->list;
+	list->count = 2;
+}
+
 #define IOCTL(name_, kind_, type_, fill_, ...)				\
 	{ .name = #name_, .request = VMX_##name_, .kind = kind_,	\
 	  .size = sizeof(struct type_), .fill = fill_, __VA_ARGS__ }
@@ -137,8 +154,10 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(GET_CAPS, TEST_DEV, vmx_caps, fill_nothing, .looks = true),
 	IOCTL(CREATE_VM, TEST_DEV, vmx_create, fill_nothing, .creates = true, .looks = true),
 	IOCTL(CREATE_VMCS, TEST_VM, vmx_create, fill_nothing, .creates = true),
-	IOCTL(CREATE_EPT, TEST_VM, vmx_create, fill_nothing, .creates = true),
-	IOCTL(CREATE_VCPU, TEST_VM, vmx_create_vcpu, fill_create_vcpu, .creates = true),
+	IOCTL(CREATE_EPT, TEST_VM, vmx_create, fill_nothing, .creates = true,
+	      .needs = VMX_HAS_EPT),
+	IOCTL(CREATE_VCPU, TEST_VM, vmx_create_vcpu, fill_create_vcpu, .creates = true,
+	      .needs = VMX_HAS_EPT),
 	IOCTL(VM_STATS, TEST_VM, vmx_vm_stats, fill_nothing, .looks = true),
 	IOCTL(VMCS_CLEAR, TEST_VMCS, vmx_vmcs_clear, fill_nothing),
 	IOCTL(VMCS_READ, TEST_VMCS, vmx_vmcs_io, fill_vmcs_io,
@@ -170,9 +189,19 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(GET_FPU, TEST_VCPU, vmx_fpu, fill_fpu),
 	IOCTL(SET_DEBUG, TEST_VCPU, vmx_debug, fill_nothing),
 	IOCTL(GET_DEBUG, TEST_VCPU, vmx_debug, fill_nothing),
+	IOCTL(SET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_set_mmu,
+	      .reserved = { offsetof(struct vmx_vcpu_mmu, index) }),
+	IOCTL(GET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_nothing),
+	IOCTL(SET_EPTP_LIST, TEST_VCPU, vmx_eptp_list, fill_eptp_list, .needs = VMX_HAS_VMFUNC,
+	      .reserved = { offsetof(struct vmx_eptp_list, reserved) }),
 };
 
 const unsigned int test_ioctl_count = sizeof(test_ioctls) / sizeof(test_ioctls[0]);
+
+bool test_ioctl_possible(const struct test_ioctl *call, const struct test_objects *o)
+{
+	return o->fds[call->kind] >= 0 && !(call->needs & ~o->vm.caps.features);
+}
 
 void test_ioctl_fill(const struct test_ioctl *call, struct test_objects *o, void *arg)
 {
@@ -192,12 +221,19 @@ int test_ioctl_do(const struct test_ioctl *call, int fd, void *arg)
 	return 0;
 }
 
-/* A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set. */
+/*
+ * A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set, and the
+ * list that SET_EPTP_LIST sets, which shows in the VMCS.
+ */
 static int prepare_vcpu(struct test_objects *o)
 {
 	struct vmx_mmu_log log = { .size = sizeof(log), .method = VMX_DIRTY_WRITE_PROTECT };
+	struct vmx_eptp_list list = { .size = sizeof(list) };
 	struct vmx_msrs msrs = { .size = sizeof(msrs) };
 
+	fill_eptp_list(o, &list);
+	if ((o->vm.caps.features & VMX_HAS_VMFUNC) && ioctl(o->vcpu.fd, VMX_SET_EPTP_LIST, &list))
+		return -errno;
 	if (ioctl(o->vm.mmu, VMX_MMU_LOG, &log))
 		return -errno;
 	fill_msrs(o, &msrs);

@@ -29,6 +29,7 @@ struct test_objects {
 	struct vmx_field_info infos[300];
 	struct vmx_cpuid_entry cpuid[2];
 	struct vmx_msr msrs[2];
+	int list[2];
 };
 
 int test_objects_open(struct test_objects *o);
@@ -40,6 +41,7 @@ void test_objects_close(struct test_objects *o);
  * @fill: makes a struct that is accepted
  * @creates: success is a descriptor, which the caller closes
  * @looks: allowed from any address space
+ * @needs: enum vmx_feature bits without which it is refused
  * @reserved: offsets of 32-bit members that must be 0; 0 ends the list
  */
 struct test_ioctl {
@@ -50,6 +52,7 @@ struct test_ioctl {
 	void (*fill)(struct test_objects *o, void *arg);
 	bool creates;
 	bool looks;
+	uint64_t needs;
 	uint16_t reserved[TEST_RESERVED];
 };
 
@@ -58,6 +61,9 @@ extern const unsigned int test_ioctl_count;
 
 /* As large as the largest struct and a page more. */
 #define TEST_ARG_SIZE 8192
+
+/* Does the CPU have what it needs? */
+bool test_ioctl_possible(const struct test_ioctl *ioctl, const struct test_objects *o);
 
 /* Fills a struct, its size included. */
 void test_ioctl_fill(const struct test_ioctl *ioctl, struct test_objects *o, void *arg);

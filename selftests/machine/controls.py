@@ -48,7 +48,8 @@ class broken:
 
 def try_out(control):
     """Returns what is wrong with the tests, or nothing, and all they printed."""
-    chosen = {"T": control["test"], "KERNEL": control.get("kernel", SETTINGS["KERNEL"])}
+    chosen = {"T": control["test"], "KERNEL": control.get("kernel", SETTINGS["KERNEL"]),
+              "CPU": control.get("cpu", SETTINGS["CPU"])}
     settings = [f"{key}={value}" for key, value in {**SETTINGS, **chosen}.items()]
     with broken(control):
         result = subprocess.run(["make", "--no-print-directory", "-C", TREE, "test", *settings], text=True,

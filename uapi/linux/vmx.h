@@ -70,7 +70,7 @@
 /**
  * define VMX_API_MINOR - goes up with every change of the ABI
  */
-#define VMX_API_MINOR 2
+#define VMX_API_MINOR 3
 
 #define VMX_IOC_TYPE 0xBD
 
@@ -108,6 +108,9 @@
 #define VMX_GET_FPU		_IO(VMX_IOC_TYPE, 0x46)
 #define VMX_SET_DEBUG		_IO(VMX_IOC_TYPE, 0x47)
 #define VMX_GET_DEBUG		_IO(VMX_IOC_TYPE, 0x48)
+#define VMX_SET_MMU		_IO(VMX_IOC_TYPE, 0x49)
+#define VMX_GET_MMU		_IO(VMX_IOC_TYPE, 0x4a)
+#define VMX_SET_EPTP_LIST	_IO(VMX_IOC_TYPE, 0x4b)
 
 /**
  * enum vmx_status - whether VMs can be created, and if not, why
@@ -145,8 +148,9 @@ enum vmx_status {
  * @VMX_HAS_LOAD_PAT: guest PAT can differ from the host's
  * @VMX_HAS_XSAVE: guests can use XSAVE and XSETBV
  * @VMX_HAS_SHADOW_VMCS: the CPU has VMCS shadowing; the module has no use of it
- * @VMX_HAS_PML: the CPU has page-modification logging; likewise
- * @VMX_HAS_VMFUNC: the CPU has VM functions; likewise
+ * @VMX_HAS_PML: the CPU has page-modification logging; %VMX_DIRTY_PML works
+ * @VMX_HAS_VMFUNC: guests can go from one EPT to another by VMFUNC;
+ *	%VMX_SET_EPTP_LIST works
  *
  * The module maps pages of 4 KiB and 2 MiB, and has five levels of tables only
  * where physical addresses are wider than 48 bits.

@@ -147,11 +147,14 @@ struct vmx_mmu_populate {
  * @VMX_DIRTY_WRITE_PROTECT: the first write to each page faults
  * @VMX_DIRTY_BITS: by the dirty bits of EPT entries, where the CPU has them
  *	(%VMX_HAS_EPT_AD)
+ * @VMX_DIRTY_PML: likewise, and the CPU writes down where to look for them
+ *	(%VMX_HAS_PML): the cheapest where few pages of many are written
  */
 enum vmx_dirty_method {
 	VMX_DIRTY_OFF = 0,
 	VMX_DIRTY_WRITE_PROTECT = 1,
 	VMX_DIRTY_BITS = 2,
+	VMX_DIRTY_PML = 3,
 };
 
 /**
@@ -167,7 +170,7 @@ enum vmx_dirty_method {
  *
  * ==========  ============================================================
  * EINVAL      no such @method
- * EOPNOTSUPP  the CPU's EPT has no dirty bits
+ * EOPNOTSUPP  the CPU's EPT has no dirty bits, or the CPU no PML
  * ==========  ============================================================
  */
 struct vmx_mmu_log {

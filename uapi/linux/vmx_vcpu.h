@@ -174,6 +174,62 @@ struct vmx_debug {
 	__u64 dr6;
 };
 
+/**
+ * struct vmx_vcpu_mmu - %VMX_SET_MMU and %VMX_GET_MMU: the mmu a guest is on
+ * @size: sizeof(struct vmx_vcpu_mmu)
+ * @flags: 0
+ * @mmu_fd: SET: an mmu of this VM; out: -1
+ * @index: SET: 0; out: where in the list of %VMX_SET_EPTP_LIST the mmu is that the
+ *	guest is on, the first place if there are several; -1 if it is not there
+ *
+ * SET moves the vCPU; its list, if it has one, stays. GET tells where the guest
+ * has gone by VMFUNC.
+ *
+ * ======  ===============================================================
+ * EBADF   SET: the descriptor is not open
+ * EINVAL  SET: it is no mmu, or one of another VM; or @index is not 0
+ * EBUSY   the vCPU is running
+ * ======  ===============================================================
+ */
+struct vmx_vcpu_mmu {
+	__u32 size;
+	__u32 flags;
+	__s32 mmu_fd;
+	__s32 index;
+};
+
+#define VMX_EPTP_LIST_MAX 512
+
+/**
+ * struct vmx_eptp_list - %VMX_SET_EPTP_LIST: where a guest can go by itself
+ * @size: sizeof(struct vmx_eptp_list)
+ * @flags: 0
+ * @mmu_fds: pointer to an array of __s32, mmus of this VM; -1 leaves a place empty
+ * @count: its length, 0 to %VMX_EPTP_LIST_MAX
+ * @reserved: 0
+ *
+ * With a list, guest software at any privilege level goes to the mmu at index ECX
+ * by VMFUNC with EAX 0 (SDM, "EPTP Switching"); an empty place, or one beyond the
+ * list, is an exit with reason %VMX_REASON_VMFUNC. The list replaces the one
+ * before, and the guest stays on the mmu it is on, listed or not. Without mmus
+ * VMFUNC is an invalid opcode again. Mmus in a list live as long as it does.
+ *
+ * ==========  ===========================================================
+ * EOPNOTSUPP  the CPU has no EPTP switching (%VMX_HAS_VMFUNC)
+ * EBADF       a descriptor is not open
+ * EINVAL      a descriptor is no mmu, or one of another VM; or @count is too large
+ * EFAULT      @mmu_fds is not readable
+ * EBUSY       the vCPU is running
+ * ==========  ===========================================================
+ */
+struct vmx_eptp_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 mmu_fds;
+	__u32 count;
+	__u32 reserved;
+};
+
 /* Bits of struct vmx_run_page.valid and .dirty: members of its state part */
 #define VMX_STATE_RIP		0x1
 #define VMX_STATE_RSP		0x2

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the EPT engine share: tables and their pages, the walk over
+ * an interval, the log.
+ *
+ * A table's page keeps in page_private() how many of its entries are not 0, and
+ * for tables of 4 KiB pages which groups of them the log has to look at.
+ */
+#ifndef VMX_EPT_INTERNAL_H
+#define VMX_EPT_INTERNAL_H
+
+#include <linux/io.h>
+#include <linux/mm.h>
+
+#include "../vmx/mmu.h"
+
+/* Entries that a walk looks at before it offers to give up the lock. */
+#define EPT_BUDGET 4096
+
+#define TABLE_ENTRIES	GENMASK(15, 0)
+/*
+ * A bit for each 16 entries: pages of theirs may have been written. Kept where
+ * somebody tells: a fault, or the CPU's own log.
+ */
+#define TABLE_GROUPS	GENMASK(63, 32)
+#define GROUP_SHIFT	32
+#define GROUP_ENTRIES	16
+#define GROUP_SPAN	(GROUP_ENTRIES * PAGE_SIZE)
+
+static inline u64 *ept_table_of(u64 entry)
+{
+	return phys_to_virt(entry & EPT_ADDR);
+}
+
+static inline void ept_count(u64 *slot, int change)
+{
+	struct page *page = virt_to_page(slot);
+
+	set_page_private(page, page_private(page) + change);
+}
+
+/**
+ * struct ept_iter - a walk over the pages mapped in an interval
+ * @mmu: the mmu
+ * @gpa: where the walk is: the page found has it, or it is to look on from here
+ * @end: end of the interval
+ * @level: level of @slot
+ * @slot: entry of the page found; NULL before the first
+ * @table: the table of each level on the way to @gpa, down to @level
+ * @forget: find pages that have gone, too; those zapped are forgotten
+ * @budget: entries to look at before giving up
+ * @narrowed: an entry was removed or narrowed; once a walk is often enough to
+ *	say so
+ */
+struct ept_iter {
+	struct vmx_mmu *mmu;
+	u64 gpa;
+	u64 end;
+	int level;
+	u64 *slot;
+	u64 *table[EPT_MAX_LEVELS + 1];
+	bool forget;
+	unsigned int budget;
+	bool narrowed;
+};
+
+/* ept/iter.c */
+void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end);
+u64 ept_iter_end(const struct ept_iter *it);
+bool ept_iter_next(struct ept_iter *it);
+u64 *ept_iter_next_table(struct ept_iter *it, bool split);
+void ept_iter_step(struct ept_iter *it);
+void ept_iter_zap(struct ept_iter *it);
+bool ept_iter_partial(const struct ept_iter *it, u64 start);
+void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget);
+bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot);
+
+/* ept/log.c */
+u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot);
+u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end);
+void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
+u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
+		struct vmx_dirty_batch *batch);
+
+/* Is the log made of dirty bits? */
+static inline bool ept_log_dirty(const struct vmx_mmu *mmu)
+{
+	return mmu->log == VMX_DIRTY_BITS || mmu->log == VMX_DIRTY_PML;
+}
+
+static inline void ept_mark_group(u64 *slot)
+{
+	unsigned int group = offset_in_page(slot) / sizeof(*slot) / GROUP_ENTRIES;
+	struct page *page = virt_to_page(slot);
+
+	set_page_private(page, page_private(page) | BIT(GROUP_SHIFT + group));
+}
+
+/* EPT_WRITTEN if the log has to tell of the page. */
+static inline u64 ept_written(const struct vmx_mmu *mmu, u64 entry)
+{
+	if (ept_log_dirty(mmu) && (entry & EPT_DIRTY))
+		return EPT_WRITTEN;
+	return entry & EPT_WRITTEN;
+}
+
+#endif /* VMX_EPT_INTERNAL_H */

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The walk over an interval of EPT tables, and what goes on the way: pages, and
+ * the tables that they leave empty.
+ */
+#include "internal.h"
+
+/*
+ * Remove a page; the caller sees to vmx_mmu_narrowed(). The log remembers it,
+ * unless it is to @forget.
+ */
+void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget)
+{
+	/* The CPU may be setting its dirty bit. */
+	u64 old = xchg(slot, 0);
+
+	if (ept_present(old))
+		mmu->stats.pages[level - 1]--;
+	if (mmu->log && level == 1 && !forget && ept_written(mmu, old)) {
+		WRITE_ONCE(*slot, EPT_WRITTEN);
+		ept_mark_group(slot);
+	} else {
+		ept_count(slot, -1);
+	}
+}
+
+void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
+			   u64 end)
+{
+	lockdep_assert_held(&mmu->lock);
+	it->mmu = mmu;
+	it->gpa = start;
+	it->end = end;
+	it->level = mmu->ept.format.levels;
+	it->slot = NULL;
+	it->table[it->level] = mmu->ept.table;
+	it->forget = false;
+	it->budget = UINT_MAX;
+	it->narrowed = false;
+}
+
+/* End the walk; returns where it stopped. */
+u64 ept_iter_end(const struct ept_iter *it)
+{
+	if (it->narrowed)
+		vmx_mmu_narrowed(it->mmu);
+	return it->gpa;
+}
+
+static u64 *ept_iter_slot(const struct ept_iter *it, int level)
+{
+	return &it->table[level][ept_index(it->gpa, level)];
+}
+
+/* Go to what lies after the entry of it->level that has it->gpa. */
+void ept_iter_step(struct ept_iter *it)
+{
+	u64 span = ept_span(it->level);
+
+	it->slot = NULL;
+	it->gpa = (it->gpa & ~(span - 1)) + span;
+	while (it->level < it->mmu->ept.format.levels &&
+	       !ept_index(it->gpa, it->level))
+		it->level++;
+}
+
+/*
+ * Unlink the table that an entry refers to if it is empty; true if it was. The
+ * caller sees to vmx_mmu_narrowed().
+ */
+bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
+{
+	struct page *page = virt_to_page(ept_table_of(*slot));
+
+	if (page_private(page) & TABLE_ENTRIES)
+		return false;
+	WRITE_ONCE(*slot, 0);
+	ept_count(slot, -1);
+	list_add(&page->lru, &mmu->unlinked);
+	mmu->stats.tables--;
+	return true;
+}
+
+static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
+{
+	bool empty = ept_unlink_empty(it->mmu, slot);
+
+	it->narrowed |= empty;
+	return empty;
+}
+
+/* An entry of the table of it->level went: go up while that left none. */
+static void ept_iter_prune(struct ept_iter *it)
+{
+	int top = it->mmu->ept.format.levels;
+
+	while (it->level < top &&
+	       ept_iter_unlink_empty(it, ept_iter_slot(it, it->level + 1)))
+		it->level++;
+}
+
+/* Find the next page; false at the end, or if the budget is used up. */
+bool ept_iter_next(struct ept_iter *it)
+{
+	if (it->slot)
+		ept_iter_step(it);
+	while (it->gpa < it->end && it->budget--) {
+		u64 *slot = ept_iter_slot(it, it->level);
+		u64 entry = READ_ONCE(*slot);
+
+		if (!ept_present(entry) && !(it->forget && entry)) {
+			ept_iter_step(it);
+		} else if (ept_is_leaf(entry, it->level)) {
+			it->slot = slot;
+			return true;
+		} else if (ept_iter_unlink_empty(it, slot)) {
+			ept_iter_prune(it);
+			ept_iter_step(it);
+		} else {
+			it->table[--it->level] = ept_table_of(entry);
+		}
+	}
+	return false;
+}
+
+/* Remove the page found, and the tables that this leaves empty. */
+void ept_iter_zap(struct ept_iter *it)
+{
+	ept_clear(it->mmu, it->slot, it->level, it->forget);
+	it->narrowed = true;
+	ept_iter_prune(it);
+}
+
+/* Is the page found not all within the walk's interval? */
+bool ept_iter_partial(const struct ept_iter *it, u64 start)
+{
+	u64 span = ept_span(it->level);
+	u64 base = it->gpa & ~(span - 1);
+
+	return base < start || base + span > it->end;
+}
+
+/*
+ * Go to the next table of 4 KiB pages; NULL at the end, or if the budget is used
+ * up. Large pages on the way go if they are to be @split.
+ */
+u64 *ept_iter_next_table(struct ept_iter *it, bool split)
+{
+	if (it->slot)
+		ept_iter_step(it);
+	while (it->gpa < it->end && it->budget--) {
+		u64 *slot = ept_iter_slot(it, it->level);
+		u64 entry = READ_ONCE(*slot);
+
+		if (!ept_present(entry)) {
+			ept_iter_step(it);
+		} else if (ept_is_leaf(entry, it->level)) {
+			if (split) {
+				ept_clear(it->mmu, slot, it->level, true);
+				it->mmu->stats.splits++;
+				it->narrowed = true;
+			}
+			ept_iter_step(it);
+		} else if (it->level > 2) {
+			it->table[--it->level] = ept_table_of(entry);
+		} else {
+			it->slot = slot;
+			return ept_table_of(entry);
+		}
+	}
+	return NULL;
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The log in EPT tables: which pages were written. See vmx/mmu_dirty.c, and
+ * EPT_WRITTEN.
+ */
+#include <linux/bitmap.h>
+
+#include "internal.h"
+
+/*
+ * A page is about to be installed in a log. EPT_WRITTEN, or, where the entry gets
+ * its dirty bit, 0. Where pages are logged by write protection, only a write
+ * makes them writable.
+ */
+u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot)
+{
+	bool protect = mmu->log == VMX_DIRTY_WRITE_PROTECT;
+
+	if (!(access & VMX_MMU_WRITE)) {
+		if (protect)
+			*prot &= ~VMX_MMU_WRITE;
+		return 0;
+	}
+	ept_mark_group(slot);
+	return protect ? EPT_WRITTEN : 0;
+}
+
+/* What an entry loses when the log begins anew for its page. */
+static u64 log_bits(const struct vmx_mmu *mmu)
+{
+	switch (mmu->log) {
+	case VMX_DIRTY_WRITE_PROTECT:
+		return EPT_WRITTEN | EPT_WRITE;
+	case VMX_DIRTY_BITS:
+	case VMX_DIRTY_PML:
+		return EPT_WRITTEN | EPT_DIRTY;
+	default:
+		return EPT_WRITTEN;
+	}
+}
+
+static void log_anew(u64 *slot, u64 bits)
+{
+	u64 old = READ_ONCE(*slot), new;
+
+	/* The CPU may be setting accessed and dirty bits. */
+	do {
+		new = ept_present(old) ? old & ~bits : 0;
+	} while (!try_cmpxchg64(slot, &old, new));
+	if (!new)
+		ept_count(slot, -1);
+}
+
+/*
+ * A CPU that has not begun to write down what it writes has set dirty bits that
+ * nobody tells of: the first look is at everything.
+ */
+static void set_all_groups(u64 *table, bool on)
+{
+	struct page *page = virt_to_page(table);
+
+	set_page_private(page, (page_private(page) & TABLE_ENTRIES) | (on ? TABLE_GROUPS : 0));
+}
+
+/* One table at a time, since userspace may have very many. */
+u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
+{
+	u64 bits = log_bits(mmu);
+	struct ept_iter it;
+	u64 *table;
+	int i;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET;
+	table = ept_iter_next_table(&it, mmu->log);
+	if (table) {
+		for (i = 0; i < PTRS_PER_PTE; i++)
+			if (READ_ONCE(table[i]) & bits)
+				log_anew(&table[i], bits);
+		set_all_groups(table, mmu->log == VMX_DIRTY_PML);
+		it.narrowed = true;
+		ept_iter_step(&it);
+	}
+	return ept_iter_end(&it);
+}
+
+/* Look at pages of one group, from @gpa up to @end. */
+static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
+			  struct vmx_dirty_batch *batch)
+{
+	u64 bits = log_bits(it->mmu);
+	/* A page is writable only if it is logged already. */
+	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
+
+	for (; gpa < end; gpa += PAGE_SIZE, slot++) {
+		if (!(READ_ONCE(*slot) & dirty))
+			continue;
+		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
+		batch->dirty++;
+		log_anew(slot, bits);
+		it->narrowed = true;
+	}
+}
+
+/* Look at the pages of a table from it->gpa up to @end, where there may be any. */
+static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
+			  struct vmx_dirty_batch *batch)
+{
+	struct page *page = virt_to_page(table);
+	bool all = it->mmu->log == VMX_DIRTY_BITS;
+	unsigned long todo = all ? TABLE_GROUPS : page_private(page) & TABLE_GROUPS;
+	unsigned long done = 0;
+	u64 base = it->gpa & ~(ept_span(2) - 1);
+	unsigned int bit;
+
+	for_each_set_bit(bit, &todo, BITS_PER_LONG) {
+		u64 group = base + (bit - GROUP_SHIFT) * GROUP_SPAN;
+		u64 first = max(group, it->gpa);
+		u64 last = min(group + GROUP_SPAN, end);
+
+		if (first >= last)
+			continue;
+		if (last - first == GROUP_SPAN)
+			done |= BIT(bit);
+		harvest_group(it, &table[ept_index(first, 1)], first, last, batch);
+	}
+	set_page_private(page, page_private(page) & ~done);
+}
+
+/* Tell which pages of an interval were written, and begin anew for them. */
+u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
+		struct vmx_dirty_batch *batch)
+{
+	struct ept_iter it;
+	u64 *table;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET / 64;
+	while ((table = ept_iter_next_table(&it, false)))
+		harvest_table(&it, table, min((it.gpa | (ept_span(2) - 1)) + 1, end), batch);
+	return ept_iter_end(&it);
+}
+
+/* The table of 4 KiB pages that has an address; NULL if there is none. */
+static u64 *find_table(struct vmx_mmu *mmu, u64 gpa)
+{
+	u64 *table = mmu->ept.table;
+	int level;
+
+	for (level = mmu->ept.format.levels; level > 1; level--) {
+		u64 entry = READ_ONCE(table[ept_index(gpa, level)]);
+
+		if (!ept_present(entry) || ept_is_leaf(entry, level))
+			return NULL;
+		table = ept_table_of(entry);
+	}
+	return table;
+}
+
+/* The CPU set the dirty bits of these pages. They may have gone since. */
+void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count)
+{
+	u64 found = U64_MAX;
+	u64 *table = NULL;
+	unsigned int i;
+
+	lockdep_assert_held(&mmu->lock);
+	for (i = 0; i < count; i++) {
+		if (found != gpas[i] >> ept_shift(2)) {
+			found = gpas[i] >> ept_shift(2);
+			table = find_table(mmu, gpas[i]);
+		}
+		if (table)
+			ept_mark_group(&table[ept_index(gpas[i], 1)]);
+	}
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The mmus that a vCPU may be on: the one it was made with or moved to, and those
+ * that its guest can go to by VMFUNC (SDM, "EPTP Switching"). The guest goes
+ * without an exit, so whoever removes translations from any of them has to count
+ * on the vCPU, and the vCPU drops what is out of date of all of them.
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+
+#include "caps.h"
+#include "mmu.h"
+#include "vcpu.h"
+
+static struct vmx_views *views_alloc(unsigned int max)
+{
+	struct vmx_views *views;
+
+	views = kvzalloc(struct_size(views, view, max), GFP_KERNEL_ACCOUNT);
+	return views ? views : ERR_PTR(-ENOMEM);
+}
+
+static void views_put(struct vmx_views *views)
+{
+	unsigned int i;
+
+	for (i = 0; i < views->count; i++)
+		vmx_mmu_put(views->view[i].mmu);
+	kvfree(views);
+}
+
+/* Takes over the reference. */
+static void views_add(struct vmx_views *views, struct vmx_mmu *mmu)
+{
+	unsigned int i;
+
+	for (i = 0; i < views->count; i++) {
+		if (views->view[i].mmu == mmu) {
+			vmx_mmu_put(mmu);
+			return;
+		}
+	}
+	views->view[views->count++].mmu = mmu;
+}
+
+/* From now on the vCPU is kicked for the sake of its mmus. */
+static void views_link(struct vmx_vcpu *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < v->views->count; i++) {
+		struct vmx_view *view = &v->views->view[i];
+
+		view->vcpu = v;
+		spin_lock(&view->mmu->views_lock);
+		list_add(&view->link, &view->mmu->views);
+		spin_unlock(&view->mmu->views_lock);
+	}
+	/* Whatever this CPU has cached of them is from before. */
+	v->ept_on = -1;
+	v->vpid_on = -1;
+}
+
+static void views_unlink(struct vmx_vcpu *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < v->views->count; i++) {
+		struct vmx_view *view = &v->views->view[i];
+
+		spin_lock(&view->mmu->views_lock);
+		list_del(&view->link);
+		spin_unlock(&view->mmu->views_lock);
+	}
+}
+
+/**
+ * vmx_views_init() - a vCPU's first mmu
+ * @v: the vCPU
+ * @mmu: the mmu; the caller's reference goes over
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vmx_views_init(struct vmx_vcpu *v, struct vmx_mmu *mmu)
+{
+	struct vmx_views *views = views_alloc(1);
+
+	if (IS_ERR(views)) {
+		vmx_mmu_put(mmu);
+		return PTR_ERR(views);
+	}
+	views_add(views, mmu);
+	v->views = views;
+	v->mmu = mmu;
+	return 0;
+}
+
+/**
+ * vmx_views_free() - undo vmx_views_init() and all that came after
+ * @v: the vCPU, detached
+ *
+ * Context: may sleep.
+ */
+void vmx_views_free(struct vmx_vcpu *v)
+{
+	if (v->views)
+		views_put(v->views);
+	free_page((unsigned long)v->eptp_list);
+}
+
+/* Fields that are there if the CPU has the function. */
+static void write_list(struct vmx_vcpu *v, u64 *list)
+{
+	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS) & ~(u64)VMX_CPU2_VMFUNC;
+
+	if (!(vmx_caps.features & VMX_HAS_VMFUNC))
+		return;
+	v->vmcs->cpu2_must &= ~VMX_CPU2_VMFUNC;
+	if (list)
+		v->vmcs->cpu2_must |= VMX_CPU2_VMFUNC;
+	vmx_insn_vmwrite(VMX_F_EPTP_LIST_ADDR, list ? __pa(list) : 0);
+	vmx_insn_vmwrite(VMX_F_VMFUNC_CONTROLS, list ? VMX_CAPS_EPTP_SWITCHING : 0);
+	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 | v->vmcs->cpu2_must);
+}
+
+/**
+ * vmx_views_attach() - begin to use the mmus
+ * @v: the vCPU, its VMCS current
+ *
+ * Context: preemption off.
+ */
+void vmx_views_attach(struct vmx_vcpu *v)
+{
+	vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
+	v->vmcs->cpu2_must |= VMX_CPU2_EPT;
+	views_link(v);
+}
+
+/**
+ * vmx_views_detach() - do not use them any more
+ * @v: the vCPU, which never runs again
+ * @current_vmcs: its VMCS could be made current
+ *
+ * Context: preemption off if @current_vmcs.
+ */
+void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs)
+{
+	views_unlink(v);
+	if (!current_vmcs)
+		return;
+	write_list(v, NULL);
+	vmx_insn_vmwrite(VMX_F_EPT_POINTER, 0);
+}
+
+/**
+ * vmx_views_follow() - find out on which mmu the guest is
+ * @v: the vCPU, which has an EPTP list, its VMCS current
+ *
+ * Context: preemption off.
+ */
+void vmx_views_follow(struct vmx_vcpu *v)
+{
+	u64 root = vmx_read(v, VMX_F_EPT_POINTER);
+	unsigned int i;
+
+	for (i = 0; v->mmu->root != root && i < v->views->count; i++) {
+		if (v->views->view[i].mmu->root != root)
+			continue;
+		v->mmu = v->views->view[i].mmu;
+		v->miss = VMX_NO_MISS;
+	}
+}
+
+/* Replace what the vCPU has; on success @views and @list are its own. */
+static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mmu,
+		 u64 *list)
+{
+	struct vmx_views *old = v->views;
+	int err = vmx_vmcs_get(v->vmcs);
+
+	if (err)
+		return err;
+	vmx_insn_vmwrite(VMX_F_EPT_POINTER, mmu->root);
+	write_list(v, list);
+	vmx_vmcs_unget();
+	views_unlink(v);
+	v->views = views;
+	v->mmu = mmu;
+	v->miss = VMX_NO_MISS;
+	views_link(v);
+	views_put(old);
+	return 0;
+}
+
+static bool listed(const struct vmx_vcpu *v, const struct vmx_mmu *mmu)
+{
+	unsigned int i;
+
+	for (i = 0; v->eptp_list && i < VMX_EPTP_LIST_MAX; i++)
+		if (v->eptp_list[i] == mmu->root)
+			return true;
+	return false;
+}
+
+/**
+ * vmx_views_set_mmu() - %VMX_SET_MMU
+ * @v: the vCPU, its VMCS busy for the caller
+ * @arg: a struct vmx_vcpu_mmu
+ *
+ * Context: may sleep; the owner's address space.
+ * Return: 0 or a negative errno.
+ */
+long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg)
+{
+	struct vmx_vcpu_mmu args;
+	struct vmx_views *views;
+	struct vmx_mmu *mmu;
+	unsigned int i;
+	int err;
+
+	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	if (err)
+		return err;
+	if (args.flags)
+		return -EOPNOTSUPP;
+	if (args.index)
+		return -EINVAL;
+	mmu = vmx_mmu_from_fd(args.mmu_fd, v->vm);
+	if (IS_ERR(mmu))
+		return PTR_ERR(mmu);
+	views = views_alloc(v->views->count + 1);
+	if (IS_ERR(views)) {
+		vmx_mmu_put(mmu);
+		return PTR_ERR(views);
+	}
+	views_add(views, mmu);
+	for (i = 0; i < v->views->count; i++)
+		if (listed(v, v->views->view[i].mmu))
+			views_add(views, vmx_mmu_get(v->views->view[i].mmu));
+	err = adopt(v, views, mmu, v->eptp_list);
+	if (err)
+		views_put(views);
+	return err;
+}
+
+/* The list's index of the mmu that the guest is on, or -1. */
+static int live_index(const struct vmx_vcpu *v)
+{
+	int i;
+
+	for (i = 0; v->eptp_list && i < VMX_EPTP_LIST_MAX; i++)
+		if (v->eptp_list[i] == v->mmu->root)
+			return i;
+	return -1;
+}
+
+/**
+ * vmx_views_get_mmu() - %VMX_GET_MMU
+ * @v: the vCPU, its VMCS busy for the caller
+ * @arg: a struct vmx_vcpu_mmu
+ *
+ * Context: may sleep.
+ * Return: 0 or a negative errno.
+ */
+long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg)
+{
+	struct vmx_vcpu_mmu args;
+	int err;
+
+	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	if (err)
+		return err;
+	if (args.flags)
+		return -EOPNOTSUPP;
+	err = vmx_vmcs_get(v->vmcs);
+	if (err)
+		return err;
+	vmx_views_follow(v);
+	vmx_vmcs_unget();
+	args.mmu_fd = -1;
+	args.index = live_index(v);
+	return vmx_copy_out(arg, &args, sizeof(args));
+}
+
+/* Fill the list and the set of what is in it; the set has the vCPU's mmu already. */
+static int take_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count,
+		     struct vmx_views *views, u64 *list)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct vmx_mmu *mmu;
+
+		if (fds[i] == -1)
+			continue;
+		mmu = vmx_mmu_from_fd(fds[i], v->vm);
+		if (IS_ERR(mmu))
+			return PTR_ERR(mmu);
+		list[i] = mmu->root;
+		views_add(views, mmu);
+	}
+	return 0;
+}
+
+static int set_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count)
+{
+	struct vmx_views *views = views_alloc(count + 1);
+	u64 *list = NULL;
+	int err = 0;
+
+	if (IS_ERR(views))
+		return PTR_ERR(views);
+	views_add(views, vmx_mmu_get(v->mmu));
+	if (count) {
+		list = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		err = list ? take_list(v, fds, count, views, list) : -ENOMEM;
+	}
+	if (!err)
+		err = adopt(v, views, v->mmu, list);
+	if (err) {
+		views_put(views);
+		free_page((unsigned long)list);
+		return err;
+	}
+	swap(v->eptp_list, list);
+	free_page((unsigned long)list);
+	return 0;
+}
+
+/**
+ * vmx_views_set_list() - %VMX_SET_EPTP_LIST
+ * @v: the vCPU, its VMCS busy for the caller
+ * @arg: a struct vmx_eptp_list
+ *
+ * Context: may sleep; the owner's address space.
+ * Return: 0 or a negative errno.
+ */
+long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
+{
+	struct vmx_eptp_list args;
+	s32 *fds = NULL;
+	int err;
+
+	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	if (err)
+		return err;
+	if (args.flags || !(vmx_caps.features & VMX_HAS_VMFUNC))
+		return -EOPNOTSUPP;
+	if (args.count > VMX_EPTP_LIST_MAX || args.reserved)
+		return -EINVAL;
+	if (args.count) {
+		fds = memdup_user(u64_to_user_ptr(args.mmu_fds),
+				  array_size(args.count, sizeof(*fds)));
+		if (IS_ERR(fds))
+			return PTR_ERR(fds);
+	}
+	/* The guest may have gone from one to another. */
+	err = vmx_vmcs_get(v->vmcs);
+	if (!err) {
+		vmx_views_follow(v);
+		vmx_vmcs_unget();
+		err = set_list(v, fds, args.count);
+	}
+	kfree(fds);
+	return err;
+}
