@@ -5,9 +5,12 @@
  */
 #include "internal.h"
 
-/*
- * Remove a page; the caller sees to vmx_mmu_narrowed(). The log remembers it,
- * unless it is to @forget.
+/**
+ * ept_clear() - remove a page
+ * @mmu: the mmu; its lock is held
+ * @slot: its entry; the caller sees to vmx_mmu_narrowed()
+ * @level: the entry's level
+ * @forget: the log does not remember it
  */
 void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget)
 {
@@ -24,8 +27,14 @@ void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget)
 	}
 }
 
-void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
-			   u64 end)
+/**
+ * ept_iter_start() - begin a walk
+ * @it: the walk; the caller may then set @forget and @budget
+ * @mmu: the mmu; its lock is held until ept_iter_end()
+ * @start: first guest-physical address
+ * @end: end of the interval
+ */
+void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end)
 {
 	lockdep_assert_held(&mmu->lock);
 	it->mmu = mmu;
@@ -39,7 +48,12 @@ void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start,
 	it->narrowed = false;
 }
 
-/* End the walk; returns where it stopped. */
+/**
+ * ept_iter_end() - end a walk
+ * @it: the walk
+ *
+ * Return: where it stopped.
+ */
 u64 ept_iter_end(const struct ept_iter *it)
 {
 	if (it->narrowed)
@@ -52,7 +66,10 @@ static u64 *ept_iter_slot(const struct ept_iter *it, int level)
 	return &it->table[level][ept_index(it->gpa, level)];
 }
 
-/* Go to what lies after the entry of it->level that has it->gpa. */
+/**
+ * ept_iter_step() - go to what lies after an entry
+ * @it: the walk; the entry is that of it->level which has it->gpa
+ */
 void ept_iter_step(struct ept_iter *it)
 {
 	u64 span = ept_span(it->level);
@@ -64,9 +81,12 @@ void ept_iter_step(struct ept_iter *it)
 		it->level++;
 }
 
-/*
- * Unlink the table that an entry refers to if it is empty; true if it was. The
- * caller sees to vmx_mmu_narrowed().
+/**
+ * ept_unlink_empty() - unlink the table that an entry refers to if it is empty
+ * @mmu: the mmu; its lock is held
+ * @slot: the entry; the caller sees to vmx_mmu_narrowed()
+ *
+ * Return: true if it was empty.
  */
 bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
 {
@@ -99,7 +119,12 @@ static void ept_iter_prune(struct ept_iter *it)
 		it->level++;
 }
 
-/* Find the next page; false at the end, or if the budget is used up. */
+/**
+ * ept_iter_next() - find the next page
+ * @it: the walk
+ *
+ * Return: false at the end, or if the budget is used up.
+ */
 bool ept_iter_next(struct ept_iter *it)
 {
 	if (it->slot)
@@ -123,7 +148,10 @@ bool ept_iter_next(struct ept_iter *it)
 	return false;
 }
 
-/* Remove the page found, and the tables that this leaves empty. */
+/**
+ * ept_iter_zap() - remove the page found, and the tables that this leaves empty
+ * @it: the walk
+ */
 void ept_iter_zap(struct ept_iter *it)
 {
 	ept_clear(it->mmu, it->slot, it->level, it->forget);
@@ -131,7 +159,13 @@ void ept_iter_zap(struct ept_iter *it)
 	ept_iter_prune(it);
 }
 
-/* Is the page found not all within the walk's interval? */
+/**
+ * ept_iter_partial() - is the page found not all within the interval
+ * @it: the walk
+ * @start: where the interval began
+ *
+ * Return: true for a large page that goes beyond it.
+ */
 bool ept_iter_partial(const struct ept_iter *it, u64 start)
 {
 	u64 span = ept_span(it->level);
@@ -140,9 +174,12 @@ bool ept_iter_partial(const struct ept_iter *it, u64 start)
 	return base < start || base + span > it->end;
 }
 
-/*
- * Go to the next table of 4 KiB pages; NULL at the end, or if the budget is used
- * up. Large pages on the way go if they are to be @split.
+/**
+ * ept_iter_next_table() - go to the next table of 4 KiB pages
+ * @it: the walk
+ * @split: large pages on the way go
+ *
+ * Return: the table; NULL at the end, or if the budget is used up.
  */
 u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 {

@@ -7,10 +7,15 @@
 
 #include "internal.h"
 
-/*
- * A page is about to be installed in a log. EPT_WRITTEN, or, where the entry gets
- * its dirty bit, 0. Where pages are logged by write protection, only a write
- * makes them writable.
+/**
+ * ept_log_access() - a page is about to be installed while pages are logged
+ * @mmu: the mmu; its lock is held
+ * @slot: its entry
+ * @access: VMX_MMU_* bits of the access that faulted; 0 if none has yet
+ * @prot: VMX_MMU_* bits to allow; where pages are logged by write protection,
+ *	only a write makes them writable
+ *
+ * Return: %EPT_WRITTEN, or 0 if the entry has or gets its dirty bit.
  */
 u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot)
 {
@@ -62,7 +67,16 @@ static void set_all_groups(u64 *table, bool on)
 	set_page_private(page, (page_private(page) & TABLE_ENTRIES) | (on ? TABLE_GROUPS : 0));
 }
 
-/* One table at a time, since userspace may have very many. */
+/**
+ * ept_relog() - &struct vmx_mmu_ops.relog
+ * @mmu: the mmu; its lock is held
+ * @start: first guest-physical address
+ * @end: end of the interval
+ *
+ * One table at a time, since userspace may have very many.
+ *
+ * Return: where it stopped.
+ */
 u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 {
 	u64 bits = log_bits(mmu);
@@ -127,7 +141,15 @@ static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
 	set_page_private(page, page_private(page) & ~done);
 }
 
-/* Tell which pages of an interval were written, and begin anew for them. */
+/**
+ * ept_harvest() - &struct vmx_mmu_ops.harvest
+ * @mmu: the mmu; its lock is held
+ * @start: first guest-physical address
+ * @end: end of the interval
+ * @batch: told of the pages that were written
+ *
+ * Return: where it stopped.
+ */
 u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
 		struct vmx_dirty_batch *batch)
 {
@@ -157,7 +179,13 @@ static u64 *find_table(struct vmx_mmu *mmu, u64 gpa)
 	return table;
 }
 
-/* The CPU set the dirty bits of these pages. They may have gone since. */
+/**
+ * ept_mark() - &struct vmx_mmu_ops.mark
+ * @mmu: the mmu; its lock is held
+ * @gpas: guest-physical addresses of pages whose dirty bits the CPU set, which may
+ *	have gone since
+ * @count: how many
+ */
 void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count)
 {
 	u64 found = U64_MAX;

@@ -311,6 +311,21 @@ GUEST64(random_guest,
 	"mov	%rdx, (%rbx, %rsi)\n"
 	"jmp	1b\n");
 
+/*
+ * Waits for another number at RDI and writes it to the page of that number, RBX being the first,
+ * and then behind the number.
+ */
+GUEST64(obedient_guest,
+	"sti\n"
+	"1: mov	(%rdi), %rax\n"
+	"cmp	%rdx, %rax\n"
+	"je	1b\n"
+	"mov	%rax, %rdx\n"
+	"shl	$12, %rax\n"
+	"mov	%rdx, (%rbx, %rax)\n"
+	"mov	%rdx, 8(%rdi)\n"
+	"jmp	1b\n");
+
 struct writer {
 	struct vmx_vcpu vcpu;
 	pthread_t thread;
@@ -387,6 +402,35 @@ TEST_F_TIMEOUT(log, a_copy_follows_the_guest, 300)
 	ASSERT_LE(0, copy_dirty(&self->vm, self->at, copy, self->bitmap));
 	EXPECT_EQ(0, memcmp(copy, self->at, LENGTH));
 	TH_LOG("%ld pages were told of", told);
+}
+
+/* What it wrote before the call is told of by the call, with no exit of its own in between. */
+TEST_F(log, of_a_guest_that_does_not_leave)
+{
+	volatile uint64_t *number = test_at(&self->vm, TEST_DATA);
+	struct writer writer = { .cpu = 1 };
+
+	number[0] = 0;
+	number[1] = 0;
+	ASSERT_EQ(0, test_pin(0));
+	ASSERT_VMX(vmx_vcpu_open(&writer.vcpu, &self->vm));
+	ASSERT_VMX(test_start(&writer.vcpu, VMX_MODE_LONG, obedient_guest));
+	writer.vcpu.run->regs[VMX_RBX] = AREA;
+	writer.vcpu.run->regs[VMX_RDI] = TEST_DATA;
+	writer.vcpu.run->regs[VMX_RDX] = 0;
+	ASSERT_EQ(0, pthread_create(&writer.thread, NULL, write_on, &writer));
+	for (unsigned long n = 1; n < 32; n++) {
+		number[0] = n;
+		while (number[1] != n)
+			sched_yield();
+		EXPECT_EQ(1, mmu_dirty(self->vm.mmu, AREA, LENGTH, self->bitmap));
+		EXPECT_EQ(1ull << n, self->bitmap[0]);
+	}
+	writer.stop = true;
+	ASSERT_EQ(0, ioctl(writer.vcpu.fd, VMX_KICK));
+	ASSERT_EQ(0, pthread_join(writer.thread, NULL));
+	EXPECT_EQ(-EINTR, writer.ret);
+	vmx_vcpu_close(&writer.vcpu);
 }
 
 VMX_TEST_MAIN

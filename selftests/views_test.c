@@ -26,15 +26,16 @@ GUEST64(stay_guest,
 	"incq	(%rdi)\n"
 	"jmp	1b\n");
 
-static const unsigned char *const codes[] = { access_guest, vmfunc_guest, stay_guest };
-static const unsigned char *const ends[] = { access_guest_end, vmfunc_guest_end, stay_guest_end };
-enum code { ACCESS, VMFUNC, STAY };
 
 FIXTURE(views) {
 	struct vmx_vm vm;
 	struct vmx_vcpu vcpu;
 	int mmu[VIEWS];
 	char *at[VIEWS];
+};
+
+struct stayer {
+	struct vmx_vcpu *vcpu;
 	pthread_t thread;
 	int ret;
 };
@@ -70,8 +71,7 @@ FIXTURE_TEARDOWN(views)
 }
 
 #define WORD(view, page) (((view) + 1ul) << 8 | (page))
-#define START(code) \
-	ASSERT_VMX(test_start_code(&self->vcpu, VMX_MODE_LONG, codes[code], ends[code] - codes[code]))
+#define START(code) ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, code))
 
 static int set_mmu(struct vmx_vcpu *vcpu, int mmu)
 {
@@ -125,7 +125,7 @@ static int vmfunc(struct vmx_vcpu *vcpu, uint32_t function, uint32_t place, uint
 
 TEST_F(views, moved_by_ioctl)
 {
-	START(ACCESS);
+	START(access_guest);
 	EXPECT_EQ(WORD(0, 0), guest_read(&self->vcpu, AREA));
 	for (int n = VIEWS - 1; n >= 0; n--) {
 		ASSERT_EQ(0, set_mmu(&self->vcpu, self->mmu[n]));
@@ -142,7 +142,7 @@ TEST_F(views, moved_by_ioctl)
 /* A descriptor is not what keeps an EPT alive. */
 TEST_F(views, moved_to_one_that_is_closed)
 {
-	START(ACCESS);
+	START(access_guest);
 	ASSERT_EQ(0, set_mmu(&self->vcpu, self->mmu[1]));
 	close(self->mmu[1]);
 	self->mmu[1] = -1;
@@ -154,7 +154,7 @@ TEST_F(views, not_moved_to_anything_else)
 	struct vmx_vcpu_mmu args = { .size = sizeof(args), .mmu_fd = self->mmu[1], .index = 1 };
 	struct vmx_vm other;
 
-	START(ACCESS);
+	START(access_guest);
 	ASSERT_VMX(vmx_vm_open(&other, TEST_RAM));
 	EXPECT_ERRNO(EBADF, set_mmu(&self->vcpu, -1));
 	EXPECT_ERRNO(EINVAL, set_mmu(&self->vcpu, self->vcpu.vmcs));
@@ -180,7 +180,7 @@ TEST_F(views, goes_by_itself)
 	const int list[] = { self->mmu[0], self->mmu[1], -1, self->mmu[2], self->mmu[1] };
 
 	NEED(VMX_HAS_VMFUNC);
-	START(VMFUNC);
+	START(vmfunc_guest);
 	ASSERT_EQ(0, set_list(&self->vcpu, list, 5));
 	EXPECT_EQ(0, get_mmu(&self->vcpu));
 	ASSERT_GOES(1, 1, 3);
@@ -202,7 +202,7 @@ TEST_F(views, a_full_list)
 	int list[VMX_EPTP_LIST_MAX];
 
 	NEED(VMX_HAS_VMFUNC);
-	START(VMFUNC);
+	START(vmfunc_guest);
 	for (int n = 0; n < VMX_EPTP_LIST_MAX; n++)
 		list[n] = self->mmu[n % VIEWS];
 	ASSERT_EQ(0, set_list(&self->vcpu, list, VMX_EPTP_LIST_MAX));
@@ -220,7 +220,7 @@ TEST_F(views, goes_nowhere)
 	const int list[] = { self->mmu[0], self->mmu[1], -1 };
 
 	NEED(VMX_HAS_VMFUNC);
-	START(VMFUNC);
+	START(vmfunc_guest);
 	ASSERT_EQ(0, set_list(&self->vcpu, list, 3));
 	ASSERT_GOES(1, 1, 0);
 	ASSERT_VMFUNC(0, 2, AREA, VMX_REASON_VMFUNC);
@@ -236,7 +236,7 @@ TEST_F(views, without_a_list_there_is_no_vmfunc)
 	const int list[] = { self->mmu[1] };
 
 	NEED(VMX_HAS_VMFUNC);
-	START(VMFUNC);
+	START(vmfunc_guest);
 	ASSERT_VMX(test_set_idt(&self->vcpu));
 	ASSERT_VMX(vmfunc(&self->vcpu, 0, 0, AREA));
 	EXPECT_EQ(6, self->vcpu.run->regs[VMX_RDI]);
@@ -247,7 +247,7 @@ TEST_F(views, without_a_list_there_is_no_vmfunc)
 	ASSERT_VMX(vmfunc(&self->vcpu, 0, 0, AREA));
 	EXPECT_EQ(6, self->vcpu.run->regs[VMX_RDI]);
 	/* And it stayed where the list had taken it. */
-	START(ACCESS);
+	START(access_guest);
 	EXPECT_EQ(WORD(1, 5), guest_read(&self->vcpu, AREA + 5 * PAGE));
 }
 
@@ -264,7 +264,7 @@ TEST_F(views, lists_that_are_refused)
 		EXPECT_ERRNO(EOPNOTSUPP, set_list(&self->vcpu, good, 2));
 		return;
 	}
-	START(VMFUNC);
+	START(vmfunc_guest);
 	ASSERT_EQ(0, set_list(&self->vcpu, good, 2));
 	EXPECT_ERRNO(EBADF, set_list(&self->vcpu, none, 2));
 	EXPECT_ERRNO(EINVAL, set_list(&self->vcpu, vmcs, 2));
@@ -282,7 +282,7 @@ TEST_F(views, a_list_keeps_what_it_has)
 	const int list[] = { self->mmu[1], self->mmu[0] };
 
 	NEED(VMX_HAS_VMFUNC);
-	START(VMFUNC);
+	START(vmfunc_guest);
 	ASSERT_EQ(0, set_list(&self->vcpu, list, 2));
 	close(self->mmu[1]);
 	self->mmu[1] = -1;
@@ -294,9 +294,9 @@ TEST_F(views, a_list_keeps_what_it_has)
 
 static void *stay(void *arg)
 {
-	FIXTURE_DATA(views) *self = arg;
+	struct stayer *stayer = arg;
 
-	self->ret = vmfunc(&self->vcpu, 0, 1, AREA);
+	stayer->ret = vmfunc(stayer->vcpu, 0, 1, AREA);
 	return NULL;
 }
 
@@ -307,23 +307,24 @@ static void *stay(void *arg)
 TEST_F(views, unmap_finds_it_where_it_went)
 {
 	const int list[] = { self->mmu[0], self->mmu[1] };
+	struct stayer stayer = { .vcpu = &self->vcpu };
 	volatile uint64_t *count = test_at(&self->vm, TEST_DATA);
 
 	NEED(VMX_HAS_VMFUNC);
-	START(STAY);
+	START(stay_guest);
 	ASSERT_EQ(0, set_list(&self->vcpu, list, 2));
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_RFLAGS, 0, 1 << 9));
 	*count = 0;
 	self->vcpu.run->regs[VMX_RDI] = TEST_DATA;
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, stay, self));
+	ASSERT_EQ(0, pthread_create(&stayer.thread, NULL, stay, &stayer));
 	while (*count < 1000)
 		sched_yield();
 	ASSERT_EQ(0, mmu_unmap(self->mmu[0], AREA, LENGTH));
 	for (uint64_t seen = *count; *count < seen + 1000;)
 		sched_yield();
 	ASSERT_EQ(0, mmu_unmap(self->mmu[1], AREA, LENGTH));
-	pthread_join(self->thread, NULL);
-	EXPECT_EQ(0, self->ret);
+	pthread_join(stayer.thread, NULL);
+	EXPECT_EQ(0, stayer.ret);
 	EXPECT_EQ(VMX_REASON_EPT_VIOLATION, self->vcpu.run->reason);
 	EXPECT_EQ(AREA, self->vcpu.run->physical);
 	EXPECT_EQ(1, get_mmu(&self->vcpu));

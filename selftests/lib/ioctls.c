@@ -222,8 +222,8 @@ int test_ioctl_do(const struct test_ioctl *call, int fd, void *arg)
 }
 
 /*
- * A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set, and the
- * list that SET_EPTP_LIST sets, which shows in the VMCS.
+ * A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set, and
+ * the list that SET_EPTP_LIST sets, which shows in the VMCS.
  */
 static int prepare_vcpu(struct test_objects *o)
 {

@@ -194,12 +194,12 @@ struct vmx_mmu_log {
  * @dirty: out: bits set
  *
  * A bit is set if a guest wrote to the page since %VMX_MMU_LOG, or since the last
- * call that told of it: each write is told of once, by this call or the next,
- * while vCPUs run. A write that this call told of is in the owner's memory when it
- * returns. UNMAP forgets the pages it takes; pages that the host takes back and
- * gives again stay in the log. Where EPT has accessed and dirty bits, the CPU's
- * use of the guest's page tables counts as writing them (SDM, "Accessed and Dirty
- * Flags for EPT").
+ * call that told of it: each write is told of once, while vCPUs run by this call
+ * or the next, and by this one if it was before the call. A write that this call
+ * told of is in the owner's memory when it returns. UNMAP forgets the pages it
+ * takes; pages that the host takes back and gives again stay in the log. Where EPT
+ * has accessed and dirty bits, the CPU's use of the guest's page tables counts as
+ * writing them (SDM, "Accessed and Dirty Flags for EPT").
  *
  * =======  ==============================================================
  * ENODATA  nothing is logged
