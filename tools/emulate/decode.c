@@ -7,6 +7,8 @@
 
 #define PAGE 4096
 
+const struct decoded vmx_em_nothing;
+
 static ZydisMachineMode machine_mode(const struct emulation *em)
 {
 	bool protected = em->run->cr0 & CR0_PE && !(em->rflags & RFLAGS_VM);
@@ -19,6 +21,13 @@ static ZydisMachineMode machine_mode(const struct emulation *em)
 	default:
 		return protected ? ZYDIS_MACHINE_MODE_LEGACY_16 : ZYDIS_MACHINE_MODE_REAL_16;
 	}
+}
+
+static ZydisStackWidth stack_width(const struct emulation *em)
+{
+	if (em->mode == 64)
+		return ZYDIS_STACK_WIDTH_64;
+	return em->run->ss_access & VMX_ACCESS_DB ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
 }
 
 static uint64_t code_address(const struct emulation *em)
@@ -55,26 +64,40 @@ static int fetch(struct emulation *em)
 	return 0;
 }
 
-int vmx_em_decode(struct emulation *em)
+/*
+ * Drivers access devices by few instructions, again and again, so what was decoded last is kept. It
+ * goes by the bytes alone: whatever the guest writes there, equal bytes mean the same. Each thread
+ * has its own.
+ */
+#define KEPT	16
+
+static _Thread_local struct decoded kept[KEPT];
+
+static bool is_same(const struct decoded *code, const struct emulation *em,
+		    ZydisMachineMode mode, ZydisStackWidth stack)
+{
+	return code->insn.length && code->insn.length <= em->fetched && code->mode == mode &&
+	       code->stack == stack && !memcmp(code->bytes, em->bytes, code->insn.length);
+}
+
+/* The next page matters only if the instruction goes on there. */
+static int decode(struct emulation *em, struct decoded *code)
 {
 	ZydisDecoder decoder;
 	ZyanStatus status;
-	int ret;
 
-	em->machine_mode = machine_mode(em);
-	ZydisDecoderInit(&decoder, em->machine_mode,
-			 em->mode == 64 ? ZYDIS_STACK_WIDTH_64 :
-			 em->run->ss_access & VMX_ACCESS_DB ? ZYDIS_STACK_WIDTH_32 :
-			 ZYDIS_STACK_WIDTH_16);
-	/* The next page matters only if the instruction goes on there. */
-	do {
+	ZydisDecoderInit(&decoder, code->mode, code->stack);
+	for (;;) {
+		int ret;
+
+		status = ZydisDecoderDecodeFull(&decoder, em->bytes, em->fetched, &code->insn,
+						code->operands);
+		if (status != ZYDIS_STATUS_NO_MORE_DATA || em->fetched == MOST_BYTES)
+			break;
 		ret = fetch(em);
 		if (ret)
 			return ret;
-		status = ZydisDecoderDecodeFull(&decoder, em->bytes, em->fetched, &em->insn,
-						em->operands);
-	} while (status == ZYDIS_STATUS_NO_MORE_DATA && em->fetched < MOST_BYTES);
-
+	}
 	if (ZYAN_SUCCESS(status))
 		return 0;
 	/* SDM, "Interrupt 13": longer than 15 bytes. What Zydis does not know is no instruction. */
@@ -83,16 +106,39 @@ int vmx_em_decode(struct emulation *em)
 	return vmx_em_raise_exception(em, VECTOR_UD, 0);
 }
 
+int vmx_em_decode(struct emulation *em)
+{
+	ZydisMachineMode mode = machine_mode(em);
+	ZydisStackWidth stack = stack_width(em);
+	struct decoded *code = &kept[em->run->rip % KEPT];
+	int ret = fetch(em);
+
+	if (ret)
+		return ret;
+	if (!is_same(code, em, mode, stack)) {
+		code->mode = mode;
+		code->stack = stack;
+		ret = decode(em, code);
+		if (ret) {
+			code->insn.length = 0;
+			return ret;
+		}
+		memcpy(code->bytes, em->bytes, MOST_BYTES);
+	}
+	em->code = code;
+	return 0;
+}
+
 int vmx_em_cannot(struct emulation *em, const char *why)
 {
 	char bytes[3 * MOST_BYTES + 1] = "", text[128] = "";
 	ZydisFormatter formatter;
 
-	for (unsigned int n = 0; n < em->insn.length; n++)
+	for (unsigned int n = 0; n < em->code->insn.length; n++)
 		sprintf(bytes + 3 * n, "%02x ", em->bytes[n]);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-	ZydisFormatterFormatInstruction(&formatter, &em->insn, em->operands,
-					em->insn.operand_count_visible, text, sizeof(text),
+	ZydisFormatterFormatInstruction(&formatter, &em->code->insn, em->code->operands,
+					em->code->insn.operand_count_visible, text, sizeof(text),
 					em->run->rip, NULL);
 	return vmx_fail(EOPNOTSUPP, "cannot emulate %s(%s) at RIP %#llx: %s", bytes, text,
 			(unsigned long long)em->run->rip, why);

@@ -72,6 +72,7 @@ static int begin(struct emulation *em, struct vmx_emulator *emulator, struct vmx
 	memset(em, 0, sizeof(*em));
 	em->emulator = emulator;
 	em->run = run;
+	em->code = &vmx_em_nothing;
 	em->rflags = run->rflags;
 	memcpy(em->regs, run->regs, sizeof(em->regs));
 	if (~run->valid & STATE_NEEDED)
@@ -146,7 +147,7 @@ static int finish(struct emulation *em, int ret)
 		set_rflags(run, em->rflags);
 	} else {
 		set_rflags(run, em->rflags & ~RFLAGS_RF);
-		run->length = em->insn.length;
+		run->length = em->code->insn.length;
 		run->retire = 1;
 	}
 	return ret;
@@ -181,7 +182,7 @@ static bool is_what_exited(const struct emulation *em)
 	const struct vmx_run_page *run = em->run;
 
 	for (size_t n = 0; n < COUNT(all); n++)
-		if (all[n].mnemonic == em->insn.mnemonic)
+		if (all[n].mnemonic == em->code->insn.mnemonic)
 			return all[n].size == run->io_size &&
 			       all[n].in == !!(run->io_flags & VMX_IO_IN);
 	return false;

@@ -51,6 +51,15 @@ struct translation {
 	uint64_t gpa;
 };
 
+/* What bytes mean in a mode. */
+struct decoded {
+	ZydisMachineMode mode;
+	ZydisStackWidth stack;
+	uint8_t bytes[MOST_BYTES];
+	ZydisDecodedInstruction insn;		/* of no length: there is nothing here */
+	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+};
+
 /*
  * Registers are worked on here: an instruction that faults has changed nothing. Functions return 0,
  * -errno, or VMX_EMULATE_INJECT after raise().
@@ -70,9 +79,7 @@ struct emulation {
 
 	uint8_t bytes[MOST_BYTES];
 	unsigned int fetched;
-	ZydisMachineMode machine_mode;
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+	const struct decoded *code;		/* never NULL */
 	struct place place;		/* of the explicit operand in memory */
 	bool again;			/* not finished: the guest executes it again */
 };
@@ -99,6 +106,7 @@ uint64_t vmx_em_read_value(struct emulation *em, const struct place *place);
 void vmx_em_write_value(struct emulation *em, const struct place *place, uint64_t value);
 
 /* decode.c */
+extern const struct decoded vmx_em_nothing;
 int vmx_em_decode(struct emulation *em);
 /* Fails with a sentence that names the instruction. */
 int vmx_em_cannot(struct emulation *em, const char *why);

@@ -10,7 +10,7 @@
 /* Operand 0 is the destination, 1 the source. */
 static unsigned int bits_of(const struct emulation *em, unsigned int n)
 {
-	return em->operands[n].size;
+	return em->code->operands[n].size;
 }
 
 static uint64_t get(struct emulation *em, unsigned int n)
@@ -57,7 +57,7 @@ static int move_if(struct emulation *em, unsigned int unused)
 	uint64_t source = get(em, 1);
 
 	(void)unused;
-	if (!vmx_em_condition(em->insn.opcode & 15, em->rflags))
+	if (!vmx_em_condition(em->code->insn.opcode & 15, em->rflags))
 		source = get(em, 0);
 	put(em, 0, source);
 	return 0;
@@ -66,7 +66,7 @@ static int move_if(struct emulation *em, unsigned int unused)
 static int set_if(struct emulation *em, unsigned int unused)
 {
 	(void)unused;
-	put(em, 0, vmx_em_condition(em->insn.opcode & 15, em->rflags));
+	put(em, 0, vmx_em_condition(em->code->insn.opcode & 15, em->rflags));
 	return 0;
 }
 
@@ -177,7 +177,7 @@ static int bit(struct emulation *em, unsigned int op)
 	int64_t distance = 0;
 	int ret;
 
-	if (em->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+	if (em->code->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		offset = (int64_t)((uint64_t)offset << (64 - bits)) >> (64 - bits);
 		distance = (offset >> __builtin_ctz(bits)) * (bits / 8);
 	}
@@ -207,7 +207,7 @@ static unsigned int stack_width(const struct emulation *em)
 
 static int push(struct emulation *em, unsigned int unused)
 {
-	unsigned int size = em->insn.operand_width / 8;
+	unsigned int size = em->code->insn.operand_width / 8;
 	unsigned int width = stack_width(em);
 	uint64_t top = (em->regs[VMX_RSP] - size) & bytes_mask(width / 8);
 	struct place stack;
@@ -225,7 +225,7 @@ static int push(struct emulation *em, unsigned int unused)
 /* An address that uses RSP uses what it is after the pop (SDM, "POP"). */
 static int pop(struct emulation *em, unsigned int unused)
 {
-	unsigned int size = em->insn.operand_width / 8;
+	unsigned int size = em->code->insn.operand_width / 8;
 	unsigned int width = stack_width(em);
 	uint64_t top = em->regs[VMX_RSP] & bytes_mask(width / 8);
 	struct place stack;
@@ -246,7 +246,7 @@ static int pop(struct emulation *em, unsigned int unused)
 static int xmm(struct emulation *em, unsigned int n, uint8_t bytes[WIDEST], bool write)
 {
 	const struct vmx_emulator_ops *ops = em->emulator->ops;
-	ZydisRegister reg = em->operands[n].reg.value;
+	ZydisRegister reg = em->code->operands[n].reg.value;
 
 	return ops->xmm(em->emulator->machine, reg - ZYDIS_REGISTER_XMM0, bytes, write);
 }
@@ -254,14 +254,14 @@ static int xmm(struct emulation *em, unsigned int n, uint8_t bytes[WIDEST], bool
 /* Loads clear what they do not load. */
 static int move_xmm(struct emulation *em, unsigned int aligned)
 {
-	bool store = em->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
-	const ZydisDecodedOperand *other = &em->operands[store];
+	bool store = em->code->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+	const ZydisDecodedOperand *other = &em->code->operands[store];
 	uint8_t bytes[WIDEST] = { 0 };
 	int ret;
 
 	if (other->type != ZYDIS_OPERAND_TYPE_REGISTER ||
 	    other->reg.value < ZYDIS_REGISTER_XMM0 || other->reg.value > ZYDIS_REGISTER_XMM15 ||
-	    em->operands[!store].type != ZYDIS_OPERAND_TYPE_MEMORY)
+	    em->code->operands[!store].type != ZYDIS_OPERAND_TYPE_MEMORY)
 		return vmx_em_cannot(em, "it is emulated only between memory and an XMM register");
 	if (!em->emulator->ops->xmm)
 		return vmx_em_cannot(em, "XMM registers are out of reach");
@@ -351,21 +351,21 @@ static const struct row conditional_set = { set_if, 0, 0 };
 
 static const struct row *row_of(const struct emulation *em)
 {
-	switch (em->insn.meta.category) {
+	switch (em->code->insn.meta.category) {
 	case ZYDIS_CATEGORY_CMOV:
 		return &conditional_move;
 	case ZYDIS_CATEGORY_SETCC:
 		return &conditional_set;
 	default:
-		return &rows[em->insn.mnemonic];
+		return &rows[em->code->insn.mnemonic];
 	}
 }
 
 /* Before a device sees anything: are all operands of kinds that rows without XMM take? */
 static bool plain_operands(const struct emulation *em)
 {
-	for (unsigned int n = 0; n < em->insn.operand_count_visible; n++) {
-		const ZydisDecodedOperand *operand = &em->operands[n];
+	for (unsigned int n = 0; n < em->code->insn.operand_count_visible; n++) {
+		const ZydisDecodedOperand *operand = &em->code->operands[n];
 
 		if (operand->size > 64 && operand->type != ZYDIS_OPERAND_TYPE_MEMORY)
 			return false;

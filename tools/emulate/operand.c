@@ -80,7 +80,7 @@ static int effective_address(struct emulation *em, const ZydisDecodedOperandMem 
 	uint64_t sum = mem->disp.has_displacement ? mem->disp.value : 0;
 
 	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP)
-		sum += em->run->rip + em->insn.length;
+		sum += em->run->rip + em->code->insn.length;
 	else if (vmx_em_is_gpr(mem->base))
 		sum += vmx_em_read_register(em, mem->base);
 	else if (mem->base != ZYDIS_REGISTER_NONE)
@@ -96,8 +96,8 @@ static int effective_address(struct emulation *em, const ZydisDecodedOperandMem 
 
 int vmx_em_find_operand(struct emulation *em, int64_t distance)
 {
-	for (unsigned int n = 0; n < em->insn.operand_count_visible; n++) {
-		const ZydisDecodedOperand *operand = &em->operands[n];
+	for (unsigned int n = 0; n < em->code->insn.operand_count_visible; n++) {
+		const ZydisDecodedOperand *operand = &em->code->operands[n];
 		unsigned int size = operand->size / 8;
 		unsigned int access = 0;
 		uint64_t address = 0;
@@ -114,7 +114,7 @@ int vmx_em_find_operand(struct emulation *em, int64_t distance)
 		ret = effective_address(em, &operand->mem, &address);
 		if (ret)
 			return ret;
-		address = (address + distance) & bytes_mask(em->insn.address_width / 8);
+		address = (address + distance) & bytes_mask(em->code->insn.address_width / 8);
 		return vmx_em_find_place(em, vmx_em_segment_of(operand->mem.segment), address,
 					 size, access, &em->place);
 	}
@@ -123,7 +123,7 @@ int vmx_em_find_operand(struct emulation *em, int64_t distance)
 
 uint64_t vmx_em_read_operand(struct emulation *em, unsigned int n)
 {
-	const ZydisDecodedOperand *operand = &em->operands[n];
+	const ZydisDecodedOperand *operand = &em->code->operands[n];
 
 	switch (operand->type) {
 	case ZYDIS_OPERAND_TYPE_MEMORY:
@@ -137,7 +137,7 @@ uint64_t vmx_em_read_operand(struct emulation *em, unsigned int n)
 
 void vmx_em_write_operand(struct emulation *em, unsigned int n, uint64_t value)
 {
-	const ZydisDecodedOperand *operand = &em->operands[n];
+	const ZydisDecodedOperand *operand = &em->code->operands[n];
 
 	if (operand->type == ZYDIS_OPERAND_TYPE_MEMORY)
 		vmx_em_write_value(em, &em->place, value);

@@ -55,12 +55,12 @@ struct string {
 
 bool vmx_em_is_string(const struct emulation *em)
 {
-	return em->insn.meta.category == ZYDIS_CATEGORY_STRINGOP;
+	return em->code->insn.meta.category == ZYDIS_CATEGORY_STRINGOP;
 }
 
 bool vmx_em_is_string_io(const struct emulation *em)
 {
-	return em->insn.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
+	return em->code->insn.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
 }
 
 /* The prefix that counts is the last. */
@@ -68,8 +68,8 @@ static uint8_t repeat_prefix(const struct emulation *em)
 {
 	uint8_t prefix = 0;
 
-	for (unsigned int n = 0; n < em->insn.raw.prefix_count; n++) {
-		uint8_t value = em->insn.raw.prefixes[n].value;
+	for (unsigned int n = 0; n < em->code->insn.raw.prefix_count; n++) {
+		uint8_t value = em->code->insn.raw.prefixes[n].value;
 
 		if (value == 0xf2 || value == 0xf3)
 			prefix = value;
@@ -80,8 +80,8 @@ static uint8_t repeat_prefix(const struct emulation *em)
 /* Zydis says which segment the operand at rSI is in. */
 static unsigned int source_segment(const struct emulation *em)
 {
-	for (unsigned int n = 0; n < em->insn.operand_count; n++) {
-		const ZydisDecodedOperand *operand = &em->operands[n];
+	for (unsigned int n = 0; n < em->code->insn.operand_count; n++) {
+		const ZydisDecodedOperand *operand = &em->code->operands[n];
 
 		if (operand->type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (operand->mem.base == ZYDIS_REGISTER_SI ||
@@ -95,7 +95,7 @@ static unsigned int source_segment(const struct emulation *em)
 static bool find_kind(const struct emulation *em, struct string *string)
 {
 	for (size_t n = 0; n < COUNT(kinds); n++) {
-		if (kinds[n].mnemonic != em->insn.mnemonic)
+		if (kinds[n].mnemonic != em->code->insn.mnemonic)
 			continue;
 		*string = (struct string){
 			.size = kinds[n].size,
@@ -110,14 +110,14 @@ static bool find_kind(const struct emulation *em, struct string *string)
 
 static uint64_t address_register(const struct emulation *em, unsigned int n)
 {
-	return em->regs[n] & bytes_mask(em->insn.address_width / 8);
+	return em->regs[n] & bytes_mask(em->code->insn.address_width / 8);
 }
 
 static void advance(struct emulation *em, unsigned int n, const struct string *string)
 {
 	uint64_t step = em->rflags & RFLAGS_DF ? -(uint64_t)string->size : string->size;
 
-	vmx_em_write_width(em, n, em->insn.address_width, em->regs[n] + step);
+	vmx_em_write_width(em, n, em->code->insn.address_width, em->regs[n] + step);
 }
 
 static uint64_t take(struct emulation *em, const struct string *string, const struct place *source)
@@ -184,7 +184,7 @@ static bool decided(const struct emulation *em, const struct string *string)
 
 static int repeat(struct emulation *em, const struct string *string)
 {
-	unsigned int width = em->insn.address_width;
+	unsigned int width = em->code->insn.address_width;
 
 	for (unsigned int n = 0; address_register(em, VMX_RCX); n++) {
 		int ret;
