@@ -11,6 +11,10 @@ GUEST64(echo_guest, TO_PORT
 /* Reads nothing. */
 GUEST64(silent_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n cli\n 1: hlt\n jmp 1b");
 GUEST64(talking_guest, TO_PORT "mov $'x', %al\n 1: out %al, %dx\n jmp 1b");
+/* Sends bytes of 0 to 250, again and again, thousands at a time. */
+GUEST64(counting_guest, "lea 9f(%rip), %rbx\n mov %rbx, %rdi\n mov $4016, %ecx\n xor %eax, %eax\n"
+	"1: stosb\n inc %al\n cmp $251, %al\n jne 2f\n xor %al, %al\n 2: loop 1b\n"
+	TO_PORT "3: mov %rbx, %rsi\n mov $4016, %ecx\n rep outsb\n jmp 3b\n 9:");
 GUEST64(exit_guest, "mov $0x64, %edx\n in %dx, %al\n mov $5, %al\n out %al, $0xf4\n 1: jmp 1b");
 /* Adds 2^40 to the TSC, then sets it to 2^41; exits with 0 if either is to be seen. */
 GUEST64(tsc_guest, "mov $1, %bl\n rdtsc\n mov %edx, %esi\n"
@@ -172,27 +176,81 @@ TEST_F(vmxrun, a_closed_console_ends_it)
 	EXPECT_TRUE(complained(self, "the console is closed (Broken pipe)"));
 }
 
-/* The guest waits for the reader, who waits for nothing. */
+static unsigned long time_used(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[32];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			   &user, &system) != 2)
+		user = -1;
+	if (file)
+		fclose(file);
+	return user + system;
+}
+
+/* It has something to do for ever, but waits. */
+static bool waits(fixture *self)
+{
+	struct timespec tick = { .tv_nsec = 100000000 };
+	unsigned long before, now = time_used(self->child);
+
+	for (int n = 0; n < PATIENCE * 10; n++) {
+		nanosleep(&tick, NULL);
+		before = now;
+		now = time_used(self->child);
+		if (now == before && now)
+			return true;
+	}
+	return false;
+}
+
+/* The guest waits for the reader, who misses nothing, and vmxrun hears others meanwhile. */
 TEST_F(vmxrun, a_reader_that_does_not_read)
 {
-	int out[2], waiting, before = -1;
-	struct timespec tick = { .tv_nsec = 20000000 };
+	unsigned char got[4096], expected = 0;
+	int out[2];
 
 	ASSERT_EQ(0, pipe2(out, O_CLOEXEC));
 	fcntl(out[0], F_SETPIPE_SZ, 4096);
-	ASSERT_EQ(0, write_kernel(self->kernel, talking_guest, talking_guest_end));
+	ASSERT_EQ(0, write_kernel(self->kernel, counting_guest, counting_guest_end));
 	start_with(self, self->slave, out[1], NULL);
-	for (;;) {
-		ASSERT_EQ(0, ioctl(out[0], FIONREAD, &waiting));
-		if (waiting == before && waiting)
-			break;
-		before = waiting;
-		nanosleep(&tick, NULL);
+	ASSERT_TRUE(waits(self));
+	type(self, "typed");
+	for (size_t sum = 0; sum < 600000; ) {
+		ssize_t length = read(out[0], got, sizeof(got));
+
+		ASSERT_LT(0, length);
+		for (ssize_t n = 0; n < length; n++, sum++) {
+			ASSERT_EQ(expected, got[n]) { TH_LOG("after %zu bytes", sum); }
+			expected = (expected + 1) % 251;
+		}
 	}
+	ASSERT_TRUE(waits(self));
+	type(self, "typed");
 	kill(self->child, SIGTERM);
 	EXPECT_STATUS(143);
 	close(out[0]);
 	close(out[1]);
+}
+
+TEST_F(vmxrun, a_trace_that_is_not_read)
+{
+	int trace, nowhere = open("/dev/null", O_WRONLY);
+
+	ASSERT_EQ(0, mkfifo(self->errors, 0600));
+	trace = open(self->errors, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_EQ(0, write_kernel(self->kernel, talking_guest, talking_guest_end));
+	start_with(self, self->slave, nowhere, OPTIONS("--trace"));
+	close(nowhere);
+	ASSERT_TRUE(waits(self));
+	type(self, "typed");
+	kill(self->child, SIGTERM);
+	EXPECT_STATUS(143);
+	close(trace);
 }
 
 static bool has_line(const char *path, const char *text)

@@ -211,11 +211,22 @@ static int see_to_exit(struct vmx_cpu *cpu)
 	return ret;
 }
 
+/* Who takes what comes out of the machine may be slower than the guest. */
+static bool is_held_up(struct vmx_cpu *cpu)
+{
+	const struct vmx_machine_config *config = &cpu->machine->config;
+
+	if (!config->hold || !config->hold(config->host))
+		return false;
+	pthread_cond_wait(&cpu->wake, &cpu->machine->lock);
+	return true;
+}
+
 static void turn(struct vmx_cpu *cpu)
 {
 	int ret;
 
-	if (vmx_cpu_is_held(cpu))
+	if (vmx_cpu_is_held(cpu) || is_held_up(cpu))
 		return;
 	vmx_clock_expire(&cpu->machine->clock);
 	if (!take_events(cpu)) {

@@ -16,8 +16,7 @@ void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end)
 	if (machine->end != VMX_END_NONE)
 		return;
 	machine->end = end;
-	for (unsigned int n = 0; n < machine->config.cpus; n++)
-		vmx_cpu_kick(&machine->cpus[n]);
+	vmx_machine_resume(machine);
 	vmx_debugger_on_end(machine);
 }
 
@@ -141,6 +140,12 @@ void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end)
 	pthread_mutex_lock(&machine->lock);
 	vmx_machine_end(machine, end);
 	pthread_mutex_unlock(&machine->lock);
+}
+
+void vmx_machine_resume(struct vmx_machine *machine)
+{
+	for (unsigned int n = 0; n < machine->config.cpus; n++)
+		vmx_cpu_kick(&machine->cpus[n]);
 }
 
 void vmx_machine_free(struct vmx_machine *machine)

@@ -20,18 +20,20 @@ FIXTURE(console) {
 	struct vmx_virtio_console console;
 	char output[100];
 	size_t output_size;
+	size_t room;
 	const char *input;
 	unsigned int asked;
 };
 
-static void take_output(void *context, const void *bytes, size_t length)
+static size_t take_output(void *context, const void *bytes, size_t length)
 {
 	FIXTURE_DATA(console) * self = context;
 
-	if (length > sizeof(self->output) - self->output_size)
-		length = sizeof(self->output) - self->output_size;
+	if (length > self->room - self->output_size)
+		length = self->room - self->output_size;
 	memcpy(self->output + self->output_size, bytes, length);
 	self->output_size += length;
+	return length;
 }
 
 static size_t give_input(void *context, void *bytes, size_t room)
@@ -52,6 +54,7 @@ FIXTURE_SETUP(console)
 	struct vmx_virtio_terminal terminal = { take_output, give_input, self };
 
 	self->input = "";
+	self->room = sizeof(self->output);
 	guest_init(&self->guest);
 	ASSERT_EQ(0, vmx_virtio_console_init(&self->console, &self->guest.machine, &terminal));
 	guest_probe(&self->guest, &self->console.virtio);
@@ -79,6 +82,45 @@ TEST_F(console, output)
 	EXPECT_EQ(0, used(guest, TX, NULL));
 	EXPECT_EQ(19, self->output_size);
 	EXPECT_EQ(0, memcmp(self->output, "Hello, world, world", 19));
+}
+
+/* What is not taken is offered again, each byte once, and the guest has to wait for its buffer. */
+TEST_F(console, output_that_is_not_taken)
+{
+	struct guest *guest = &self->guest;
+
+	memcpy(at(guest, DATA), "Hello, world", 12);
+	describe(guest, TX, 0, DATA, 5, NEXT, 1);
+	describe(guest, TX, 1, DATA + 5, 7, 0, 0);
+	self->room = 8;
+	offer(guest, TX, 0);
+	offer(guest, TX, 1);
+	kick(guest, TX);
+	EXPECT_EQ(8, self->output_size);
+	EXPECT_EQ(-1, used(guest, TX, NULL));
+	kick(guest, TX);
+	EXPECT_EQ(8, self->output_size);
+	self->room = 13;
+	vmx_virtio_console_poll(&self->console);
+	EXPECT_EQ(0, used(guest, TX, NULL));
+	EXPECT_EQ(-1, used(guest, TX, NULL));
+	self->room = 100;
+	vmx_virtio_console_poll(&self->console);
+	EXPECT_EQ(0, used(guest, TX, NULL));
+	EXPECT_EQ(19, self->output_size);
+	EXPECT_EQ(0, memcmp(self->output, "Hello, world, world", 19));
+	/* A driver that begins anew begins with its first byte. */
+	self->room = 22;
+	offer(guest, TX, 0);
+	kick(guest, TX);
+	EXPECT_EQ(22, self->output_size);
+	guest_start(guest, VERSION_1, 8);
+	self->output_size = 0;
+	describe(guest, TX, 0, DATA, 5, 0, 0);
+	offer(guest, TX, 0);
+	kick(guest, TX);
+	EXPECT_EQ(5, self->output_size);
+	EXPECT_EQ(0, memcmp(self->output, "Hello", 5));
 }
 
 TEST_F(console, input)

@@ -9,7 +9,8 @@
 
 enum { RECEIVEQ, TRANSMITQ, QUEUES };
 
-_Static_assert(offsetof(struct vmx_virtio_console, virtio) == 0, "notify() gets the first member");
+_Static_assert(offsetof(struct vmx_virtio_console, virtio) == 0,
+	       "notify() and reset() get the first member");
 _Static_assert(sizeof(struct virtio_console_config) ==
 	       sizeof(((struct vmx_virtio_console *)0)->config), "The configuration fits");
 
@@ -56,22 +57,41 @@ static void receive(struct vmx_virtio_console *console, struct vmx_virtqueue *qu
 	}
 }
 
-static void transmit(struct vmx_virtio_console *console, struct vmx_virtqueue *queue)
+/* Hands on a chain, from where it was left; false if something of it remains. */
+static bool deliver(struct vmx_virtio_console *console)
 {
 	const struct vmx_virtio_terminal *terminal = &console->terminal;
+	const struct vmx_virtio_chain *chain = &console->virtio.chain;
+	struct iovec rest[VMX_VIRTQUEUE_MAX];
+	unsigned int count = vmx_virtio_slice(chain->segments, chain->readable, console->taken,
+					      UINT64_MAX, rest);
+
+	for (unsigned int n = 0; terminal->output && n < count; n++) {
+		size_t done = terminal->output(terminal->context, rest[n].iov_base,
+					       rest[n].iov_len);
+
+		console->taken += done;
+		if (done < rest[n].iov_len)
+			return false;
+	}
+	console->taken = 0;
+	return true;
+}
+
+static void transmit(struct vmx_virtio_console *console, struct vmx_virtqueue *queue)
+{
 	struct vmx_virtio *virtio = &console->virtio;
 
 	while (vmx_virtqueue_next(virtio, queue)) {
-		const struct vmx_virtio_chain *chain = &virtio->chain;
-
-		if (chain->writable) {
+		if (virtio->chain.writable) {
 			vmx_virtio_break(virtio, "a buffer with output that is to be written");
 			return;
 		}
-		for (unsigned int n = 0; terminal->output && n < chain->readable; n++)
-			terminal->output(terminal->context, chain->segments[n].iov_base,
-					 chain->segments[n].iov_len);
-		vmx_virtqueue_return(virtio, queue, chain->head, 0);
+		if (!deliver(console)) {
+			vmx_virtqueue_put_back(queue, 1);
+			return;
+		}
+		vmx_virtqueue_return(virtio, queue, virtio->chain.head, 0);
 	}
 }
 
@@ -85,6 +105,11 @@ static void notify(struct vmx_virtio *virtio, unsigned int index)
 		transmit(console, &virtio->queues[index]);
 }
 
+static void reset(struct vmx_virtio *virtio)
+{
+	((struct vmx_virtio_console *)virtio)->taken = 0;
+}
+
 static const struct vmx_virtio_kind kind = {
 	.name = "virtio-console",
 	.type = VIRTIO_ID_CONSOLE,
@@ -93,6 +118,7 @@ static const struct vmx_virtio_kind kind = {
 	.queue_size = 128,
 	.features = 1ull << VIRTIO_CONSOLE_F_SIZE,
 	.notify = notify,
+	.reset = reset,
 };
 
 int vmx_virtio_console_init(struct vmx_virtio_console *console,
@@ -109,6 +135,7 @@ int vmx_virtio_console_init(struct vmx_virtio_console *console,
 void vmx_virtio_console_poll(struct vmx_virtio_console *console)
 {
 	vmx_virtio_service(&console->virtio, RECEIVEQ);
+	vmx_virtio_service(&console->virtio, TRANSMITQ);
 }
 
 bool vmx_virtio_console_wants_input(struct vmx_virtio_console *console)

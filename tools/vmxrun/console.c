@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The guest's console is standard input and output. A thread reads what is typed and takes signals;
- * what the guest writes is written where it does so, under the machine's lock.
+ * what the guest writes goes to an outlet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,16 +12,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "vmxrun.h"
 
 #define ESCAPE		0x01	/* Ctrl-A */
-
-/* At once: a pipe or terminal that poll() calls writable takes as much without waiting. */
-#define CHUNK		256
+#define CHUNK		4096
 
 static struct vmx_virtio_console console;
 static sigset_t signals;
@@ -32,32 +29,18 @@ static struct {
 	size_t count;
 } typed;
 
-static struct {
-	bool may_wait;		/* it is no file */
-	int stop;		/* eventfd: nobody waits for the reader any more */
-	int error;		/* why nothing is written any more */
-	bool lost;		/* it was said that something was lost */
-} output = { .stop = -1 };
-
-/* eventfd: something happened to the console while the machine's lock was held. */
+static struct outlet *output;
+/* eventfd: there is room for what is typed, after there was none. */
 static int wake;
 static bool stopped;
 static int status = STATUS_STOPPED;
 
-static void signal_event(int fd)
-{
-	uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) != sizeof(one))
-		fail("an eventfd does not work: %s", strerror(errno));
-}
-
-/* Ends the machine, whatever it waits for here. */
+/* Ends the machine, with @making held; who does not read its last words will not keep it. */
 static void stop(int with)
 {
 	stopped = true;
 	status = with;
-	signal_event(output.stop);
+	outlets_give_up();
 	vmx_machine_stop(&machine, VMX_END_STOPPED);
 }
 
@@ -73,67 +56,58 @@ int console_status(void)
 
 /* Output */
 
-/* A reader that does not read holds the guest up, but not those who want to end it. */
-static bool may_write(void)
-{
-	struct pollfd watched[] = {
-		{ .fd = STDOUT_FILENO, .events = POLLOUT }, { .fd = output.stop, .events = POLLIN },
-	};
-
-	if (output.error)
-		return false;
-	if (!output.may_wait)
-		return true;
-	while (poll(watched, 2, -1) < 0 && errno == EINTR)
-		;
-	return !watched[1].revents;
-}
-
 /* Somebody who reads may come back; a reader who is gone is gone for good. */
-static void cannot_write(void)
+static void cannot_write(int error)
 {
-	if (errno == EPIPE || errno == EIO) {
-		output.error = errno;
-		signal_event(wake);
-	} else if (!output.lost) {
-		output.lost = true;
+	if (error != EPIPE && error != EIO) {
 		fprintf(stderr, "vmxrun: what the guest wrote to its console is lost: %s\n",
-			strerror(errno));
+			strerror(error));
+		return;
 	}
-}
-
-static void put(const void *bytes, size_t length)
-{
-	while (length && may_write()) {
-		ssize_t done = write(STDOUT_FILENO, bytes, length < CHUNK ? length : CHUNK);
-
-		if (done < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (done < 0) {
-			cannot_write();
-			return;
-		}
-		bytes = (const char *)bytes + done;
-		length -= done;
-	}
+	fprintf(stderr, "vmxrun: the console is closed (%s): the machine is stopped\n",
+		strerror(error));
+	pthread_mutex_lock(&making);
+	stop(STATUS_ERROR);
+	pthread_mutex_unlock(&making);
 }
 
 static void put_byte(void *host __attribute__((unused)), uint8_t byte)
 {
-	put(&byte, 1);
+	outlet_put(output, &byte, 1);
 }
 
-static void put_bytes(void *context __attribute__((unused)), const void *bytes, size_t length)
+/* The driver waits for its buffer, however large that is; what is left of it comes again. */
+static size_t put_bytes(void *context __attribute__((unused)), const void *bytes, size_t length)
 {
-	put(bytes, length);
+	size_t done = 0;
+
+	while (done < length && !outlet_is_full(output)) {
+		size_t left = length - done;
+
+		done += outlet_put(output, (const char *)bytes + done, left < CHUNK ? left : CHUNK);
+	}
+	return done;
+}
+
+void console_resume(void)
+{
+	pthread_mutex_lock(&making);
+	pthread_mutex_lock(&machine.lock);
+	if (console.virtio.pci.host)
+		vmx_virtio_console_poll(&console);
+	vmx_machine_resume(&machine);
+	pthread_mutex_unlock(&machine.lock);
+	pthread_mutex_unlock(&making);
 }
 
 /* Input */
 
 static void take_typed(size_t count)
 {
-	if (count && typed.count == sizeof(typed.bytes))
-		signal_event(wake);
+	uint64_t one = 1;
+
+	if (count && typed.count == sizeof(typed.bytes) && write(wake, &one, sizeof(one)) < 0)
+		fail("an eventfd does not work: %s", strerror(errno));
 	typed.count -= count;
 	memmove(typed.bytes, typed.bytes + count, typed.count);
 }
@@ -221,6 +195,23 @@ static void resize(void)
 	pthread_mutex_unlock(&machine.lock);
 }
 
+/* There is room again for what is typed; to look after that is what it wakes up for. */
+static void take_wake(void)
+{
+	uint64_t count;
+
+	if (read(wake, &count, sizeof(count)) < 0)
+		fail("an eventfd does not work: %s", strerror(errno));
+}
+
+static void stop_by_signal(int number)
+{
+	if (somebody_listens())
+		fprintf(stderr, "vmxrun: %s: the machine is stopped, as if its power failed\n",
+			strsignal(number));
+	stop(STATUS_SIGNAL + number);
+}
+
 static void take_signal(int fd)
 {
 	struct signalfd_siginfo info;
@@ -235,21 +226,8 @@ static void take_signal(int fd)
 		terminal_suspend();
 		break;
 	default:
-		fprintf(stderr, "vmxrun: %s: the machine is stopped, as if its power failed\n",
-			strsignal(info.ssi_signo));
-		stop(STATUS_SIGNAL + info.ssi_signo);
+		stop_by_signal(info.ssi_signo);
 	}
-}
-
-static void take_wake(void)
-{
-	uint64_t count;
-
-	if (read(wake, &count, sizeof(count)) != sizeof(count) || !output.error)
-		return;
-	fprintf(stderr, "vmxrun: the console is closed (%s): the machine is stopped\n",
-		strerror(output.error));
-	stop(STATUS_ERROR);
 }
 
 /* A person may type ahead of a guest that reads nothing, and still end it; others have to wait. */
@@ -298,16 +276,14 @@ static void block_signals(void)
 
 void console_init(struct vmx_machine_config *config)
 {
-	struct stat stat;
-
 	block_signals();
-	output.may_wait = fstat(STDOUT_FILENO, &stat) || !S_ISREG(stat.st_mode);
-	output.stop = eventfd(0, EFD_CLOEXEC);
+	output = outlet_open(STDOUT_FILENO, cannot_write);
 	wake = eventfd(0, EFD_CLOEXEC);
-	if (output.stop < 0 || wake < 0)
+	if (wake < 0)
 		fail("no eventfd: %s", strerror(errno));
 	config->send = put_byte;
 	config->room = offer_typed;
+	config->hold = outlets_are_full;
 	config->report = report;
 }
 
@@ -329,4 +305,9 @@ void console_start(void)
 	terminal_make_raw();
 	if (pthread_create(&watcher, NULL, watch, NULL))
 		fail("no thread for the console");
+}
+
+void console_end(void)
+{
+	outlet_close(output);
 }

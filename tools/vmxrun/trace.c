@@ -1,52 +1,70 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Each exit as it happens, a line for each: time, vCPU, RIP, what it is, what the guest gets. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmxrun.h"
 
-static FILE *file;
+static struct outlet *output;
 
-static void begin_line(const struct vmx_cpu *cpu, const char *what)
+/* A vCPU's line, until it is complete; vCPUs take turns within it. */
+static struct line {
+	char text[1280];
+	size_t length;
+} lines[VMX_MACHINE_CPUS];
+
+static void add(struct line *line, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void add(struct line *line, const char *format, ...)
 {
-	uint64_t time = vmx_clock_now(&machine.clock);
+	size_t room = sizeof(line->text) - line->length;
+	va_list args;
+	int length;
 
-	fprintf(file, "%llu.%09llu cpu%u %#llx %s", (unsigned long long)time / 1000000000,
-		(unsigned long long)time % 1000000000, cpu->id,
-		(unsigned long long)cpu->vcpu.run->rip, what);
+	va_start(args, format);
+	length = vsnprintf(line->text + line->length, room, format, args);
+	va_end(args);
+	line->length += (size_t)length < room ? (size_t)length : room - 1;
 }
 
-static void end_line(const char *outcome)
-{
-	fprintf(file, "%s%s\n", *outcome ? " -> " : "", outcome);
-}
-
-/* The machine's lock is held from one to the other. */
 static void trace(void *host __attribute__((unused)), const struct vmx_cpu *cpu, bool done)
 {
+	uint64_t time = vmx_clock_now(&machine.clock);
+	struct line *line = &lines[cpu->id];
 	char text[512];
 
-	if (done)
-		end_line(vmx_explain_outcome(cpu->vcpu.run, text, sizeof(text)));
-	else
-		begin_line(cpu, vmx_explain_exit(cpu->vcpu.run, text, sizeof(text)));
+	if (!done) {
+		line->length = 0;
+		add(line, "%llu.%09llu cpu%u %#llx %s", (unsigned long long)time / 1000000000,
+		    (unsigned long long)time % 1000000000, cpu->id,
+		    (unsigned long long)cpu->vcpu.run->rip,
+		    vmx_explain_exit(cpu->vcpu.run, text, sizeof(text)));
+		return;
+	}
+	vmx_explain_outcome(cpu->vcpu.run, text, sizeof(text));
+	add(line, "%s%s\n", *text ? " -> " : "", text);
+	outlet_put(output, line->text, line->length);
 }
 
 void trace_start(struct vmx_machine_config *config, const char *path)
 {
-	file = path ? fopen(path, "we") : stderr;
-	if (!file)
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : STDERR_FILENO;
+
+	if (fd < 0)
 		fail("--trace=%s: %s", path, strerror(errno));
-	/* Lines, so that the last is there whatever happens. */
-	setvbuf(file, NULL, _IOLBF, BUFSIZ);
+	output = outlet_open(fd, NULL);
 	config->exit = trace;
 }
 
 void trace_end(void)
 {
-	bool bad = ferror(file);
+	int error = outlet_close(output);
 
-	if (fflush(file) || bad)
-		fprintf(stderr, "vmxrun: the trace is not complete: %s\n", strerror(errno));
+	if (error && somebody_listens())
+		fprintf(stderr, "vmxrun: the trace is not complete: %s\n", strerror(error));
 }

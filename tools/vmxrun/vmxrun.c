@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,13 @@ void fail(const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	exit(STATUS_ERROR);
+}
+
+bool somebody_listens(void)
+{
+	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&fd, 1, 0) == 1;
 }
 
 static const void *map_file(const char *path, size_t *size)
@@ -152,6 +160,7 @@ static int status_of(enum vmx_end end)
 int main(int argc, char **argv)
 {
 	struct options options = { .machine = { .memory = 256 << 20, .cpus = 1 } };
+	enum vmx_end end;
 	int status;
 
 	options_parse(&options, argc, argv);
@@ -165,7 +174,9 @@ int main(int argc, char **argv)
 	if (options.gdb)
 		gdb_start(options.gdb, is_wide(&image));
 	console_start();
-	status = status_of(run(&options));
+	end = run(&options);
+	console_end();
+	status = status_of(end);
 	if (options.gdb)
 		gdb_end(status);
 	if (!disks_flush())

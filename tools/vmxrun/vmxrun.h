@@ -26,6 +26,9 @@ extern pthread_mutex_t making;
 /* Says what is wrong, and ends. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Is standard error no pipe that is full of a trace that nobody reads? */
+bool somebody_listens(void);
+
 /* options.c */
 
 struct options {
@@ -74,6 +77,23 @@ void terminal_make_raw(void);
 /* Restores it for the time that the process is stopped. */
 void terminal_suspend(void);
 
+/* outlet.c */
+
+/* What comes out of the machine, for somebody who may be slow. */
+struct outlet;
+
+/* Errors are told once; bytes that cannot be written are lost. */
+struct outlet *outlet_open(int fd, void (*failed)(int error));
+/* Takes what there is room for, all unless the outlet is full; returns how much that is. */
+size_t outlet_put(struct outlet *outlet, const void *bytes, size_t length);
+bool outlet_is_full(const struct outlet *outlet);
+/* Is any? A struct vmx_machine_config.hold. */
+bool outlets_are_full(void *host);
+/* Nobody is to wait for those who read. */
+void outlets_give_up(void);
+/* Waits until all is written; 0, or an error because of which something is missing. */
+int outlet_close(struct outlet *outlet);
+
 /* console.c */
 
 /* Before there are threads: signals come to the console's. */
@@ -82,6 +102,10 @@ void console_init(struct vmx_machine_config *config);
 void console_plug_virtio(void);
 /* From here on there are input and signals. */
 void console_start(void);
+/* Output is taken again, after there was too much. */
+void console_resume(void);
+/* What the guest wrote is written. */
+void console_end(void);
 /* Was the machine stopped here? With @making held. */
 bool console_stopped(void);
 /* And with which status? */

@@ -69,7 +69,13 @@ struct vmx_debugger;
  *	or what a device cannot do for it, once an occasion; NULL for nobody
  * @exit: told of each exit to userspace before it is seen to, and again when it
  *	is @done; NULL for nobody
+ * @hold: asked before a vCPU enters the guest: true has it wait until
+ *	vmx_machine_resume(), and is asked again; NULL for never
  * @host: what these are called with
+ *
+ * All are called with the machine's lock held, and so must not wait: what they
+ * hand on to somebody slow has to go into a buffer, and @hold keeps that from
+ * growing.
  */
 struct vmx_machine_config {
 	uint64_t memory;
@@ -78,6 +84,7 @@ struct vmx_machine_config {
 	void (*room)(void *host);
 	void (*report)(void *host, const char *sentence);
 	void (*exit)(void *host, const struct vmx_cpu *cpu, bool done);
+	bool (*hold)(void *host);
 	void *host;
 };
 
@@ -236,6 +243,14 @@ enum vmx_end vmx_machine_run(struct vmx_machine *machine);
  * @end: how; what it ended by before stays
  */
 void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end);
+
+/**
+ * vmx_machine_resume() - struct vmx_machine_config.hold has another answer now
+ * @machine: the machine
+ *
+ * To be called with its lock held.
+ */
+void vmx_machine_resume(struct vmx_machine *machine);
 
 /**
  * vmx_machine_free() - undo vmx_machine_init()

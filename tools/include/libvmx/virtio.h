@@ -372,13 +372,14 @@ void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk);
 
 /**
  * struct vmx_virtio_terminal - what a console is connected to
- * @output: the guest wrote @length bytes
+ * @output: the guest wrote @length bytes; returns how many were taken. The rest
+ *	is offered again by vmx_virtio_console_poll(). NULL if nobody is there.
  * @input: fetch up to @room bytes for the guest, without waiting; returns
  *	how many there were. NULL if there will be none.
  * @context: what these are called with
  */
 struct vmx_virtio_terminal {
-	void (*output)(void *context, const void *bytes, size_t length);
+	size_t (*output)(void *context, const void *bytes, size_t length);
 	size_t (*input)(void *context, void *bytes, size_t room);
 	void *context;
 };
@@ -387,11 +388,13 @@ struct vmx_virtio_terminal {
  * struct vmx_virtio_console - a console of one port
  * @virtio: the device
  * @terminal: what it is connected to
+ * @taken: bytes of the buffer at the head of its output that were taken
  * @config: struct virtio_console_config
  */
 struct vmx_virtio_console {
 	struct vmx_virtio virtio;
 	struct vmx_virtio_terminal terminal;
+	uint64_t taken;
 	unsigned char config[12];
 };
 
@@ -408,11 +411,12 @@ int vmx_virtio_console_init(struct vmx_virtio_console *console,
 			    const struct vmx_virtio_terminal *terminal);
 
 /**
- * vmx_virtio_console_poll() - there may be input
+ * vmx_virtio_console_poll() - there may be input, or output is taken again
  * @console: the console
  *
  * input() is called while the guest has room. Whatever it does not fetch has
- * to wait: it is called again when the guest makes room.
+ * to wait: it is called again when the guest makes room. output() is called if
+ * it did not take everything.
  */
 void vmx_virtio_console_poll(struct vmx_virtio_console *console);
 
