@@ -13,12 +13,14 @@
 
 #define CR4_PSE		(1ull << 4)
 #define CR4_PAE		(1ull << 5)
+#define CR4_PGE		(1ull << 7)
 #define CR4_OSFXSR	(1ull << 9)
 #define CR4_OSXMMEXCPT	(1ull << 10)
 #define CR4_LA57	(1ull << 12)
 #define CR4_SMEP	(1ull << 20)
 #define CR4_SMAP	(1ull << 21)
 
+#define EFER_SCE	(1ull << 0)
 #define EFER_LME	(1ull << 8)
 #define EFER_LMA	(1ull << 10)
 #define EFER_NXE	(1ull << 11)

@@ -30,6 +30,12 @@ static int retire_or_fault(struct vmx_cpu *cpu, bool good)
 	return good ? retire(cpu) : raise(cpu, VECTOR_GP);
 }
 
+/* What has 1 for done, 0 for a fault, and -errno. */
+static int done_or_fault(struct vmx_cpu *cpu, int ret)
+{
+	return ret < 0 ? ret : retire_or_fault(cpu, ret);
+}
+
 /* Ports */
 
 static void port_in(struct vmx_cpu *cpu)
@@ -147,73 +153,31 @@ static int on_wrmsr(struct vmx_cpu *cpu)
 {
 	const uint64_t *regs = (const uint64_t *)cpu->vcpu.run->regs;
 	uint64_t value = (uint32_t)regs[VMX_RAX] | regs[VMX_RDX] << 32;
-	int ret = vmx_cpu_wrmsr(cpu, regs[VMX_RCX], value);
 
-	return ret < 0 ? ret : retire_or_fault(cpu, ret);
+	return done_or_fault(cpu, vmx_cpu_wrmsr(cpu, regs[VMX_RCX], value));
 }
 
 /* Control registers: SDM, "Exit Qualification for Control-Register Accesses" */
-
-/* Paging on or off together with a bit that the guest does not own: the CPU would do this. */
-static int switch_long_mode(struct vmx_cpu *cpu, uint64_t old, uint64_t new)
-{
-	int vmcs = cpu->vcpu.vmcs;
-	uint64_t efer;
-	int ret;
-
-	if (!((old ^ new) & CR0_PG))
-		return 0;
-	ret = vmx_field_get(vmcs, VMX_F_GUEST_EFER, &efer);
-	if (ret || !(efer & EFER_LME))
-		return ret;
-	if (new & CR0_PG) {
-		ret = vmx_field_set(vmcs, VMX_F_GUEST_EFER, efer | EFER_LMA);
-		return ret ?: vmx_field_change(vmcs, VMX_F_ENTRY_CONTROLS, 0,
-					       VMX_ENTRY_CTL_IA32E_MODE_GUEST);
-	}
-	ret = vmx_field_change(vmcs, VMX_F_ENTRY_CONTROLS, VMX_ENTRY_CTL_IA32E_MODE_GUEST, 0);
-	return ret ?: vmx_field_set(vmcs, VMX_F_GUEST_EFER, efer & ~EFER_LMA);
-}
-
-static int set_cr0(struct vmx_cpu *cpu, uint64_t value)
-{
-	uint64_t need = cpu->machine->vm.caps.msr.cr0_fixed0;
-	uint64_t old = cpu->vcpu.run->cr0;
-	uint64_t new;
-	int ret;
-
-	if (cpu->machine->vm.caps.features & VMX_HAS_UNRESTRICTED)
-		need &= ~(CR0_PE | CR0_PG);
-	else if (~value & (CR0_PE | CR0_PG))
-		return vmx_fail(EOPNOTSUPP,
-				"the guest leaves paging, which this CPU's guests cannot: it has no unrestricted guest");
-	new = (value & ~(CR0_CD | CR0_NW)) | need;
-	ret = switch_long_mode(cpu, old, new);
-	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_CR0_READ_SHADOW, value);
-	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_CR0, new);
-	return ret ?: retire(cpu);
-}
-
-static int set_cr4(struct vmx_cpu *cpu, uint64_t value)
-{
-	int ret = vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_CR4, value);
-
-	if (ret == -EACCES)
-		return raise(cpu, VECTOR_GP);
-	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_CR4_READ_SHADOW, value);
-	return ret ?: retire(cpu);
-}
 
 static int on_cr_access(struct vmx_cpu *cpu)
 {
 	struct vmx_run_page *run = cpu->vcpu.run;
 	unsigned int cr = run->qualification & 0xf, kind = run->qualification >> 4 & 3;
 	uint64_t *reg = (uint64_t *)&run->regs[run->qualification >> 8 & 0xf];
+	uint64_t cr0 = cpu->unpaged ? run->cr0 & ~CR0_PG : run->cr0;
 
 	if (kind == 0 && cr == 0)
-		return set_cr0(cpu, *reg);
+		return done_or_fault(cpu, vmx_cpu_set_cr0(cpu, *reg));
 	if (kind == 0 && cr == 4)
-		return set_cr4(cpu, *reg);
+		return done_or_fault(cpu, vmx_cpu_set_cr4(cpu, *reg));
+	if (kind == 0 && cr == 3) {
+		cpu->cr3 = *reg;
+		return retire(cpu);
+	}
+	if (kind == 1 && cr == 3) {
+		*reg = cpu->cr3;
+		return retire(cpu);
+	}
 	if (kind == 0 && cr == 8)
 		return retire_or_fault(cpu, vmx_lapic_set_cr8(&cpu->lapic, *reg));
 	if (kind == 1 && cr == 8) {
@@ -222,7 +186,8 @@ static int on_cr_access(struct vmx_cpu *cpu)
 	}
 	/* LMSW sets the low four bits, and cannot clear PE. */
 	if (kind == 3)
-		return set_cr0(cpu, (run->cr0 & ~0xeull) | (run->qualification >> 16 & 0xf));
+		return done_or_fault(cpu, vmx_cpu_set_cr0(cpu, (cr0 & ~0xeull) |
+						(run->qualification >> 16 & 0xf)));
 	return vmx_fail(EOPNOTSUPP, "access %u to CR%u is not emulated", kind, cr);
 }
 

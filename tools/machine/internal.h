@@ -43,10 +43,16 @@ bool vmx_cpu_mov_kept_dr(struct vmx_cpu *cpu, unsigned int n, bool from, uint64_
 int vmx_debugger_on_start(struct vmx_cpu *cpu);
 /* The debugger, if there is one, hears that the machine ended. */
 void vmx_debugger_on_end(struct vmx_machine *machine);
-/* An MSR that exits: is there one, and may it have the value? */
+/* An MSR that exits: is there one? */
 bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value);
-/* Likewise, or -errno with vmx_error() set. */
+/* The guest writes a register: 1 if it may, 0 if that faults, or -errno with vmx_error() set. */
 int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value);
+int vmx_cpu_set_cr0(struct vmx_cpu *cpu, uint64_t value);
+int vmx_cpu_set_cr4(struct vmx_cpu *cpu, uint64_t value);
+int vmx_cpu_set_efer(struct vmx_cpu *cpu, uint64_t value);
+int vmx_cpu_get_efer(struct vmx_cpu *cpu, uint64_t *value);
+/* The guest has paging, and what belongs to it, for its own. */
+int vmx_cpu_own_paging(struct vmx_cpu *cpu);
 /* Gives a vCPU its CPUID table and its MSRs. */
 int vmx_cpu_identify(struct vmx_cpu *cpu);
 

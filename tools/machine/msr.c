@@ -7,6 +7,7 @@
 
 #define MSR_TSC		0x10
 #define MSR_TSC_ADJUST	0x3b
+#define MSR_EFER	0xc0000080
 
 /* MSRs that Linux reads or writes without asking whether they are there. */
 static const struct {
@@ -61,6 +62,8 @@ bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value)
 	case MSR_TSC_ADJUST:
 		*value = cpu->tsc_adjust;
 		return true;
+	case MSR_EFER:
+		return !vmx_cpu_get_efer(cpu, value);
 	default:
 		return harmless_msr(index, value);
 	}
@@ -77,6 +80,8 @@ int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value)
 		return adjust_tsc(cpu, value - __rdtsc());
 	case MSR_TSC_ADJUST:
 		return adjust_tsc(cpu, value);
+	case MSR_EFER:
+		return vmx_cpu_set_efer(cpu, value);
 	default:
 		return harmless_msr(index, &unused);
 	}

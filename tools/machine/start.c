@@ -70,5 +70,6 @@ int vmx_cpu_answer(struct vmx_cpu *cpu)
 	int ret = vmx_start_parked(&cpu->machine->memory, cpu->id, &start);
 
 	cpu->lapic.waiting = false;
+	ret = ret ?: vmx_cpu_own_paging(cpu);
 	return ret ?: vmx_cpu_start(cpu, &start);
 }

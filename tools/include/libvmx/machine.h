@@ -102,6 +102,9 @@ struct vmx_machine_config {
  * @wake: wakes it from HLT
  * @in_guest: it is in vmx_run()
  * @halted: it waits for an interrupt
+ * @unpaged: the guest left paging, which the CPU does not let it
+ * @cr3: what the guest has in CR3 then
+ * @efer: and in EFER
  * @tsc_adjust: what the guest added to the TSC
  * @noted: time of the event that its next return to userspace is planned for
  * @exits: exits to userspace, by basic reason
@@ -121,6 +124,9 @@ struct vmx_cpu {
 	pthread_cond_t wake;
 	bool in_guest;
 	bool halted;
+	bool unpaged;
+	uint64_t cr3;
+	uint64_t efer;
 	uint64_t tsc_adjust;
 	uint64_t noted;
 	uint64_t exits[VMX_STATS_REASONS];
