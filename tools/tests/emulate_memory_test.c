@@ -170,6 +170,22 @@ TEST_F(emulate, real_mode)
 	expect_exception(_metadata, self, EMULATE("\x8b\x07"), VECTOR_GP, 0, 0);
 }
 
+/* What was decoded before is of use only where it means the same. */
+TEST_F(emulate, the_same_bytes_in_another_mode)
+{
+	self->run.regs[VMX_RBX] = DATA;
+	self->bases[2] = DATA;
+	for (unsigned int n = 0; n < 2; n++) {
+		self->run.cs_access = 0xa09b;
+		ASSERT_EQ(0, EMULATE("\x89\x03"));		/* mov [rbx], eax */
+		EXPECT_EQ(4, self->last_size);
+		self->run.cs_access = 0x9b;
+		ASSERT_EQ(0, EMULATE("\x89\x03"));		/* mov [bp + di], ax */
+		EXPECT_EQ(2, self->last_size);
+	}
+	EXPECT_EQ(4, self->writes);
+}
+
 /* Without 'load EFER', the run page has none: the VM-entry controls tell the mode. */
 static int entry_controls(void *machine, uint32_t number, uint64_t *value)
 {
