@@ -13,6 +13,7 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 
 #include <asm/cpufeature.h>
@@ -20,6 +21,11 @@
 #include "../vmx/caps.h"
 #include "../vmx/kunit-export.h"
 #include "internal.h"
+
+static bool small_exec;
+module_param(small_exec, bool, 0644);
+MODULE_PARM_DESC(small_exec,
+		 "large pages are not executable, as if the CPU had the iTLB multihit erratum; of page tables made from now on");
 
 static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 {
@@ -39,7 +45,7 @@ static int ept_init(struct vmx_mmu *mmu)
 	if (!page)
 		return -ENOMEM;
 	ept->format = ept_format_of(&vmx_caps);
-	ept->small_exec = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+	ept->small_exec = small_exec || boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
 	ept->table = page_address(page);
 	mmu->root = ept_pointer(&ept->format, page_to_phys(page));
 	mmu->largest = ept->format.large ? fls(ept->format.large) - 1 : 1;

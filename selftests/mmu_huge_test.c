@@ -240,6 +240,47 @@ TEST_F(huge, code_in_huge_pages)
 	}
 }
 
+#define SMALL_EXEC "/sys/module/vmx/parameters/small_exec"
+
+/*
+ * As on a CPU that may stop when the size of a page changes under a fetch: large pages for data, and
+ * small ones where the guest fetches.
+ */
+TEST_F(huge, large_pages_that_are_not_executable)
+{
+	struct vmx_mmu_stats before, after;
+	struct vmx_vcpu vcpu;
+	struct vmx_vm vm;
+
+	ASSERT_EQ(0, test_write_file(SMALL_EXEC, "1"));
+	ASSERT_VMX(vmx_vm_open(&vm, TEST_RAM));
+	ASSERT_EQ(0, test_write_file(SMALL_EXEC, "0"));
+	ASSERT_VMX(vmx_vcpu_open(&vcpu, &vm));
+	ASSERT_VMX(test_start(&vcpu, VMX_MODE_LONG, access_guest));
+	ASSERT_EQ(0, mmu_map(vm.mmu, AREA, self->at, LENGTH, RWX));
+	self->at[3 * PAGE] = 0xc3;
+	for (size_t n = 0; n < LENGTH; n += LARGE) {
+		ASSERT_EQ(n + 1, guest_read(&vcpu, AREA + n));
+		EXPECT_EQ(2, leaf(&vm, AREA + n));
+		EXPECT_EQ(RW, mmu_walk(vm.mmu, AREA + n).prot);
+	}
+	before = mmu_stats(vm.mmu);
+	ASSERT_EQ(ACCESS_DONE, guest_call(&vcpu, AREA + 3 * PAGE));
+	after = mmu_stats(vm.mmu);
+	EXPECT_EQ(1, leaf(&vm, AREA + 3 * PAGE));
+	EXPECT_EQ(RWX, mmu_walk(vm.mmu, AREA + 3 * PAGE).prot);
+	EXPECT_EQ(before.splits + 1, after.splits);
+	EXPECT_EQ(before.pages[1] - 1, after.pages[1]);
+	/* What is around it is there still, in small pages; the others are as they were. */
+	EXPECT_EQ(1 + 4 * PAGE, guest_read(&vcpu, AREA + 4 * PAGE));
+	EXPECT_EQ(1, leaf(&vm, AREA + 4 * PAGE));
+	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + LARGE, 2));
+	EXPECT_EQ(2, leaf(&vm, AREA + LARGE));
+	EXPECT_EQ(2, *(volatile uint64_t *)(self->at + LARGE));
+	vmx_vcpu_close(&vcpu);
+	vmx_vm_close(&vm);
+}
+
 /* Fork shares them: until either writes, for reading alone. */
 TEST_F(huge, read_only_on_the_host)
 {
