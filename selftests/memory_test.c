@@ -292,11 +292,20 @@ static long swapped(const char *at)
 	return count;
 }
 
+/*
+ * Has the fixture's pages written to swap. Some kernels find at first that the guest has used them, and
+ * leave them where they are.
+ */
+static int page_out(char *at)
+{
+	return madvise(at, LENGTH, MADV_PAGEOUT) ?: madvise(at, LENGTH, MADV_PAGEOUT);
+}
+
 TEST_F(memory, swapped_out_and_in)
 {
 	if (swap_on())
 		SKIP(return, "this kernel has no swap, or no RAM disk for it");
-	ASSERT_EQ(0, madvise(self->at, LENGTH, MADV_PAGEOUT));
+	ASSERT_EQ(0, page_out(self->at));
 	EXPECT_LT(PAGES / 2, swapped(self->at));
 	EXPECT_GE(PAGES - swapped(self->at), guest_mapped(self->vm.mmu, PAGES));
 	EXPECT_EQ(PAGES, guest_right(&self->vcpu, PAGES));
@@ -304,16 +313,16 @@ TEST_F(memory, swapped_out_and_in)
 	/* They may still be in swap as well: what the guest writes now must get there. */
 	for (size_t n = 0; n < PAGES; n += 2)
 		ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + n * PAGE, n));
-	ASSERT_EQ(0, madvise(self->at, LENGTH, MADV_PAGEOUT));
+	ASSERT_EQ(0, page_out(self->at));
 	EXPECT_LT(PAGES / 2, swapped(self->at));
 	for (size_t n = 0; n < PAGES; n++)
 		EXPECT_EQ(n % 2 ? pattern(n) : n, word(self->at + n * PAGE));
 	/* A write is what brings them back. */
-	ASSERT_EQ(0, madvise(self->at, LENGTH, MADV_PAGEOUT));
+	ASSERT_EQ(0, page_out(self->at));
 	EXPECT_LT(PAGES / 2, swapped(self->at));
 	EXPECT_EQ(PAGES, guest_fill(&self->vcpu, PAGES));
 	/* The disk goes: all that is there comes back. */
-	ASSERT_EQ(0, madvise(self->at, LENGTH, MADV_PAGEOUT));
+	ASSERT_EQ(0, page_out(self->at));
 	EXPECT_LT(PAGES / 2, swapped(self->at));
 	ASSERT_EQ(0, swapoff(SWAP_DISK));
 	EXPECT_EQ(0, swapped(self->at));
