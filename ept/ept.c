@@ -254,6 +254,28 @@ static bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 	return young;
 }
 
+/*
+ * The CPU sets the accessed bit of the entry that refers to a table when it goes
+ * there; the bits in the table are for the host's question, which pages are in use.
+ * Without such bits no table is better than another.
+ */
+static u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
+{
+	struct ept_iter it;
+
+	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET;
+	if (ept_iter_next_table(&it, false)) {
+		if (!mmu->ept.format.accessed_dirty ||
+		    !test_and_clear_bit(EPT_ACCESSED_BIT, (unsigned long *)it.slot))
+			ept_iter_zap_table(&it);
+		/* A CPU sets the bit again only where it has not cached the entry. */
+		it.narrowed = true;
+		ept_iter_step(&it);
+	}
+	return ept_iter_end(&it);
+}
+
 static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 {
 	u64 *table = mmu->ept.table;
@@ -293,6 +315,7 @@ const struct vmx_mmu_ops vmx_mmu_ept_ops = {
 	.relog = ept_relog,
 	.mark = ept_mark,
 	.harvest = ept_harvest,
+	.age = ept_age,
 	.walk = ept_walk,
 };
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_ept_ops);

@@ -71,6 +71,7 @@ bool ept_iter_next(struct ept_iter *it);
 u64 *ept_iter_next_table(struct ept_iter *it, bool split);
 void ept_iter_step(struct ept_iter *it);
 void ept_iter_zap(struct ept_iter *it);
+void ept_iter_zap_table(struct ept_iter *it);
 bool ept_iter_partial(const struct ept_iter *it, u64 start);
 void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget);
 bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot);

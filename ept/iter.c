@@ -207,3 +207,19 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 	}
 	return NULL;
 }
+
+/**
+ * ept_iter_zap_table() - remove the pages of a table, it, and those left empty
+ * @it: the walk; ept_iter_next_table() has found it, and nothing is logged
+ */
+void ept_iter_zap_table(struct ept_iter *it)
+{
+	u64 *table = ept_table_of(*it->slot);
+	int i;
+
+	for (i = 0; i < PTRS_PER_PTE; i++)
+		if (READ_ONCE(table[i]))
+			ept_clear(it->mmu, &table[i], it->level - 1, true);
+	if (ept_iter_unlink_empty(it, it->slot))
+		ept_iter_prune(it);
+}

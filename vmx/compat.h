@@ -10,6 +10,8 @@
 #include <linux/kexec.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/syscore_ops.h>
 
 #include <asm/cpufeature.h>
@@ -159,6 +161,43 @@ static inline void vmx_ibpb_before_user(void)
 #ifdef VMX_HAVE_IBPB_EXIT_TO_USER
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
+/* Shrinkers have come to be allocated by those who know their size. */
+static inline struct shrinker *
+vmx_register_shrinker(unsigned long (*count)(struct shrinker *, struct shrink_control *),
+		      unsigned long (*scan)(struct shrinker *, struct shrink_control *))
+{
+#ifdef VMX_HAVE_SHRINKER_ALLOC
+	struct shrinker *shrinker = shrinker_alloc(0, "vmx-tables");
+#else
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+#endif
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+#ifdef VMX_HAVE_SHRINKER_ALLOC
+	shrinker_register(shrinker);
+#else
+	shrinker->seeks = DEFAULT_SEEKS;
+	if (register_shrinker(shrinker, "vmx-tables")) {
+		kfree(shrinker);
+		return NULL;
+	}
+#endif
+	return shrinker;
+}
+
+static inline void vmx_unregister_shrinker(struct shrinker *shrinker)
+{
+#ifdef VMX_HAVE_SHRINKER_ALLOC
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
 #endif
 }
 

@@ -80,11 +80,16 @@ static int __init vmx_init(void)
 	err = vmx_power_init();
 	if (err)
 		goto fpu;
-	err = misc_register(&vmx_device);
+	err = vmx_mmu_shrinker_init();
 	if (err)
 		goto power;
+	err = misc_register(&vmx_device);
+	if (err)
+		goto shrinker;
 	return 0;
 
+shrinker:
+	vmx_mmu_shrinker_exit();
 power:
 	vmx_power_exit();
 fpu:
@@ -95,6 +100,7 @@ fpu:
 static void __exit vmx_exit(void)
 {
 	misc_deregister(&vmx_device);
+	vmx_mmu_shrinker_exit();
 	vmx_mmu_exit();
 	vmx_power_exit();
 	vmx_fpu_exit();

@@ -2,11 +2,13 @@
 /*
  * The mmu object: its life, its flushes, and the pages its tables are made of.
  * mmu_ioctl.c changes and shows the map, mmu_fault.c brings pages in,
- * mmu_notifier.c lets them go, mmu_dirty.c tells which were written, and ept/
- * knows what entries look like.
+ * mmu_notifier.c lets them go, mmu_shrink.c tables, mmu_dirty.c tells which pages
+ * were written, and ept/ knows what entries look like.
  *
  * Locks, outermost first:
  *
+ *   mmus_lock			the list of mmus (mmu_shrink.c); only tried by those
+ *				who allocate
  *   mmap_lock of the owner	taken by get_user_pages; held by the host around
  *				most notifier calls
  *   mmu->edit			MAP, UNMAP, PROTECT, LOG, DIRTY; allocates, so notifiers, which
@@ -243,6 +245,7 @@ static void vmx_mmu_release(struct kref *ref)
 	struct vmx_mmu *mmu = container_of(ref, struct vmx_mmu, ref);
 	struct vmx_vm *vm = mmu->vm;
 
+	vmx_mmu_remove_shrinkable(mmu);
 	vmx_mmu_dismantle(mmu);
 	/* Notifiers may be running: the rest goes when they are done. */
 	mmu_notifier_put(&mmu->notifier);
@@ -312,6 +315,7 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm,
 		goto dismantle;
 	atomic_inc(&vmx_mmus_alive);
 	mmu->vm = vmx_vm_get(vm);
+	vmx_mmu_add_shrinkable(mmu);
 	return mmu;
 
 dismantle:

@@ -78,6 +78,8 @@ struct vmx_dirty_batch {
  * @mark: pages of these guest-physical addresses were written, the CPU says
  * @harvest: tell which pages of an interval were written, and begin anew for
  *	them; returns where it stopped
+ * @age: go to the next table of small pages in an interval, and remove it unless
+ *	it was used since this was asked before; returns where it stopped
  * @walk: fill in the out members of a walk
  *
  * All but @supports, @gpa_bits, @init and @destroy are called with
@@ -97,6 +99,7 @@ struct vmx_mmu_ops {
 	void (*mark)(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
 	u64 (*harvest)(struct vmx_mmu *mmu, u64 start, u64 end,
 		       struct vmx_dirty_batch *batch);
+	u64 (*age)(struct vmx_mmu *mmu, u64 start, u64 end);
 	void (*walk)(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
 };
 
@@ -123,6 +126,7 @@ struct vmx_mmu_ops {
  * @idle: woken when @invalidating becomes 0
  * @spare: pages for page tables, so that none is allocated under @lock
  * @nr_spare: how many
+ * @shrink_at: guest-physical address from which on tables are aged next
  * @unlinked: tables that no entry refers to any more, which CPUs may still use
  *	until a flush
  * @ept: the page tables, where they are EPT
@@ -130,6 +134,7 @@ struct vmx_mmu_ops {
  * @edit: serialises MAP, UNMAP, PROTECT, and changes of and looks at the log;
  *	taken before @lock, and never by notifiers, so that allocating under it is
  *	fine
+ * @link: in the list of those whose tables the host may ask back
  * @notifier: what the host calls when it takes memory of the owner back
  * @views_lock: protects @views; innermost, taken by the core alone
  * @views: the vCPUs that may be on the mmu, for vmx_mmu_kick()
@@ -157,11 +162,13 @@ struct vmx_mmu {
 	wait_queue_head_t idle;
 	struct list_head spare;
 	unsigned int nr_spare;
+	u64 shrink_at;
 	struct list_head unlinked;
 	struct ept ept;
 	struct vmx_mmu_stats stats;
 
 	struct mutex edit; /* serialises changes of @ranges and @log */
+	struct list_head link; /* vmx/mmu_shrink.c's */
 	struct mmu_notifier notifier;
 
 	spinlock_t views_lock; /* @views */
@@ -275,6 +282,12 @@ int vmx_mmu_find_device(unsigned long uaddr, bool write, struct vmx_mapping *map
 int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method);
 int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		    unsigned long bitmap, u64 *dirty);
+
+/* vmx/mmu_shrink.c */
+void vmx_mmu_add_shrinkable(struct vmx_mmu *mmu);
+void vmx_mmu_remove_shrinkable(struct vmx_mmu *mmu);
+int vmx_mmu_shrinker_init(void);
+void vmx_mmu_shrinker_exit(void);
 
 /* vmx/mmu_notifier.c */
 extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The EPT engine's tables. Needs no VMX. */
 #include <kunit/test.h>
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -98,6 +99,16 @@ static struct vmx_mmu_walk walk(struct vmx_mmu *mmu, u64 gpa)
 	mmu->ops->walk(mmu, &w);
 	spin_unlock(&mmu->lock);
 	return w;
+}
+
+static void age(struct vmx_mmu *mmu)
+{
+	u64 gpa = 0;
+
+	spin_lock(&mmu->lock);
+	while (gpa < BIT_ULL(46))
+		gpa = mmu->ops->age(mmu, gpa, BIT_ULL(46));
+	spin_unlock(&mmu->lock);
 }
 
 static s64 gen(struct vmx_mmu *mmu)
@@ -464,6 +475,42 @@ static void engine_model(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mmu->stats.pages[1], 0);
 }
 
+/* Tables that no CPU went through since they were looked at before go. */
+static void engine_age(struct kunit *test)
+{
+	struct vmx_mmu *mmu = test->priv;
+	u64 *table, n;
+
+	for (n = 0; n < 3; n++)
+		KUNIT_ASSERT_EQ(test, install(mmu, n * SZ_LARGE, n, 1, RW, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(mmu, SZ_HUGE, 0x200, 2, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 7);
+	/* They are new, and in use. */
+	age(mmu);
+	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 7);
+	KUNIT_EXPECT_TRUE(test, young(mmu, SZ_LARGE, false));
+	/* As a CPU does that goes to the second one. */
+	table = phys_to_virt(walk(mmu, 0).entry[2] & EPT_ADDR);
+	table[1] |= EPT_ACCESSED;
+	age(mmu);
+	KUNIT_EXPECT_EQ(test, walk(mmu, 0).leaf, 2);
+	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_LARGE).present, 1);
+	KUNIT_EXPECT_EQ(test, walk(mmu, 2 * SZ_LARGE).leaf, 2);
+	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 5);
+	/* and the table above it, when that is empty; large pages stay. */
+	age(mmu);
+	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_LARGE).leaf, 3);
+	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_HUGE).present, 1);
+	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 3);
+	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
+
+	/* Without accessed bits none counts as used. */
+	mmu->ept.format.accessed_dirty = false;
+	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RW, VMX_MMU_READ), 0);
+	age(mmu);
+	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
+}
+
 static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(engine_small_page),
 	KUNIT_CASE(engine_five_levels),
@@ -476,6 +523,7 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(engine_narrow_to_nothing),
 	KUNIT_CASE(engine_out_of_tables),
 	KUNIT_CASE(engine_young),
+	KUNIT_CASE(engine_age),
 	KUNIT_CASE(engine_model),
 	{}
 };

@@ -269,6 +269,8 @@ struct vmx_mmu_walk {
  * @flushes: times all CPUs that use the mmu had to drop translations
  * @notified: invalidations by the host's memory management
  * @collapses: times that small mappings made room for a large one
+ * @shrunk: pages of page tables that the host has had back for want of memory;
+ *	guests fault for what they said
  *
  * Works from any address space, and has no errors of its own.
  */
@@ -283,6 +285,7 @@ struct vmx_mmu_stats {
 	__u64 flushes;
 	__u64 notified;
 	__u64 collapses;
+	__u64 shrunk;
 };
 
 #endif /* _UAPI_LINUX_VMX_MMU_H */

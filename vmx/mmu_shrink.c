@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page tables give way when the host needs memory. What they say is found again
+ * when guests fault, so any of them may go; those through which no CPU has gone
+ * for a while go first.
+ */
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/shrinker.h>
+#include <linux/spinlock.h>
+
+#include "compat.h"
+#include "mmu.h"
+
+/* Whoever allocates may end up here: nothing is allocated with it held. */
+static DEFINE_MUTEX(mmus_lock);
+static LIST_HEAD(mmus);
+static struct shrinker *shrinker;
+
+static unsigned long count_tables(struct shrinker *unused, struct shrink_control *sc)
+{
+	unsigned long count = 0;
+	struct vmx_mmu *mmu;
+
+	if (!mutex_trylock(&mmus_lock))
+		return 0;
+	list_for_each_entry(mmu, &mmus, link) {
+		spin_lock(&mmu->lock);
+		count += mmu->stats.tables;
+		spin_unlock(&mmu->lock);
+	}
+	mutex_unlock(&mmus_lock);
+	return count;
+}
+
+/* Look at @count tables of an mmu; how many went. */
+static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
+{
+	u64 end = 1ULL << mmu->ops->gpa_bits(mmu);
+	unsigned long freed = 0;
+	u64 tables;
+
+	spin_lock(&mmu->lock);
+	/* The log is in the tables. */
+	while (count-- && !mmu->log) {
+		tables = mmu->stats.tables;
+		mmu->shrink_at = mmu->ops->age(mmu, mmu->shrink_at, end);
+		freed += tables - mmu->stats.tables;
+		cond_resched_lock(&mmu->lock);
+		if (mmu->shrink_at >= end)
+			mmu->shrink_at = 0;
+	}
+	mmu->stats.shrunk += freed;
+	spin_unlock(&mmu->lock);
+	vmx_mmu_flush(mmu);
+	return freed;
+}
+
+static unsigned long scan_tables(struct shrinker *unused, struct shrink_control *sc)
+{
+	unsigned long freed = SHRINK_STOP;
+	struct vmx_mmu *mmu;
+
+	if (!mutex_trylock(&mmus_lock))
+		return SHRINK_STOP;
+	mmu = list_first_entry_or_null(&mmus, struct vmx_mmu, link);
+	if (mmu) {
+		/* The next time it is another's turn. */
+		list_move_tail(&mmu->link, &mmus);
+		freed = shrink(mmu, sc->nr_to_scan);
+	}
+	mutex_unlock(&mmus_lock);
+	return freed;
+}
+
+/**
+ * vmx_mmu_add_shrinkable() - let the tables of an mmu give way
+ * @mmu: the mmu
+ *
+ * Context: may sleep.
+ */
+void vmx_mmu_add_shrinkable(struct vmx_mmu *mmu)
+{
+	mutex_lock(&mmus_lock);
+	list_add_tail(&mmu->link, &mmus);
+	mutex_unlock(&mmus_lock);
+}
+
+/**
+ * vmx_mmu_remove_shrinkable() - leave the tables of an mmu alone from here on
+ * @mmu: the mmu, about to be dismantled
+ *
+ * Context: may sleep.
+ */
+void vmx_mmu_remove_shrinkable(struct vmx_mmu *mmu)
+{
+	mutex_lock(&mmus_lock);
+	list_del(&mmu->link);
+	mutex_unlock(&mmus_lock);
+}
+
+/**
+ * vmx_mmu_shrinker_init() - register with the host's memory management
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vmx_mmu_shrinker_init(void)
+{
+	shrinker = vmx_register_shrinker(count_tables, scan_tables);
+	return shrinker ? 0 : -ENOMEM;
+}
+
+/**
+ * vmx_mmu_shrinker_exit() - undo vmx_mmu_shrinker_init()
+ */
+void vmx_mmu_shrinker_exit(void)
+{
+	vmx_unregister_shrinker(shrinker);
+}
