@@ -77,7 +77,7 @@ TEST_F(sparse, kept_while_they_are_the_log)
 }
 
 /* Gives a process that has no tables yet a limit; 0 or -errno. */
-#define LIMIT "8M"
+#define LIMIT "3M"
 static int limit_memory(const char *group, pid_t pid)
 {
 	char path[100], text[20];
@@ -91,7 +91,7 @@ static int limit_memory(const char *group, pid_t pid)
 }
 
 /*
- * In a child: a guest that goes over memory with tables for 64 MiB, all of it the same page of the
+ * In a child: a guest that goes over memory whose tables take 6 MiB, all of it the same page of the
  * owner. The errno with which that ended.
  */
 static int use_tables(void)
@@ -102,7 +102,7 @@ static int use_tables(void)
 	int ret = vmx_vm_open(&vm, TEST_RAM) ?: vmx_vcpu_open(&vcpu, &vm) ?:
 		  test_start(&vcpu, VMX_MODE_LONG, access_guest);
 
-	for (uint64_t n = 0; !ret && n < 16384; n++) {
+	for (uint64_t n = 0; !ret && n < 1536; n++) {
 		ret = mmu_map(vm.mmu, AREA + n * LARGE, at, PAGE, RW) ? -errno :
 		      guest_write(&vcpu, AREA + n * LARGE, n);
 	}
