@@ -86,6 +86,23 @@ static inline struct ept_format ept_format_of(const struct vmx_caps *caps)
 }
 
 /**
+ * ept_format_map() - what entries look like that no CPU walks
+ * @caps: the CPU's capabilities
+ *
+ * For shadow paging, which keeps the guest-physical map in these tables.
+ *
+ * Return: the format.
+ */
+static inline struct ept_format ept_format_map(const struct vmx_caps *caps)
+{
+	return (struct ept_format) {
+		.levels = 4,
+		.phys_bits = caps->phys_bits,
+		.large = BIT(2) | BIT(3),
+	};
+}
+
+/**
  * ept_gpa_bits() - width of guest-physical addresses
  * @fmt: the CPU's format
  *

@@ -27,6 +27,35 @@ module_param(small_exec, bool, 0644);
 MODULE_PARM_DESC(small_exec,
 		 "large pages are not executable, as if the CPU had the iTLB multihit erratum; of page tables made from now on");
 
+/**
+ * ept_find() - the entry that maps an address
+ * @mmu: the mmu, its lock held
+ * @gpa: guest-physical address
+ * @level: set to its level, unless it is NULL
+ *
+ * Return: the entry; 0 if there is none.
+ */
+u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level)
+{
+	const u64 *table = mmu->ept.table;
+	int at = mmu->ept.format.levels;
+
+	if (gpa >> ept_gpa_bits(&mmu->ept.format))
+		return 0;
+	for (;; at--) {
+		u64 entry = READ_ONCE(table[ept_index(gpa, at)]);
+
+		if (!ept_present(entry))
+			return 0;
+		if (ept_is_leaf(entry, at)) {
+			if (level)
+				*level = at;
+			return entry;
+		}
+		table = ept_table_of(entry);
+	}
+}
+
 static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 {
 	return (prot & VMX_MMU_READ) || mmu->ept.format.exec_only;
@@ -44,7 +73,7 @@ static int ept_init(struct vmx_mmu *mmu)
 
 	if (!page)
 		return -ENOMEM;
-	ept->format = ept_format_of(&vmx_caps);
+	ept->format = mmu->shadow ? ept_format_map(&vmx_caps) : ept_format_of(&vmx_caps);
 	ept->small_exec = small_exec || boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
 	ept->table = page_address(page);
 	mmu->root = ept_pointer(&ept->format, page_to_phys(page));
@@ -106,7 +135,7 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 		if (!page)
 			return NULL;
 		if (ept_present(entry)) {
-			ept_clear(mmu, slot, at, false);
+			ept_clear(mmu, slot, gpa, at, false);
 			vmx_mmu_narrowed(mmu);
 			mmu->stats.splits++;
 		}
@@ -177,10 +206,12 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 	} while (!try_cmpxchg64(slot, &old, entry));
 	if (!old)
 		ept_count(slot, 1);
-	if (!ept_present(old))
+	if (!ept_present(old)) {
 		mmu->stats.pages[level - 1]++;
-	else if ((old ^ new) & EPT_ADDR)
+	} else if ((old ^ new) & EPT_ADDR) {
+		vmx_mmu_derived(mmu, map->gpa, level);
 		vmx_mmu_narrowed(mmu);
+	}
 	return level;
 }
 
@@ -220,10 +251,12 @@ static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 		do {
 			new = old & (~EPT_RWX | prot);
 		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
-		if (ept_present(new))
+		if (ept_present(new)) {
+			vmx_mmu_derived(mmu, it.gpa, it.level);
 			it.narrowed = true;
-		else
+		} else {
 			ept_iter_zap(&it);
+		}
 	}
 	return ept_iter_end(&it);
 }

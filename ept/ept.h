@@ -21,4 +21,8 @@ struct ept {
 	bool small_exec;
 };
 
+struct vmx_mmu;
+
+u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level);
+
 #endif /* VMX_EPT_EPT_H */

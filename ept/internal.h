@@ -73,7 +73,7 @@ void ept_iter_step(struct ept_iter *it);
 void ept_iter_zap(struct ept_iter *it);
 void ept_iter_zap_table(struct ept_iter *it);
 bool ept_iter_partial(const struct ept_iter *it, u64 start);
-void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget);
+void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget);
 bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot);
 
 /* ept/log.c */

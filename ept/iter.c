@@ -9,16 +9,18 @@
  * ept_clear() - remove a page
  * @mmu: the mmu; its lock is held
  * @slot: its entry; the caller sees to vmx_mmu_narrowed()
+ * @gpa: a guest-physical address in it
  * @level: the entry's level
  * @forget: the log does not remember it
  */
-void ept_clear(struct vmx_mmu *mmu, u64 *slot, int level, bool forget)
+void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
 {
 	/* The CPU may be setting its dirty bit. */
 	u64 old = xchg(slot, 0);
 
 	if (ept_present(old))
 		mmu->stats.pages[level - 1]--;
+	vmx_mmu_derived(mmu, gpa, level);
 	if (mmu->log && level == 1 && !forget && ept_written(mmu, old)) {
 		WRITE_ONCE(*slot, EPT_WRITTEN);
 		ept_mark_group(slot);
@@ -154,7 +156,7 @@ bool ept_iter_next(struct ept_iter *it)
  */
 void ept_iter_zap(struct ept_iter *it)
 {
-	ept_clear(it->mmu, it->slot, it->level, it->forget);
+	ept_clear(it->mmu, it->slot, it->gpa, it->level, it->forget);
 	it->narrowed = true;
 	ept_iter_prune(it);
 }
@@ -193,7 +195,7 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
 			if (split) {
-				ept_clear(it->mmu, slot, it->level, true);
+				ept_clear(it->mmu, slot, it->gpa, it->level, true);
 				it->mmu->stats.splits++;
 				it->narrowed = true;
 			}
@@ -214,12 +216,13 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
  */
 void ept_iter_zap_table(struct ept_iter *it)
 {
+	u64 gpa = it->gpa & ~(ept_span(it->level) - 1);
 	u64 *table = ept_table_of(*it->slot);
 	int i;
 
-	for (i = 0; i < PTRS_PER_PTE; i++)
+	for (i = 0; i < PTRS_PER_PTE; i++, gpa += PAGE_SIZE)
 		if (READ_ONCE(table[i]))
-			ept_clear(it->mmu, &table[i], it->level - 1, true);
+			ept_clear(it->mmu, &table[i], gpa, it->level - 1, true);
 	if (ept_iter_unlink_empty(it, it->slot))
 		ept_iter_prune(it);
 }

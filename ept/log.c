@@ -44,7 +44,8 @@ static u64 log_bits(const struct vmx_mmu *mmu)
 	}
 }
 
-static void log_anew(u64 *slot, u64 bits)
+/* The page that has @gpa. */
+static void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u64 bits)
 {
 	u64 old = READ_ONCE(*slot), new;
 
@@ -54,6 +55,7 @@ static void log_anew(u64 *slot, u64 bits)
 	} while (!try_cmpxchg64(slot, &old, new));
 	if (!new)
 		ept_count(slot, -1);
+	vmx_mmu_derived(mmu, gpa, 1);
 }
 
 /*
@@ -88,9 +90,11 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 	it.budget = EPT_BUDGET;
 	table = ept_iter_next_table(&it, mmu->log);
 	if (table) {
+		u64 base = it.gpa & ~(ept_span(2) - 1);
+
 		for (i = 0; i < PTRS_PER_PTE; i++)
 			if (READ_ONCE(table[i]) & bits)
-				log_anew(&table[i], bits);
+				log_anew(mmu, &table[i], base + i * PAGE_SIZE, bits);
 		set_all_groups(table, mmu->log == VMX_DIRTY_PML);
 		it.narrowed = true;
 		ept_iter_step(&it);
@@ -111,7 +115,7 @@ static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
 			continue;
 		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
 		batch->dirty++;
-		log_anew(slot, bits);
+		log_anew(it->mmu, slot, gpa, bits);
 		it->narrowed = true;
 	}
 }

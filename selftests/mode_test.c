@@ -2,6 +2,8 @@
 /* Guests in each mode compute something that only that mode gets right, and print. */
 #include <libvmx/uart.h>
 
+#define EVERY_MMU
+
 #include "lib/vm_fixture.h"
 
 #define UART_PORT 0x3f8
@@ -93,16 +95,18 @@ TEST_F(vm, real)
 /* The kernel's own answer, to a program that does not ask the library. */
 TEST_F(vm, unpaged_entry_fails_without_unrestricted_guest)
 {
+	/* Shadow page tables need no paging of the guest's, but protection. */
+	const uint64_t missing = variant->mmu == VMX_MMU_SHADOW ? CR0_PE : CR0_PG;
 	struct vmx_failure failure;
 
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_PAE, protected_guest));
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_CPU2_CONTROLS,
 				    VMX_CPU2_UNRESTRICTED_GUEST, 0));
-	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR0, CR0_PG, 0));
+	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR0, CR0_PG | missing, 0));
 	ASSERT_VMX(vmx_vmcs_check(self->vcpu.vmcs, &failure));
 	EXPECT_EQ((uint32_t)VMX_CHECK_GUEST_CR0, failure.check);
 	EXPECT_EQ((uint32_t)VMX_F_GUEST_CR0, failure.field);
-	EXPECT_EQ(CR0_PG, failure.bits & CR0_PG);
+	EXPECT_EQ(missing, failure.bits & missing);
 	ASSERT_VMX(vmx_run(&self->vcpu));
 	EXPECT_TRUE(vmx_entry_failed(self->run));
 	EXPECT_EQ((uint32_t)VMX_CHECK_GUEST_CR0, self->run->failure.check);
@@ -163,14 +167,14 @@ static uint64_t invalidations(struct vmx_vm *vm)
  */
 TEST_F(vm, paging_state_forgets_translations)
 {
-	static const struct { uint32_t dirty, field; } steps[] = {
+	static const struct { uint32_t dirty, field; uint64_t needs; } steps[] = {
 		{ .dirty = VMX_STATE_CR3 },
 		{ .field = VMX_F_GUEST_CR0 },
 		{ .field = VMX_F_GUEST_CR3 },
 		{ .field = VMX_F_GUEST_CR4 },
-		{ .field = VMX_F_GUEST_EFER },
-		{ .field = VMX_F_GUEST_PDPTE0 },
-		{ .field = VMX_F_GUEST_PDPTE3 },
+		{ .field = VMX_F_GUEST_EFER, .needs = VMX_HAS_LOAD_EFER },
+		{ .field = VMX_F_GUEST_PDPTE0, .needs = VMX_HAS_EPT },
+		{ .field = VMX_F_GUEST_PDPTE3, .needs = VMX_HAS_EPT },
 		{ .field = VMX_F_GUEST_RSP },
 	};
 	uint64_t before, page = 0;
@@ -185,8 +189,7 @@ TEST_F(vm, paging_state_forgets_translations)
 	for (size_t n = 0; n < TEST_COUNT(steps); n++) {
 		const bool forgets = steps[n].field != VMX_F_GUEST_RSP;
 
-		if (steps[n].field == VMX_F_GUEST_EFER &&
-		    !(self->vm.caps.features & VMX_HAS_LOAD_EFER))
+		if (steps[n].needs & ~self->vm.caps.features)
 			continue;
 		if (forgets)
 			put64(&self->vm, WINDOW_TABLE, PAGE_IS(++page) | PRESENT);

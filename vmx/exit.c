@@ -147,6 +147,8 @@ static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 		return VMX_NEXT_ENTER;
 	if (v->intr_info & VMX_INTR_UNBLOCK_NMI)
 		block_nmi_again(v);
+	if (vector == X86_TRAP_PF && v->paging)
+		return VMX_NEXT_FAULT;
 	if (v->vmcs->exceptions & BIT(vector))
 		return VMX_NEXT_USER;
 	if (vector == X86_TRAP_MC)
@@ -293,6 +295,10 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 		return handle_task_switch(v);
 	case VMX_REASON_PML_FULL:
 		return handle_pml_full(v);
+	case VMX_REASON_CR_ACCESS:
+	case VMX_REASON_INVLPG:
+	case VMX_REASON_INVPCID:
+		return v->paging ? VMX_NEXT_FAULT : VMX_NEXT_USER;
 	default:
 		return VMX_NEXT_USER;
 	}

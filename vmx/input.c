@@ -25,7 +25,7 @@ static const struct input inputs[] = {
 	{ VMX_STATE_RIP, VMX_F_GUEST_RIP, AT(rip), 8, false },
 	{ VMX_STATE_RSP, VMX_F_GUEST_RSP, AT(regs[4]), 8, false },
 	{ VMX_STATE_RFLAGS, VMX_F_GUEST_RFLAGS, AT(rflags), 8, false },
-	{ VMX_STATE_CR3, VMX_F_GUEST_CR3, AT(cr3), 8, false },
+	{ VMX_STATE_CR3, VMX_F_GUEST_CR3, AT(cr3), 8, true },
 	{ VMX_STATE_CR0, VMX_F_GUEST_CR0, AT(cr0), 8, true },
 	{ VMX_STATE_CR4, VMX_F_GUEST_CR4, AT(cr4), 8, true },
 	{ VMX_STATE_EFER, VMX_F_GUEST_EFER, AT(efer), 8, true },
@@ -76,9 +76,6 @@ static int take_state(struct vmx_vcpu *v, u32 dirty)
 		else
 			vmx_insn_vmwrite(in->field, value[i]);
 	}
-	/* Not judged, so vmx_vmcs_write() has not seen it. */
-	if (dirty & VMX_STATE_CR3)
-		vmx_vpid_forget(v);
 	if (dirty & VMX_STATE_CR2)
 		v->cr2 = READ_ONCE(v->run->cr2);
 	return 0;
@@ -141,7 +138,7 @@ static void set_windows(struct vmx_vcpu *v, u8 window)
 	if (ctls == v->vmcs->cpu_ctls_now)
 		return;
 	v->vmcs->cpu_ctls_now = ctls;
-	vmx_write(v, VMX_F_CPU_CONTROLS, ctls);
+	vmx_write(v, VMX_F_CPU_CONTROLS, ctls | v->vmcs->cpu_must);
 }
 
 /* What needs no judging; @length is that of an instruction to retire, or 0. */

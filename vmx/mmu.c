@@ -94,10 +94,21 @@ static void free_tables(struct list_head *tables)
 }
 
 /**
- * vmx_mmu_flush() - wait until no CPU uses what was removed so far
+ * vmx_mmu_flush_cpus() - wait until no CPU uses what was removed so far
  * @mmu: the mmu
  *
- * Frees the tables that were unlinked as well. See the flush rules above.
+ * Context: interrupts on; does not sleep; with or without the mmu's lock.
+ */
+void vmx_mmu_flush_cpus(struct vmx_mmu *mmu)
+{
+	mmu_flush_to(mmu, atomic64_read(&mmu->flush_gen));
+}
+
+/**
+ * vmx_mmu_flush() - the same, and free the tables that were unlinked before
+ * @mmu: the mmu
+ *
+ * See the flush rules above.
  *
  * Context: interrupts on; does not sleep; without the mmu's lock.
  */
@@ -111,7 +122,7 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 		spin_unlock(&mmu->lock);
 	}
 	/* Read after that: what was unlinked is of this generation, or an older one. */
-	mmu_flush_to(mmu, atomic64_read(&mmu->flush_gen));
+	vmx_mmu_flush_cpus(mmu);
 	free_tables(&unlinked);
 }
 
@@ -222,6 +233,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 
 	/* Without ranges, notifiers do not look at the tables. */
 	free_tables(&tables);
+	shadow_free(mmu);
 	mmu->ops->destroy(mmu);
 	vmx_ledger_mmu_free(mmu);
 }
@@ -297,8 +309,7 @@ static const struct file_operations vmx_mmu_fops = {
 };
 
 /* On success the mmu holds a reference to @vm and is called by notifiers. */
-static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm,
-				   const struct vmx_mmu_ops *ops)
+static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 {
 	struct vmx_mmu *mmu;
 	int err;
@@ -306,9 +317,13 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm,
 	mmu = kzalloc(sizeof(*mmu), GFP_KERNEL_ACCOUNT);
 	if (!mmu)
 		return ERR_PTR(-ENOMEM);
-	err = vmx_mmu_init(mmu, ops);
-	if (err)
+	err = -ENOMEM;
+	mmu->shadow = shadow ? shadow_alloc() : NULL;
+	if (shadow && !mmu->shadow)
 		goto free;
+	err = vmx_mmu_init(mmu, &vmx_mmu_ept_ops);
+	if (err)
+		goto free_shadow;
 	mmu->notifier.ops = &vmx_mmu_notifier_ops;
 	err = mmu_notifier_register(&mmu->notifier, vm->mm);
 	if (err)
@@ -320,9 +335,24 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm,
 
 dismantle:
 	vmx_mmu_dismantle(mmu);
+free_shadow:
+	shadow_free(mmu);
 free:
 	kfree(mmu);
 	return ERR_PTR(err);
+}
+
+static int create(struct vmx_vm *vm, bool shadow)
+{
+	struct vmx_mmu *mmu = vmx_mmu_new(vm, shadow);
+	int fd;
+
+	if (IS_ERR(mmu))
+		return PTR_ERR(mmu);
+	fd = vmx_new_fd("vmx-mmu", &vmx_mmu_fops, mmu);
+	if (fd < 0)
+		vmx_mmu_put(mmu);
+	return fd;
 }
 
 /**
@@ -335,18 +365,19 @@ free:
  */
 int vmx_mmu_create_ept(struct vmx_vm *vm)
 {
-	struct vmx_mmu *mmu;
-	int fd;
+	return vmx_caps.features & VMX_HAS_EPT ? create(vm, false) : -EOPNOTSUPP;
+}
 
-	if (!(vmx_caps.features & VMX_HAS_EPT))
-		return -EOPNOTSUPP;
-	mmu = vmx_mmu_new(vm, &vmx_mmu_ept_ops);
-	if (IS_ERR(mmu))
-		return PTR_ERR(mmu);
-	fd = vmx_new_fd("vmx-mmu", &vmx_mmu_fops, mmu);
-	if (fd < 0)
-		vmx_mmu_put(mmu);
-	return fd;
+/**
+ * vmx_mmu_create_shadow() - %VMX_CREATE_SHADOW
+ * @vm: the VM; the caller is in its owner's address space
+ *
+ * Context: may sleep.
+ * Return: a descriptor, or -ENOMEM, -EINTR (a fatal signal), -EMFILE.
+ */
+int vmx_mmu_create_shadow(struct vmx_vm *vm)
+{
+	return create(vm, true);
 }
 
 /**

@@ -18,6 +18,7 @@
 
 #include "../ept/ept.h"
 #include "../ept/violation.h"
+#include "../shadow/shadow.h"
 #include "ledger.h"
 #include "mmu_ranges.h"
 
@@ -104,7 +105,7 @@ struct vmx_mmu_ops {
 };
 
 /**
- * struct vmx_mmu - what a descriptor from %VMX_CREATE_EPT stands for
+ * struct vmx_mmu - what a descriptor from %VMX_CREATE_EPT or %VMX_CREATE_SHADOW stands for
  * @ref: the descriptor's reference and one per vCPU
  * @vm: its VM; gone when @ref is 0, while notifiers may still run
  * @ops: kind of page tables
@@ -129,7 +130,8 @@ struct vmx_mmu_ops {
  * @shrink_at: guest-physical address from which on tables are aged next
  * @unlinked: tables that no entry refers to any more, which CPUs may still use
  *	until a flush
- * @ept: the page tables, where they are EPT
+ * @ept: the page tables: those that the CPU walks, or with @shadow the map alone
+ * @shadow: the shadow pages, where the CPU walks these instead; otherwise NULL
  * @stats: counters; flags and size unused
  * @edit: serialises MAP, UNMAP, PROTECT, and changes of and looks at the log;
  *	taken before @lock, and never by notifiers, so that allocating under it is
@@ -165,6 +167,7 @@ struct vmx_mmu {
 	u64 shrink_at;
 	struct list_head unlinked;
 	struct ept ept;
+	struct shadow *shadow;
 	struct vmx_mmu_stats stats;
 
 	struct mutex edit; /* serialises changes of @ranges and @log */
@@ -206,6 +209,7 @@ enum vmx_fault {
 
 /* vmx/mmu.c: for the core */
 int vmx_mmu_create_ept(struct vmx_vm *vm);
+int vmx_mmu_create_shadow(struct vmx_vm *vm);
 struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm);
 struct vmx_mmu *vmx_mmu_get(struct vmx_mmu *mmu);
 void vmx_mmu_put(struct vmx_mmu *mmu);
@@ -268,6 +272,7 @@ int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops);
 void vmx_mmu_dismantle(struct vmx_mmu *mmu);
 void vmx_mmu_free(struct vmx_mmu *mmu);
 void vmx_mmu_flush(struct vmx_mmu *mmu);
+void vmx_mmu_flush_cpus(struct vmx_mmu *mmu);
 int vmx_tables_top_up(struct vmx_mmu *mmu);
 struct page *vmx_table_take(struct vmx_mmu *mmu);
 
@@ -310,6 +315,20 @@ static inline void vmx_mmu_narrowed(struct vmx_mmu *mmu)
 	lockdep_assert_held(&mmu->lock);
 	/* The value is of no interest, the full barrier is. */
 	atomic64_inc_return(&mmu->flush_gen);
+}
+
+/**
+ * vmx_mmu_derived() - what was made from an entry of the map goes
+ * @mmu: the mmu; its lock is held
+ * @gpa: guest-physical address that the entry translates
+ * @level: its level
+ *
+ * Called when a leaf entry was removed or narrowed, or has another frame.
+ */
+static inline void vmx_mmu_derived(struct vmx_mmu *mmu, u64 gpa, int level)
+{
+	if (mmu->shadow)
+		shadow_drop_frames(mmu, gpa, level);
 }
 
 /**

@@ -300,7 +300,7 @@ static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
 
 	if (args->log.reserved || method >= ARRAY_SIZE(needs))
 		return -EINVAL;
-	if (needs[method] & ~vmx_caps.features)
+	if (needs[method] & ~vmx_caps.features || (needs[method] && mmu->shadow))
 		return -EOPNOTSUPP;
 	return vmx_mmu_set_log(mmu, method);
 }

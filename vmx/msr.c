@@ -85,13 +85,16 @@ static const struct msr_desc *find_desc(u32 index)
 	return NULL;
 }
 
-static bool can_pass(const struct msr_desc *desc)
+static bool can_pass(const struct vmx_vcpu *v, const struct msr_desc *desc)
 {
 	if (!desc)
 		return false;
 	if (desc->index == MSR_TSC_AUX && !boot_cpu_has(X86_FEATURE_RDTSCP) &&
 	    !boot_cpu_has(X86_FEATURE_RDPID))
 		return false;
+	/* With shadow paging EFER is kept by the module. */
+	if (desc->index == MSR_EFER && v->paging)
+		return true;
 	return (vmx_caps.features & desc->features) == desc->features;
 }
 
@@ -224,18 +227,23 @@ static u64 read_passed(struct vmx_vcpu *v, u32 index)
 
 	if (desc->kind == MSR_SWITCHED)
 		return v->msr.switched[desc->slot];
-	return vmx_read(v, desc->field);
+	return vmx_vmcs_read(v->vmcs, desc->field);
 }
 
 /* SDM, "Extended Feature Enable Register": LME is fixed under paging. */
-static bool write_efer(struct vmx_vcpu *v, u64 value)
+static bool write_efer_field(struct vmx_vcpu *v, u64 value)
 {
 	u64 old = vmx_read(v, VMX_F_GUEST_EFER);
 
 	if ((value ^ old) & EFER_LME && vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PG)
 		return false;
 	value = (value & ~(u64)EFER_LMA) | (old & EFER_LMA);
-	if (vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value))
+	return !vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value);
+}
+
+static bool write_efer(struct vmx_vcpu *v, u64 value)
+{
+	if (!(v->paging ? vmx_paging_set_efer(v, value) : write_efer_field(v, value)))
 		return false;
 	/* It may have become possible to execute SYSCALL. */
 	if (v->vmcs->syscall && !v->host.syscall_loaded)
@@ -310,7 +318,8 @@ enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v)
 		return VMX_NEXT_ENTER;
 	}
 	vmx_retire(v);
-	return VMX_NEXT_ENTER;
+	/* EFER decides how tables are read: not without another look. */
+	return v->paging && v->paging->reload ? VMX_NEXT_IRQ : VMX_NEXT_ENTER;
 }
 
 /* SDM, "MSR-Bitmap Address": four bitmaps, a set bit exits */
@@ -332,7 +341,8 @@ static int by_index(const void *a, const void *b)
 }
 
 /* Judges the caller's table; sorting comes later, @bad is the caller's index. */
-static int judge_table(const struct vmx_msr *table, unsigned int count, u32 *bad)
+static int judge_table(const struct vmx_vcpu *v, const struct vmx_msr *table,
+		       unsigned int count, u32 *bad)
 {
 	unsigned int i;
 
@@ -347,7 +357,7 @@ static int judge_table(const struct vmx_msr *table, unsigned int count, u32 *bad
 			return -EINVAL;
 		if (m->policy != VMX_MSR_PASSTHROUGH)
 			continue;
-		if (!can_pass(desc))
+		if (!can_pass(v, desc))
 			return -EACCES;
 		if (desc->kind == MSR_FIELD || desc->kind == MSR_JUDGED ?
 		    m->value != 0 : !value_valid(m->index, m->value))
@@ -439,7 +449,7 @@ long vmx_msr_set(struct vmx_vcpu *v, void __user *arg)
 	table = copy_table(&m);
 	if (IS_ERR(table))
 		return PTR_ERR(table);
-	err = judge_table(table, m.count, &m.bad_index);
+	err = judge_table(v, table, m.count, &m.bad_index);
 	if (!err)
 		err = sort_table(table, m.count);
 	if (!err) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The run page on its way out: the exit, and the state it found. */
+#include <asm/trapnr.h>
+
 #include "caps.h"
 #include "vcpu.h"
 
@@ -85,6 +87,15 @@ static bool has_length(u32 intr_info)
 	       type == VMX_INTR_TYPE_PRIVILEGED_EXCEPTION;
 }
 
+/* With shadow paging these are not what the guest has. */
+static noinline void give_paging(struct vmx_vcpu *v, struct vmx_run_page *run)
+{
+	run->cr0 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR0);
+	run->cr3 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR3);
+	run->cr4 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR4);
+	run->efer = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_EFER);
+}
+
 static __always_inline void give_state(struct vmx_vcpu *v,
 				       struct vmx_run_page *run, u32 want)
 {
@@ -94,7 +105,9 @@ static __always_inline void give_state(struct vmx_vcpu *v,
 		run->regs[4] = vmx_read(v, VMX_F_GUEST_RSP);
 	if (want & VMX_STATE_RFLAGS)
 		run->rflags = vmx_read(v, VMX_F_GUEST_RFLAGS);
-	if (want & PAGING) {
+	if (want & PAGING && unlikely(v->paging)) {
+		give_paging(v, run);
+	} else if (want & PAGING) {
 		run->cr0 = vmx_read(v, VMX_F_GUEST_CR0);
 		run->cr3 = vmx_read(v, VMX_F_GUEST_CR3);
 		run->cr4 = vmx_read(v, VMX_F_GUEST_CR4);
@@ -128,6 +141,12 @@ static __always_inline void give_io(struct vmx_run_page *run)
 			(q & BIT(5) ? VMX_IO_REP : 0);
 }
 
+/* A page fault whose error code the CPU did not know. */
+static bool is_shadow_fault(const struct vmx_vcpu *v)
+{
+	return v->paging && (v->intr_info & VMX_INTR_VECTOR_MASK) == X86_TRAP_PF;
+}
+
 static __always_inline void give_exit(struct vmx_vcpu *v,
 				      struct vmx_run_page *run, u32 want)
 {
@@ -139,14 +158,16 @@ static __always_inline void give_exit(struct vmx_vcpu *v,
 	if (want & VMX_VALID_IO)
 		give_io(run);
 	if (want & VMX_VALID_LINEAR)
-		run->linear = vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
+		run->linear = want & VMX_VALID_PHYSICAL && v->paging ? v->gva :
+			      vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
 	if (want & VMX_VALID_PHYSICAL)
 		run->physical = v->gpa;
 	if (want & VMX_VALID_INSN_INFO)
 		run->insn_info = vmx_read(v, VMX_F_EXIT_INSN_INFO);
 	if (want & VMX_VALID_INTR) {
 		run->intr_info = v->intr_info;
-		run->intr_error = vmx_read(v, VMX_F_EXIT_INTR_ERROR);
+		run->intr_error = is_shadow_fault(v) ? v->intr_error :
+				  vmx_read(v, VMX_F_EXIT_INTR_ERROR);
 	}
 	if (want & VMX_VALID_IDT) {
 		run->idt_info = v->idt_info;

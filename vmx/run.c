@@ -37,7 +37,7 @@ enum leave {
 	LEAVE_EINTR,	/* a signal, a kick, immediate_exit */
 	LEAVE_RESCHED,	/* another task's turn */
 	LEAVE_HOME,	/* work that the kernel does on the way to userspace */
-	LEAVE_FAULT,	/* an EPT violation whose resolution sleeps */
+	LEAVE_FAULT,	/* a fault whose resolution sleeps */
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
 
@@ -162,8 +162,11 @@ static void start_host_timer(struct vmx_vcpu *v)
 /* An enum vmx_fault or a negative errno. */
 static int fault(struct vmx_vcpu *v, bool atomic)
 {
-	int r = vmx_mmu_fault(v->mmu, v->gpa, v->violation, atomic, &v->miss);
+	int r;
 
+	if (v->paging)
+		return atomic ? vmx_paging_exit(v) : vmx_paging_prepare(v);
+	r = vmx_mmu_fault(v->mmu, v->gpa, v->violation, atomic, &v->miss);
 	trace_fault(v->vpid, v->gpa, v->violation, r);
 	if (r == VMX_FAULT_DONE)
 		v->count.faults++;
@@ -181,6 +184,18 @@ static bool resolve_fault(struct vmx_vcpu *v, enum leave *leave, int *err)
 		 r == VMX_FAULT_EXIT ? LEAVE_USER : LEAVE_ERROR;
 	*err = r;
 	return false;
+}
+
+/* The guest's roots, where paging is by shadow pages and has changed. */
+static bool load_paging(struct vmx_vcpu *v, enum leave *leave)
+{
+	int r;
+
+	if (likely(!v->paging || !v->paging->reload))
+		return true;
+	r = vmx_paging_load(v);
+	*leave = r == VMX_FAULT_EXIT ? LEAVE_USER : LEAVE_FAULT;
+	return !r;
 }
 
 /*
@@ -219,6 +234,8 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 	set_timer_exit(v, v->deadline && has_timer());
 	start_host_timer(v);
 	for (;;) {
+		if (unlikely(!load_paging(v, &leave)))
+			return leave;
 		local_irq_disable();
 		if (must_leave(v, &leave))
 			break;

@@ -27,6 +27,8 @@ static void write_module_fields(struct vmx_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_HOST_RSP, 0);
 	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, __pa(v->msr.bitmap));
 	vmcs->cpu2_must = 0;
+	if (v->paging)
+		vmx_paging_attach(v);
 	vmx_views_attach(v);
 	vmx_pml_attach(v);
 	if (v->vpid) {
@@ -37,8 +39,9 @@ static void write_module_fields(struct vmx_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 | vmcs->cpu2_must);
 }
 
-static void clear_module_fields(struct vmx_vmcs *vmcs)
+static void clear_module_fields(struct vmx_vcpu *v)
 {
+	struct vmx_vmcs *vmcs = v->vmcs;
 	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
 
 	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 & ~(u64)vmcs->cpu2_must);
@@ -46,6 +49,8 @@ static void clear_module_fields(struct vmx_vmcs *vmcs)
 	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, 0);
 	if (vmx_caps.features & VMX_HAS_PML)
 		vmx_insn_vmwrite(VMX_F_PML_ADDR, 0);
+	if (v->paging)
+		vmx_paging_detach(v);
 	vmcs->cpu2_must = 0;
 }
 
@@ -87,7 +92,7 @@ static void detach(struct vmx_vcpu *v)
 	err = vmx_vmcs_get(vmcs);
 	vmx_views_detach(v, !err);
 	if (!err) {
-		clear_module_fields(vmcs);
+		clear_module_fields(v);
 		vmx_vmcs_unget();
 	}
 	vmcs->vcpu = NULL;
@@ -107,6 +112,7 @@ static void vcpu_free(struct vmx_vcpu *v)
 	if (v->page)
 		put_page(v->page);
 	vmx_pml_free(v);
+	vmx_paging_free(v);
 	vmx_views_free(v);
 	if (!IS_ERR_OR_NULL(v->vmcs))
 		vmx_vmcs_put(v->vmcs);
@@ -143,6 +149,8 @@ static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 		err = vmx_msr_alloc(v);
 	if (!err)
 		err = vmx_fpu_alloc(v);
+	if (!err && v->mmu->shadow)
+		err = vmx_paging_alloc(v);
 	if (err)
 		return err;
 	err = vmx_vpid_alloc();

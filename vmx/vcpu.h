@@ -133,6 +133,9 @@ struct vmx_cpuid_state {
  * @intr_info: interruption information, for exits by exception or NMI
  * @idt_info: IDT-vectoring information, for exits that can end the delivery of
  *	an event
+ * @paging: the guest's control registers, with shadow paging; otherwise NULL
+ * @gva: guest-linear address, for EPT violations that are none of the CPU's
+ * @intr_error: error code, for page faults with shadow paging
  * @gpa: guest-physical address, for EPT violations and misconfigurations
  * @violation: exit qualification, for EPT violations
  * @miss: an EPT violation that was userspace's, and will be again
@@ -171,6 +174,9 @@ struct vmx_vcpu {
 	u32 reason;
 	u32 intr_info;
 	u32 idt_info;
+	struct vmx_paging *paging;
+	u64 gva;
+	u32 intr_error;
 	u64 gpa;
 	u64 violation;
 	struct vmx_miss miss;
@@ -302,7 +308,7 @@ enum vmx_next {
 	VMX_NEXT_ENTER,		/* finished: enter again */
 	VMX_NEXT_USER,		/* userspace's */
 	VMX_NEXT_IRQ,		/* finished once interrupts were open */
-	VMX_NEXT_FAULT,		/* an EPT violation to look at */
+	VMX_NEXT_FAULT,		/* a fault to look at, or paging to change */
 };
 
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);

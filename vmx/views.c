@@ -134,8 +134,10 @@ static void write_list(struct vmx_vcpu *v, u64 *list)
  */
 void vmx_views_attach(struct vmx_vcpu *v)
 {
-	vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
-	v->vmcs->cpu2_must |= VMX_CPU2_EPT;
+	if (!v->paging) {
+		vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
+		v->vmcs->cpu2_must |= VMX_CPU2_EPT;
+	}
 	views_link(v);
 }
 
@@ -149,7 +151,7 @@ void vmx_views_attach(struct vmx_vcpu *v)
 void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs)
 {
 	views_unlink(v);
-	if (!current_vmcs)
+	if (!current_vmcs || v->paging)
 		return;
 	write_list(v, NULL);
 	vmx_insn_vmwrite(VMX_F_EPT_POINTER, 0);
@@ -163,15 +165,30 @@ void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs)
  */
 void vmx_views_follow(struct vmx_vcpu *v)
 {
-	u64 root = vmx_read(v, VMX_F_EPT_POINTER);
 	unsigned int i;
+	u64 root;
 
+	if (v->paging)
+		return;
+	root = vmx_read(v, VMX_F_EPT_POINTER);
 	for (i = 0; v->mmu->root != root && i < v->views->count; i++) {
 		if (v->views->view[i].mmu->root != root)
 			continue;
 		v->mmu = v->views->view[i].mmu;
 		v->miss = VMX_NO_MISS;
 	}
+}
+
+/* An mmu that EPT can go to. */
+static struct vmx_mmu *ept_from_fd(struct vmx_vcpu *v, int fd)
+{
+	struct vmx_mmu *mmu = vmx_mmu_from_fd(fd, v->vm);
+
+	if (!IS_ERR(mmu) && mmu->shadow) {
+		vmx_mmu_put(mmu);
+		mmu = ERR_PTR(-EINVAL);
+	}
+	return mmu;
 }
 
 /* Replace what the vCPU has; on success @views and @list are its own. */
@@ -224,11 +241,11 @@ long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg)
 	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
 	if (err)
 		return err;
-	if (args.flags)
+	if (args.flags || v->paging)
 		return -EOPNOTSUPP;
 	if (args.index)
 		return -EINVAL;
-	mmu = vmx_mmu_from_fd(args.mmu_fd, v->vm);
+	mmu = ept_from_fd(v, args.mmu_fd);
 	if (IS_ERR(mmu))
 		return PTR_ERR(mmu);
 	views = views_alloc(v->views->count + 1);
@@ -296,7 +313,7 @@ static int take_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count,
 
 		if (fds[i] == -1)
 			continue;
-		mmu = vmx_mmu_from_fd(fds[i], v->vm);
+		mmu = ept_from_fd(v, fds[i]);
 		if (IS_ERR(mmu))
 			return PTR_ERR(mmu);
 		list[i] = mmu->root;
@@ -347,7 +364,7 @@ long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
 	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
 	if (err)
 		return err;
-	if (args.flags || !(vmx_caps.features & VMX_HAS_VMFUNC))
+	if (args.flags || v->paging || !(vmx_caps.features & VMX_HAS_VMFUNC))
 		return -EOPNOTSUPP;
 	if (args.count > VMX_EPTP_LIST_MAX || args.reserved)
 		return -EINVAL;

@@ -108,6 +108,9 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case VMX_CREATE_EPT:
 		err = get_create(uarg);
 		return err ?: vmx_mmu_create_ept(vm);
+	case VMX_CREATE_SHADOW:
+		err = get_create(uarg);
+		return err ?: vmx_mmu_create_shadow(vm);
 	case VMX_CREATE_VCPU:
 		return create_vcpu(vm, uarg);
 	default:

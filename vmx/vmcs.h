@@ -26,6 +26,9 @@
  * @cpu2_must: secondary controls that the module turned on for the vCPU
  * @entry_ctls: VM-entry controls field, as last written
  * @cpu_ctls: primary processor-based controls as userspace wrote them
+ * @cpu_must: primary controls that the module turned on for the vCPU, and does
+ *	not show
+ * @paging: has fields that the module keeps for the vCPU, or NULL
  * @cpu_ctls_now: the same with the window bits that RUN switches
  * @pin_ctls: pin-based controls as userspace wrote them
  * @pin_ctls_now: the same with the timer bit that RUN switches
@@ -50,6 +53,8 @@ struct vmx_vmcs {
 	u32 entry_ctls;
 	u32 cpu_ctls;
 	u32 cpu_ctls_now;
+	u32 cpu_must;
+	struct vmx_paging *paging;
 	u32 pin_ctls;
 	u32 pin_ctls_now;
 	u64 tsc_offset;
@@ -117,6 +122,7 @@ long vmx_vmcs_fields_ioctl(struct vmx_vmcs *vmcs, unsigned int cmd,
 int vmx_vmcs_init_fields(struct vmx_vmcs *vmcs);
 int vmx_vmcs_get(struct vmx_vmcs *vmcs);
 void vmx_vmcs_unget(void);
+u64 vmx_vmcs_read(const struct vmx_vmcs *vmcs, u32 field);
 enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value);
 void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked);
 enum vmx_refusal vmx_vmcs_set(struct vmx_vmcs *vmcs, u32 field, u64 value);

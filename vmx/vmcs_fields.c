@@ -16,12 +16,23 @@
 #include "vcpu.h"
 #include "vmcs.h"
 
-/*
- * What userspace may see in a field. RUN switches some bits of the controls by
- * itself; these are not the user's to see, or to write back.
+/**
+ * vmx_vmcs_read() - what userspace has in a field
+ * @vmcs: the VMCS, locked and current
+ * @field: its encoding
+ *
+ * RUN switches some bits of the controls by itself; these are not the user's to
+ * see, or to write back.
+ *
+ * Context: preemption off.
+ * Return: the value.
  */
-static u64 read_field(const struct vmx_vmcs *vmcs, u32 field)
+u64 vmx_vmcs_read(const struct vmx_vmcs *vmcs, u32 field)
 {
+	u64 value;
+
+	if (vmcs->paging && vmx_paging_read(vmcs, field, &value))
+		return value;
 	switch (field) {
 	case VMX_F_PIN_CONTROLS:
 		return vmcs->pin_ctls;
@@ -139,7 +150,9 @@ static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
  */
 void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 {
-	vmx_insn_vmwrite(field, value);
+	if (!vmcs->paging || !vmx_paging_write(vmcs, field, value))
+		vmx_insn_vmwrite(field, field == VMX_F_CPU_CONTROLS ?
+				 value | vmcs->cpu_must : value);
 	note_write(vmcs, field, value, asked);
 }
 
@@ -157,6 +170,10 @@ enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value)
 	struct vmx_field_ctx ctx = field_ctx(vmcs);
 	u64 forced, bad;
 
+	/* Kept by the module, whether the CPU has a field for it or not. */
+	if (vmcs->paging && field == VMX_F_GUEST_EFER)
+		return *value & ~vmx_paging_efer_bits() ? VMX_REFUSED_BITS :
+							  VMX_REFUSED_NOT;
 	return vmx_field_judge(vmx_field_find(field), &ctx, value, &forced, &bad);
 }
 
@@ -257,7 +274,7 @@ static int read_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 	if (err)
 		return err;
 	for (i = 0; i < io->count; i++) {
-		fields[i].value = read_field(vmcs, fields[i].field);
+		fields[i].value = vmx_vmcs_read(vmcs, fields[i].field);
 		fields[i].forced = 0;
 	}
 	vmx_vmcs_unget();
@@ -375,7 +392,7 @@ static void describe(struct vmx_vmcs *vmcs, const struct vmx_field_desc *desc,
 		info->may = 0;
 	}
 	if (!info->masked)
-		info->value = read_field(vmcs, desc->field);
+		info->value = vmx_vmcs_read(vmcs, desc->field);
 }
 
 /* Returns how many fields there are; fills at most @room of them. */

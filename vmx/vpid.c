@@ -7,7 +7,8 @@
  *  - all of a CPU's, after VMXON: tags are used anew;
  *  - a vCPU's, when it comes to another CPU, and at its first entry, since its
  *    VPID may have been another's;
- *  - an EPT's, at the first entry after struct vmx_mmu.flush_gen went up.
+ *  - an EPT's, at the first entry after struct vmx_mmu.flush_gen went up; with
+ *    shadow paging the vCPU's.
  */
 #include <linux/idr.h>
 #include <linux/smp.h>
@@ -81,14 +82,41 @@ static void flush_vpid(struct vmx_vcpu *v)
 	v->count.invalidations++;
 }
 
-static void flush_view(struct vmx_vcpu *v, struct vmx_view *view)
+/*
+ * With shadow paging the CPU's translations are of VPIDs alone, or without them
+ * gone by the next VM entry.
+ */
+static void flush_shadow(struct vmx_vcpu *v, struct vmx_view *view)
 {
 	/* Read first: what changes after this is flushed next time. */
+	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
+	if (v->vpid)
+		flush_vpid(v);
+	vmx_ledger_invept(view);
+}
+
+static void flush_view(struct vmx_vcpu *v, struct vmx_view *view)
+{
+	/* As above. */
 	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
 	vmx_insn_invept(can(CAP_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL,
 			view->mmu->root);
 	vmx_ledger_invept(view);
 	v->count.invalidations++;
+}
+
+static void flush_views(struct vmx_vcpu *v, int cpu)
+{
+	unsigned int i;
+
+	if (v->vpid_on != cpu && v->vpid)
+		flush_vpid(v);
+	for (i = 0; i < v->views->count; i++) {
+		struct vmx_view *view = &v->views->view[i];
+
+		if (v->ept_on != cpu || vmx_view_stale(view))
+			flush_view(v, view);
+	}
 }
 
 /**
@@ -100,16 +128,11 @@ static void flush_view(struct vmx_vcpu *v, struct vmx_view *view)
 void vmx_flush(struct vmx_vcpu *v)
 {
 	int cpu = smp_processor_id();
-	unsigned int i;
 
-	if (v->vpid_on != cpu && v->vpid)
-		flush_vpid(v);
-	for (i = 0; i < v->views->count; i++) {
-		struct vmx_view *view = &v->views->view[i];
-
-		if (v->ept_on != cpu || vmx_view_stale(view))
-			flush_view(v, view);
-	}
+	if (v->paging)
+		flush_shadow(v, v->views->view);
+	else
+		flush_views(v, cpu);
 	v->vpid_on = cpu;
 	v->ept_on = cpu;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The fixture of most tests: a VM with TEST_RAM bytes of RAM and one vCPU. */
+/*
+ * The fixture of most tests: a VM with TEST_RAM bytes of RAM and one vCPU. A test
+ * that defines EVERY_MMU before it includes this runs with EPT and with shadow
+ * page tables; others with what the CPU has.
+ */
 #ifndef VM_FIXTURE_H
 #define VM_FIXTURE_H
 
@@ -11,10 +15,25 @@ FIXTURE(vm) {
 	struct vmx_run_page *run;
 };
 
+#ifdef EVERY_MMU
+FIXTURE_VARIANT(vm) {
+	enum vmx_mmu_kind mmu;
+	uint64_t needs;
+};
+
+FIXTURE_VARIANT_ADD(vm, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
+FIXTURE_VARIANT_ADD(vm, shadow) { .mmu = VMX_MMU_SHADOW };
+#define VM_NEEDS	(variant->needs)
+#define VM_MMU		(variant->mmu)
+#else
+#define VM_NEEDS	0
+#define VM_MMU		VMX_MMU_AUTO
+#endif
+
 FIXTURE_SETUP(vm)
 {
-	NEED(VMX_HAS_EPT);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	NEED(VM_NEEDS);
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, VM_MMU));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	self->run = self->vcpu.run;
 }

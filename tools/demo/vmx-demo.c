@@ -184,9 +184,10 @@ static void explain(const char *who, const struct vmx_failure *failure)
 }
 
 /* A VMCS without RFLAGS bit 1, judged without entering and, on a vCPU, by entering. */
-static void show_failure(struct vmx_vm *vm, int vmcs, struct vmx_vcpu *vcpu)
+static void show_failure(struct vmx_vm *vm, struct vmx_vcpu *vcpu)
 {
 	struct vmx_failure failure;
+	int vmcs = vcpu->vmcs;
 
 	printf("A VM entry that fails on purpose: RFLAGS bit 1, which is always 1, is 0\n");
 	if (vmx_set_mode(vm, vmcs, VMX_MODE_LONG, VMX_GUEST_FREE, STACK) ||
@@ -194,29 +195,11 @@ static void show_failure(struct vmx_vm *vm, int vmcs, struct vmx_vcpu *vcpu)
 	    vmx_vmcs_check(vmcs, &failure))
 		errx(1, "%s", vmx_error());
 	explain("dry run", &failure);
-	if (!vcpu)
-		return;
 	if (vmx_run(vcpu))
 		errx(1, "%s", vmx_error());
 	if (!vmx_entry_failed(vcpu->run))
 		errx(1, "the entry succeeded");
 	explain("entered", &vcpu->run->failure);
-}
-
-static void demo_without_ept(void)
-{
-	struct vmx_vm vm;
-	int vmcs;
-
-	if (vmx_vm_open(&vm, 0))
-		errx(1, "%s", vmx_error());
-	printf("This CPU has no EPT: there is no memory to give to a guest, so none can run here.\n"
-	       "What works is everything about VMCSs short of entering:\n\n");
-	vmcs = vmx_vmcs_open(&vm);
-	if (vmcs < 0)
-		errx(1, "%s", vmx_error());
-	show_failure(&vm, vmcs, NULL);
-	vmx_vm_close(&vm);
 }
 
 static void demo_guests(void)
@@ -229,7 +212,7 @@ static void demo_guests(void)
 	run_demos(&vm, &vcpu);
 	show_stats(&vm);
 	show_walk(&vm, VMX_GUEST_FREE);
-	show_failure(&vm, vcpu.vmcs, &vcpu);
+	show_failure(&vm, &vcpu);
 	vmx_vcpu_close(&vcpu);
 	vmx_vm_close(&vm);
 }
@@ -241,9 +224,6 @@ int main(void)
 	if (vmx_open(&caps) < 0)
 		errx(1, "%s", vmx_error());
 	show_capabilities(&caps);
-	if (caps.features & VMX_HAS_EPT)
-		demo_guests();
-	else
-		demo_without_ept();
+	demo_guests();
 	return 0;
 }

@@ -57,8 +57,10 @@ enum vmx_reg {
  * struct vmx_vm - a VM with RAM from guest-physical address 0
  * @dev: /dev/vmx
  * @fd: the vm
- * @mmu: its EPT, -1 on a CPU without
- * @caps: what the CPU and the module can do
+ * @mmu: its mmu, -1 without RAM
+ * @shadow: the mmu is one of shadow page tables
+ * @caps: what the CPU and the module can do; without %VMX_HAS_UNRESTRICTED if
+ *	@shadow, which does without
  * @ram: the RAM in this process, NULL if none was asked for
  * @ram_size: its size in bytes
  */
@@ -66,6 +68,7 @@ struct vmx_vm {
 	int dev;
 	int fd;
 	int mmu;
+	bool shadow;
 	struct vmx_caps caps;
 	unsigned char *ram;
 	size_t ram_size;
@@ -101,14 +104,36 @@ const char *vmx_error(void);
 int vmx_open(struct vmx_caps *caps);
 
 /**
- * vmx_vm_open() - create a VM with RAM and an EPT that maps it
+ * enum vmx_mmu_kind - what maps a guest's memory
+ * @VMX_MMU_AUTO: EPT where the CPU has it, shadow page tables elsewhere
+ * @VMX_MMU_EPT: EPT
+ * @VMX_MMU_SHADOW: shadow page tables
+ */
+enum vmx_mmu_kind {
+	VMX_MMU_AUTO,
+	VMX_MMU_EPT,
+	VMX_MMU_SHADOW,
+};
+
+/**
+ * vmx_vm_open() - create a VM with RAM and an mmu that maps it
  * @vm: filled in
- * @ram_size: bytes, a multiple of 4 KiB; 0 for a VM without memory, which is
- *	all that a CPU without EPT can have
+ * @ram_size: bytes, a multiple of 4 KiB; 0 for a VM without memory
  *
  * Return: 0 or -errno; on an error there is nothing to close.
  */
 int vmx_vm_open(struct vmx_vm *vm, size_t ram_size);
+
+/**
+ * vmx_vm_open_mmu() - the same with a certain kind of mmu
+ * @vm: filled in
+ * @ram_size: bytes, a multiple of 4 KiB; 0 for a VM without memory
+ * @kind: what maps it
+ *
+ * Return: 0 or -errno, -EOPNOTSUPP if the CPU does not have @kind; on an error
+ * there is nothing to close.
+ */
+int vmx_vm_open_mmu(struct vmx_vm *vm, size_t ram_size, enum vmx_mmu_kind kind);
 
 /**
  * vmx_vm_close() - close a VM and free its RAM

@@ -98,17 +98,31 @@ static void *map_ram(size_t size)
 	return ram + before;
 }
 
-/* RAM and an EPT with nothing else in it. */
-static int add_ram(struct vmx_vm *vm, size_t size)
+static int add_mmu(struct vmx_vm *vm, enum vmx_mmu_kind kind)
 {
 	struct vmx_create create = { .size = sizeof(create) };
+	const bool ept = vm->caps.features & VMX_HAS_EPT;
 
-	if (!(vm->caps.features & VMX_HAS_EPT))
-		return vmx_fail(EOPNOTSUPP, "this CPU has no EPT, so guests have no memory and "
-				"cannot run");
-	vm->mmu = ioctl(vm->fd, VMX_CREATE_EPT, &create);
+	if (kind == VMX_MMU_EPT && !ept)
+		return vmx_fail(EOPNOTSUPP, "this CPU has no EPT: use shadow page tables");
+	if (kind == VMX_MMU_SHADOW || !ept) {
+		vm->shadow = true;
+		vm->caps.features &= ~(uint64_t)VMX_HAS_UNRESTRICTED;
+	}
+	vm->mmu = ioctl(vm->fd, vm->shadow ? VMX_CREATE_SHADOW : VMX_CREATE_EPT, &create);
 	if (vm->mmu < 0)
-		return fail_errno("cannot create an EPT");
+		return fail_errno(vm->shadow ? "cannot create shadow page tables" :
+					       "cannot create an EPT");
+	return 0;
+}
+
+/* RAM and an mmu with nothing else in it. */
+static int add_ram(struct vmx_vm *vm, size_t size, enum vmx_mmu_kind kind)
+{
+	int ret = add_mmu(vm, kind);
+
+	if (ret)
+		return ret;
 	vm->ram = map_ram(size);
 	if (!vm->ram)
 		return fail_errno("cannot allocate guest RAM");
@@ -116,7 +130,7 @@ static int add_ram(struct vmx_vm *vm, size_t size)
 	return vmx_vm_map(vm, 0, vm->ram, size, VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC);
 }
 
-int vmx_vm_open(struct vmx_vm *vm, size_t ram_size)
+int vmx_vm_open_mmu(struct vmx_vm *vm, size_t ram_size, enum vmx_mmu_kind kind)
 {
 	struct vmx_create create = { .size = sizeof(create) };
 	int ret;
@@ -129,10 +143,15 @@ int vmx_vm_open(struct vmx_vm *vm, size_t ram_size)
 	vm->fd = ioctl(vm->dev, VMX_CREATE_VM, &create);
 	ret = vm->fd < 0 ? fail_create_vm() : 0;
 	if (!ret && ram_size)
-		ret = add_ram(vm, ram_size);
+		ret = add_ram(vm, ram_size, kind);
 	if (ret)
 		vmx_vm_close(vm);
 	return ret;
+}
+
+int vmx_vm_open(struct vmx_vm *vm, size_t ram_size)
+{
+	return vmx_vm_open_mmu(vm, ram_size, VMX_MMU_AUTO);
 }
 
 /* Closes a descriptor once. */

@@ -269,8 +269,12 @@ static int set_msrs(struct vmx_cpu *cpu)
 
 	for (size_t n = 0; n < COUNT(own_msrs); n++)
 		table[msrs.count++].index = own_msrs[n];
-	/* A guest that is not unrestricted has another EFER while it has no paging. */
-	if (features & VMX_HAS_LOAD_EFER && features & VMX_HAS_UNRESTRICTED)
+	/*
+	 * A guest that is not unrestricted has another EFER while it has no paging; with shadow
+	 * paging the module knows that.
+	 */
+	if ((features & VMX_HAS_LOAD_EFER && features & VMX_HAS_UNRESTRICTED) ||
+	    cpu->machine->vm.shadow)
 		table[msrs.count++].index = 0xc0000080;
 	if (features & VMX_HAS_LOAD_PAT)
 		table[msrs.count++].index = 0x277;

@@ -68,7 +68,7 @@ static int add_cpu(struct vmx_machine *machine, unsigned int id)
 static int assemble(struct vmx_machine *machine)
 {
 	const struct vmx_machine_config *config = &machine->config;
-	int ret = vmx_vm_open(&machine->vm, config->memory);
+	int ret = vmx_vm_open_mmu(&machine->vm, config->memory, config->mmu);
 
 	if (ret)
 		return ret;

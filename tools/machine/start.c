@@ -18,6 +18,11 @@ int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start)
 				cpu->id);
 	memcpy((void *)cpu->vcpu.run->regs, start->regs, sizeof(start->regs));
 	cpu->vcpu.run->valid = 0;
+	/* Where the CPU has no field for it, the run page has. */
+	if (cpu->machine->vm.shadow && !(caps->features & VMX_HAS_LOAD_EFER)) {
+		cpu->vcpu.run->efer = start->efer;
+		cpu->vcpu.run->dirty |= VMX_STATE_EFER;
+	}
 	ret = vmx_start_set(caps, cpu->vcpu.vmcs, start);
 	return ret ?: vmx_debugger_on_start(cpu);
 }

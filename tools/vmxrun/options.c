@@ -10,6 +10,7 @@
 static const struct option long_options[] = {
 	{ "memory", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
+	{ "mmu", required_argument, NULL, 'u' },
 	{ "kernel", required_argument, NULL, 'k' },
 	{ "initrd", required_argument, NULL, 'i' },
 	{ "append", required_argument, NULL, 'a' },
@@ -30,13 +31,15 @@ static void print_help(FILE *out)
 		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
 		"              [--net tap=NAME[,mac=ADDRESS]]... [--memory SIZE] [--cpus N]\n"
 		"              [--console serial|virtio] [--no-reboot] [--stats] [--trace[=FILE]]\n"
-		"              [--gdb ADDRESS]\n"
+		"              [--gdb ADDRESS] [--mmu auto|ept|shadow]\n"
 		"\n"
 		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
 		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
 		"\n"
 		"  --memory SIZE   RAM, with M or G; 256M if not given\n"
 		"  --cpus N        virtual CPUs; 1 if not given\n"
+		"  --mmu KIND      what maps guest memory: ept, shadow page tables, or auto: EPT if the CPU\n"
+		"                  has it, if not given\n"
 		"  --kernel FILE   what to boot\n"
 		"  --initrd FILE   its initial RAM disk\n"
 		"  --append TEXT   its command line; console=ttyS0 (or hvc0) if not given\n"
@@ -85,6 +88,18 @@ static unsigned int number_of(const char *text)
 	return number;
 }
 
+static enum vmx_mmu_kind mmu_of(const char *name)
+{
+	static const char *const kinds[] = {
+		[VMX_MMU_AUTO] = "auto", [VMX_MMU_EPT] = "ept", [VMX_MMU_SHADOW] = "shadow",
+	};
+
+	for (unsigned int n = 0; n < sizeof(kinds) / sizeof(kinds[0]); n++)
+		if (!strcmp(name, kinds[n]))
+			return n;
+	fail("--mmu %s: it is auto, ept or shadow", name);
+}
+
 static bool is_virtio(const char *name)
 {
 	if (strcmp(name, "virtio") && strcmp(name, "serial"))
@@ -100,6 +115,9 @@ static void set(struct options *options, int option)
 		break;
 	case 'c':
 		options->machine.cpus = number_of(optarg);
+		break;
+	case 'u':
+		options->machine.mmu = mmu_of(optarg);
 		break;
 	case 'k':
 		options->kernel = optarg;

@@ -23,6 +23,7 @@
  *
  *   /dev/vmx -- VMX_CREATE_VM --> vm -- VMX_CREATE_VMCS --> vmcs
  *                                    -- VMX_CREATE_EPT ---> mmu
+ *                                    -- VMX_CREATE_SHADOW -> mmu
  *                                    -- VMX_CREATE_VCPU --> vcpu
  *
  * An object keeps what it was made from alive, so descriptors may be closed in
@@ -70,7 +71,7 @@
 /**
  * define VMX_API_MINOR - goes up with every change of the ABI
  */
-#define VMX_API_MINOR 3
+#define VMX_API_MINOR 4
 
 #define VMX_IOC_TYPE 0xBD
 
@@ -80,6 +81,7 @@
 /* on a vm */
 #define VMX_CREATE_VMCS		_IO(VMX_IOC_TYPE, 0x10)
 #define VMX_CREATE_EPT		_IO(VMX_IOC_TYPE, 0x11)
+#define VMX_CREATE_SHADOW	_IO(VMX_IOC_TYPE, 0x12)
 #define VMX_CREATE_VCPU		_IO(VMX_IOC_TYPE, 0x13)
 #define VMX_VM_STATS		_IO(VMX_IOC_TYPE, 0x14)
 /* on a vmcs */
@@ -135,7 +137,8 @@ enum vmx_status {
  * of the capability MSRs
  * @VMX_HAS_EPT: %VMX_CREATE_EPT works
  * @VMX_HAS_VPID: translations are tagged, transitions need not flush
- * @VMX_HAS_UNRESTRICTED: guests may run with CR0.PE or CR0.PG clear
+ * @VMX_HAS_UNRESTRICTED: guests may run with CR0.PE or CR0.PG clear, with EPT;
+ *	with shadow paging they may with CR0.PG clear on any CPU
  * @VMX_HAS_EPT_2M: EPT maps 2 MiB pages
  * @VMX_HAS_EPT_1G: the CPU's EPT can map 1 GiB pages
  * @VMX_HAS_EPT_AD: EPT has accessed and dirty bits
@@ -277,7 +280,8 @@ struct vmx_caps {
 };
 
 /**
- * struct vmx_create - %VMX_CREATE_VM, %VMX_CREATE_VMCS, %VMX_CREATE_EPT
+ * struct vmx_create - %VMX_CREATE_VM, %VMX_CREATE_VMCS, %VMX_CREATE_EPT,
+ * %VMX_CREATE_SHADOW
  * @size: sizeof(struct vmx_create)
  * @flags: 0
  *

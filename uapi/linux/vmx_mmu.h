@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The mmu object: guest-physical memory and the EPT that maps it. The ioctls'
+ * The mmu object: guest-physical memory and the tables that map it: EPT, or shadow
+ * page tables. The ioctls'
  * numbers are in linux/vmx.h, which is what to include.
  */
 #ifndef _UAPI_LINUX_VMX_MMU_H
@@ -60,7 +61,7 @@ enum vmx_memtype {
  *             userspace address beyond the address space, no such @memtype,
  *             or a @prot that is 0 or has %VMX_MMU_WRITE alone
  * EOPNOTSUPP  the CPU cannot express @prot: %VMX_MMU_EXEC alone, without
- *             %VMX_HAS_EPT_EXEC_ONLY
+ *             %VMX_HAS_EPT_EXEC_ONLY or with shadow paging
  * ENOSPC      too many ranges: an mmu has up to 32768
  * ==========  ============================================================
  */
@@ -170,7 +171,8 @@ enum vmx_dirty_method {
  *
  * ==========  ============================================================
  * EINVAL      no such @method
- * EOPNOTSUPP  the CPU's EPT has no dirty bits, or the CPU no PML
+ * EOPNOTSUPP  the CPU's EPT has no dirty bits, or the CPU no PML, or the mmu has
+ *             shadow page tables
  * ==========  ============================================================
  */
 struct vmx_mmu_log {
@@ -236,7 +238,9 @@ struct vmx_mmu_dirty {
  * @entry: out: the raw entry of each level, @entry[n - 1] for level n; 0 below
  *	@leaf
  *
- * What the tables hold now: a page that no guest has touched yet is absent.
+ * What the tables hold now: a page that no guest has touched yet is absent. With
+ * shadow paging the guest-physical map is kept in the format of EPT, and is what
+ * is shown.
  * Works from any address space.
  *
  * ======  ===============================================================
@@ -261,7 +265,8 @@ struct vmx_mmu_walk {
  * @size: sizeof(struct vmx_mmu_stats)
  * @flags: 0
  * @ranges: ranges mapped
- * @tables: pages of page tables, root included
+ * @tables: pages of page tables, root included; with shadow paging those of the
+ *	guest-physical map
  * @pages: leaf mappings present, by level: @pages[0] of 4 KiB, [1] of 2 MiB,
  *	[2] of 1 GiB
  * @faults: guest accesses that brought a page in

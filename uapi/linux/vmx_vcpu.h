@@ -71,7 +71,8 @@ struct vmx_cpuid {
  * @VMX_MSR_PASSTHROUGH: the guest uses the CPU's MSR, which the module
  *	switches. For FS_BASE, GS_BASE, SYSENTER_CS, _ESP, _EIP, KERNEL_GS_BASE,
  *	STAR, LSTAR, CSTAR, FMASK, and TSC_AUX where the CPU has RDTSCP or
- *	RDPID; EFER and PAT where the VM-entry controls load them.
+ *	RDPID; EFER and PAT where the VM-entry controls load them. With shadow
+ *	paging EFER always, and its value is kept by the module.
  */
 enum vmx_msr_policy {
 	VMX_MSR_EXIT = 0,
@@ -185,11 +186,13 @@ struct vmx_debug {
  * SET moves the vCPU; its list, if it has one, stays. GET tells where the guest
  * has gone by VMFUNC.
  *
- * ======  ===============================================================
- * EBADF   SET: the descriptor is not open
- * EINVAL  SET: it is no mmu, or one of another VM; or @index is not 0
- * EBUSY   the vCPU is running
- * ======  ===============================================================
+ * ==========  ===========================================================
+ * EOPNOTSUPP  SET: the vCPU has shadow page tables
+ * EBADF       SET: the descriptor is not open
+ * EINVAL      SET: it is no mmu, or one of another VM or of shadow page tables; or
+ *             @index is not 0
+ * EBUSY       the vCPU is running
+ * ==========  ===========================================================
  */
 struct vmx_vcpu_mmu {
 	__u32 size;
@@ -215,9 +218,11 @@ struct vmx_vcpu_mmu {
  * VMFUNC is an invalid opcode again. Mmus in a list live as long as it does.
  *
  * ==========  ===========================================================
- * EOPNOTSUPP  the CPU has no EPTP switching (%VMX_HAS_VMFUNC)
+ * EOPNOTSUPP  the CPU has no EPTP switching (%VMX_HAS_VMFUNC), or the vCPU has shadow
+ *             page tables
  * EBADF       a descriptor is not open
- * EINVAL      a descriptor is no mmu, or one of another VM; or @count is too large
+ * EINVAL      a descriptor is no mmu, or one of another VM or of shadow page tables; or
+ *             @count is too large
  * EFAULT      @mmu_fds is not readable
  * EBUSY       the vCPU is running
  * ==========  ===========================================================
@@ -330,7 +335,8 @@ struct vmx_eptp_list {
  * @cr0: guest CR0 field
  * @cr3: guest CR3 field
  * @cr4: guest CR4 field
- * @efer: guest EFER field; 0 without %VMX_HAS_LOAD_EFER
+ * @efer: guest EFER field; 0 without %VMX_HAS_LOAD_EFER, unless paging is shadow
+ *	paging: then the guest's EFER
  * @interruptibility: guest interruptibility state
  * @activity: guest activity state
  * @cs_base: base of CS

@@ -62,6 +62,7 @@ struct vmx_debugger;
  * struct vmx_machine_config - what a machine is to be
  * @memory: RAM in bytes, a multiple of 4 KiB, up to 3 GiB
  * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
+ * @mmu: what maps its memory
  * @send: takes a byte that the guest sends by its serial port
  * @room: told that the serial port takes bytes again, as in struct
  *	vmx_uart_config; NULL for nobody
@@ -80,6 +81,7 @@ struct vmx_debugger;
 struct vmx_machine_config {
 	uint64_t memory;
 	unsigned int cpus;
+	enum vmx_mmu_kind mmu;
 	void (*send)(void *host, uint8_t byte);
 	void (*room)(void *host);
 	void (*report)(void *host, const char *sentence);

@@ -1,0 +1,635 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The exits of a guest with shadow page tables that the kernel finishes: page
+ * faults, and the instructions that change or invalidate translations. All with
+ * interrupts on and preemption off. What is not at hand is noted in struct
+ * vmx_paging and got by vmx_paging_prepare(), after which the guest's instruction
+ * exits once more.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include <asm/processor-flags.h>
+#include <asm/trap_pf.h>
+#include <asm/trapnr.h>
+
+#include "../vmx/caps.h"
+#include "../vmx/trace.h"
+#include "../vmx/vcpu.h"
+#include "page.h"
+
+/* Memory that a fault gets before it lets the guest try again. */
+#define ATTEMPTS 8
+
+/* A register access that the guest is to answer with #GP(0). */
+#define GP	1
+
+/* Roots */
+
+static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *sp)
+{
+	if (sp)
+		sp->users++;
+	if (p->root[n])
+		p->root[n]->users--;
+	p->root[n] = sp;
+}
+
+/* The table that a root is made from; false if there is none. */
+static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
+{
+	u64 entry = p->mode.format == PAGING_PAE ? p->pdpte[n] : p->cr3;
+
+	*gfn = (u64)n << 18;
+	if (p->mode.format == PAGING_NONE)
+		return true;
+	*gfn = guest_table(&p->mode, entry) >> PAGE_SHIFT;
+	return p->mode.format != PAGING_PAE || entry & PT_PRESENT;
+}
+
+/* What is missing, as an EPT violation would say it. */
+static void describe(struct vmx_vcpu *v, u64 gva, u64 flags)
+{
+	const struct vmx_paging *p = v->paging;
+	u64 map = ept_find(v->mmu, p->miss, NULL) & EPT_RWX;
+
+	v->reason = VMX_REASON_EPT_VIOLATION;
+	v->gva = gva;
+	v->gpa = p->miss;
+	v->violation = p->miss_access | map << 3 | flags;
+	if (p->miss_translated)
+		v->violation |= VMX_VIOLATION_TRANSLATED;
+}
+
+/* Is memory there that is a device's? Tables in it are nowhere. */
+static bool is_device(struct vmx_vcpu *v, u64 gpa)
+{
+	u64 entry = ept_find(v->mmu, gpa, NULL);
+
+	return entry && !pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT);
+}
+
+/*
+ * Have a table that CR3 refers to: 0, -EAGAIN, or VMX_FAULT_EXIT if it is in no
+ * RAM. The lock is given up meanwhile.
+ */
+static int get_table(struct vmx_vcpu *v, u64 gpa)
+{
+	struct vmx_paging *p = v->paging;
+	struct vmx_miss miss;
+	int r;
+
+	if (shadow_memory(v->mmu, gpa, false))
+		return VMX_FAULT_DONE;
+	spin_unlock(&v->mmu->lock);
+	r = vmx_mmu_fault(v->mmu, gpa, VMX_VIOLATION_READ, true, &miss);
+	spin_lock(&v->mmu->lock);
+	if (r == VMX_FAULT_EXIT || is_device(v, gpa))
+		return VMX_FAULT_EXIT;
+	if (!r && shadow_memory(v->mmu, gpa, false))
+		return VMX_FAULT_DONE;
+	p->miss = gpa;
+	p->miss_access = VMX_MMU_READ;
+	p->miss_translated = false;
+	describe(v, 0, 0);
+	return -EAGAIN;
+}
+
+/* A root whose table is nowhere stays empty: each access is a miss. */
+static int load_root(struct vmx_vcpu *v, unsigned int n)
+{
+	struct vmx_paging *p = v->paging;
+	struct shadow_page *sp;
+	u64 gfn;
+	int r;
+
+	if (!root_table(p, n, &gfn)) {
+		use_root(p, n, NULL);
+		return 0;
+	}
+	if (p->mode.format != PAGING_NONE) {
+		r = get_table(v, gfn << PAGE_SHIFT);
+		if (r == VMX_FAULT_EXIT)
+			use_root(p, n, NULL);
+		if (r)
+			return r == VMX_FAULT_EXIT ? 0 : r;
+		if (!shadow_frames(v->mmu->shadow, gfn)) {
+			p->miss_frame = gfn;
+			return -EAGAIN;
+		}
+	}
+	sp = shadow_get(v->mmu, gfn, shadow_root_role(&p->mode, n));
+	if (!sp)
+		return -EAGAIN;
+	use_root(p, n, sp);
+	return 0;
+}
+
+static int load_roots(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	unsigned int n, count = p->mode.format == PAGING_LONG ? 1 : SHADOW_ROOTS;
+	int r;
+
+	for (n = 0; n < count; n++) {
+		r = load_root(v, n);
+		if (r)
+			return r;
+	}
+	for (; n < SHADOW_ROOTS; n++)
+		use_root(p, n, NULL);
+	shadow_sync_tree(v->mmu, p, p->reread);
+	return 0;
+}
+
+/* SDM, "PDPTE Registers" */
+static void write_roots(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	unsigned int n;
+
+	if (p->mode.format == PAGING_LONG && p->root[0]) {
+		vmx_write(v, VMX_F_GUEST_CR3, __pa(p->root[0]->table));
+		return;
+	}
+	for (n = 0; n < SHADOW_ROOTS; n++)
+		p->pae[n] = p->mode.format != PAGING_LONG && p->root[n] ?
+			    __pa(p->root[n]->table) | PT_PRESENT : 0;
+	vmx_write(v, VMX_F_GUEST_CR3, __pa(p->pae));
+}
+
+/* The four that CR3 refers to; 0, GP, or -EAGAIN. */
+static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
+{
+	u64 gpa = cr3 & GENMASK(31, 5);
+	int r = get_table(v, gpa);
+	const u64 *at;
+	unsigned int n;
+
+	if (r)
+		return r == VMX_FAULT_EXIT ? GP : r;
+	at = shadow_memory(v->mmu, gpa, false);
+	for (n = 0; n < 4; n++) {
+		pdpte[n] = READ_ONCE(at[n]);
+		if (!guest_pdpte_valid(&v->paging->mode, pdpte[n]))
+			return GP;
+	}
+	return 0;
+}
+
+/* VM entry would fail so, if the CPU read the guest's PDPTEs. */
+static int fail_entry(struct vmx_vcpu *v)
+{
+	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
+	v->run->failure = (struct vmx_failure) {
+		.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3,
+	};
+	return VMX_FAULT_EXIT;
+}
+
+static int load_locked(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	int r;
+
+	p->miss = ~0ULL;
+	p->miss_frame = ~0ULL;
+	if (p->reread && p->mode.format == PAGING_PAE) {
+		r = read_pdptes(v, p->cr3, p->pdpte);
+		if (r)
+			return r == GP ? fail_entry(v) : r;
+	}
+	return load_roots(v);
+}
+
+/**
+ * vmx_paging_load() - have the right roots before the guest goes on
+ * @v: the vCPU, loaded; its paging is to be reloaded
+ *
+ * Context: interrupts on, preemption off.
+ * Return: 0; %VMX_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
+ * again after vmx_paging_prepare().
+ */
+int vmx_paging_load(struct vmx_vcpu *v)
+{
+	int r;
+
+	spin_lock(&v->mmu->lock);
+	r = load_locked(v);
+	spin_unlock(&v->mmu->lock);
+	if (r)
+		return r;
+	write_roots(v);
+	vmx_vpid_forget(v);
+	v->paging->reload = false;
+	v->paging->reread = false;
+	return 0;
+}
+
+/* Page faults */
+
+/* SDM, "Conditions for Generating a Double Fault"; the class of what is delivered. */
+static bool is_contributory(u32 vector)
+{
+	return vector == X86_TRAP_DE || vector == X86_TRAP_PF ||
+	       (vector >= X86_TRAP_TS && vector <= X86_TRAP_GP);
+}
+
+/* A page fault in the delivery of an event; false if userspace is to see to it. */
+static bool combine(struct vmx_vcpu *v, u32 *vector, u32 *error)
+{
+	u32 type = v->event.info & VMX_INTR_TYPE_MASK;
+	u32 first = v->event.info & VMX_INTR_VECTOR_MASK;
+
+	switch (type) {
+	case VMX_INTR_TYPE_EXTERNAL:
+	case VMX_INTR_TYPE_NMI:
+		/* Two events, and neither may get lost. */
+		return false;
+	case VMX_INTR_TYPE_HARDWARE_EXCEPTION:
+		if (first == X86_TRAP_DF) {
+			v->event.info = 0;
+			v->reason = VMX_REASON_TRIPLE_FAULT;
+			return false;
+		}
+		if (is_contributory(first)) {
+			*vector = X86_TRAP_DF;
+			*error = 0;
+		}
+		return true;
+	default:
+		/* The instruction raises it again. */
+		return true;
+	}
+}
+
+/* SDM, "Exception Bitmap": whether userspace asked for the page fault. */
+static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
+{
+	bool match = (error & v->paging->error_mask) == v->paging->error_match;
+
+	return match == !!(v->vmcs->exceptions & BIT(X86_TRAP_PF));
+}
+
+static int deliver_fault(struct vmx_vcpu *v, u64 gva, u32 error)
+{
+	u32 vector = X86_TRAP_PF;
+
+	v->intr_error = error;
+	if (user_wants_fault(v, error))
+		return VMX_FAULT_EXIT;
+	if (v->event.info && !combine(v, &vector, &error))
+		return VMX_FAULT_EXIT;
+	if (vector == X86_TRAP_PF)
+		v->cr2 = gva;
+	v->event.info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION |
+			VMX_INTR_ERROR_CODE | vector;
+	v->event.error = error;
+	return VMX_FAULT_DONE;
+}
+
+/* Something is to be got: with the page at hand, at once. */
+static int get_miss(struct vmx_vcpu *v)
+{
+	int r;
+
+	if (v->paging->miss == ~0ULL)
+		return -EAGAIN;
+	if (vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->violation))
+		return VMX_FAULT_EXIT;
+	r = vmx_mmu_fault(v->mmu, v->gpa, v->violation, true, &v->miss);
+	trace_fault(v->vpid, v->gpa, v->violation, r);
+	if (r != VMX_FAULT_DONE || v->paging->miss_translated)
+		return r;
+	spin_lock(&v->mmu->lock);
+	r = is_device(v, v->gpa) ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
+	spin_unlock(&v->mmu->lock);
+	return r;
+}
+
+static enum walk_result fault_locked(struct vmx_vcpu *v, struct guest_walk *walk)
+{
+	enum walk_result result;
+
+	spin_lock(&v->mmu->lock);
+	result = shadow_fault(v->mmu, v->paging, walk);
+	if (result == WALK_MISS && v->paging->miss != ~0ULL)
+		describe(v, walk->gva, VMX_VIOLATION_LINEAR_VALID);
+	spin_unlock(&v->mmu->lock);
+	return result;
+}
+
+static int page_fault(struct vmx_vcpu *v)
+{
+	struct guest_walk walk = {
+		.gva = vmx_read(v, VMX_F_EXIT_QUALIFICATION),
+		.access = vmx_read(v, VMX_F_EXIT_INTR_ERROR) &
+			  (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR),
+		.ac = v->paging->mode.smap && vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_AC,
+	};
+	int attempts, r;
+
+	for (attempts = 0; attempts < ATTEMPTS; attempts++) {
+		switch (fault_locked(v, &walk)) {
+		case WALK_DONE:
+			v->count.faults++;
+			return VMX_FAULT_DONE;
+		case WALK_FAULT:
+			v->reason = VMX_REASON_EXCEPTION_NMI;
+			return deliver_fault(v, walk.gva, walk.error);
+		case WALK_MISS:
+			r = get_miss(v);
+			if (r != VMX_FAULT_DONE)
+				return r;
+		}
+	}
+	return VMX_FAULT_DONE;
+}
+
+/* Control registers */
+
+static u64 operand(struct vmx_vcpu *v, u64 qualification)
+{
+	unsigned int n = qualification >> 8 & 0xf;
+	u64 value = n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmx_reg(v, n);
+
+	return vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L &&
+	       paging_is_long(v->paging) ? value : (u32)value;
+}
+
+static int set_operand(struct vmx_vcpu *v, u64 qualification, u64 value)
+{
+	unsigned int n = qualification >> 8 & 0xf;
+
+	if (n == 4)
+		vmx_write(v, VMX_F_GUEST_RSP, value);
+	else
+		v->run->regs[n] = value;
+	return 0;
+}
+
+/* PDPTEs are loaded with the registers, or neither is. */
+static int load_pdptes(struct vmx_vcpu *v, u64 cr3)
+{
+	u64 pdpte[4];
+	int r;
+
+	v->paging->miss = ~0ULL;
+	v->paging->miss_frame = ~0ULL;
+	spin_lock(&v->mmu->lock);
+	r = read_pdptes(v, cr3, pdpte);
+	spin_unlock(&v->mmu->lock);
+	if (!r)
+		memcpy(v->paging->pdpte, pdpte, sizeof(pdpte));
+	return r;
+}
+
+static bool is_pae(u64 cr0, u64 cr4, u64 efer)
+{
+	return cr0 & X86_CR0_PG && cr4 & X86_CR4_PAE && !(efer & (EFER_LME | EFER_LMA));
+}
+
+/* SDM, "MOV--Move to/from Control Registers": what is a #GP. */
+static bool cr0_valid(struct vmx_vcpu *v, u64 old, u64 value, u64 cr4)
+{
+	const struct vmx_paging *p = v->paging;
+	bool in64 = vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
+
+	if (value >> 32 || (value & X86_CR0_PG && !(value & X86_CR0_PE)) ||
+	    (value & X86_CR0_NW && !(value & X86_CR0_CD)))
+		return false;
+	if (!((value ^ old) & X86_CR0_PG))
+		return true;
+	if (value & X86_CR0_PG)
+		return !(p->efer & EFER_LME) || (cr4 & X86_CR4_PAE && !in64);
+	return !in64 && !(cr4 & X86_CR4_PCIDE);
+}
+
+/* SDM, "Initializing IA-32e Mode" and "IA-32e Mode Operation Overview": LMA is LME and PG. */
+static void switch_long_mode(struct vmx_vcpu *v, u64 cr0)
+{
+	u64 controls = vmx_read(v, VMX_F_ENTRY_CONTROLS);
+	u64 efer = v->paging->efer & ~(u64)EFER_LMA;
+
+	controls &= ~(u64)VMX_ENTRY_CTL_IA32E_MODE_GUEST;
+	if (cr0 & X86_CR0_PG && efer & EFER_LME) {
+		efer |= EFER_LMA;
+		controls |= VMX_ENTRY_CTL_IA32E_MODE_GUEST;
+	}
+	vmx_vmcs_write(v->vmcs, VMX_F_ENTRY_CONTROLS, controls, controls);
+	v->paging->efer = efer;
+}
+
+static int set_cr0(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+	u64 old = paging_cr0(v), cr4 = paging_cr4(v);
+	int r;
+
+	value = (old & p->cr0_mask) | (value & ~p->cr0_mask) | X86_CR0_ET;
+	if (!cr0_valid(v, old, value, cr4))
+		return GP;
+	if ((value ^ old) & X86_CR0_PG && is_pae(value, cr4, p->efer)) {
+		r = load_pdptes(v, p->cr3);
+		if (r)
+			return r;
+	}
+	if ((value ^ old) & X86_CR0_PG)
+		switch_long_mode(v, value);
+	p->cr0 = value;
+	p->cr4 = cr4;
+	paging_apply(v);
+	/* PDPTEs are loaded. */
+	p->reread = false;
+	return 0;
+}
+
+/* SDM, "MOV--Move to/from Control Registers" */
+static bool cr4_valid(struct vmx_vcpu *v, u64 old, u64 value)
+{
+	const struct vmx_paging *p = v->paging;
+	u64 change = old ^ value, judged = value;
+
+	if (vmx_vmcs_judge(v->vmcs, VMX_F_GUEST_CR4, &judged) || judged != value)
+		return false;
+	if (paging_is_long(p) && (!(value & X86_CR4_PAE) || change & X86_CR4_LA57))
+		return false;
+	return !(change & value & X86_CR4_PCIDE) || (paging_is_long(p) && !(p->cr3 & 0xfff));
+}
+
+static int set_cr4(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+	u64 cr0 = paging_cr0(v), old = paging_cr4(v);
+	int r;
+
+	value = (old & p->cr4_mask) | (value & ~p->cr4_mask);
+	if (!cr4_valid(v, old, value))
+		return GP;
+	if ((value ^ old) & (X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PGE | X86_CR4_SMEP) &&
+	    is_pae(cr0, value, p->efer)) {
+		r = load_pdptes(v, p->cr3);
+		if (r)
+			return r;
+	}
+	p->cr0 = cr0;
+	p->cr4 = value;
+	paging_apply(v);
+	return 0;
+}
+
+static int set_cr3(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+	int r;
+
+	/* With PCIDs bit 63 asks to keep translations, which need not be done. */
+	if (p->cr4 & X86_CR4_PCIDE)
+		value &= ~BIT_ULL(63);
+	if (paging_is_long(p) && value >> vmx_caps.phys_bits)
+		return GP;
+	if (p->mode.format == PAGING_PAE) {
+		r = load_pdptes(v, value);
+		if (r)
+			return r;
+	}
+	p->cr3 = value;
+	p->reload = true;
+	return 0;
+}
+
+/**
+ * vmx_paging_set_efer() - the guest writes EFER
+ * @v: the vCPU, loaded
+ * @value: the new value
+ *
+ * SDM, "Extended Feature Enable Register": LME is fixed under paging.
+ *
+ * Context: preemption off.
+ * Return: false if it is a #GP.
+ */
+bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+	u64 cr0 = paging_cr0(v);
+
+	if (value & ~vmx_paging_efer_bits() || ((value ^ p->efer) & EFER_LME && cr0 & X86_CR0_PG))
+		return false;
+	value = (value & ~(u64)EFER_LMA) | (p->efer & EFER_LMA);
+	p->cr0 = cr0;
+	p->cr4 = paging_cr4(v);
+	p->efer = value;
+	v->vmcs->efer = value;
+	v->vmcs->syscall |= value & EFER_SCE;
+	paging_apply(v);
+	return true;
+}
+
+/* What userspace asked for, where the CPU does not insist on it. */
+static bool user_wants(const struct vmx_vcpu *v, u32 control)
+{
+	return v->vmcs->cpu_ctls & control & ~vmx_caps.cpu.must;
+}
+
+/* 0, GP, -EAGAIN, or -EPERM: it is userspace's. */
+static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
+{
+	const struct vmx_paging *p = v->paging;
+
+	switch (cr) {
+	case 0:
+		return (value ^ p->cr0_shadow) & p->cr0_mask ? -EPERM : set_cr0(v, value);
+	case 3:
+		return user_wants(v, VMX_CPU_CR3_LOAD_EXITING) ? -EPERM : set_cr3(v, value);
+	case 4:
+		return (value ^ p->cr4_shadow) & p->cr4_mask ? -EPERM : set_cr4(v, value);
+	default:
+		return -EPERM;
+	}
+}
+
+/* SDM, "Exit Qualification for Control-Register Accesses" */
+static int cr_access(struct vmx_vcpu *v)
+{
+	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	unsigned int cr = q & 0xf, kind = q >> 4 & 3;
+
+	if (kind == 0)
+		return mov_to(v, cr, operand(v, q));
+	if (kind == 1 && cr == 3 && !user_wants(v, VMX_CPU_CR3_STORE_EXITING))
+		return set_operand(v, q, v->paging->cr3);
+	/* CLTS and LMSW exit only for userspace's masks. */
+	return -EPERM;
+}
+
+static int invalidate(struct vmx_vcpu *v)
+{
+	struct vmx_mmu *mmu = v->mmu;
+
+	if (user_wants(v, VMX_CPU_INVLPG_EXITING))
+		return -EPERM;
+	spin_lock(&mmu->lock);
+	if (v->reason == VMX_REASON_INVLPG)
+		shadow_sync_address(mmu, v->paging, vmx_read(v, VMX_F_EXIT_QUALIFICATION));
+	else
+		shadow_sync_tree(mmu, v->paging, false);
+	spin_unlock(&mmu->lock);
+	vmx_vpid_forget(v);
+	return 0;
+}
+
+static int finish(struct vmx_vcpu *v, int r)
+{
+	switch (r) {
+	case 0:
+		vmx_retire(v);
+		return VMX_FAULT_DONE;
+	case GP:
+		vmx_inject_gp(v);
+		return VMX_FAULT_DONE;
+	case -EPERM:
+		return VMX_FAULT_EXIT;
+	default:
+		return r;
+	}
+}
+
+/**
+ * vmx_paging_exit() - finish an exit that has to do with paging
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts on, preemption off.
+ * Return: an enum vmx_fault, -EAGAIN: ask again after vmx_paging_prepare() and
+ * another exit, or another errno of vmx_mmu_fault().
+ */
+int vmx_paging_exit(struct vmx_vcpu *v)
+{
+	switch (v->reason) {
+	case VMX_REASON_EXCEPTION_NMI:
+		return page_fault(v);
+	case VMX_REASON_CR_ACCESS:
+		return finish(v, cr_access(v));
+	default:
+		return finish(v, invalidate(v));
+	}
+}
+
+/**
+ * vmx_paging_prepare() - get what an exit, or loading the roots, did without
+ * @v: the vCPU, not loaded
+ *
+ * Context: may sleep.
+ * Return: an enum vmx_fault, or an errno of vmx_mmu_fault().
+ */
+int vmx_paging_prepare(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	int err = vmx_tables_top_up(v->mmu) ?: shadow_top_up(v->mmu, p->miss_frame);
+
+	cond_resched();
+	if (!err && signal_pending(current))
+		return -EINTR;
+	if (err || p->miss == ~0ULL)
+		return err;
+	return vmx_mmu_fault(v->mmu, p->miss, p->miss_access, false, &v->miss);
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Making shadow entries where a guest's access found none, or too narrow a one.
+ * See the top of page.c.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+
+#include <asm/cpufeature.h>
+#include <asm/pgtable_types.h>
+#include <asm/trap_pf.h>
+
+#include "../vmx/caps.h"
+#include "page.h"
+
+/* What entries that refer to tables, and direct ones, allow. */
+#define ALL	(PT_PRESENT | PT_WRITE | PT_USER | PT_ACCESSED)
+
+/**
+ * struct fill - a fault on its way down the shadow pages
+ * @mmu: the mmu
+ * @p: the vCPU's paging
+ * @walk: what the guest's tables say
+ * @map: what the map says: a leaf entry
+ * @map_level: its level
+ * @sp: the page that the way is at
+ */
+struct fill {
+	struct vmx_mmu *mmu;
+	struct vmx_paging *p;
+	const struct guest_walk *walk;
+	u64 map;
+	int map_level;
+	struct shadow_page *sp;
+};
+
+/**
+ * shadow_guest_index() - where the guest has what an entry was made from
+ * @sp: the page
+ * @i: index of the entry
+ *
+ * Return: index of the entry in the guest's table.
+ */
+unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i)
+{
+	if (sp->role.format != PAGING_32BIT)
+		return i;
+	if (sp->role.level == 1)
+		return sp->role.quadrant * SHADOW_ENTRIES + i;
+	return sp->role.quadrant * (SHADOW_ENTRIES / 2) + i / 2;
+}
+
+/**
+ * shadow_root_role() - the role of a root
+ * @mode: the guest's mode
+ * @n: which of its roots
+ *
+ * Return: the role.
+ */
+struct shadow_role shadow_root_role(const struct paging_mode *mode, unsigned int n)
+{
+	return (struct shadow_role) {
+		.level = mode->levels,
+		.format = mode->format,
+		.direct = mode->format == PAGING_NONE,
+		.quadrant = mode->format == PAGING_32BIT ? n : 0,
+		.large = mode->large >> 1,
+		.nxe = mode->nxe,
+		.no_wp = !mode->wp && mode->format != PAGING_NONE,
+		.smep = !mode->wp && mode->smep,
+		.writable = !mode->wp,
+	};
+}
+
+static bool on_large_page(const struct fill *f)
+{
+	return f->sp->role.direct || guest_is_leaf(&f->p->mode, f->walk->pte[f->sp->role.level],
+						   f->sp->role.level);
+}
+
+/* What the guest's entry allows; CR0.WP clear lets supervisors write. */
+static bool guest_writable(u64 pte, bool leaf)
+{
+	return pte & PT_WRITE && (!leaf || pte & PT_DIRTY);
+}
+
+/* The role of what the way's page refers to. */
+static struct shadow_role role_below(const struct fill *f, unsigned int i)
+{
+	struct shadow_role role = f->sp->role;
+	bool leaf = on_large_page(f);
+
+	if (role.no_wp && !role.direct)
+		role.writable &= guest_writable(f->walk->pte[role.level], leaf);
+	role.quadrant = 0;
+	if (role.format == PAGING_32BIT && !leaf)
+		role.quadrant = i & 1;
+	role.direct = leaf;
+	role.level--;
+	return role;
+}
+
+static u64 gfn_below(const struct fill *f, unsigned int i)
+{
+	const struct shadow_page *sp = f->sp;
+	u64 span = 1ULL << (9 * (sp->role.level - 1));
+
+	if (!on_large_page(f))
+		return guest_table(&f->p->mode, f->walk->pte[sp->role.level]) >> PAGE_SHIFT;
+	return (f->walk->gpa >> PAGE_SHIFT) & ~(span - 1);
+}
+
+/* The bits of an entry that refers to a shadow page. */
+static u64 link_bits(const struct fill *f)
+{
+	u64 pte = f->walk->pte[f->sp->role.level];
+	u64 bits = PT_PRESENT | PT_ACCESSED;
+
+	if (f->sp->role.direct)
+		return ALL;
+	bits |= pte & (PT_USER | PT_NX);
+	if (f->sp->role.no_wp || guest_writable(pte, on_large_page(f)))
+		bits |= PT_WRITE;
+	return bits;
+}
+
+/* SDM, "Memory Typing": by the host's PAT, which the guest runs with. */
+static u64 memory_type(u64 map)
+{
+	switch ((map & EPT_MEMTYPE) >> EPT_MEMTYPE_SHIFT) {
+	case VMX_MEMTYPE_WB:
+		return 0;
+	case VMX_MEMTYPE_WC:
+		return cachemode2protval(_PAGE_CACHE_MODE_WC);
+	case VMX_MEMTYPE_WT:
+		return cachemode2protval(_PAGE_CACHE_MODE_WT);
+	case VMX_MEMTYPE_WP:
+		return cachemode2protval(_PAGE_CACHE_MODE_WP);
+	default:
+		return cachemode2protval(_PAGE_CACHE_MODE_UC);
+	}
+}
+
+/*
+ * With CR0.WP clear a supervisor may write a page that is read-only for users.
+ * The CPU's CR0.WP is set, so the entry is for one of them at a time; a page that
+ * is made the supervisor's must not become executable by CR4.SMEP's rule.
+ */
+static u64 alone_bits(const struct fill *f, u64 bits)
+{
+	const struct shadow_role role = f->sp->role;
+
+	if (!role.no_wp)
+		return bits;
+	if (!role.writable)
+		bits &= ~PT_WRITE;
+	if (bits & PT_WRITE || (f->walk->access & (X86_PF_WRITE | X86_PF_USER)) != X86_PF_WRITE)
+		return bits;
+	if (role.smep && f->walk->rights & PT_USER)
+		bits |= PT_NX;
+	return (bits | PT_WRITE) & ~PT_USER;
+}
+
+/* The bits of an entry that maps memory. */
+static u64 leaf_bits(const struct fill *f)
+{
+	u64 pte = f->walk->pte[f->sp->role.level];
+	u64 bits = ALL;
+
+	if (!f->sp->role.direct) {
+		bits = PT_PRESENT | PT_ACCESSED | (pte & (PT_USER | PT_NX));
+		if (guest_writable(pte, true))
+			bits |= PT_WRITE;
+	}
+	bits = alone_bits(f, bits);
+	if (!(f->map & EPT_WRITE))
+		bits &= ~PT_WRITE;
+	if (!(f->map & EPT_EXEC))
+		bits |= PT_NX;
+	return bits | memory_type(f->map);
+}
+
+/* May the way's page have an entry for all of 2 MiB? */
+static bool can_be_large(const struct fill *f, const struct shadow_frames *frames)
+{
+	return f->sp->role.level == 2 && f->map_level >= 2 && on_large_page(f) &&
+	       bitmap_empty(frames->tables, SHADOW_ENTRIES);
+}
+
+static enum walk_result need_records(struct fill *f, u64 gfn)
+{
+	f->p->miss_frame = gfn;
+	return WALK_MISS;
+}
+
+static unsigned int index_of(const struct fill *f)
+{
+	return (f->walk->gva >> (PAGE_SHIFT + 9 * (f->sp->role.level - 1))) %
+	       SHADOW_ENTRIES;
+}
+
+static enum walk_result need_memory(struct vmx_paging *p, u64 gpa, u64 access, bool translated)
+{
+	p->miss = gpa;
+	p->miss_access = access;
+	p->miss_translated = translated;
+	return WALK_MISS;
+}
+
+static enum walk_result fill_leaf(struct fill *f)
+{
+	unsigned int i = index_of(f);
+	int level = f->sp->role.level;
+	u64 gfn = (f->walk->gpa >> PAGE_SHIFT) & ~((1ULL << (9 * (level - 1))) - 1);
+	u64 offset = (gfn << PAGE_SHIFT) & (ept_span(f->map_level) - 1);
+	u64 entry = leaf_bits(f) | ((f->map & EPT_ADDR) + offset);
+
+	if (level > 1)
+		entry |= PT_LARGE;
+	if (f->sp->table[i])
+		shadow_drop(f->mmu, f->sp, i);
+	if (!f->sp->role.direct)
+		f->sp->guest[i] = f->walk->pte[level];
+	shadow_map(f->mmu, f->sp, i, gfn, entry);
+	return WALK_DONE;
+}
+
+/* Go to the page below, which is made if it is not there; NULL if it cannot be. */
+static bool descend(struct fill *f, unsigned int i)
+{
+	struct shadow_page *below;
+
+	below = shadow_get(f->mmu, gfn_below(f, i), role_below(f, i));
+	if (!below)
+		return false;
+	if (f->sp->table[i] && shadow_below(f->sp->table[i]) != below)
+		shadow_drop(f->mmu, f->sp, i);
+	if (!f->sp->table[i]) {
+		if (!bitmap_empty(below->present, SHADOW_ENTRIES))
+			shadow_sync_page(f->mmu, below);
+		if (!f->sp->role.direct)
+			f->sp->guest[i] = f->walk->pte[f->sp->role.level];
+		shadow_link(f->mmu, f->sp, i, below, link_bits(f));
+	}
+	f->sp = below;
+	return true;
+}
+
+/* An entry that was made from something else than the guest has there now goes. */
+static void check_entry(const struct fill *f, unsigned int i)
+{
+	struct shadow_page *sp = f->sp;
+
+	if (!sp->table[i])
+		return;
+	if ((!sp->role.direct && sp->guest[i] != f->walk->pte[sp->role.level]) ||
+	    shadow_is_leaf(sp->table[i], sp->role.level))
+		shadow_drop(f->mmu, sp, i);
+}
+
+static enum walk_result fill(struct fill *f)
+{
+	u64 gfn = f->walk->gpa >> PAGE_SHIFT;
+	const struct shadow_frames *frames = shadow_frames(f->mmu->shadow, gfn);
+
+	if (!frames)
+		return need_records(f, gfn);
+	for (;;) {
+		unsigned int i = index_of(f);
+
+		check_entry(f, i);
+		if (f->sp->role.level == 1 || can_be_large(f, frames))
+			return fill_leaf(f);
+		if (!on_large_page(f) && !shadow_frames(f->mmu->shadow, gfn_below(f, i)))
+			return need_records(f, gfn_below(f, i));
+		if (!descend(f, i))
+			return WALK_MISS;
+	}
+}
+
+/* What the map must allow. */
+static u64 map_access(const struct guest_walk *walk)
+{
+	if (walk->access & X86_PF_INSTR)
+		return EPT_EXEC;
+	return walk->access & X86_PF_WRITE ? EPT_WRITE : EPT_READ;
+}
+
+static enum walk_result walk_guest(struct vmx_mmu *mmu, struct vmx_paging *p,
+				   struct guest_walk *walk)
+{
+	const struct walk_memory memory = { shadow_memory, mmu };
+	u64 root = p->cr3;
+
+	if (p->mode.format == PAGING_NONE) {
+		walk->gpa = walk->gva;
+		return WALK_DONE;
+	}
+	if (p->mode.format == PAGING_PAE)
+		root = p->pdpte[walk->gva >> 30 & 3];
+	return guest_walk(&p->mode, &memory, root, walk);
+}
+
+/**
+ * shadow_fault() - judge an access, and make the entries that it needs
+ * @mmu: the mmu, its lock held
+ * @p: the vCPU's paging; its roots are loaded
+ * @walk: the access; filled in
+ *
+ * Return: %WALK_DONE: it can be tried again; %WALK_FAULT: it is the guest's page
+ * fault; %WALK_MISS: what &vmx_paging.miss and @miss_frame say is to be got, or
+ * spare pages.
+ */
+enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk)
+{
+	struct fill f = { .mmu = mmu, .p = p, .walk = walk };
+	enum walk_result result;
+
+	p->miss = ~0ULL;
+	p->miss_frame = ~0ULL;
+	result = walk_guest(mmu, p, walk);
+	if (result == WALK_FAULT)
+		return result;
+	if (result == WALK_MISS)
+		return need_memory(p, walk->gpa, walk->write ? EPT_WRITE : EPT_READ, false);
+	f.map = ept_find(mmu, walk->gpa, &f.map_level);
+	if (!(f.map & map_access(walk)))
+		return need_memory(p, walk->gpa, map_access(walk), true);
+	f.sp = p->root[p->mode.format == PAGING_LONG ? 0 : walk->gva >> 30 & 3];
+	if (!f.sp)
+		return WALK_DONE;
+	return fill(&f);
+}

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Shadow paging: guest memory where the CPU has no EPT, or is not to use it. The
+ * CPU walks tables of the module's own, the shadow pages. Each is made from a
+ * table of the guest's and from the mmu's map, which is kept in the same tables
+ * as with EPT (ept/), only that no CPU looks at them: a shadow entry is what the
+ * guest's entry says, less what the map does not allow, and with the host's frame
+ * for the guest's.
+ *
+ * Files: walk.c reads the guest's tables as the CPU would, fill.c makes entries
+ * where an access needs them, sync.c takes away those that the guest no longer
+ * has, regs.c has the guest's control registers, exit.c its exits. Here are the
+ * shadow pages themselves.
+ *
+ * Roles. A shadow page is found by the frame of the guest's table and by what of
+ * it, and of the guest's mode, its entries depend on (struct shadow_role). It is
+ * shared by everything that refers to the table in the same role: by several
+ * entries, address spaces and vCPUs. Permissions are mirrored level by level and
+ * the CPU puts them together as it would the guest's, so they are no part of the
+ * role. The exception is a guest with CR0.WP clear: the CPU's is always set, or
+ * the guest would write to what the host has read-only; there, leaf entries stand
+ * for all levels, and for the one kind of access that was last.
+ *
+ * Where an entry of the guest's maps more than an entry here can, or the host has
+ * smaller pages, or there are no tables since paging is off, a direct page stands
+ * for consecutive frames.
+ *
+ * When a guest changes its tables. Shadow pages are a cache, and a guest must
+ * expect of a CPU that it caches entries of all levels until it executes INVLPG,
+ * INVPCID or a MOV to a control register (SDM, "Caching Translation
+ * Information"). These exit. So nothing intercepts the writes themselves and no
+ * instruction is emulated. Which tables were written is what the CPU tells: an
+ * entry that maps a table writable has a dirty bit. Before the guest goes on from
+ * an instruction that invalidates, sync.c looks for dirty bits of the tables below
+ * the root in use, clears them, makes all CPUs drop what they have cached of
+ * those entries, and only then compares the tables with &shadow_page.guest. A
+ * later write sets the bit again. An entry goes if the guest's is not what it was
+ * made from; the next access to it brings the new one.
+ *
+ * What the CPU cannot tell: when userspace writes tables, it says so
+ * (VMX_MMU_INVALIDATE), or sets CR3. When an entry with a dirty bit goes, the bit
+ * becomes &shadow_page.dirty of what it mapped.
+ *
+ * Chains. Each present entry is in one chain: those that map a frame, or those that
+ * refer to a shadow page. So what the map no longer has can be taken out of all
+ * tables (shadow_drop_frames()), as the host's notifiers need it, and a shadow page
+ * can be taken out of its parents.
+ *
+ * Locks and flushes. Everything is under mmu->lock and goes by the rules at the
+ * top of vmx/mmu.c. A VPID's translations are dropped by INVVPID where CPUs have
+ * VPIDs; elsewhere each VM entry and exit drops all. Pages that go are used again
+ * after a flush.
+ *
+ * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room. A guest
+ * whose tables refer to themselves is just one whose tables have several roles.
+ */
+#include <linux/hash.h>
+#include <linux/io.h>
+#include <linux/slab.h>
+
+#include "../vmx/caps.h"
+#include "page.h"
+
+/* Shadow pages that go at a time when there are too many. */
+#define EVICT_BATCH 64
+
+static struct shadow_link *link_of(struct shadow *s, u32 ref)
+{
+	return &shadow_ref_page(s, ref)->links[ref % SHADOW_ENTRIES];
+}
+
+static void chain_add(struct shadow *s, u32 *head, u32 ref)
+{
+	*link_of(s, ref) = (struct shadow_link) { .next = *head };
+	if (*head)
+		link_of(s, *head)->prev = ref;
+	*head = ref;
+}
+
+static void chain_remove(struct shadow *s, u32 *head, u32 ref)
+{
+	const struct shadow_link *link = link_of(s, ref);
+
+	if (link->next)
+		link_of(s, link->next)->prev = link->prev;
+	if (link->prev)
+		link_of(s, link->prev)->next = link->next;
+	else
+		*head = link->next;
+}
+
+/* The frame, or first frame, that a leaf entry maps. */
+static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
+{
+	const struct paging_mode mode = {
+		.format = sp->role.format, .large = sp->role.large,
+	};
+	u64 gfn;
+
+	if (sp->role.direct)
+		return sp->gfn + i * (sp->role.level == 1 ? 1 : SHADOW_ENTRIES);
+	gfn = guest_frame(&mode, sp->guest[i], sp->role.level) >> PAGE_SHIFT;
+	/* A 4 MiB page has two entries. */
+	if (sp->role.level == 2 && sp->role.format == PAGING_32BIT && i & 1)
+		gfn += SHADOW_ENTRIES;
+	return gfn;
+}
+
+static u32 *leaf_chain(struct shadow *s, u64 gfn, int level)
+{
+	struct shadow_frames *frames = shadow_frames(s, gfn);
+
+	return level == 1 ? &frames->mapped[gfn % SHADOW_ENTRIES] : &frames->large;
+}
+
+static struct hlist_head *bucket(struct shadow *s, u64 gfn)
+{
+	return &s->hash[hash_64(gfn, SHADOW_HASH_BITS)];
+}
+
+/**
+ * shadow_touch_tables() - a frame may have been written
+ * @s: the shadow pages
+ * @gfn: the frame
+ *
+ * Context: with the mmu's lock.
+ */
+void shadow_touch_tables(struct shadow *s, u64 gfn)
+{
+	struct shadow_page *sp;
+
+	hlist_for_each_entry(sp, bucket(s, gfn), hash)
+		if (sp->gfn == gfn && !sp->role.direct)
+			sp->dirty = true;
+}
+
+static void drop_leaf(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 old)
+{
+	u64 gfn = leaf_gfn(sp, i);
+
+	chain_remove(s, leaf_chain(s, gfn, sp->role.level), shadow_ref(sp, i));
+	if (old & PT_DIRTY && sp->role.level == 1 &&
+	    test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables))
+		shadow_touch_tables(s, gfn);
+}
+
+/**
+ * shadow_drop() - remove an entry
+ * @mmu: the mmu, its lock held
+ * @sp: the page
+ * @i: index of a present entry
+ */
+void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i)
+{
+	struct shadow *s = mmu->shadow;
+	/* The CPU may be setting its dirty bit. */
+	u64 old = xchg(&sp->table[i], 0);
+
+	if (shadow_is_leaf(old, sp->role.level))
+		drop_leaf(s, sp, i, old);
+	else
+		chain_remove(s, &shadow_below(old)->parents, shadow_ref(sp, i));
+	__clear_bit(i, sp->present);
+	__clear_bit(i, sp->below);
+	vmx_mmu_narrowed(mmu);
+}
+
+static void drop_chain(struct vmx_mmu *mmu, const u32 *head)
+{
+	while (*head)
+		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *head), *head % SHADOW_ENTRIES);
+}
+
+/**
+ * shadow_link() - let an entry refer to a shadow page
+ * @mmu: the mmu, its lock held
+ * @sp: the page that has the entry
+ * @i: index of the entry, which is not present
+ * @below: the page to refer to
+ * @entry: the bits of the entry, without an address
+ */
+void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
+		 struct shadow_page *below, u64 entry)
+{
+	chain_add(mmu->shadow, &below->parents, shadow_ref(sp, i));
+	__set_bit(i, sp->present);
+	if (!below->role.direct)
+		__set_bit(i, sp->below);
+	WRITE_ONCE(sp->table[i], entry | __pa(below->table));
+}
+
+/**
+ * shadow_map() - let an entry map memory
+ * @mmu: the mmu, its lock held
+ * @sp: the page that has the entry
+ * @i: index of the entry, which is not present
+ * @gfn: first frame, for which there are records
+ * @entry: the entry
+ */
+void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry)
+{
+	struct shadow *s = mmu->shadow;
+
+	chain_add(s, leaf_chain(s, gfn, sp->role.level), shadow_ref(sp, i));
+	__set_bit(i, sp->present);
+	WRITE_ONCE(sp->table[i], entry);
+}
+
+/* What a frame's tables have to do with the rest, when the last of them goes. */
+static void forget_table(struct shadow *s, u64 gfn)
+{
+	struct shadow_page *sp;
+
+	hlist_for_each_entry(sp, bucket(s, gfn), hash)
+		if (sp->gfn == gfn && !sp->role.direct)
+			return;
+	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
+}
+
+/* Take a page out of everything; CPUs may use it until they flush. */
+static void zap_page(struct vmx_mmu *mmu, struct shadow_page *sp)
+{
+	struct shadow *s = mmu->shadow;
+	unsigned int i;
+
+	drop_chain(mmu, &sp->parents);
+	for_each_set_bit(i, sp->present, SHADOW_ENTRIES)
+		shadow_drop(mmu, sp, i);
+	hlist_del(&sp->hash);
+	if (!sp->role.direct)
+		forget_table(s, sp->gfn);
+	list_move(&sp->list, &s->unlinked);
+	s->nr_used--;
+	vmx_mmu_narrowed(mmu);
+}
+
+static bool same_role(struct shadow_role a, struct shadow_role b)
+{
+	return !memcmp(&a, &b, sizeof(a));
+}
+
+/*
+ * From here on the frame is mapped by small pages alone, so that dirty bits tell
+ * of it. What was written before, they do not tell.
+ */
+static void begin_table(struct vmx_mmu *mmu, struct shadow_page *sp)
+{
+	struct shadow_frames *frames = shadow_frames(mmu->shadow, sp->gfn);
+
+	__set_bit(sp->gfn % SHADOW_ENTRIES, frames->tables);
+	drop_chain(mmu, &frames->large);
+	sp->dirty = true;
+}
+
+/**
+ * shadow_get() - find a shadow page, or make an empty one
+ * @mmu: the mmu, its lock held
+ * @gfn: frame of the guest's table, for which there are records, or first frame
+ * @role: what of it
+ *
+ * Return: the page, or NULL if there is no spare one.
+ */
+struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role role)
+{
+	struct shadow *s = mmu->shadow;
+	struct shadow_page *sp;
+
+	lockdep_assert_held(&mmu->lock);
+	hlist_for_each_entry(sp, bucket(s, gfn), hash)
+		if (sp->gfn == gfn && same_role(sp->role, role))
+			return sp;
+	sp = list_first_entry_or_null(&s->spare, struct shadow_page, list);
+	if (!sp)
+		return NULL;
+	list_move_tail(&sp->list, &s->used);
+	s->nr_spare--;
+	s->nr_used++;
+	sp->gfn = gfn;
+	sp->role = role;
+	sp->dirty = false;
+	hlist_add_head(&sp->hash, bucket(s, gfn));
+	if (!role.direct)
+		begin_table(mmu, sp);
+	return sp;
+}
+
+static void drop_small(struct vmx_mmu *mmu, struct shadow_frames *frames, u64 gfn)
+{
+	unsigned int i = gfn % SHADOW_ENTRIES;
+
+	drop_chain(mmu, &frames->mapped[i]);
+	if (test_bit(i, frames->tables))
+		shadow_touch_tables(mmu->shadow, gfn);
+}
+
+/**
+ * shadow_drop_frames() - remove what was made from an entry of the map
+ * @mmu: the mmu, its lock held
+ * @gpa: a guest-physical address that the entry translates
+ * @level: its level
+ *
+ * Context: any that the lock allows.
+ */
+void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
+{
+	u64 frames_in = 1ULL << (9 * (level - 1));
+	u64 gfn = (gpa >> PAGE_SHIFT) & ~(frames_in - 1);
+	u64 end = gfn + frames_in;
+	struct shadow_frames *frames;
+
+	while (gfn < end) {
+		u64 next = min(end, (gfn | (SHADOW_ENTRIES - 1)) + 1);
+
+		frames = shadow_frames(mmu->shadow, gfn);
+		if (frames)
+			drop_chain(mmu, &frames->large);
+		for (; frames && gfn < next; gfn++)
+			drop_small(mmu, frames, gfn);
+		gfn = next;
+	}
+}
+
+/**
+ * shadow_memory() - guest memory, for the walk of the guest's tables
+ * @mmu: the mmu, its lock held
+ * @gpa: guest-physical address
+ * @write: it is to be written
+ *
+ * Return: where it is as long as the lock is held; NULL if the map does not have
+ * it or does not allow the access, or it is no RAM.
+ */
+void *shadow_memory(void *mmu, u64 gpa, bool write)
+{
+	int level;
+	u64 entry = ept_find(mmu, gpa, &level);
+	u64 offset = gpa & (ept_span(level) - 1);
+
+	if (!(entry & EPT_READ) || (write && !(entry & EPT_WRITE)))
+		return NULL;
+	/* Memory of a device: the kernel has it nowhere. */
+	if (!pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT))
+		return NULL;
+	return phys_to_virt((entry & EPT_ADDR) + offset);
+}
+
+static void free_page_parts(struct shadow_page *sp)
+{
+	if (sp->table)
+		set_page_private(virt_to_page(sp->table), 0);
+	free_page((unsigned long)sp->table);
+	free_page((unsigned long)sp->guest);
+	free_page((unsigned long)sp->links);
+	kfree(sp);
+}
+
+static struct shadow_page *new_page(void)
+{
+	struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
+
+	if (!sp)
+		return NULL;
+	sp->table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	sp->guest = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	sp->links = (struct shadow_link *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!sp->table || !sp->guest || !sp->links) {
+		free_page_parts(sp);
+		return NULL;
+	}
+	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
+	return sp;
+}
+
+/* Pages that were taken out of everything can be used again after a flush. */
+static void recycle(struct vmx_mmu *mmu)
+{
+	struct shadow *s = mmu->shadow;
+	struct shadow_page *sp;
+	LIST_HEAD(pages);
+
+	spin_lock(&mmu->lock);
+	list_splice_init(&s->unlinked, &pages);
+	spin_unlock(&mmu->lock);
+	if (list_empty(&pages))
+		return;
+	vmx_mmu_flush(mmu);
+	spin_lock(&mmu->lock);
+	list_for_each_entry(sp, &pages, list)
+		s->nr_spare++;
+	list_splice(&pages, &s->spare);
+	spin_unlock(&mmu->lock);
+}
+
+static void evict(struct vmx_mmu *mmu)
+{
+	struct shadow *s = mmu->shadow;
+	struct shadow_page *sp, *next;
+	unsigned int left = EVICT_BATCH;
+
+	spin_lock(&mmu->lock);
+	list_for_each_entry_safe(sp, next, &s->used, list) {
+		if (sp->users)
+			continue;
+		zap_page(mmu, sp);
+		if (!--left)
+			break;
+	}
+	spin_unlock(&mmu->lock);
+	recycle(mmu);
+}
+
+/* One more spare page, if there may be; it gets its number under the lock. */
+static bool add_page(struct vmx_mmu *mmu)
+{
+	struct shadow *s = mmu->shadow;
+	struct shadow_page *sp = new_page();
+
+	if (!sp)
+		return false;
+	spin_lock(&mmu->lock);
+	if (s->nr_pages < SHADOW_PAGES_MAX) {
+		sp->id = ++s->nr_pages;
+		s->pages[sp->id] = sp;
+		list_add(&sp->list, &s->spare);
+		s->nr_spare++;
+		sp = NULL;
+	}
+	spin_unlock(&mmu->lock);
+	if (sp)
+		free_page_parts(sp);
+	return true;
+}
+
+static int add_frames(struct shadow *s, u64 gfn)
+{
+	struct shadow_frames *frames;
+	int err;
+
+	if (shadow_frames(s, gfn))
+		return 0;
+	frames = kzalloc(sizeof(*frames), GFP_KERNEL_ACCOUNT);
+	if (!frames)
+		return -ENOMEM;
+	err = xa_insert(&s->frames, gfn / SHADOW_ENTRIES, frames, GFP_KERNEL_ACCOUNT);
+	if (err)
+		kfree(frames);
+	return err == -EBUSY ? 0 : err;
+}
+
+/**
+ * shadow_top_up() - have what any one fault needs
+ * @mmu: the mmu
+ * @gfn: a frame that there have to be records for, or ~0
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int shadow_top_up(struct vmx_mmu *mmu, u64 gfn)
+{
+	struct shadow *s = mmu->shadow;
+	int err = gfn == ~0ULL ? 0 : add_frames(s, gfn);
+
+	if (err)
+		return err;
+	if (READ_ONCE(s->nr_spare) < SHADOW_SPARE)
+		recycle(mmu);
+	while (READ_ONCE(s->nr_spare) < 2 * SHADOW_SPARE) {
+		if (READ_ONCE(s->nr_pages) >= SHADOW_PAGES_MAX) {
+			evict(mmu);
+			break;
+		}
+		if (!add_page(mmu))
+			return READ_ONCE(s->nr_spare) < SHADOW_SPARE ? -ENOMEM : 0;
+	}
+	return 0;
+}
+
+/**
+ * shadow_alloc() - the shadow pages of a new mmu: none
+ *
+ * Context: may sleep.
+ * Return: them; NULL without memory.
+ */
+struct shadow *shadow_alloc(void)
+{
+	struct shadow *s = kvzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+
+	if (!s)
+		return NULL;
+	INIT_LIST_HEAD(&s->used);
+	INIT_LIST_HEAD(&s->spare);
+	INIT_LIST_HEAD(&s->unlinked);
+	xa_init(&s->frames);
+	return s;
+}
+
+static void free_list(struct list_head *list)
+{
+	struct shadow_page *sp, *next;
+
+	list_for_each_entry_safe(sp, next, list, list) {
+		free_page_parts(sp);
+		cond_resched();
+	}
+}
+
+/**
+ * shadow_free() - free the shadow pages of an mmu that no vCPU uses any more
+ * @mmu: the mmu
+ *
+ * Context: may sleep.
+ */
+void shadow_free(struct vmx_mmu *mmu)
+{
+	struct shadow *s = mmu->shadow;
+	struct shadow_frames *frames;
+	unsigned long index;
+
+	if (!s)
+		return;
+	mmu->shadow = NULL;
+	free_list(&s->used);
+	free_list(&s->spare);
+	free_list(&s->unlinked);
+	xa_for_each(&s->frames, index, frames)
+		kfree(frames);
+	xa_destroy(&s->frames);
+	kvfree(s);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Shadow pages, and what they are found by. See the top of page.c. */
+#ifndef VMX_SHADOW_PAGE_H
+#define VMX_SHADOW_PAGE_H
+
+#include <linux/bitmap.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#include "../vmx/mmu.h"
+#include "shadow.h"
+
+#define SHADOW_ENTRIES	512
+#define SHADOW_HASH_BITS 11
+
+/* Shadow pages of an mmu; each is 12 KiB. */
+#define SHADOW_PAGES_MAX 8192
+/* What any one fault may need: a page for each level. */
+#define SHADOW_SPARE	PT_MAX_LEVELS
+
+/**
+ * struct shadow_role - what of a guest's table a shadow page stands for
+ * @level: level of the shadow page
+ * @format: format of the guest's table
+ * @direct: no table: consecutive frames, below a large page or without paging
+ * @quadrant: which part of a table with 4-byte entries, which maps more
+ * @large: &paging_mode.large when its entries were made
+ * @nxe: EFER.NXE, likewise
+ * @no_wp: CR0.WP is clear: supervisors may write what is read-only
+ * @smep: CR4.SMEP, with @no_wp
+ * @writable: with @no_wp: all entries on the way here allow writes
+ * @zero: 0, so that roles can be compared as memory
+ */
+struct shadow_role {
+	u32 level : 3;
+	u32 format : 2;
+	u32 direct : 1;
+	u32 quadrant : 2;
+	u32 large : 4;
+	u32 nxe : 1;
+	u32 no_wp : 1;
+	u32 smep : 1;
+	u32 writable : 1;
+	u32 zero : 16;
+};
+
+/* A chain of entries. Numbers of pages begin at 1, so 0 is the end. */
+struct shadow_link {
+	u32 next;
+	u32 prev;
+};
+
+/**
+ * struct shadow_page - a page table that the CPU walks in place of a guest's
+ * @hash: in &shadow.hash, by @gfn
+ * @list: in one of the lists of struct shadow
+ * @sync: in the list of pages that are being compared
+ * @table: the page table itself
+ * @guest: the guest's entries that @table was made from; unused in direct pages
+ * @links: the chain that each present entry is in
+ * @id: its number in &shadow.pages
+ * @gfn: frame of the guest's table, or the first frame of a direct page
+ * @role: what of it
+ * @parents: chain of the entries that refer to this page
+ * @users: vCPUs that have it as a root
+ * @dirty: the guest's table may have been written since it was compared
+ * @visit: the search that was here last
+ * @present: entries of @table that are not 0
+ * @below: entries that refer to pages that are not direct
+ */
+struct shadow_page {
+	struct hlist_node hash;
+	struct list_head list;
+	struct list_head sync;
+	u64 *table;
+	u64 *guest;
+	struct shadow_link *links;
+	u32 id;
+	u64 gfn;
+	struct shadow_role role;
+	u32 parents;
+	u32 users;
+	bool dirty;
+	u64 visit;
+	DECLARE_BITMAP(present, SHADOW_ENTRIES);
+	DECLARE_BITMAP(below, SHADOW_ENTRIES);
+};
+
+/**
+ * struct shadow_frames - 2 MiB of guest-physical memory
+ * @mapped: for each frame the chain of entries that map it
+ * @large: the chain of entries that map all of it
+ * @tables: frames that shadow pages were made from
+ */
+struct shadow_frames {
+	u32 mapped[SHADOW_ENTRIES];
+	u32 large;
+	DECLARE_BITMAP(tables, SHADOW_ENTRIES);
+};
+
+/**
+ * struct shadow - the shadow pages of an mmu; under its lock
+ * @hash: by frame of the guest's table
+ * @pages: by number
+ * @used: in use, oldest first
+ * @spare: empty
+ * @unlinked: to be emptied when CPUs have flushed
+ * @nr_used: length of @used
+ * @nr_spare: length of @spare
+ * @nr_pages: pages that there are, in whichever list
+ * @frames: struct shadow_frames by frame number / 512; may be added to without
+ *	the lock
+ * @visit: number of the last search
+ */
+struct shadow {
+	struct hlist_head hash[1 << SHADOW_HASH_BITS];
+	struct shadow_page *pages[SHADOW_PAGES_MAX + 1];
+	struct list_head used;
+	struct list_head spare;
+	struct list_head unlinked;
+	unsigned int nr_used;
+	unsigned int nr_spare;
+	unsigned int nr_pages;
+	struct xarray frames;
+	u64 visit;
+};
+
+/* An entry, as chains have it. */
+static inline u32 shadow_ref(const struct shadow_page *sp, unsigned int i)
+{
+	return sp->id * SHADOW_ENTRIES + i;
+}
+
+static inline struct shadow_page *shadow_ref_page(const struct shadow *s, u32 ref)
+{
+	return s->pages[ref / SHADOW_ENTRIES];
+}
+
+static inline struct shadow_frames *shadow_frames(struct shadow *s, u64 gfn)
+{
+	return xa_load(&s->frames, gfn / SHADOW_ENTRIES);
+}
+
+/* Does an entry that is present map memory, rather than refer to a table? */
+static inline bool shadow_is_leaf(u64 entry, int level)
+{
+	return level == 1 || entry & PT_LARGE;
+}
+
+/* The page that an entry refers to. */
+static inline struct shadow_page *shadow_below(u64 entry)
+{
+	return (void *)page_private(pfn_to_page((entry & PT_ADDR) >> PAGE_SHIFT));
+}
+
+/* shadow/page.c */
+struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role role);
+void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
+		 struct shadow_page *below, u64 entry);
+void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry);
+void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i);
+void shadow_touch_tables(struct shadow *s, u64 gfn);
+int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
+void *shadow_memory(void *mmu, u64 gpa, bool write);
+
+/* shadow/fill.c */
+enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);
+struct shadow_role shadow_root_role(const struct paging_mode *mode, unsigned int n);
+unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
+
+/* shadow/regs.c */
+void paging_apply(struct vmx_vcpu *v);
+u64 paging_cr0(struct vmx_vcpu *v);
+u64 paging_cr4(struct vmx_vcpu *v);
+bool paging_is_long(const struct vmx_paging *p);
+
+/* shadow/sync.c */
+void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p, bool all);
+void shadow_sync_page(struct vmx_mmu *mmu, struct shadow_page *sp);
+void shadow_sync_address(struct vmx_mmu *mmu, struct vmx_paging *p, u64 gva);
+
+#endif /* VMX_SHADOW_PAGE_H */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Shadow paging: what the rest of the module sees of it. See the top of
+ * shadow/page.c.
+ */
+#ifndef VMX_SHADOW_SHADOW_H
+#define VMX_SHADOW_SHADOW_H
+
+#include <linux/types.h>
+
+#include "walk.h"
+
+struct shadow;
+struct shadow_page;
+struct vmx_mmu;
+struct vmx_vcpu;
+struct vmx_vmcs;
+
+/* PAE has four root tables, the other formats one. */
+#define SHADOW_ROOTS	4
+
+/**
+ * struct vmx_paging - the control registers of a guest with shadow page tables
+ * @cr0: guest CR0, but for the bits that the guest changes without an exit
+ * @cr3: guest CR3
+ * @cr4: guest CR4, likewise
+ * @efer: guest EFER
+ * @pat: guest PAT
+ * @pdpte: the guest's PDPTEs
+ * @cr0_mask: CR0 guest/host mask, as userspace wrote it
+ * @cr4_mask: CR4 guest/host mask, likewise
+ * @cr0_shadow: CR0 read shadow, likewise
+ * @cr4_shadow: CR4 read shadow, likewise
+ * @cr3_targets: CR3-target count, likewise
+ * @error_mask: page-fault error-code mask, likewise
+ * @error_match: page-fault error-code match, likewise
+ * @mode: how the guest's tables are read
+ * @root: the roots in use, referenced; NULL if there are none
+ * @pae: the four PDPTEs that the CPU loads where @mode is not long
+ * @reload: the roots are to be found before the guest goes on
+ * @reread: and tables are to be compared with the guest's whoever wrote them
+ * @miss: guest-physical memory that is to be got, ~0 if none
+ * @miss_access: VMX_MMU_* bits that it is needed for
+ * @miss_translated: it is what the guest accesses, not one of its tables
+ * @miss_frame: frame that records are to be made for, ~0 if none
+ */
+struct vmx_paging {
+	u64 cr0;
+	u64 cr3;
+	u64 cr4;
+	u64 efer;
+	u64 pat;
+	u64 pdpte[4];
+	u64 cr0_mask;
+	u64 cr4_mask;
+	u64 cr0_shadow;
+	u64 cr4_shadow;
+	u64 cr3_targets;
+	u64 error_mask;
+	u64 error_match;
+
+	struct paging_mode mode;
+	struct shadow_page *root[SHADOW_ROOTS];
+	u64 *pae;
+	bool reload;
+	bool reread;
+
+	u64 miss;
+	u32 miss_access;
+	bool miss_translated;
+	u64 miss_frame;
+};
+
+/* shadow/page.c: for the mmu */
+struct shadow *shadow_alloc(void);
+void shadow_free(struct vmx_mmu *mmu);
+void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level);
+
+/* shadow/regs.c: the vCPU's control registers */
+int vmx_paging_alloc(struct vmx_vcpu *v);
+void vmx_paging_free(struct vmx_vcpu *v);
+void vmx_paging_attach(struct vmx_vcpu *v);
+void vmx_paging_detach(struct vmx_vcpu *v);
+bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value);
+u64 vmx_paging_efer_bits(void);
+bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
+
+/* shadow/exit.c: its exits */
+int vmx_paging_exit(struct vmx_vcpu *v);
+bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
+int vmx_paging_load(struct vmx_vcpu *v);
+int vmx_paging_prepare(struct vmx_vcpu *v);
+
+#endif /* VMX_SHADOW_SHADOW_H */

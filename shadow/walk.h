@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Walking a guest's page tables in software. Nothing here knows where guest
+ * memory is: entries are asked for by guest-physical address.
+ */
+#ifndef VMX_SHADOW_WALK_H
+#define VMX_SHADOW_WALK_H
+
+#include <linux/types.h>
+
+/* Bits of paging-structure entries; the same in all formats that have them. */
+#define PT_PRESENT	BIT_ULL(0)
+#define PT_WRITE	BIT_ULL(1)
+#define PT_USER		BIT_ULL(2)
+#define PT_ACCESSED	BIT_ULL(5)
+#define PT_DIRTY	BIT_ULL(6)
+#define PT_LARGE	BIT_ULL(7)
+#define PT_NX		BIT_ULL(63)
+#define PT_ADDR		GENMASK_ULL(51, 12)
+
+#define PT_MAX_LEVELS	5
+
+/**
+ * enum paging_format - what a guest's tables look like
+ * @PAGING_NONE: there are none: linear addresses are physical ones
+ * @PAGING_32BIT: two levels of 4-byte entries
+ * @PAGING_PAE: two levels of 8-byte entries below four registers
+ * @PAGING_LONG: four or five levels of 8-byte entries
+ */
+enum paging_format {
+	PAGING_NONE,
+	PAGING_32BIT,
+	PAGING_PAE,
+	PAGING_LONG,
+};
+
+/**
+ * struct paging_mode - what decides how a guest's tables are read
+ * @format: an enum paging_format
+ * @levels: level of the table that CR3, or a PDPTE, refers to
+ * @phys_bits: width of physical addresses
+ * @large: bit n is set if entries of level n can map pages
+ * @wp: CR0.WP
+ * @smep: CR4.SMEP
+ * @smap: CR4.SMAP
+ * @nxe: EFER.NXE
+ */
+struct paging_mode {
+	u8 format;
+	u8 levels;
+	u8 phys_bits;
+	u8 large;
+	bool wp;
+	bool smep;
+	bool smap;
+	bool nxe;
+};
+
+/**
+ * struct guest_walk - an access, and what the guest's tables say to it
+ * @gva: linear address
+ * @access: X86_PF_WRITE, X86_PF_USER and X86_PF_INSTR, as in an error code
+ * @ac: EFLAGS.AC lets a supervisor access reach user pages
+ * @level: the level that the walk ended at
+ * @pte: the entry found at each level, from @level up
+ * @gpa: guest-physical address, or after %WALK_MISS that of an entry
+ * @rights: PT_WRITE, PT_USER, PT_NX: of all levels together
+ * @error: after %WALK_FAULT: the error code of the page fault
+ * @write: after %WALK_MISS: the entry was to be written
+ */
+struct guest_walk {
+	u64 gva;
+	u32 access;
+	bool ac;
+
+	int level;
+	u64 pte[PT_MAX_LEVELS + 1];
+	u64 gpa;
+	u64 rights;
+	u32 error;
+	bool write;
+};
+
+/**
+ * enum walk_result - how a walk ended
+ * @WALK_DONE: the access is allowed; accessed and dirty bits are set
+ * @WALK_FAULT: it is a page fault
+ * @WALK_MISS: an entry's memory is not at hand
+ */
+enum walk_result {
+	WALK_DONE,
+	WALK_FAULT,
+	WALK_MISS,
+};
+
+/**
+ * struct walk_memory - where the tables are
+ * @entry: find an entry by guest-physical address: its address in the kernel, or
+ *	NULL if it is not at hand, to be read or to be written
+ * @context: for @entry
+ */
+struct walk_memory {
+	void *(*entry)(void *context, u64 gpa, bool write);
+	void *context;
+};
+
+enum walk_result guest_walk(const struct paging_mode *mode, const struct walk_memory *memory,
+			    u64 root, struct guest_walk *walk);
+u64 guest_table(const struct paging_mode *mode, u64 entry);
+u64 guest_frame(const struct paging_mode *mode, u64 entry, int level);
+u64 guest_reserved(const struct paging_mode *mode, u64 entry, int level);
+bool guest_is_leaf(const struct paging_mode *mode, u64 entry, int level);
+
+/**
+ * guest_pdpte_valid() - may a PDPTE be loaded
+ * @mode: the mode
+ * @pdpte: the entry
+ *
+ * SDM, "PDPTE Registers".
+ *
+ * Return: false if loading it is a general-protection fault.
+ */
+static inline bool guest_pdpte_valid(const struct paging_mode *mode, u64 pdpte)
+{
+	const u64 reserved = GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) |
+			     ~(BIT_ULL(mode->phys_bits) - 1);
+
+	return !(pdpte & PT_PRESENT) || !(pdpte & reserved);
+}
+
+/**
+ * guest_entry_size() - bytes of an entry
+ * @mode: the mode
+ *
+ * Return: 4 or 8.
+ */
+static inline unsigned int guest_entry_size(const struct paging_mode *mode)
+{
+	return mode->format == PAGING_32BIT ? 4 : 8;
+}
+
+/**
+ * guest_read_entry() - read an entry once
+ * @mode: the mode
+ * @at: where it is
+ *
+ * Return: the entry.
+ */
+static inline u64 guest_read_entry(const struct paging_mode *mode, const void *at)
+{
+	return mode->format == PAGING_32BIT ? READ_ONCE(*(const u32 *)at) :
+					      READ_ONCE(*(const u64 *)at);
+}
+
+#endif /* VMX_SHADOW_WALK_H */
