@@ -12,7 +12,6 @@ GUEST64(hlt_guest, "hlt");
 FIXTURE(bad) {
 	struct test_objects o;
 	unsigned char *arg;
-	bool ept;
 	struct vmx_field_info before[300];
 	uint32_t count;
 };
@@ -29,19 +28,12 @@ static uint32_t dump(int vmcs, struct vmx_field_info *infos)
 FIXTURE_SETUP(bad)
 {
 	ASSERT_EQ(0, test_objects_open(&self->o)) { TH_LOG("%s", vmx_error()); }
-	self->ept = self->o.vm.caps.features & VMX_HAS_EPT;
 	/* An inaccessible page behind, so that reading too much is noticed. */
 	self->arg = mmap(NULL, 2 * TEST_ARG_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->arg);
 	ASSERT_EQ(0, mprotect(self->arg + TEST_ARG_SIZE, TEST_ARG_SIZE, PROT_NONE));
-	if (self->ept) {
-		ASSERT_VMX(test_start(&self->o.vcpu, VMX_MODE_LONG, hlt_guest));
-	} else {
-		/* What the good VMCS_WRITE writes, so that it changes nothing. */
-		ASSERT_VMX(vmx_field_set(self->o.vcpu.vmcs, VMX_F_GUEST_RIP, TEST_CODE));
-		ASSERT_VMX(vmx_field_set(self->o.vcpu.vmcs, VMX_F_GUEST_RSP, TEST_STACK));
-	}
+	ASSERT_VMX(test_start(&self->o.vcpu, VMX_MODE_LONG, hlt_guest));
 	self->count = dump(self->o.vcpu.vmcs, self->before);
 	ASSERT_LT(0, self->count);
 }
@@ -53,10 +45,8 @@ FIXTURE_TEARDOWN(bad)
 
 	EXPECT_EQ(self->count, dump(self->o.vcpu.vmcs, after));
 	EXPECT_EQ(0, memcmp(self->before, after, self->count * sizeof(after[0])));
-	if (self->ept) {
-		EXPECT_EQ(0, vmx_run(&self->o.vcpu)) { TH_LOG("%s", vmx_error()); }
-		EXPECT_EQ((uint32_t)VMX_REASON_HLT, self->o.vcpu.run->reason);
-	}
+	EXPECT_EQ(0, vmx_run(&self->o.vcpu)) { TH_LOG("%s", vmx_error()); }
+	EXPECT_EQ((uint32_t)VMX_REASON_HLT, self->o.vcpu.run->reason);
 	munmap(self->arg, 2 * TEST_ARG_SIZE);
 	test_objects_close(&self->o);
 }
@@ -347,8 +337,6 @@ TEST_F(bad, array_elements)
 	static const int cpuid_errors[] = { -EOPNOTSUPP, -EINVAL };
 	struct vmx_msr msr = { .index = 0x20, .policy = 4 };
 
-	if (!self->ept)
-		SKIP(return, "the CPU has no EPT");
 	for (size_t n = 0; n < TEST_COUNT(cpuid); n++) {
 		EXPECT_EQ(cpuid_errors[n], test_set_cpuid(&self->o.vcpu, &cpuid[n], 1));
 	}
@@ -364,8 +352,6 @@ TEST_F(bad, vcpu_from_the_wrong_parts)
 	struct vmx_vm other;
 	int vmcs;
 
-	if (!self->ept)
-		SKIP(return, "the CPU has no EPT");
 	ASSERT_VMX(vmx_vm_open(&other, TEST_RAM));
 	vmcs = vmx_vmcs_open(&other);
 	ASSERT_LE(0, vmcs);
@@ -404,8 +390,6 @@ TEST_F(bad, mmaps)
 	};
 	int prot = PROT_READ | PROT_WRITE;
 
-	if (!self->ept)
-		SKIP(return, "the CPU has no EPT");
 	for (size_t n = 0; n < TEST_COUNT(maps); n++) {
 		EXPECT_EQ(MAP_FAILED, mmap(NULL, maps[n].length, prot, maps[n].flags,
 					   self->o.vcpu.fd, maps[n].offset)) {
@@ -422,8 +406,6 @@ TEST_F(bad, run_page_values)
 	struct vmx_run_page *run = self->o.vcpu.run;
 	const bool nmi = self->o.vm.caps.features & VMX_HAS_VIRTUAL_NMI;
 
-	if (!self->ept)
-		SKIP(return, "the CPU has no EPT");
 	for (int bit = nmi ? 2 : 1; bit < 8; bit++) {
 		run->window = 1 << bit;
 		EXPECT_EQ(-EINVAL, vmx_run(&self->o.vcpu)) { TH_LOG("window %#x", run->window); }

@@ -165,7 +165,6 @@ EXIT(triple_fault, "ud2", .reason = VMX_REASON_TRIPLE_FAULT, .checks = FINAL);
 
 FIXTURE_SETUP(exit)
 {
-	NEED(VMX_HAS_EPT);
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	self->run = self->vcpu.run;

@@ -63,7 +63,6 @@ FIXTURE(hostile) {
 
 FIXTURE_SETUP(hostile)
 {
-	NEED(VMX_HAS_EPT);
 	read_host(&self->before);
 	ASSERT_TRUE(self->before.known) { TH_LOG("no /dev/cpu/*/msr"); }
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));

@@ -25,7 +25,6 @@ FIXTURE(hotplug) {
 
 FIXTURE_SETUP(hotplug)
 {
-	NEED(VMX_HAS_EPT);
 	if (access(CPU1, W_OK))
 		SKIP(return, "no CPU that can go offline");
 	ASSERT_EQ(0, set_online(true));

@@ -22,7 +22,6 @@ FIXTURE(inject) {
 
 FIXTURE_SETUP(inject)
 {
-	NEED(VMX_HAS_EPT);
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	self->run = self->vcpu.run;

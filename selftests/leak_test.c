@@ -81,7 +81,6 @@ TEST_F_TIMEOUT(leak, two_thousand_vms, 1200)
 	long before[TEST_COUNT(kinds)], after[TEST_COUNT(kinds)];
 	struct vmx_vm other;
 
-	NEED(VMX_HAS_EPT);
 	/* Each of these switches VMX on and off, for which the kernel takes its time. */
 	for (int n = 0; n < WARM_UP; n++) {
 		ASSERT_VMX(one_vm());

@@ -68,7 +68,6 @@ FIXTURE_VARIANT_ADD(order, run) {
 
 FIXTURE_SETUP(order)
 {
-	NEED(VMX_HAS_EPT);
 	self->refs = test_read_number(REFCNT);
 }
 

@@ -125,7 +125,6 @@ FIXTURE(race) {
 /* A guest on CPU 1, and for some tests another where the test is, on CPU 0. */
 FIXTURE_SETUP(race)
 {
-	NEED(VMX_HAS_EPT);
 	if (test_cpus() < 2)
 		SKIP(return, "this needs two CPUs");
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));

@@ -17,7 +17,6 @@ FIXTURE(area) {
 /* PAGES pages at AREA which nobody has touched, the guest's own in place. */
 FIXTURE_SETUP(area)
 {
-	NEED(VMX_HAS_EPT);
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));

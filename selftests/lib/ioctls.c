@@ -156,8 +156,8 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(CREATE_VMCS, TEST_VM, vmx_create, fill_nothing, .creates = true),
 	IOCTL(CREATE_EPT, TEST_VM, vmx_create, fill_nothing, .creates = true,
 	      .needs = VMX_HAS_EPT),
-	IOCTL(CREATE_VCPU, TEST_VM, vmx_create_vcpu, fill_create_vcpu, .creates = true,
-	      .needs = VMX_HAS_EPT),
+	IOCTL(CREATE_SHADOW, TEST_VM, vmx_create, fill_nothing, .creates = true),
+	IOCTL(CREATE_VCPU, TEST_VM, vmx_create_vcpu, fill_create_vcpu, .creates = true),
 	IOCTL(VM_STATS, TEST_VM, vmx_vm_stats, fill_nothing, .looks = true),
 	IOCTL(VMCS_CLEAR, TEST_VMCS, vmx_vmcs_clear, fill_nothing),
 	IOCTL(VMCS_READ, TEST_VMCS, vmx_vmcs_io, fill_vmcs_io,
@@ -189,7 +189,7 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(GET_FPU, TEST_VCPU, vmx_fpu, fill_fpu),
 	IOCTL(SET_DEBUG, TEST_VCPU, vmx_debug, fill_nothing),
 	IOCTL(GET_DEBUG, TEST_VCPU, vmx_debug, fill_nothing),
-	IOCTL(SET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_set_mmu,
+	IOCTL(SET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_set_mmu, .needs = VMX_HAS_EPT,
 	      .reserved = { offsetof(struct vmx_vcpu_mmu, index) }),
 	IOCTL(GET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_nothing),
 	IOCTL(SET_EPTP_LIST, TEST_VCPU, vmx_eptp_list, fill_eptp_list, .needs = VMX_HAS_VMFUNC,
@@ -260,33 +260,20 @@ static int open_vcpu(struct test_objects *o)
 
 int test_objects_open(struct test_objects *o)
 {
-	struct vmx_caps caps;
-	int ret = vmx_open(&caps);
-	bool ept;
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	close(ret);
-	ept = caps.features & VMX_HAS_EPT;
 	memset(o, 0, sizeof(*o));
 	for (int n = 0; n < TEST_KINDS; n++)
 		o->fds[n] = -1;
 	o->next_gpa = FIRST_GPA;
 	o->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ret = vmx_vm_open(&o->vm, ept ? TEST_RAM : 0);
+	ret = vmx_vm_open(&o->vm, TEST_RAM);
 	if (ret)
 		return ret;
 	o->fds[TEST_DEV] = o->vm.dev;
 	o->fds[TEST_VM] = o->vm.fd;
 	o->spare_vmcs = vmx_vmcs_open(&o->vm);
-	if (o->spare_vmcs < 0)
-		return o->spare_vmcs;
-	if (ept)
-		return open_vcpu(o);
-	o->vcpu.fd = -1;
-	o->vcpu.vmcs = vmx_vmcs_open(&o->vm);
-	o->fds[TEST_VMCS] = o->vcpu.vmcs;
-	return o->vcpu.vmcs < 0 ? o->vcpu.vmcs : 0;
+	return o->spare_vmcs < 0 ? o->spare_vmcs : open_vcpu(o);
 }
 
 void test_objects_close(struct test_objects *o)

@@ -35,7 +35,6 @@ typedef FIXTURE_DATA(vmxrun) fixture;
 
 FIXTURE_SETUP(vmxrun)
 {
-	NEED(VMX_HAS_EPT);
 	snprintf(self->folder, sizeof(self->folder), "/tmp/vmxrun-XXXXXX");
 	ASSERT_NE(NULL, mkdtemp(self->folder));
 	snprintf(self->kernel, sizeof(self->kernel), "%s/kernel", self->folder);
