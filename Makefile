@@ -24,7 +24,8 @@ help:
 # |   make demo       from nothing to running guests: set up, boot the emulated machine, run them
 # |   make check      static gates and every test, from nothing; results in build/results
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
-# |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv
+# |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv.
+# |                   T=growth: how costs grow with guest memory and vCPUs
 # |   make controls   break the module on purpose, one mistake at a time: do the tests notice?
 # |   make shell      a prompt in the emulated machine, module loaded, tools on PATH
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py

@@ -13,6 +13,7 @@ import bench
 import bochs
 import check
 import controls
+import growth
 import host
 import intree
 import kernel as kernels
@@ -176,11 +177,14 @@ def command_bench():
     the_seed = seed()
     the_backend = backend()
     build_tools()
-    make("-C", "selftests", *(str(BUILD / "selftests" / name) for name in ("vmx_bench", "linux_bench", "ticks")))
+    make("-C", "selftests", *(str(BUILD / "selftests" / name)
+                              for name in ("vmx_bench", "vmx_growth", "linux_bench", "ticks")))
 
-    def make_setup(kernel_name):
-        return setup_for(kernel_name, setting("CPU", BENCH_CPU), 1, the_seed, the_backend)
+    def make_setup(kernel_name, smp=1):
+        return setup_for(kernel_name, setting("CPU", BENCH_CPU), smp, the_seed, the_backend)
 
+    if setting("T") == "growth":
+        return growth.run(make_setup(setting("KERNEL", "fast"), smp=2))
     return bench.run(make_setup, setting("KERNEL"))
 
 
