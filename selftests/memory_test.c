@@ -293,8 +293,8 @@ static long swapped(const char *at)
 }
 
 /*
- * Has the fixture's pages written to swap. Some kernels find at first that the guest has used them, and
- * leave them where they are.
+ * Has the fixture's pages written to swap. Some kernels find at first that the guest has used them,
+ * and leave them where they are.
  */
 static int page_out(char *at)
 {

@@ -243,8 +243,8 @@ TEST_F(huge, code_in_huge_pages)
 #define SMALL_EXEC "/sys/module/vmx/parameters/small_exec"
 
 /*
- * As on a CPU that may stop when the size of a page changes under a fetch: large pages for data, and
- * small ones where the guest fetches.
+ * As on a CPU that may stop when the size of a page changes under a fetch: large pages for data,
+ * and small ones where the guest fetches.
  */
 TEST_F(huge, large_pages_that_are_not_executable)
 {

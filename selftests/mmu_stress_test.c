@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two vCPUs count in memory whose map, tables and backing three threads change all the time, each in
- * its way. Nothing that a guest wrote may be lost, or be found elsewhere.
+ * Two vCPUs count in memory whose map, tables and backing three threads change all the time, each
+ * in its way. Nothing that a guest wrote may be lost, or be found elsewhere.
  *
  * needs: cpus=2
  * limit: 20G
@@ -29,12 +29,13 @@
 #define LENGTH		(PAGES * PAGE)
 
 #define VCPUS	2
-#define ROUNDS	500
+#define ROUNDS	150
 
 /*
  * Until the word at R11 is not 0: takes a page at random, of those from RBX on, RCX + 1 in number,
  * counts in its first word if the second one says that it is the right page with the right count,
- * and counts that in RDX. Interrupts are on, since Bochs lets none end a guest that was entered with interrupts off.
+ * and counts that in RDX. Interrupts are on, since Bochs lets none end a guest that was entered with
+ * interrupts off.
  */
 GUEST64(counting_guest,
 	"sti\n"
@@ -149,7 +150,8 @@ struct mutator {
 	struct vmx_vm *vm;
 	char *at;
 	uint64_t state;
-	const char *(*change)(struct mutator *mutator, size_t first, size_t count, unsigned int what);
+	const char *(*change)(struct mutator *mutator, size_t first, size_t count,
+			      unsigned int what);
 	const char *failed;
 	int error;
 	pthread_t thread;
@@ -243,18 +245,21 @@ static const char *change_tables(struct mutator *mutator, size_t first, size_t c
 	uint64_t bitmap[PAGES / 64];
 	int mmu = mutator->vm->mmu;
 
-	switch (what % 8) {
+	switch (what % 16) {
 	case 0:
+	case 1:
 		if (mmu_log(mmu, methods[(what >> 8) % TEST_COUNT(methods)]) && errno != EOPNOTSUPP)
 			return "LOG";
 		return NULL;
-	case 1:
+	case 2:
+	case 3:
 		/* Somebody else may have unmapped it, or made it read-only. */
 		mmu_populate(mmu, gpa, length, RW);
 		return !errno || errno == ENOENT || errno == EFAULT ? NULL : "POPULATE";
-	case 2:
-		return test_write_file("/proc/sys/vm/drop_caches", "2") ? "drop_caches" : NULL;
-	case 3:
+	case 4:
+		/* 2, and 4 not to talk of it */
+		return test_write_file("/proc/sys/vm/drop_caches", "6") ? "drop_caches" : NULL;
+	case 5:
 		return mmu_stats(mmu).tables ? NULL : "STATS";
 	default:
 		if (mmu_dirty(mmu, gpa, length, bitmap) < 0 && errno != ENODATA)

@@ -25,7 +25,8 @@ FIXTURE_SETUP(sparse)
 	self->at = new_memory(PAGES * PAGE);
 	ASSERT_NE(MAP_FAILED, self->at);
 	for (size_t n = 0; n < PAGES; n++)
-		ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA + n * LARGE, self->at + n * PAGE, PAGE, RW));
+		ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA + n * LARGE, self->at + n * PAGE, PAGE,
+				     RW));
 }
 
 FIXTURE_TEARDOWN(sparse)
