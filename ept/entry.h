@@ -23,17 +23,24 @@
 #define EPT_LARGE	BIT_ULL(7)
 #define EPT_ACCESSED	BIT_ULL(8)
 #define EPT_DIRTY	BIT_ULL(9)
+/* With mode-based execute control EPT_EXEC is for supervisor mode alone. */
+#define EPT_EXEC_USER	BIT_ULL(10)
 /*
  * Ours, ignored by the CPU: the page was written since the log was last looked
  * at. An entry that is nothing else stands for a page that has gone since.
  */
 #define EPT_WRITTEN	BIT_ULL(11)
 #define EPT_ADDR	GENMASK_ULL(51, 12)
+/* Violations of the entry, which may be an absent one, are no #VE. */
+#define EPT_SUPPRESS_VE	BIT_ULL(63)
 
 #define EPT_MEMTYPE_SHIFT	3
 #define EPT_ACCESSED_BIT	8
 
-/* Protections of ranges and permissions of entries are the same three bits. */
+/* What an entry allows. Without one of EPT_RWX it is absent. */
+#define EPT_PERMS	(EPT_RWX | EPT_EXEC_USER)
+
+/* Protections of ranges and permissions of entries have three bits in common. */
 static_assert(VMX_MMU_READ == EPT_READ && VMX_MMU_WRITE == EPT_WRITE &&
 	      VMX_MMU_EXEC == EPT_EXEC);
 
@@ -49,6 +56,9 @@ static_assert(VMX_MMU_READ == EPT_READ && VMX_MMU_WRITE == EPT_WRITE &&
  *	1 GiB
  * @exec_only: a page may be executable and not readable
  * @accessed_dirty: entries have accessed and dirty bits
+ * @mode_exec: entries have EPT_EXEC_USER
+ * @absent: an entry that translates nothing: %EPT_SUPPRESS_VE, or 0 where the CPU
+ *	has no #VE
  */
 struct ept_format {
 	u8 levels;
@@ -56,6 +66,8 @@ struct ept_format {
 	u8 large;
 	bool exec_only;
 	bool accessed_dirty;
+	bool mode_exec;
+	u64 absent;
 };
 
 /**
@@ -74,6 +86,8 @@ static inline struct ept_format ept_format_of(const struct vmx_caps *caps)
 		.phys_bits = caps->phys_bits,
 		.exec_only = caps->features & VMX_HAS_EPT_EXEC_ONLY,
 		.accessed_dirty = caps->features & VMX_HAS_EPT_AD,
+		.mode_exec = caps->features & VMX_HAS_MODE_EXEC,
+		.absent = caps->features & VMX_HAS_VE ? EPT_SUPPRESS_VE : 0,
 	};
 
 	if (caps->features & VMX_HAS_EPT_2M)
@@ -187,12 +201,13 @@ static inline bool ept_misconfigured(const struct ept_format *fmt, u64 entry,
 {
 	/* Bit n is set for memory type n: 2, 3 and 7 are reserved. */
 	const unsigned int reserved_types = BIT(2) | BIT(3) | BIT(7);
+	u64 perms = fmt->mode_exec ? EPT_PERMS : EPT_RWX;
 
-	if (!ept_present(entry))
+	if (!(entry & perms))
 		return false;
 	if ((entry & (EPT_READ | EPT_WRITE)) == EPT_WRITE)
 		return true;
-	if ((entry & EPT_RWX) == EPT_EXEC && !fmt->exec_only)
+	if (!(entry & EPT_READ) && !fmt->exec_only)
 		return true;
 	if ((entry & EPT_ADDR) >> fmt->phys_bits)
 		return true;
@@ -205,6 +220,31 @@ static inline bool ept_misconfigured(const struct ept_format *fmt, u64 entry,
 	if (entry & EPT_ADDR & (ept_span(level) - 1))
 		return true;
 	return reserved_types & BIT((entry & EPT_MEMTYPE) >> EPT_MEMTYPE_SHIFT);
+}
+
+/**
+ * ept_perms() - what an entry for a protection allows
+ * @prot: VMX_MMU_* bits
+ *
+ * Return: bits of %EPT_PERMS.
+ */
+static inline u64 ept_perms(u32 prot)
+{
+	return (prot & EPT_RWX) | (prot & VMX_MMU_EXEC_USER ? EPT_EXEC_USER : 0);
+}
+
+/**
+ * ept_prot() - the protection that an entry realises
+ * @fmt: the CPU's format
+ * @entry: the entry, present
+ *
+ * Return: VMX_MMU_* bits.
+ */
+static inline u32 ept_prot(const struct ept_format *fmt, u64 entry)
+{
+	return (entry & EPT_RWX) |
+	       (entry & EPT_EXEC_USER ? VMX_MMU_EXEC_USER : 0) |
+	       (fmt->absent & ~entry ? VMX_MMU_VE : 0);
 }
 
 /**
@@ -223,10 +263,14 @@ static inline bool ept_misconfigured(const struct ept_format *fmt, u64 entry,
 static inline u64 ept_leaf(const struct ept_format *fmt, u64 pa, int level,
 			   u32 prot, u32 memtype, u64 used)
 {
-	u64 entry = pa | prot | EPT_IGNORE_PAT;
+	const u32 known = EPT_RWX | (fmt->mode_exec ? VMX_MMU_EXEC_USER : 0) |
+			  (fmt->absent ? VMX_MMU_VE : 0);
+	u64 entry = pa | ept_perms(prot) | EPT_IGNORE_PAT;
 
-	if ((pa & ~EPT_ADDR) || (prot & ~EPT_RWX) || memtype > 7 || level > 3)
+	if ((pa & ~EPT_ADDR) || (prot & ~known) || memtype > 7 || level > 3)
 		return 0;
+	if (!(prot & VMX_MMU_VE))
+		entry |= fmt->absent;
 	entry |= (u64)memtype << EPT_MEMTYPE_SHIFT;
 	if (level > 1)
 		entry |= EPT_LARGE;
@@ -249,7 +293,8 @@ static inline u64 ept_leaf(const struct ept_format *fmt, u64 pa, int level,
  */
 static inline u64 ept_table_entry(const struct ept_format *fmt, u64 pa)
 {
-	return pa | EPT_RWX | (fmt->accessed_dirty ? EPT_ACCESSED : 0);
+	return pa | EPT_RWX | (fmt->mode_exec ? EPT_EXEC_USER : 0) |
+	       (fmt->accessed_dirty ? EPT_ACCESSED : 0);
 }
 
 /**

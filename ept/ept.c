@@ -58,7 +58,11 @@ u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level)
 
 static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 {
-	return (prot & VMX_MMU_READ) || mmu->ept.format.exec_only;
+	const struct ept_format *fmt = &mmu->ept.format;
+
+	return ((prot & VMX_MMU_READ) || fmt->exec_only) &&
+	       (!(prot & VMX_MMU_EXEC_USER) || fmt->mode_exec) &&
+	       (!(prot & VMX_MMU_VE) || fmt->absent);
 }
 
 static unsigned int ept_mmu_gpa_bits(struct vmx_mmu *mmu)
@@ -68,12 +72,14 @@ static unsigned int ept_mmu_gpa_bits(struct vmx_mmu *mmu)
 
 static int ept_init(struct vmx_mmu *mmu)
 {
-	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	struct ept *ept = &mmu->ept;
+	struct page *page;
 
+	ept->format = mmu->shadow ? ept_format_map(&vmx_caps) : ept_format_of(&vmx_caps);
+	mmu->absent = ept->format.absent;
+	page = vmx_table_alloc(mmu);
 	if (!page)
 		return -ENOMEM;
-	ept->format = mmu->shadow ? ept_format_map(&vmx_caps) : ept_format_of(&vmx_caps);
 	ept->small_exec = small_exec || boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
 	ept->table = page_address(page);
 	mmu->root = ept_pointer(&ept->format, page_to_phys(page));
@@ -157,15 +163,17 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
 				 int *level)
 {
-	if (!ept->small_exec || *level == 1 || !(*prot & VMX_MMU_EXEC))
+	const u32 exec = VMX_MMU_EXEC | VMX_MMU_EXEC_USER;
+
+	if (!ept->small_exec || *level == 1 || !(*prot & exec))
 		return;
-	if ((access & VMX_MMU_EXEC) || *prot == VMX_MMU_EXEC)
+	if ((access & exec) || !(*prot & VMX_MMU_READ))
 		*level = 1;
 	else
-		*prot &= ~VMX_MMU_EXEC;
+		*prot &= ~(exec | VMX_MMU_VE);
 }
 
-static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
+static int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
 {
 	struct ept *ept = &mmu->ept;
 	u64 used = map->access ? EPT_ACCESSED : 0;
@@ -201,10 +209,11 @@ static int ept_install(struct vmx_mmu *mmu, const struct vmx_mapping *map)
 		 * the last one. What the entry allows is still allowed.
 		 */
 		if (ept_present(old) && !((old ^ new) & EPT_ADDR))
-			entry |= old & (EPT_RWX | EPT_ACCESSED | EPT_DIRTY);
+			entry |= old & (EPT_PERMS | EPT_ACCESSED | EPT_DIRTY);
 		/* The CPU may be setting accessed and dirty bits. */
 	} while (!try_cmpxchg64(slot, &old, entry));
-	if (!old)
+	map->same = old == entry;
+	if (old == ept->format.absent)
 		ept_count(slot, 1);
 	if (!ept_present(old)) {
 		mmu->stats.pages[level - 1]++;
@@ -230,6 +239,17 @@ static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
 	return ept_iter_end(&it);
 }
 
+/*
+ * Has an entry to change so that it allows no more than @prot does? Only one that
+ * allows just that may tell the guest of what it does not allow.
+ */
+static bool ept_exceeds(const struct ept_format *fmt, u64 entry, u32 prot)
+{
+	u32 have = ept_prot(fmt, entry);
+
+	return (have & ~prot) || (have & VMX_MMU_VE && have != prot);
+}
+
 static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 {
 	struct ept_iter it;
@@ -240,7 +260,7 @@ static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 		u64 old = READ_ONCE(*it.slot);
 		u64 new;
 
-		if (!((old & EPT_RWX) & ~prot))
+		if (!ept_exceeds(&mmu->ept.format, old, prot))
 			continue;
 		if (ept_iter_partial(&it, start)) {
 			mmu->stats.splits++;
@@ -249,7 +269,9 @@ static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 		}
 		/* The CPU may be setting accessed and dirty bits. */
 		do {
-			new = old & (~EPT_RWX | prot);
+			new = old & (~EPT_PERMS | ept_perms(prot));
+			if (ept_prot(&mmu->ept.format, new) != prot)
+				new |= mmu->ept.format.absent;
 		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
 		if (ept_present(new)) {
 			vmx_mmu_derived(mmu, it.gpa, it.level);
@@ -313,7 +335,7 @@ static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 {
 	u64 *table = mmu->ept.table;
 	int level = mmu->ept.format.levels;
-	u32 prot = EPT_RWX;
+	u64 perms = EPT_PERMS;
 
 	lockdep_assert_held(&mmu->lock);
 	walk->top = level;
@@ -322,12 +344,13 @@ static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 
 		walk->entry[level - 1] = entry;
 		walk->leaf = level;
-		prot &= entry;
+		perms &= entry;
 		if (!ept_present(entry))
 			return;
 		if (ept_is_leaf(entry, level)) {
 			walk->present = 1;
-			walk->prot = prot;
+			walk->prot = ept_prot(&mmu->ept.format,
+					      perms | (entry & EPT_SUPPRESS_VE));
 			walk->memtype = (entry & EPT_MEMTYPE) >>
 					EPT_MEMTYPE_SHIFT;
 			return;

@@ -15,14 +15,15 @@
  */
 void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
 {
+	u64 absent = mmu->ept.format.absent;
 	/* The CPU may be setting its dirty bit. */
-	u64 old = xchg(slot, 0);
+	u64 old = xchg(slot, absent);
 
 	if (ept_present(old))
 		mmu->stats.pages[level - 1]--;
 	vmx_mmu_derived(mmu, gpa, level);
 	if (mmu->log && level == 1 && !forget && ept_written(mmu, old)) {
-		WRITE_ONCE(*slot, EPT_WRITTEN);
+		WRITE_ONCE(*slot, EPT_WRITTEN | absent);
 		ept_mark_group(slot);
 	} else {
 		ept_count(slot, -1);
@@ -96,7 +97,7 @@ bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
 
 	if (page_private(page) & TABLE_ENTRIES)
 		return false;
-	WRITE_ONCE(*slot, 0);
+	WRITE_ONCE(*slot, mmu->ept.format.absent);
 	ept_count(slot, -1);
 	list_add(&page->lru, &mmu->unlinked);
 	mmu->stats.tables--;
@@ -135,7 +136,7 @@ bool ept_iter_next(struct ept_iter *it)
 		u64 *slot = ept_iter_slot(it, it->level);
 		u64 entry = READ_ONCE(*slot);
 
-		if (!ept_present(entry) && !(it->forget && entry)) {
+		if (!ept_present(entry) && !(it->forget && (entry & EPT_WRITTEN))) {
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
 			it->slot = slot;

@@ -22,8 +22,8 @@ u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot)
 	bool protect = mmu->log == VMX_DIRTY_WRITE_PROTECT;
 
 	if (!(access & VMX_MMU_WRITE)) {
-		if (protect)
-			*prot &= ~VMX_MMU_WRITE;
+		if (protect && *prot & VMX_MMU_WRITE)
+			*prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
 		return 0;
 	}
 	ept_mark_group(slot);
@@ -47,13 +47,17 @@ static u64 log_bits(const struct vmx_mmu *mmu)
 /* The page that has @gpa. */
 static void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u64 bits)
 {
+	u64 absent = mmu->ept.format.absent;
 	u64 old = READ_ONCE(*slot), new;
 
 	/* The CPU may be setting accessed and dirty bits. */
 	do {
-		new = ept_present(old) ? old & ~bits : 0;
+		new = ept_present(old) ? old & ~bits : absent;
+		/* Narrower than its range, an entry says nothing of it. */
+		if (old & bits & EPT_WRITE)
+			new |= absent;
 	} while (!try_cmpxchg64(slot, &old, new));
-	if (!new)
+	if (new == absent)
 		ept_count(slot, -1);
 	vmx_mmu_derived(mmu, gpa, 1);
 }

@@ -378,7 +378,7 @@ TEST_F(bad, vcpu_from_the_wrong_parts)
 	vmx_vm_close(&other);
 }
 
-/* The run page is one shared page at offset 0. */
+/* The run page is one shared page at offset 0; behind it may be the area of #VE. */
 TEST_F(bad, mmaps)
 {
 	static const struct {
@@ -386,7 +386,7 @@ TEST_F(bad, mmaps)
 		off_t offset;
 		int flags;
 	} maps[] = {
-		{ 8192, 0, MAP_SHARED }, { 4096, 4096, MAP_SHARED }, { 4096, 0, MAP_PRIVATE },
+		{ 8192, 0, MAP_SHARED }, { 4096, 8192, MAP_SHARED }, { 4096, 0, MAP_PRIVATE },
 	};
 	int prot = PROT_READ | PROT_WRITE;
 

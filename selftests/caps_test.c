@@ -148,7 +148,9 @@ TEST_F(caps, features_follow_from_the_msrs)
 	want |= c & 1 << 27 ? VMX_HAS_XSAVE : 0;
 	want |= cpu2 & VMX_CPU2_SHADOW_VMCS ? VMX_HAS_SHADOW_VMCS : 0;
 	want |= cpu2 & VMX_CPU2_PML ? VMX_HAS_PML : 0;
-	want |= cpu2 & VMX_CPU2_VMFUNC ? VMX_HAS_VMFUNC : 0;
+	want |= msr->vmfunc & 1 ? VMX_HAS_VMFUNC : 0;
+	want |= cpu2 & VMX_CPU2_EPT_VIOLATION_VE ? VMX_HAS_VE : 0;
+	want |= cpu2 & VMX_CPU2_MODE_BASED_EXEC ? VMX_HAS_MODE_EXEC : 0;
 	/* Some models' timers have errata, and are left alone. */
 	want &= ~VMX_HAS_PREEMPTION_TIMER | self->caps.features;
 	EXPECT_EQ(want, self->caps.features);

@@ -82,7 +82,7 @@ static int get_table(struct vmx_vcpu *v, u64 gpa)
 	if (shadow_memory(v->mmu, gpa, false))
 		return VMX_FAULT_DONE;
 	spin_unlock(&v->mmu->lock);
-	r = vmx_mmu_fault(v->mmu, gpa, VMX_VIOLATION_READ, true, &miss);
+	r = vmx_mmu_fault(v->mmu, gpa, VMX_MMU_READ, true, &miss);
 	spin_lock(&v->mmu->lock);
 	if (r == VMX_FAULT_EXIT || is_device(v, gpa))
 		return VMX_FAULT_EXIT;
@@ -295,9 +295,9 @@ static int get_miss(struct vmx_vcpu *v)
 
 	if (v->paging->miss == ~0ULL)
 		return -EAGAIN;
-	if (vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->violation))
+	if (vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->paging->miss_access))
 		return VMX_FAULT_EXIT;
-	r = vmx_mmu_fault(v->mmu, v->gpa, v->violation, true, &v->miss);
+	r = vmx_mmu_fault(v->mmu, v->gpa, v->paging->miss_access, true, &v->miss);
 	trace_fault(v->vpid, v->gpa, v->violation, r);
 	if (r != VMX_FAULT_DONE || v->paging->miss_translated)
 		return r;

@@ -39,11 +39,11 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_caps);
  * CPU brings, and of what needs state the module does not switch (tertiary
  * controls, PERF_GLOBAL_CTRL, BNDCFGS, RTIT_CTL, LBR_CTL, CET, PKRS, UINV, FRED,
  * XSS, UMWAIT_CONTROL), a module object behind it that does not exist yet
- * (TPR shadow and APIC virtualization, posted interrupts, VM functions, #VE,
- * VMCS shadowing, PML, I/O bitmaps, SPP, mode-based execute control), or a
+ * (TPR shadow and APIC virtualization, posted interrupts,
+ * VMCS shadowing, I/O bitmaps, SPP), or a
  * guest that works for the host (SMM and dual-monitor treatment, Intel PT,
- * PASID translation, PCONFIG). EPT and VPIDs, interrupt and NMI windows and the
- * preemption timer are the module's to switch on and off.
+ * PASID translation, PCONFIG). EPT and VPIDs, PML, VM functions, #VE, interrupt and
+ * NMI windows and the preemption timer are the module's to switch on and off.
  */
 struct control_policy {
 	const char *what;
@@ -92,7 +92,7 @@ static const struct control_policy cpu2_policy = {
 	.user = VMX_CPU2_DESC_TABLE_EXITING | VMX_CPU2_RDTSCP |
 		VMX_CPU2_UNRESTRICTED_GUEST | VMX_CPU2_PAUSE_LOOP_EXITING |
 		VMX_CPU2_RDRAND_EXITING | VMX_CPU2_INVPCID |
-		VMX_CPU2_RDSEED_EXITING,
+		VMX_CPU2_RDSEED_EXITING | VMX_CPU2_MODE_BASED_EXEC,
 	.force = VMX_CPU2_WBINVD_EXITING | VMX_CPU2_ENCLS_EXITING |
 		 VMX_CPU2_ENCLV_EXITING | VMX_CPU2_INSN_TIMEOUT,
 };
@@ -274,7 +274,10 @@ static u64 derive_ept_features(const struct vmx_caps *caps)
 	       (caps->cpu2.may & VMX_CPU2_UNRESTRICTED_GUEST ?
 		VMX_HAS_UNRESTRICTED : 0) |
 	       (vmx_caps_can_be_1(caps, VMX_CAP_VMFUNC) & VMX_CAPS_EPTP_SWITCHING ?
-		VMX_HAS_VMFUNC : 0);
+		VMX_HAS_VMFUNC : 0) |
+	       (vmx_caps_can_be_1(caps, VMX_CAP_CPU2) & VMX_CPU2_EPT_VIOLATION_VE ?
+		VMX_HAS_VE : 0) |
+	       (caps->cpu2.may & VMX_CPU2_MODE_BASED_EXEC ? VMX_HAS_MODE_EXEC : 0);
 }
 
 static u64 derive_features(const struct vmx_caps *caps,
@@ -293,6 +296,9 @@ static u64 derive_features(const struct vmx_caps *caps,
 	       (cpu2 & VMX_CPU2_PML ? VMX_HAS_PML : 0);
 }
 
+/* Controls of userspace's that VM entry allows with EPT alone. */
+#define NEEDS_EPT (VMX_CPU2_UNRESTRICTED_GUEST | VMX_CPU2_MODE_BASED_EXEC)
+
 static void derive_controls(struct vmx_caps *caps, struct vmx_missing *missing)
 {
 	derive_control(&caps->pin, caps, VMX_CAP_PIN, &pin_policy, missing);
@@ -304,9 +310,9 @@ static void derive_controls(struct vmx_caps *caps, struct vmx_missing *missing)
 	pair_controls(caps, VMX_ENTRY_CTL_LOAD_PAT, EXIT_SWITCH_PAT, missing);
 	/* Unrestricted guest needs EPT, which needs what the module asks of it. */
 	if (!has_ept(caps)) {
-		miss(missing, "EPT", caps->cpu2.must & VMX_CPU2_UNRESTRICTED_GUEST);
-		caps->cpu2.must &= ~VMX_CPU2_UNRESTRICTED_GUEST;
-		caps->cpu2.may &= ~VMX_CPU2_UNRESTRICTED_GUEST;
+		miss(missing, "EPT", caps->cpu2.must & NEEDS_EPT);
+		caps->cpu2.must &= ~NEEDS_EPT;
+		caps->cpu2.may &= ~NEEDS_EPT;
 	}
 }
 

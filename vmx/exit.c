@@ -176,11 +176,12 @@ static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 	keep_event(v);
 	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
 	v->violation = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	v->access = ept_violation_access(v->violation, v->vmcs->mode_exec);
 	if (unlikely(v->violation & VMX_VIOLATION_UNBLOCK_NMI))
 		block_nmi_again(v);
 	if (unlikely(v->eptp_list))
 		vmx_views_follow(v);
-	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->violation))
+	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->access))
 		return VMX_NEXT_FAULT;
 	trace_fault(v->vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
 	return VMX_NEXT_USER;

@@ -127,6 +127,22 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 }
 
 /**
+ * vmx_table_alloc() - get an empty table
+ * @mmu: the mmu
+ *
+ * Context: may sleep.
+ * Return: a page; NULL if there is none.
+ */
+struct page *vmx_table_alloc(struct vmx_mmu *mmu)
+{
+	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT);
+
+	if (page)
+		memset64(page_address(page), mmu->absent, PTRS_PER_PTE);
+	return page;
+}
+
+/**
  * vmx_tables_top_up() - have spare tables enough for any one fault
  * @mmu: the mmu
  *
@@ -142,7 +158,7 @@ int vmx_tables_top_up(struct vmx_mmu *mmu)
 	if (have >= EPT_MAX_LEVELS - 1)
 		return 0;
 	for (i = have; i < VMX_TABLES_SPARE; i++) {
-		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		struct page *page = vmx_table_alloc(mmu);
 
 		if (!page)
 			break;
@@ -160,7 +176,7 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_tables_top_up);
  * vmx_table_take() - get an empty table without allocating
  * @mmu: the mmu; its lock is held
  *
- * Return: a zeroed page; NULL if there are no spare ones.
+ * Return: a page; NULL if there are no spare ones.
  */
 struct page *vmx_table_take(struct vmx_mmu *mmu)
 {

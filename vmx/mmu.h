@@ -34,6 +34,7 @@ struct vmx_vm;
  * @prot: VMX_MMU_* bits to allow
  * @memtype: an enum vmx_memtype
  * @access: VMX_MMU_* bits of the access that faulted; 0 if none has yet
+ * @same: out: it was there already, just like this
  */
 struct vmx_mapping {
 	u64 gpa;
@@ -42,6 +43,7 @@ struct vmx_mapping {
 	u32 prot;
 	u32 memtype;
 	u32 access;
+	bool same;
 };
 
 /**
@@ -60,7 +62,7 @@ struct vmx_dirty_batch {
  * struct vmx_mmu_ops - what differs between kinds of page tables
  * @supports: whether entries can express VMX_MMU_* bits, valid in themselves
  * @gpa_bits: width of guest-physical addresses
- * @init: make an empty root and set &vmx_mmu.root and &vmx_mmu.largest; 0 or
+ * @init: make an empty root and set &vmx_mmu.root, largest and absent; 0 or
  *	-ENOMEM; may sleep
  * @destroy: free all tables; nobody uses them any more; may sleep
  * @install: make a translation, or widen it; its level, or -EAGAIN if more
@@ -92,7 +94,7 @@ struct vmx_mmu_ops {
 	unsigned int (*gpa_bits)(struct vmx_mmu *mmu);
 	int (*init)(struct vmx_mmu *mmu);
 	void (*destroy)(struct vmx_mmu *mmu);
-	int (*install)(struct vmx_mmu *mmu, const struct vmx_mapping *map);
+	int (*install)(struct vmx_mmu *mmu, struct vmx_mapping *map);
 	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end, bool forget);
 	u64 (*protect)(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
 	bool (*young)(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
@@ -111,6 +113,7 @@ struct vmx_mmu_ops {
  * @ops: kind of page tables
  * @root: the root as the VMCS wants it, an EPTP
  * @largest: the level of the largest pages that tables can map
+ * @absent: what an entry of a new table holds
  * @flush_gen: goes up when translations were removed or narrowed. A vCPU whose
  *	last seen value differs invalidates before it enters the guest.
  * @flushed: the value of @flush_gen up to which no CPU uses old translations
@@ -148,6 +151,7 @@ struct vmx_mmu {
 	const struct vmx_mmu_ops *ops;
 	u64 root;
 	int largest;
+	u64 absent;
 
 	atomic64_t flush_gen;
 	atomic64_t flushed;
@@ -234,7 +238,7 @@ struct vmx_miss {
  * @mmu: the mmu
  * @miss: an access that they did not allow
  * @gpa: guest-physical address
- * @qualification: exit qualification of the EPT violation
+ * @access: VMX_MMU_* bits that it needs
  *
  * For devices, which guests access again and again.
  *
@@ -243,15 +247,15 @@ struct vmx_miss {
  */
 static inline bool vmx_mmu_misses(const struct vmx_mmu *mmu,
 				  const struct vmx_miss *miss, u64 gpa,
-				  u64 qualification)
+				  u32 access)
 {
 	return miss->page == (gpa & PAGE_MASK) &&
-	       miss->access == ept_violation_access(qualification) &&
+	       miss->access == access &&
 	       raw_read_seqcount(&mmu->seq) == miss->seq;
 }
 
 /* vmx/mmu_fault.c: for the core */
-int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
+int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		  struct vmx_miss *miss);
 
 /**
@@ -274,6 +278,7 @@ void vmx_mmu_free(struct vmx_mmu *mmu);
 void vmx_mmu_flush(struct vmx_mmu *mmu);
 void vmx_mmu_flush_cpus(struct vmx_mmu *mmu);
 int vmx_tables_top_up(struct vmx_mmu *mmu);
+struct page *vmx_table_alloc(struct vmx_mmu *mmu);
 struct page *vmx_table_take(struct vmx_mmu *mmu);
 
 /* vmx/mmu_fault.c */

@@ -50,8 +50,8 @@ static int look(unsigned long uaddr, bool write, struct vmx_mapping *map)
 		return -EFAULT;
 	map->pfn = found.pfn;
 	map->memtype = memtype_of(found.prot);
-	if (!found.writable)
-		map->prot &= ~VMX_MMU_WRITE;
+	if (!found.writable && (map->prot & VMX_MMU_WRITE))
+		map->prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
 	return 0;
 }
 

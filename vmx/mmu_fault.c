@@ -17,29 +17,48 @@
  * struct fault - an access on its way
  * @gpa: guest-physical address of the 4 KiB page
  * @uaddr: userspace address that backs it
- * @access: VMX_MMU_* bits that the access needs
+ * @access: VMX_MMU_* bits that the access needs; see &struct ept_violation.access
+ * @forbidden: those that the range does not have; the guest is to be told by #VE,
+ *	from a page that is mapped
  * @expected: it has not happened yet
  * @seq: the mmu's sequence count when @range was looked up
  * @range: the range that has @gpa
  * @pages: the host's pages from @gpa on, with a reference each
  * @writable: the host lets the pages be written
+ * @same: the page was mapped already
  * @miss: where to note the access if no range allows it
  */
 struct fault {
 	u64 gpa;
 	unsigned long uaddr;
 	u32 access;
+	u32 forbidden;
 	bool expected;
 	unsigned int seq;
 	struct vmx_range_copy range;
 	struct page **pages;
 	bool writable;
+	bool same;
 	struct vmx_miss *miss;
 };
 
-static bool fault_allowed(const struct fault *f)
+/* May the access be resolved, or the guest be told? */
+static bool fault_allowed(struct fault *f)
 {
-	return !(f->access & ~f->range.prot);
+	const u32 exec = VMX_MMU_EXEC | VMX_MMU_EXEC_USER;
+
+	f->forbidden = f->access & ~f->range.prot;
+	/* A fetch of one kind or the other: if it was the other, it comes again. */
+	if (unlikely(!f->expected && (f->access & exec) == exec &&
+		     (f->range.prot & exec)))
+		f->forbidden &= ~exec;
+	return !f->forbidden || (f->range.prot & VMX_MMU_VE && !f->expected);
+}
+
+/* What of the access is allowed, for the sake of accessed and dirty bits. */
+static u32 fault_use(const struct fault *f)
+{
+	return f->expected ? 0 : f->access & ~f->forbidden;
 }
 
 /*
@@ -177,7 +196,7 @@ static int fault_still_good(struct vmx_mmu *mmu, const struct fault *f)
 }
 
 /* Map the page, if it is still good; the level at which it is mapped, or an errno. */
-static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
+static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 {
 	struct folio *folio = page_folio(*f->pages);
 	struct vmx_mapping map = {
@@ -185,16 +204,18 @@ static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
 		.pfn = page_to_pfn(*f->pages),
 		.prot = f->range.prot,
 		.memtype = f->range.memtype,
-		.access = f->expected ? 0 : f->access,
+		.access = fault_use(f),
 	};
 	int level = fault_still_good(mmu, f);
 
 	if (level)
 		return level;
 	map.level = fault_level(mmu, f, folio);
-	if (!f->writable)
-		map.prot &= ~VMX_MMU_WRITE;
+	/* What is narrower than the range says nothing of the range. */
+	if (!f->writable && (map.prot & VMX_MMU_WRITE))
+		map.prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
 	level = mmu->ops->install(mmu, &map);
+	f->same = map.same;
 	if (level < 0)
 		return level;
 	mmu->stats.faults += !f->expected;
@@ -214,17 +235,17 @@ static int fault_install(struct vmx_mmu *mmu, const struct fault *f)
  * with the type that the host has it with, whatever the range's is. 1, which is
  * the level, or an errno.
  */
-static int fault_device(struct vmx_mmu *mmu, const struct fault *f)
+static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 {
 	struct vmx_mapping map = {
 		.gpa = f->gpa,
 		.level = 1,
 		.prot = f->range.prot,
-		.access = f->expected ? 0 : f->access,
+		.access = fault_use(f),
 	};
 	int ret;
 
-	ret = vmx_mmu_find_device(f->uaddr, f->access & VMX_MMU_WRITE, &map);
+	ret = vmx_mmu_find_device(f->uaddr, f->access & ~f->forbidden & VMX_MMU_WRITE, &map);
 	if (ret)
 		return ret;
 	spin_lock(&mmu->lock);
@@ -232,7 +253,17 @@ static int fault_device(struct vmx_mmu *mmu, const struct fault *f)
 	if (ret > 0)
 		mmu->stats.faults += !f->expected;
 	spin_unlock(&mmu->lock);
+	f->same = map.same;
 	return ret;
+}
+
+/* The page is mapped: @ret is its level, or an errno. */
+static int fault_done(const struct fault *f, int ret)
+{
+	if (ret < 0)
+		return ret;
+	/* It was, and still there was no #VE: the vCPU does not have them now. */
+	return f->forbidden && f->same ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
 }
 
 static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
@@ -246,17 +277,15 @@ static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
 	}
 	f->pages = &page;
 	ret = fault_get_pages(f, 1, atomic);
-	if (ret == -EFAULT) {
-		ret = fault_device(mmu, f);
-		return ret < 0 ? ret : VMX_FAULT_DONE;
-	}
+	if (ret == -EFAULT)
+		return fault_done(f, fault_device(mmu, f));
 	if (ret < 0)
 		return ret;
 	spin_lock(&mmu->lock);
 	ret = fault_install(mmu, f);
 	spin_unlock(&mmu->lock);
 	put_page(page);
-	return ret < 0 ? ret : VMX_FAULT_DONE;
+	return fault_done(f, ret);
 }
 
 static bool fault_must_wait(struct vmx_mmu *mmu, const struct fault *f)
@@ -283,7 +312,7 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
  * vmx_mmu_fault() - resolve a guest access that the page tables did not allow
  * @mmu: the mmu
  * @gpa: guest-physical address
- * @qualification: exit qualification of the EPT violation
+ * @access: VMX_MMU_* bits that it needs, see &struct ept_violation.access
  * @atomic: do not sleep: return -EAGAIN instead, and the caller asks again from
  *	where it can
  * @miss: told of the access if it is userspace's
@@ -293,12 +322,12 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
  * Return: an enum vmx_fault, or -EAGAIN (only if @atomic), -EFAULT (the owner's
  * address space does not provide the page), -ENOMEM, -EINTR (a signal).
  */
-int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u64 qualification, bool atomic,
+int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		  struct vmx_miss *miss)
 {
 	struct fault f = {
 		.gpa = gpa & PAGE_MASK,
-		.access = ept_violation_access(qualification),
+		.access = access,
 		.miss = miss,
 	};
 	int ret;

@@ -10,7 +10,9 @@
 #include "mmu.h"
 #include "vmx.h"
 
-#define PROT_ALL (VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC)
+#define PROT_ALL							\
+	(VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC | VMX_MMU_EXEC_USER | \
+	 VMX_MMU_VE)
 
 /* Ranges that are changed in one go; keeps the time with the lock short. */
 #define RANGES_BATCH 64
@@ -31,7 +33,7 @@ union mmu_args {
 
 static int check_prot(struct vmx_mmu *mmu, u32 prot)
 {
-	if (!prot || (prot & ~PROT_ALL))
+	if (!(prot & (VMX_MMU_READ | VMX_MMU_EXEC)) || (prot & ~PROT_ALL))
 		return -EINVAL;
 	if ((prot & VMX_MMU_WRITE) && !(prot & VMX_MMU_READ))
 		return -EINVAL;
@@ -278,7 +280,8 @@ static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 	u64 gpa = populate->gpa;
 	int err;
 
-	if (populate->reserved || !valid_gpas(mmu, gpa, populate->length))
+	if (populate->reserved || populate->prot & VMX_MMU_VE ||
+	    !valid_gpas(mmu, gpa, populate->length))
 		return -EINVAL;
 	err = check_prot(mmu, populate->prot);
 	if (err)

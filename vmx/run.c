@@ -166,7 +166,7 @@ static int fault(struct vmx_vcpu *v, bool atomic)
 
 	if (v->paging)
 		return atomic ? vmx_paging_exit(v) : vmx_paging_prepare(v);
-	r = vmx_mmu_fault(v->mmu, v->gpa, v->violation, atomic, &v->miss);
+	r = vmx_mmu_fault(v->mmu, v->gpa, v->access, atomic, &v->miss);
 	trace_fault(v->vpid, v->gpa, v->violation, r);
 	if (r == VMX_FAULT_DONE)
 		v->count.faults++;

@@ -92,6 +92,7 @@ static void detach(struct vmx_vcpu *v)
 	err = vmx_vmcs_get(vmcs);
 	vmx_views_detach(v, !err);
 	if (!err) {
+		vmx_ve_detach(v);
 		clear_module_fields(v);
 		vmx_vmcs_unget();
 	}
@@ -111,6 +112,7 @@ static void vcpu_free(struct vmx_vcpu *v)
 	vmx_cpuid_free(v);
 	if (v->page)
 		put_page(v->page);
+	vmx_ve_free(v);
 	vmx_pml_free(v);
 	vmx_paging_free(v);
 	vmx_views_free(v);
@@ -301,6 +303,7 @@ static const struct {
 	{ VMX_SET_MMU, vmx_views_set_mmu },
 	{ VMX_GET_MMU, vmx_views_get_mmu },
 	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
+	{ VMX_SET_VE, vmx_ve_set },
 };
 
 /* Out of line, so that RUN need not save registers for it. */
@@ -338,12 +341,17 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct vmx_vcpu *v = file->private_data;
+	struct page *page = NULL;
 
 	if (!vmx_vm_owned(v->vm))
 		return -EPERM;
-	if (vma->vm_pgoff || vma_pages(vma) != 1 || !(vma->vm_flags & VM_SHARED))
+	if (vma->vm_pgoff == 0)
+		page = v->page;
+	else if (vma->vm_pgoff == 1)
+		page = vmx_ve_page(v);
+	if (!page || vma_pages(vma) != 1 || !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	return vm_insert_page(vma, vma->vm_start, v->page);
+	return vm_insert_page(vma, vma->vm_start, page);
 }
 
 static int vcpu_release(struct inode *inode, struct file *file)

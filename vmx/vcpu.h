@@ -114,6 +114,7 @@ struct vmx_cpuid_state {
  * @mmu: the mmu its guest is on, as far as is known; one of @views
  * @views: the mmus that it may be on
  * @eptp_list: where its guest can go by VMFUNC, a page; NULL if nowhere
+ * @ve: the area of virtualization exceptions; NULL until they are enabled
  * @pml: where the CPU writes down which pages the guest wrote; NULL if it cannot
  * @pml_on: it does
  * @link: in struct vmx_vm.vcpus
@@ -138,6 +139,7 @@ struct vmx_cpuid_state {
  * @intr_error: error code, for page faults with shadow paging
  * @gpa: guest-physical address, for EPT violations and misconfigurations
  * @violation: exit qualification, for EPT violations
+ * @access: VMX_MMU_* bits that the access needs, likewise
  * @miss: an EPT violation that was userspace's, and will be again
  * @cr2: guest CR2
  * @debug: guest DR0 to DR3
@@ -156,6 +158,7 @@ struct vmx_vcpu {
 	struct vmx_mmu *mmu;
 	struct vmx_views *views;
 	u64 *eptp_list;
+	struct page *ve;
 	u64 *pml;
 	bool pml_on;
 	struct list_head link;
@@ -179,6 +182,7 @@ struct vmx_vcpu {
 	u32 intr_error;
 	u64 gpa;
 	u64 violation;
+	u32 access;
 	struct vmx_miss miss;
 	unsigned long cr2;
 	u64 debug[4];
@@ -290,6 +294,12 @@ void vmx_views_follow(struct vmx_vcpu *v);
 long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg);
 long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg);
 long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg);
+
+/* vmx/ve.c: virtualization exceptions */
+long vmx_ve_set(struct vmx_vcpu *v, void __user *arg);
+struct page *vmx_ve_page(struct vmx_vcpu *v);
+void vmx_ve_detach(struct vmx_vcpu *v);
+void vmx_ve_free(struct vmx_vcpu *v);
 
 /* vmx/pml.c: page-modification logging */
 int vmx_pml_alloc(struct vmx_vcpu *v);

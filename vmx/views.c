@@ -138,6 +138,8 @@ void vmx_views_attach(struct vmx_vcpu *v)
 		vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
 		v->vmcs->cpu2_must |= VMX_CPU2_EPT;
 	}
+	if (vmx_caps.features & VMX_HAS_VE)
+		vmx_insn_vmwrite(VMX_F_EPTP_INDEX, U16_MAX);
 	views_link(v);
 }
 
@@ -191,6 +193,17 @@ static struct vmx_mmu *ept_from_fd(struct vmx_vcpu *v, int fd)
 	return mmu;
 }
 
+/* Where a list has an mmu, the first place; -1 if nowhere. */
+static int place_of(const u64 *list, const struct vmx_mmu *mmu)
+{
+	int i;
+
+	for (i = 0; list && i < VMX_EPTP_LIST_MAX; i++)
+		if (list[i] == mmu->root)
+			return i;
+	return -1;
+}
+
 /* Replace what the vCPU has; on success @views and @list are its own. */
 static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mmu,
 		 u64 *list)
@@ -202,6 +215,9 @@ static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mm
 		return err;
 	vmx_insn_vmwrite(VMX_F_EPT_POINTER, mmu->root);
 	write_list(v, list);
+	/* VMFUNC keeps it up to date. */
+	if (vmx_caps.features & VMX_HAS_VE)
+		vmx_insn_vmwrite(VMX_F_EPTP_INDEX, (u16)place_of(list, mmu));
 	vmx_vmcs_unget();
 	views_unlink(v);
 	v->views = views;
@@ -210,16 +226,6 @@ static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mm
 	views_link(v);
 	views_put(old);
 	return 0;
-}
-
-static bool listed(const struct vmx_vcpu *v, const struct vmx_mmu *mmu)
-{
-	unsigned int i;
-
-	for (i = 0; v->eptp_list && i < VMX_EPTP_LIST_MAX; i++)
-		if (v->eptp_list[i] == mmu->root)
-			return true;
-	return false;
 }
 
 /**
@@ -255,23 +261,12 @@ long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg)
 	}
 	views_add(views, mmu);
 	for (i = 0; i < v->views->count; i++)
-		if (listed(v, v->views->view[i].mmu))
+		if (place_of(v->eptp_list, v->views->view[i].mmu) >= 0)
 			views_add(views, vmx_mmu_get(v->views->view[i].mmu));
 	err = adopt(v, views, mmu, v->eptp_list);
 	if (err)
 		views_put(views);
 	return err;
-}
-
-/* The list's index of the mmu that the guest is on, or -1. */
-static int live_index(const struct vmx_vcpu *v)
-{
-	int i;
-
-	for (i = 0; v->eptp_list && i < VMX_EPTP_LIST_MAX; i++)
-		if (v->eptp_list[i] == v->mmu->root)
-			return i;
-	return -1;
 }
 
 /**
@@ -298,7 +293,7 @@ long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg)
 	vmx_views_follow(v);
 	vmx_vmcs_unget();
 	args.mmu_fd = -1;
-	args.index = live_index(v);
+	args.index = place_of(v->eptp_list, v->mmu);
 	return vmx_copy_out(arg, &args, sizeof(args));
 }
 

@@ -32,6 +32,7 @@
  * @cpu_ctls_now: the same with the window bits that RUN switches
  * @pin_ctls: pin-based controls as userspace wrote them
  * @pin_ctls_now: the same with the timer bit that RUN switches
+ * @mode_exec: secondary controls have mode-based execute control
  * @tsc_offset: TSC offset field
  * @efer: guest EFER field, as last written; LMA may differ
  * @syscall: the guest may be in 64-bit mode, or get there without an exit, and
@@ -62,6 +63,7 @@ struct vmx_vmcs {
 	u64 efer;
 	bool syscall;
 	bool debug;
+	bool mode_exec;
 	struct vmx_vmcs_ledger ledger;
 };
 

@@ -108,6 +108,9 @@ static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 		vmcs->cpu_ctls = value;
 		vmcs->cpu_ctls_now = value;
 		break;
+	case VMX_F_CPU2_CONTROLS:
+		vmcs->mode_exec = value & VMX_CPU2_MODE_BASED_EXEC;
+		break;
 	case VMX_F_ENTRY_CONTROLS:
 		vmcs->entry_ctls = value;
 		vmcs->syscall = syscall_possible(vmcs);

@@ -58,7 +58,7 @@ static const struct control_test controls[] = {
 			  VMX_CPU2_PML | VMX_CPU2_EPT_VIOLATION_VE |
 			  VMX_CPU2_CONCEAL_FROM_PT | VMX_CPU2_XSAVES |
 			  VMX_CPU2_PASID_TRANSLATION |
-			  VMX_CPU2_MODE_BASED_EXEC | VMX_CPU2_SUB_PAGE_WRITE |
+			  VMX_CPU2_SUB_PAGE_WRITE |
 			  VMX_CPU2_PT_GUEST_PHYSICAL |
 			  VMX_CPU2_USER_WAIT_PAUSE | VMX_CPU2_PCONFIG |
 			  BIT(29) | VMX_CPU2_BUS_LOCK_DETECTION,
@@ -157,7 +157,8 @@ static void caps_features(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, caps_of(&cpu).features, haswell);
 	KUNIT_EXPECT_EQ(test, caps_of(&cpu).timer_shift, 5u);
 	KUNIT_EXPECT_EQ(test, caps_of(&cpu_everything).features,
-			haswell | VMX_HAS_EPT_5LEVEL | VMX_HAS_PML);
+			haswell | VMX_HAS_EPT_5LEVEL | VMX_HAS_PML |
+			VMX_HAS_VE | VMX_HAS_MODE_EXEC);
 
 	cpu.has_xsave = false;
 	KUNIT_EXPECT_EQ(test, caps_of(&cpu).features, haswell & ~VMX_HAS_XSAVE);
@@ -175,7 +176,8 @@ static void caps_poor_ept(struct kunit *test)
 		VMX_CAPS_INVEPT_SINGLE | VMX_CAPS_INVEPT_ALL,
 	};
 	const u64 ept = VMX_HAS_EPT | VMX_HAS_UNRESTRICTED | VMX_HAS_EPT_2M |
-			VMX_HAS_EPT_1G | VMX_HAS_EPT_AD | VMX_HAS_EPT_EXEC_ONLY;
+			VMX_HAS_EPT_1G | VMX_HAS_EPT_AD | VMX_HAS_EPT_EXEC_ONLY |
+			VMX_HAS_VMFUNC | VMX_HAS_VE | VMX_HAS_MODE_EXEC;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(needed); i++) {

@@ -15,7 +15,7 @@
 #define SZ_LARGE 0x200000ULL
 #define SZ_HUGE 0x40000000ULL
 
-/* What differs between CPUs, all of it. */
+/* What differs between CPUs: all of it, with a width each. */
 static const u8 widths[] = { 32, 36, 39, 46, 52 };
 
 static struct ept_format format_nth(unsigned int n)
@@ -25,11 +25,13 @@ static struct ept_format format_nth(unsigned int n)
 		.accessed_dirty = n & 2,
 		.large = (n & 4 ? BIT(2) : 0) | (n & 8 ? BIT(3) : 0),
 		.levels = n & 16 ? 5 : 4,
-		.phys_bits = widths[n / 32],
+		.mode_exec = n & 32,
+		.absent = n & 64 ? BIT_ULL(63) : 0,
+		.phys_bits = widths[n % ARRAY_SIZE(widths)],
 	};
 }
 
-#define FORMATS (32 * ARRAY_SIZE(widths))
+#define FORMATS 128
 
 /*
  * The SDM's "EPT Misconfigurations" once more, told another way, bit by bit, so
@@ -37,7 +39,8 @@ static struct ept_format format_nth(unsigned int n)
  */
 static bool sdm_misconfigured(const struct ept_format *fmt, u64 e, int level)
 {
-	bool r = e & 1, w = e & 2, x = e & 4, page = level == 1;
+	bool r = e & 1, w = e & 2, page = level == 1;
+	bool x = (e & 4) || (fmt->mode_exec && e & 0x400);
 	u64 mask = 0;
 	int bit;
 
@@ -82,10 +85,14 @@ static void check_leaf(struct kunit *test, const struct ept_format *fmt, u64 pa,
 {
 	u64 used = EPT_ACCESSED | EPT_DIRTY;
 	u64 e = ept_leaf(fmt, pa, level, prot, memtype, used);
-	u64 want = pa | prot | (u64)memtype << 3 | BIT_ULL(6) |
+	u64 want = pa | (prot & 7) | (u64)memtype << 3 | BIT_ULL(6) |
 		   (level > 1 ? BIT_ULL(7) : 0) |
+		   (prot & VMX_MMU_EXEC_USER ? BIT_ULL(10) : 0) |
+		   (prot & VMX_MMU_VE ? 0 : fmt->absent) |
 		   (fmt->accessed_dirty ? used : 0);
-	bool fits = !(pa & 0xfff) && !(pa >> 52) && prot && prot < 8 &&
+	bool fits = !(pa & 0xfff) && !(pa >> 52) && (prot & 7) && prot < 32 &&
+		    (fmt->mode_exec || !(prot & VMX_MMU_EXEC_USER)) &&
+		    (fmt->absent || !(prot & VMX_MMU_VE)) &&
 		    memtype < 8 && level <= 3;
 
 	if (fits && !sdm_misconfigured(fmt, want, level))
@@ -110,7 +117,7 @@ static void entry_leaf_never_misconfigured(struct kunit *test)
 		};
 
 		for (level = 1; level <= 5; level++)
-			for (prot = 0; prot < 10; prot++)
+			for (prot = 0; prot < 34; prot++)
 				for (memtype = 0; memtype < 10; memtype++)
 					for (i = 0; i < ARRAY_SIZE(pas); i++)
 						check_leaf(test, &fmt, pas[i],
@@ -236,6 +243,7 @@ static struct kunit_suite entry_suite = {
 static const struct {
 	u64 qualification;
 	struct ept_violation want;
+	bool mode_exec;
 } violations[] = {
 	/* a data read of an absent page, by linear address */
 	{ 0x181, { .access = VMX_MMU_READ, .linear = true } },
@@ -250,6 +258,18 @@ static const struct {
 	{ 0x100, { .access = VMX_MMU_READ } },
 	/* an IRET's read of the stack */
 	{ 0x1181, { .access = VMX_MMU_READ, .linear = true, .nmi_unblock = true } },
+	/* fetches where what one mode may execute the other may not */
+	{ 0x1ac, { .access = VMX_MMU_EXEC_USER, .allowed = RX, .linear = true }, true },
+	{ 0x1cc, { .access = VMX_MMU_EXEC, .linear = true,
+		   .allowed = VMX_MMU_READ | VMX_MMU_EXEC_USER }, true },
+	/* and where none may, or nothing is there */
+	{ 0x18c, { .access = VMX_MMU_EXEC | VMX_MMU_EXEC_USER, .linear = true,
+		   .allowed = VMX_MMU_READ }, true },
+	{ 0x184, { .access = VMX_MMU_EXEC | VMX_MMU_EXEC_USER, .linear = true }, true },
+	/* without the control the bit says nothing */
+	{ 0x1c4, { .access = VMX_MMU_EXEC, .linear = true } },
+	{ 0x1c2, { .access = VMX_MMU_WRITE, .allowed = VMX_MMU_EXEC_USER, .linear = true },
+	  true },
 };
 
 static void violation_decode(struct kunit *test)
@@ -258,7 +278,8 @@ static void violation_decode(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(violations); i++) {
 		struct ept_violation got =
-			ept_violation_decode(violations[i].qualification);
+			ept_violation_decode(violations[i].qualification,
+					     violations[i].mode_exec);
 		const struct ept_violation *want = &violations[i].want;
 
 		KUNIT_EXPECT_EQ(test, got.access, want->access);
@@ -274,11 +295,11 @@ static void violation_access(struct kunit *test)
 	u64 q;
 
 	for (q = 0; q < BIT(13); q++) {
-		u32 access = ept_violation_access(q);
+		u32 access = ept_violation_access(q, false);
 
 		KUNIT_ASSERT_NE(test, access, 0);
 		KUNIT_ASSERT_EQ(test, access & ~RWX, 0);
-		KUNIT_ASSERT_EQ(test, access, ept_violation_decode(q).access);
+		KUNIT_ASSERT_EQ(test, access, ept_violation_decode(q, false).access);
 	}
 }
 

@@ -32,6 +32,8 @@ static int engine_init(struct kunit *test)
 		.large = BIT(2),
 		.accessed_dirty = true,
 	};
+	mmu->absent = 0;
+	memset64(mmu->ept.table, 0, PTRS_PER_PTE);
 	mmu->ept.small_exec = false;
 	KUNIT_ASSERT_EQ(test, vmx_tables_top_up(mmu), 0);
 	test->priv = mmu;

@@ -146,6 +146,13 @@ static void fill_eptp_list(struct test_objects *o, void *arg)
 	list->count = 2;
 }
 
+static void fill_ve(struct test_objects *o, void *arg)
+{
+	struct vmx_ve *ve = arg;
+
+	ve->enable = 1;
+}
+
 #define IOCTL(name_, kind_, type_, fill_, ...)				\
 	{ .name = #name_, .request = VMX_##name_, .kind = kind_,	\
 	  .size = sizeof(struct type_), .fill = fill_, __VA_ARGS__ }
@@ -194,6 +201,8 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(GET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_nothing),
 	IOCTL(SET_EPTP_LIST, TEST_VCPU, vmx_eptp_list, fill_eptp_list, .needs = VMX_HAS_VMFUNC,
 	      .reserved = { offsetof(struct vmx_eptp_list, reserved) }),
+	IOCTL(SET_VE, TEST_VCPU, vmx_ve, fill_ve, .needs = VMX_HAS_VE,
+	      .reserved = { offsetof(struct vmx_ve, reserved) }),
 };
 
 const unsigned int test_ioctl_count = sizeof(test_ioctls) / sizeof(test_ioctls[0]);
@@ -223,14 +232,18 @@ int test_ioctl_do(const struct test_ioctl *call, int fd, void *arg)
 
 /*
  * A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set, and
- * the list that SET_EPTP_LIST sets, which shows in the VMCS.
+ * what SET_EPTP_LIST and SET_VE do, which shows in the VMCS.
  */
 static int prepare_vcpu(struct test_objects *o)
 {
 	struct vmx_mmu_log log = { .size = sizeof(log), .method = VMX_DIRTY_WRITE_PROTECT };
 	struct vmx_eptp_list list = { .size = sizeof(list) };
+	struct vmx_ve ve = { .size = sizeof(ve) };
 	struct vmx_msrs msrs = { .size = sizeof(msrs) };
 
+	fill_ve(o, &ve);
+	if ((o->vm.caps.features & VMX_HAS_VE) && ioctl(o->vcpu.fd, VMX_SET_VE, &ve))
+		return -errno;
 	fill_eptp_list(o, &list);
 	if ((o->vm.caps.features & VMX_HAS_VMFUNC) && ioctl(o->vcpu.fd, VMX_SET_EPTP_LIST, &list))
 		return -errno;

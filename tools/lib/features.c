@@ -24,6 +24,8 @@ static const struct {
 	{ VMX_HAS_SHADOW_VMCS, "VMCS shadowing" },
 	{ VMX_HAS_PML, "PML" },
 	{ VMX_HAS_VMFUNC, "VM functions" },
+	{ VMX_HAS_VE, "virtualization exceptions" },
+	{ VMX_HAS_MODE_EXEC, "mode-based execute control" },
 };
 
 const char *vmx_feature_name(unsigned int n, uint64_t *bit)

@@ -113,6 +113,7 @@
 #define VMX_SET_MMU		_IO(VMX_IOC_TYPE, 0x49)
 #define VMX_GET_MMU		_IO(VMX_IOC_TYPE, 0x4a)
 #define VMX_SET_EPTP_LIST	_IO(VMX_IOC_TYPE, 0x4b)
+#define VMX_SET_VE		_IO(VMX_IOC_TYPE, 0x4c)
 
 /**
  * enum vmx_status - whether VMs can be created, and if not, why
@@ -154,6 +155,9 @@ enum vmx_status {
  * @VMX_HAS_PML: the CPU has page-modification logging; %VMX_DIRTY_PML works
  * @VMX_HAS_VMFUNC: guests can go from one EPT to another by VMFUNC;
  *	%VMX_SET_EPTP_LIST works
+ * @VMX_HAS_VE: EPT violations can be virtualization exceptions (#VE); %VMX_SET_VE
+ *	and %VMX_MMU_VE work
+ * @VMX_HAS_MODE_EXEC: mode-based execute control; %VMX_MMU_EXEC_USER works
  *
  * The module maps pages of 4 KiB and 2 MiB, and has five levels of tables only
  * where physical addresses are wider than 48 bits.
@@ -175,6 +179,8 @@ enum vmx_feature {
 	VMX_HAS_SHADOW_VMCS = 1 << 13,
 	VMX_HAS_PML = 1 << 14,
 	VMX_HAS_VMFUNC = 1 << 15,
+	VMX_HAS_VE = 1 << 16,
+	VMX_HAS_MODE_EXEC = 1 << 17,
 };
 
 /**
@@ -311,8 +317,9 @@ struct vmx_create {
  * @mmu_fd: an mmu of this VM
  *
  * Return: a new descriptor. mmap() one page of it, shared, at offset 0, for
- * the struct vmx_run_page; mmap() of anything else is EINVAL, and from an
- * address space that does not own the VM, EPERM.
+ * the struct vmx_run_page, or at offset 4096 for the area of %VMX_SET_VE; mmap()
+ * of anything else is EINVAL, and from an address space that does not own the VM,
+ * EPERM.
  *
  * ======  ===============================================================
  * EBADF   a descriptor is not open

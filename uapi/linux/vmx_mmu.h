@@ -21,6 +21,21 @@
  * define VMX_MMU_EXEC - the guest may fetch instructions
  */
 #define VMX_MMU_EXEC 0x4
+/**
+ * define VMX_MMU_EXEC_USER - the guest may fetch instructions in user mode
+ *
+ * For vCPUs with mode-based execute control (%VMX_CPU2_MODE_BASED_EXEC), to which
+ * %VMX_MMU_EXEC is for supervisor-mode linear addresses alone. To others
+ * %VMX_MMU_EXEC is for both. Needs %VMX_HAS_MODE_EXEC.
+ */
+#define VMX_MMU_EXEC_USER 0x8
+/**
+ * define VMX_MMU_VE - what the other bits forbid is the guest's own business
+ *
+ * On vCPUs with virtualization exceptions (%VMX_SET_VE) such an access is one of
+ * them; elsewhere it is an exit, as without the bit. Needs %VMX_HAS_VE.
+ */
+#define VMX_MMU_VE 0x10
 
 /**
  * enum vmx_memtype - EPT memory types (SDM, "EPT and Memory Typing")
@@ -45,7 +60,7 @@ enum vmx_memtype {
  * @gpa: guest-physical address, 4 KiB aligned
  * @uaddr: userspace address that backs it, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
- * @prot: VMX_MMU_* bits, not none
+ * @prot: VMX_MMU_* bits, at least one of %VMX_MMU_READ and %VMX_MMU_EXEC
  * @memtype: an enum vmx_memtype, of all RAM in the range; the guest's PAT is ignored.
  *	What the owner has mapped of a device (VM_PFNMAP, VM_IO) is %VMX_MEMTYPE_WC where
  *	it is so mapped there, or else %VMX_MEMTYPE_UC.
@@ -59,9 +74,11 @@ enum vmx_memtype {
  * EEXIST      part of the range is mapped
  * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, a
  *             userspace address beyond the address space, no such @memtype,
- *             or a @prot that is 0 or has %VMX_MMU_WRITE alone
- * EOPNOTSUPP  the CPU cannot express @prot: %VMX_MMU_EXEC alone, without
- *             %VMX_HAS_EPT_EXEC_ONLY or with shadow paging
+ *             or a @prot that allows neither to read nor to execute, or to write
+ *             and not to read
+ * EOPNOTSUPP  the CPU cannot express @prot: not to read, without
+ *             %VMX_HAS_EPT_EXEC_ONLY or with shadow paging; or a bit that needs a
+ *             feature
  * ENOSPC      too many ranges: an mmu has up to 32768
  * ==========  ============================================================
  */
@@ -81,7 +98,7 @@ struct vmx_mmu_map {
  * @flags: 0
  * @gpa: guest-physical address, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
- * @prot: PROTECT: VMX_MMU_* bits, not none; UNMAP: 0
+ * @prot: PROTECT: VMX_MMU_* bits as for MAP; UNMAP: 0
  * @reserved: 0
  *
  * UNMAP takes any part of any ranges and is content with holes. PROTECT needs
@@ -111,7 +128,8 @@ struct vmx_mmu_range {
  * @flags: 0
  * @gpa: guest-physical address, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
- * @prot: VMX_MMU_* bits that the guest will need, not none. With
+ * @prot: VMX_MMU_* bits that the guest will need, as for MAP and without
+ *	%VMX_MMU_VE. With
  *	%VMX_MMU_WRITE the owner's memory comes to be as if it was written to;
  *	without, memory that was never touched stays so, and the guest's first
  *	write faults.

@@ -235,6 +235,34 @@ struct vmx_eptp_list {
 	__u32 reserved;
 };
 
+/**
+ * struct vmx_ve - %VMX_SET_VE: virtualization exceptions
+ * @size: sizeof(struct vmx_ve)
+ * @flags: 0
+ * @enable: 1, or 0 for none
+ * @reserved: 0
+ *
+ * With them an access that %VMX_MMU_VE leaves to the guest is exception 20 there.
+ * What it was is in an area of one page (SDM, "Virtualization-Exception
+ * Information"), which is the vCPU's: mmap() it at offset 4096 of the descriptor,
+ * once they are enabled, and %VMX_MMU_MAP it from there to where the guest wants it.
+ * The guest has the next one when it has written 0 to the 32 bits at offset 4 of the
+ * area; until then, and during event delivery, such an access is an exit. The
+ * area's EPTP index is what %VMX_GET_MMU would tell, or 0xffff.
+ *
+ * ==========  ===========================================================
+ * EOPNOTSUPP  the CPU has none (%VMX_HAS_VE), or the vCPU is on a shadow mmu
+ * EINVAL      @enable or @reserved
+ * EBUSY       the vCPU is running
+ * ==========  ===========================================================
+ */
+struct vmx_ve {
+	__u32 size;
+	__u32 flags;
+	__u32 enable;
+	__u32 reserved;
+};
+
 /* Bits of struct vmx_run_page.valid and .dirty: members of its state part */
 #define VMX_STATE_RIP		0x1
 #define VMX_STATE_RSP		0x2
