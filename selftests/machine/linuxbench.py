@@ -20,6 +20,8 @@ OPERATIONS = {
     "linux-ctxsw": ("guest: another process and back", 1.00),
     "uart-byte": ("guest: byte to its console", 1.00),
     "timer-tick": ("guest: timer tick, all of it", 1.00),
+    "disk-write": ("guest: 4K to a virtio disk", 1.00),
+    "disk-read": ("guest: 4K from a virtio disk", 1.00),
 }
 
 # By kvmtool's lkvm (July 2024) on KVM, in the same machine with the same guest; medians of three boots. Debian
@@ -31,6 +33,8 @@ RECORDED = {
 
 # Bytes of the phase in which linux_bench prints to its console: eight lines of 128, each with a carriage return.
 UART_BYTES = 8 * 129
+# Of the phases in which the other kernel measures.
+DISK_REQUESTS = 2 * 256
 
 
 def test():
@@ -42,7 +46,8 @@ def files(setup, folder):
     initrd = folder / "bench-initrd"
     image.single_program(initrd, BUILD / "selftests/linux_bench")
     found = {"/machine/bench-linux": MACHINE / "guest/bench-linux", "/usr/bin/ticks": BUILD / "selftests/ticks",
-             "/guest/kernel": setup.kernel.image, "/guest/bench": initrd}
+             "/guest/kernel": setup.kernel.image, "/guest/bench": initrd,
+             "/guest/disk": BUILD / "selftests/disk.elf"}
     lkvm = shutil.which("lkvm")
     if lkvm:
         found.update({"/usr/bin/lkvm": lkvm, **{path: path for path in image.shared_objects(lkvm)}})
@@ -61,6 +66,7 @@ def show_exits(lines):
     if not ticks:
         return
     say(f"\n  exits that come to vmxrun: {phases['uart'].total() / UART_BYTES:.2f} a byte to the serial console, "
-        f"{phases['ticks'].total() / ticks:.2f} a timer tick,\n  {phases['boot'].total():,} to boot, of which")
+        f"{phases['ticks'].total() / ticks:.2f} a timer tick,\n  {phases['disk'].total() / DISK_REQUESTS:.2f} "
+        f"a request to a virtio disk; {phases['boot'].total():,} to boot, of which")
     for what, count in phases["boot"].most_common(12):
         say(f"  {count:8,}  {what}")

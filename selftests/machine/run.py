@@ -177,8 +177,8 @@ def command_bench():
     the_seed = seed()
     the_backend = backend()
     build_tools()
-    make("-C", "selftests", *(str(BUILD / "selftests" / name)
-                              for name in ("vmx_bench", "vmx_growth", "linux_bench", "ticks")))
+    programs = ("vmx_bench", "vmx_growth", "linux_bench", "ticks", "disk.elf")
+    make("-C", "selftests", *(str(BUILD / "selftests" / name) for name in programs))
 
     def make_setup(kernel_name, smp=1):
         return setup_for(kernel_name, setting("CPU", BENCH_CPU), smp, the_seed, the_backend)
