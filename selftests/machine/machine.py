@@ -141,7 +141,7 @@ def belongings(tests, setup, folder):
     if "/machine/linux" in commands:
         found.update(guest(setup, folder))
     for name in stockkernel.CLOUD:
-        if f"/guest/{name} " in commands:
+        if f"/guest/{name}" in commands.split():
             found.update(cloud_guest(name, folder))
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
