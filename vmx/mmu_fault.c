@@ -21,6 +21,7 @@
  * @forbidden: those that the range does not have; the guest is to be told by #VE,
  *	from a page that is mapped
  * @expected: it has not happened yet
+ * @absent: the host's tables do not have the page as it is needed, or did not
  * @seq: the mmu's sequence count when @range was looked up
  * @range: the range that has @gpa
  * @pages: the host's pages from @gpa on, with a reference each
@@ -34,6 +35,7 @@ struct fault {
 	u32 access;
 	u32 forbidden;
 	bool expected;
+	bool absent;
 	unsigned int seq;
 	struct vmx_range_copy range;
 	struct page **pages;
@@ -85,6 +87,30 @@ static bool fault_find_range(struct vmx_mmu *mmu, struct fault *f)
 }
 
 /*
+ * Get a page that the host has to bring or to copy. To fault as the owner would,
+ * and then to look into the host's tables again, costs less than to have
+ * get_user_pages() do both.
+ */
+static long fault_bring(struct fault *f, int count, unsigned int flags)
+{
+	struct mm_struct *mm = current->mm;
+	bool unlocked;
+	long got;
+
+	mmap_read_lock(mm);
+	got = fixup_user_fault(mm, f->uaddr, flags & FOLL_WRITE ? FAULT_FLAG_WRITE : 0,
+			       &unlocked);
+	mmap_read_unlock(mm);
+	if (!got)
+		got = get_user_pages_fast_only(f->uaddr, count, flags, f->pages);
+	if (got > 0)
+		return got;
+	/* It knows why, and pages that are not to be had in passing. */
+	return get_user_pages_unlocked(f->uaddr, count, f->pages,
+				       flags | VMX_FOLL_GUEST);
+}
+
+/*
  * Get the page and those after it, up to @count; how many, or an errno. A read
  * of a writable range takes pages writable if the host has them so already,
  * which saves the fault of a later write; it does not make the host copy or
@@ -97,17 +123,18 @@ static int fault_get_pages(struct fault *f, int count, bool atomic)
 
 	f->writable = f->range.prot & VMX_MMU_WRITE;
 	if (f->writable) {
-		got = get_user_pages_fast_only(f->uaddr, count, FOLL_WRITE,
-					       f->pages);
-		if (got > 0)
-			return got;
+		if (!f->absent) {
+			got = get_user_pages_fast_only(f->uaddr, count, FOLL_WRITE,
+						       f->pages);
+			if (got > 0)
+				return got;
+		}
 		f->writable = f->access & VMX_MMU_WRITE;
 		if (f->writable)
 			flags = FOLL_WRITE;
 	}
 	if (!atomic)
-		got = get_user_pages_unlocked(f->uaddr, count, f->pages,
-					      flags | VMX_FOLL_GUEST);
+		got = fault_bring(f, count, flags);
 	else if (!f->writable)
 		got = get_user_pages_fast_only(f->uaddr, count, 0, f->pages);
 	else
@@ -334,6 +361,8 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 
 	if (atomic)
 		return fault_try(mmu, &f, true);
+	/* Where it did not have to sleep it was asked for before. */
+	f.absent = true;
 	ret = vmx_tables_top_up(mmu);
 	while (!ret) {
 		ret = fault_try(mmu, &f, false);

@@ -87,13 +87,23 @@ static bool has_length(u32 intr_info)
 	       type == VMX_INTR_TYPE_PRIVILEGED_EXCEPTION;
 }
 
-/* With shadow paging these are not what the guest has. */
-static noinline void give_paging(struct vmx_vcpu *v, struct vmx_run_page *run)
+/* With shadow paging the fields are not what the guest has. */
+static noinline void give_paging(struct vmx_vcpu *v, struct vmx_run_page *run,
+				 u32 want)
 {
+	if (want & VMX_VALID_PHYSICAL)
+		run->linear = v->gva;
 	run->cr0 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR0);
 	run->cr3 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR3);
 	run->cr4 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR4);
 	run->efer = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_EFER);
+}
+
+static __always_inline void give_shadow(struct vmx_vcpu *v,
+					struct vmx_run_page *run, u32 want)
+{
+	if (unlikely(v->paging))
+		give_paging(v, run, want);
 }
 
 static __always_inline void give_state(struct vmx_vcpu *v,
@@ -105,9 +115,7 @@ static __always_inline void give_state(struct vmx_vcpu *v,
 		run->regs[4] = vmx_read(v, VMX_F_GUEST_RSP);
 	if (want & VMX_STATE_RFLAGS)
 		run->rflags = vmx_read(v, VMX_F_GUEST_RFLAGS);
-	if (want & PAGING && unlikely(v->paging)) {
-		give_paging(v, run);
-	} else if (want & PAGING) {
+	if (want & PAGING) {
 		run->cr0 = vmx_read(v, VMX_F_GUEST_CR0);
 		run->cr3 = vmx_read(v, VMX_F_GUEST_CR3);
 		run->cr4 = vmx_read(v, VMX_F_GUEST_CR4);
@@ -158,8 +166,7 @@ static __always_inline void give_exit(struct vmx_vcpu *v,
 	if (want & VMX_VALID_IO)
 		give_io(run);
 	if (want & VMX_VALID_LINEAR)
-		run->linear = want & VMX_VALID_PHYSICAL && v->paging ? v->gva :
-			      vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
+		run->linear = vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
 	if (want & VMX_VALID_PHYSICAL)
 		run->physical = v->gpa;
 	if (want & VMX_VALID_INSN_INFO)
@@ -196,6 +203,8 @@ static __always_inline void give(struct vmx_vcpu *v, u32 want)
 	run->valid = want;
 	give_exit(v, run, want);
 	give_state(v, run, want);
+	if (want & PAGING)
+		give_shadow(v, run, want);
 }
 
 static noinline void give_any(struct vmx_vcpu *v, u32 want)
@@ -250,6 +259,7 @@ void vmx_give_exit(struct vmx_vcpu *v)
 void vmx_give_state(struct vmx_vcpu *v)
 {
 	give_state(v, v->run, STATE);
+	give_shadow(v, v->run, STATE);
 	v->run->valid = STATE;
 	return_event(v);
 }

@@ -212,17 +212,24 @@ static void refresh_host_cr4(struct vmx_vcpu *v)
 	}
 }
 
-static bool needs_flush(const struct vmx_vcpu *v)
+/* Those that the guest could go to by itself. */
+static noinline bool others_stale(const struct vmx_views *views)
 {
-	const struct vmx_views *views = v->views;
 	unsigned int i;
 
-	if (v->vpid_on != smp_processor_id())
-		return true;
-	for (i = 0; i < views->count; i++)
+	for (i = 1; i < views->count; i++)
 		if (vmx_view_stale(&views->view[i]))
 			return true;
 	return false;
+}
+
+static bool needs_flush(const struct vmx_vcpu *v)
+{
+	const struct vmx_views *views = v->views;
+
+	return v->vpid_on != smp_processor_id() ||
+	       vmx_view_stale(&views->view[0]) ||
+	       (unlikely(views->count > 1) && others_stale(views));
 }
 
 /* The guest runs until this thread has to do something else. */

@@ -14,6 +14,8 @@
 #define LARGE		0x200000ul
 #define PAGES		(BENCH_AREA_SIZE / PAGE)
 #define FRESH		2048ul
+/* Every so many pages, for one in a hundred of them. */
+#define SPARSE		100ul
 
 extern const unsigned char bench_write[], bench_write_end[];
 
@@ -22,6 +24,7 @@ struct area {
 	struct bench_vm vm;
 	struct bench_run run;
 	unsigned char *at;
+	uint64_t bitmap[PAGES / 64];
 };
 
 /* The guest writes to COUNT places; ticks that takes. */
@@ -99,6 +102,33 @@ static uint64_t unmap(struct area *area)
 	return __rdtsc() - start;
 }
 
+/* The guest has written a page in every DISTANCE bytes: what it costs to be told of them. */
+static uint64_t harvest(struct area *area, uint64_t distance)
+{
+	uint64_t start, cost, bits = 0, count = BENCH_AREA_SIZE / distance;
+
+	write_all(area, distance, count);
+	start = __rdtsc();
+	area->side->dirty_area(&area->vm, area->bitmap);
+	cost = __rdtsc() - start;
+	for (size_t n = 0; n < PAGES / 64; n++)
+		bits += __builtin_popcountll(area->bitmap[n]);
+	if (bits != count)
+		bench_fail("%s: %llu pages are dirty, and %llu were written", area->side->name,
+			   (unsigned long long)bits, (unsigned long long)count);
+	return cost;
+}
+
+static uint64_t harvest_sparse(struct area *area)
+{
+	return harvest(area, SPARSE * PAGE);
+}
+
+static uint64_t harvest_all(struct area *area)
+{
+	return harvest(area, PAGE);
+}
+
 static void measure(struct area *area, const char *operation, uint64_t (*once)(struct area *area))
 {
 	uint64_t costs[BENCH_MEASUREMENTS];
@@ -129,6 +159,12 @@ void bench_area(const struct bench_side *side)
 	measure(&area, "unmap-64m", unmap);
 	measure(&area, "ept-4k-fresh", first_touch_of_fresh);
 	measure(&area, "ept-2m", first_touch_of_large);
+	memset(area.at, 0, BENCH_AREA_SIZE);
+	side->add_area(&area.vm, area.at);
+	write_all(&area, PAGE, PAGES);
+	side->log_area(&area.vm, area.at);
+	measure(&area, "dirty-1pct", harvest_sparse);
+	measure(&area, "dirty-100pct", harvest_all);
 	side->destroy(&area.vm);
 	munmap(area.run.ram, BENCH_RAM);
 	munmap(area.run.pages, BENCH_OPS * 4096);

@@ -78,6 +78,8 @@ size_t bench_cpuid_table(struct bench_cpuid *table, size_t max);
  * @add_area: BENCH_AREA_SIZE bytes of the host at BENCH_AREA
  * @remove_area: takes them away
  * @populate_area: maps all of it
+ * @log_area: begins to log which pages of it are written
+ * @dirty_area: tells which were, a bit for each, and begins anew
  * @run_cmd: the ioctl that is RUN
  */
 struct bench_side {
@@ -94,6 +96,8 @@ struct bench_side {
 	void (*add_area)(struct bench_vm *vm, void *at);
 	void (*remove_area)(struct bench_vm *vm);
 	void (*populate_area)(struct bench_vm *vm);
+	void (*log_area)(struct bench_vm *vm, void *at);
+	void (*dirty_area)(struct bench_vm *vm, uint64_t *bitmap);
 	unsigned long run_cmd;
 };
 

@@ -85,10 +85,11 @@ static void destroy(struct bench_vm *vm)
 	close(vm->vm);
 }
 
-static void set_memory(int vm, int slot, uint64_t gpa, void *host, size_t size)
+static void set_memory(int vm, int slot, uint64_t gpa, void *host, size_t size, uint32_t flags)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
+		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)host,
@@ -200,8 +201,8 @@ static void go(struct bench_vm *vm, struct bench_run *run)
 
 static void prepare(struct bench_vm *vm, const struct bench_run *run)
 {
-	set_memory(vm->vm, 0, 0, run->ram, BENCH_RAM);
-	set_memory(vm->vm, 1, BENCH_PAGES, run->pages, BENCH_OPS * 4096);
+	set_memory(vm->vm, 0, 0, run->ram, BENCH_RAM, 0);
+	set_memory(vm->vm, 1, BENCH_PAGES, run->pages, BENCH_OPS * 4096, 0);
 	write_page_tables(run->ram);
 	memcpy(run->ram + BENCH_CODE, run->code.start, run->code.end - run->code.start);
 	set_cpuid(vm->vcpu);
@@ -211,12 +212,12 @@ static void prepare(struct bench_vm *vm, const struct bench_run *run)
 
 static void add_area(struct bench_vm *vm, void *at)
 {
-	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, at, BENCH_AREA_SIZE);
+	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, at, BENCH_AREA_SIZE, 0);
 }
 
 static void remove_area(struct bench_vm *vm)
 {
-	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, NULL, 0);
+	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, NULL, 0, 0);
 }
 
 static void populate_area(struct bench_vm *vm)
@@ -225,6 +226,18 @@ static void populate_area(struct bench_vm *vm)
 
 	while (all.size)
 		check(ioctl(vm->vcpu, PRE_FAULT_MEMORY, &all), "KVM_PRE_FAULT_MEMORY");
+}
+
+static void log_area(struct bench_vm *vm, void *at)
+{
+	set_memory(vm->vm, AREA_SLOT, BENCH_AREA, at, BENCH_AREA_SIZE, KVM_MEM_LOG_DIRTY_PAGES);
+}
+
+static void dirty_area(struct bench_vm *vm, uint64_t *bitmap)
+{
+	struct kvm_dirty_log log = { .slot = AREA_SLOT, .dirty_bitmap = bitmap };
+
+	check(ioctl(vm->vm, KVM_GET_DIRTY_LOG, &log), "KVM_GET_DIRTY_LOG");
 }
 
 const struct bench_side bench_kvm = {
@@ -240,5 +253,7 @@ const struct bench_side bench_kvm = {
 	.add_area = add_area,
 	.remove_area = remove_area,
 	.populate_area = populate_area,
+	.log_area = log_area,
+	.dirty_area = dirty_area,
 	.run_cmd = KVM_RUN,
 };

@@ -197,6 +197,28 @@ static void populate_area(struct bench_vm *vm)
 	check(ioctl(vm->mmu, VMX_MMU_POPULATE, &populate), "VMX_MMU_POPULATE");
 }
 
+/* By the best method that the CPU has. */
+static void log_area(struct bench_vm *vm, void *at __attribute__((unused)))
+{
+	struct vmx_mmu_log log = {
+		.size = sizeof(log),
+		.method = caps.features & VMX_HAS_PML ? VMX_DIRTY_PML :
+			  caps.features & VMX_HAS_EPT_AD ? VMX_DIRTY_BITS : VMX_DIRTY_WRITE_PROTECT,
+	};
+
+	check(ioctl(vm->mmu, VMX_MMU_LOG, &log), "VMX_MMU_LOG");
+}
+
+static void dirty_area(struct bench_vm *vm, uint64_t *bitmap)
+{
+	struct vmx_mmu_dirty dirty = {
+		.size = sizeof(dirty), .gpa = BENCH_AREA, .length = BENCH_AREA_SIZE,
+		.bitmap = (uintptr_t)bitmap,
+	};
+
+	check(ioctl(vm->mmu, VMX_MMU_DIRTY, &dirty), "VMX_MMU_DIRTY");
+}
+
 const struct bench_side bench_vmx = {
 	.name = "vmx",
 	.open = open_device,
@@ -211,5 +233,7 @@ const struct bench_side bench_vmx = {
 	.add_area = add_area,
 	.remove_area = remove_area,
 	.populate_area = populate_area,
+	.log_area = log_area,
+	.dirty_area = dirty_area,
 	.run_cmd = VMX_RUN,
 };

@@ -21,6 +21,8 @@ OPERATIONS = {
     "ept-2m": ("first touch of a 2M page", 0.75),
     "ept-populate": ("POPULATE, by 4K page", 0.40),
     "unmap-64m": ("unmap 64M of 4K pages", 0.75),
+    "dirty-1pct": ("be told which of 64M were written, 1 page in 100", 0.50),
+    "dirty-100pct": ("the same, all pages", 0.50),
     "vm-create": ("create, destroy VM with a vCPU", 0.50),
     **linuxbench.OPERATIONS,
 }
