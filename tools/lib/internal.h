@@ -2,6 +2,7 @@
 #ifndef LIBVMX_INTERNAL_H
 #define LIBVMX_INTERNAL_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,5 +39,10 @@ struct text {
 void vmx_text(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Appends the names of BITS of a field, and their values in VALUE if they are SHOWN. */
 void vmx_text_bits(struct text *text, uint32_t field, uint64_t bits, uint64_t value, bool shown);
+
+/* Signals a condition: at once, or between the two at the end, with the lock free meanwhile. */
+void vmx_wake(pthread_cond_t *condition);
+void vmx_wake_later(void);
+void vmx_wake_now(pthread_mutex_t *lock);
 
 #endif /* LIBVMX_INTERNAL_H */

@@ -16,7 +16,7 @@ void vmx_cpu_kick(void *kicked)
 {
 	struct vmx_cpu *cpu = kicked;
 
-	pthread_cond_signal(&cpu->wake);
+	vmx_wake(&cpu->wake);
 	if (cpu->in_guest)
 		ioctl(cpu->vcpu.fd, VMX_KICK);
 }
@@ -203,11 +203,13 @@ static int see_to_exit(struct vmx_cpu *cpu)
 	const struct vmx_machine_config *config = &cpu->machine->config;
 	int ret;
 
+	vmx_wake_later();
 	if (config->exit)
 		config->exit(config->host, cpu, false);
 	ret = vmx_cpu_exit(cpu);
 	if (config->exit)
 		config->exit(config->host, cpu, true);
+	vmx_wake_now(&cpu->machine->lock);
 	return ret;
 }
 

@@ -324,7 +324,7 @@ static void notify(struct vmx_virtio *virtio, unsigned int index)
 	struct request request;
 
 	if (blk->lock) {
-		pthread_cond_signal(&blk->work);
+		vmx_wake(&blk->work);
 		return;
 	}
 	while (vmx_virtqueue_next(virtio, queue)) {
@@ -355,10 +355,12 @@ static bool work(struct vmx_virtio_blk *blk)
 	pthread_mutex_unlock(blk->lock);
 	status = run(&request);
 	pthread_mutex_lock(blk->lock);
+	vmx_wake_later();
 	if (virtio_end_work(virtio)) {
 		end(&request, queue, status);
 		virtio_signal(virtio, queue);
 	}
+	vmx_wake_now(blk->lock);
 	return true;
 }
 

@@ -363,8 +363,9 @@ int vmx_virtio_blk_start(struct vmx_virtio_blk *blk, pthread_mutex_t *lock);
  * vmx_virtio_blk_stop() - undo vmx_virtio_blk_start()
  * @blk: the disk; may have no thread
  *
- * Waits for the request that is being done, and leaves others. The guest's
- * memory has to stay until then. Not to be called with the lock held.
+ * Waits for the request that is being done, and leaves others. The guest does
+ * not run any more, and its memory has to stay until then. Not to be called
+ * with the lock held.
  */
 void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk);
 
