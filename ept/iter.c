@@ -222,7 +222,7 @@ void ept_iter_zap_table(struct ept_iter *it)
 	int i;
 
 	for (i = 0; i < PTRS_PER_PTE; i++, gpa += PAGE_SIZE)
-		if (READ_ONCE(table[i]))
+		if (READ_ONCE(table[i]) != it->mmu->ept.format.absent)
 			ept_clear(it->mmu, &table[i], gpa, it->level - 1, true);
 	if (ept_iter_unlink_empty(it, it->slot))
 		ept_iter_prune(it);
