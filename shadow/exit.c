@@ -21,211 +21,6 @@
 /* Memory that a fault gets before it lets the guest try again. */
 #define ATTEMPTS 8
 
-/* A register access that the guest is to answer with #GP(0). */
-#define GP	1
-
-/* Roots */
-
-static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *sp)
-{
-	if (sp)
-		sp->users++;
-	if (p->root[n])
-		p->root[n]->users--;
-	p->root[n] = sp;
-}
-
-/* The table that a root is made from; false if there is none. */
-static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
-{
-	u64 entry = p->mode.format == PAGING_PAE ? p->pdpte[n] : p->cr3;
-
-	*gfn = (u64)n << 18;
-	if (p->mode.format == PAGING_NONE)
-		return true;
-	*gfn = guest_table(&p->mode, entry) >> PAGE_SHIFT;
-	return p->mode.format != PAGING_PAE || entry & PT_PRESENT;
-}
-
-/* What is missing, as an EPT violation would say it. */
-static void describe(struct vmx_vcpu *v, u64 gva, u64 flags)
-{
-	const struct vmx_paging *p = v->paging;
-	u64 map = ept_find(v->mmu, p->miss, NULL) & EPT_RWX;
-
-	v->reason = VMX_REASON_EPT_VIOLATION;
-	v->gva = gva;
-	v->gpa = p->miss;
-	v->violation = p->miss_access | map << 3 | flags;
-	if (p->miss_translated)
-		v->violation |= VMX_VIOLATION_TRANSLATED;
-}
-
-/* Is memory there that is a device's? Tables in it are nowhere. */
-static bool is_device(struct vmx_vcpu *v, u64 gpa)
-{
-	u64 entry = ept_find(v->mmu, gpa, NULL);
-
-	return entry && !pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT);
-}
-
-/*
- * Have a table that CR3 refers to: 0, -EAGAIN, or VMX_FAULT_EXIT if it is in no
- * RAM. The lock is given up meanwhile.
- */
-static int get_table(struct vmx_vcpu *v, u64 gpa)
-{
-	struct vmx_paging *p = v->paging;
-	struct vmx_miss miss;
-	int r;
-
-	if (shadow_memory(v->mmu, gpa, false))
-		return VMX_FAULT_DONE;
-	spin_unlock(&v->mmu->lock);
-	r = vmx_mmu_fault(v->mmu, gpa, VMX_MMU_READ, true, &miss);
-	spin_lock(&v->mmu->lock);
-	if (r == VMX_FAULT_EXIT || is_device(v, gpa))
-		return VMX_FAULT_EXIT;
-	if (!r && shadow_memory(v->mmu, gpa, false))
-		return VMX_FAULT_DONE;
-	p->miss = gpa;
-	p->miss_access = VMX_MMU_READ;
-	p->miss_translated = false;
-	describe(v, 0, 0);
-	return -EAGAIN;
-}
-
-/* A root whose table is nowhere stays empty: each access is a miss. */
-static int load_root(struct vmx_vcpu *v, unsigned int n)
-{
-	struct vmx_paging *p = v->paging;
-	struct shadow_page *sp;
-	u64 gfn;
-	int r;
-
-	if (!root_table(p, n, &gfn)) {
-		use_root(p, n, NULL);
-		return 0;
-	}
-	if (p->mode.format != PAGING_NONE) {
-		r = get_table(v, gfn << PAGE_SHIFT);
-		if (r == VMX_FAULT_EXIT)
-			use_root(p, n, NULL);
-		if (r)
-			return r == VMX_FAULT_EXIT ? 0 : r;
-		if (!shadow_frames(v->mmu->shadow, gfn)) {
-			p->miss_frame = gfn;
-			return -EAGAIN;
-		}
-	}
-	sp = shadow_get(v->mmu, gfn, shadow_root_role(&p->mode, n));
-	if (!sp)
-		return -EAGAIN;
-	use_root(p, n, sp);
-	return 0;
-}
-
-static int load_roots(struct vmx_vcpu *v)
-{
-	struct vmx_paging *p = v->paging;
-	unsigned int n, count = p->mode.format == PAGING_LONG ? 1 : SHADOW_ROOTS;
-	int r;
-
-	for (n = 0; n < count; n++) {
-		r = load_root(v, n);
-		if (r)
-			return r;
-	}
-	for (; n < SHADOW_ROOTS; n++)
-		use_root(p, n, NULL);
-	shadow_sync_tree(v->mmu, p, p->reread);
-	return 0;
-}
-
-/* SDM, "PDPTE Registers" */
-static void write_roots(struct vmx_vcpu *v)
-{
-	struct vmx_paging *p = v->paging;
-	unsigned int n;
-
-	if (p->mode.format == PAGING_LONG && p->root[0]) {
-		vmx_write(v, VMX_F_GUEST_CR3, __pa(p->root[0]->table));
-		return;
-	}
-	for (n = 0; n < SHADOW_ROOTS; n++)
-		p->pae[n] = p->mode.format != PAGING_LONG && p->root[n] ?
-			    __pa(p->root[n]->table) | PT_PRESENT : 0;
-	vmx_write(v, VMX_F_GUEST_CR3, __pa(p->pae));
-}
-
-/* The four that CR3 refers to; 0, GP, or -EAGAIN. */
-static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
-{
-	u64 gpa = cr3 & GENMASK(31, 5);
-	int r = get_table(v, gpa);
-	const u64 *at;
-	unsigned int n;
-
-	if (r)
-		return r == VMX_FAULT_EXIT ? GP : r;
-	at = shadow_memory(v->mmu, gpa, false);
-	for (n = 0; n < 4; n++) {
-		pdpte[n] = READ_ONCE(at[n]);
-		if (!guest_pdpte_valid(&v->paging->mode, pdpte[n]))
-			return GP;
-	}
-	return 0;
-}
-
-/* VM entry would fail so, if the CPU read the guest's PDPTEs. */
-static int fail_entry(struct vmx_vcpu *v)
-{
-	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
-	v->run->failure = (struct vmx_failure) {
-		.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3,
-	};
-	return VMX_FAULT_EXIT;
-}
-
-static int load_locked(struct vmx_vcpu *v)
-{
-	struct vmx_paging *p = v->paging;
-	int r;
-
-	p->miss = ~0ULL;
-	p->miss_frame = ~0ULL;
-	if (p->reread && p->mode.format == PAGING_PAE) {
-		r = read_pdptes(v, p->cr3, p->pdpte);
-		if (r)
-			return r == GP ? fail_entry(v) : r;
-	}
-	return load_roots(v);
-}
-
-/**
- * vmx_paging_load() - have the right roots before the guest goes on
- * @v: the vCPU, loaded; its paging is to be reloaded
- *
- * Context: interrupts on, preemption off.
- * Return: 0; %VMX_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
- * again after vmx_paging_prepare().
- */
-int vmx_paging_load(struct vmx_vcpu *v)
-{
-	int r;
-
-	spin_lock(&v->mmu->lock);
-	r = load_locked(v);
-	spin_unlock(&v->mmu->lock);
-	if (r)
-		return r;
-	write_roots(v);
-	vmx_vpid_forget(v);
-	v->paging->reload = false;
-	v->paging->reread = false;
-	return 0;
-}
-
 /* Page faults */
 
 /* SDM, "Conditions for Generating a Double Fault"; the class of what is delivered. */
@@ -302,7 +97,7 @@ static int get_miss(struct vmx_vcpu *v)
 	if (r != VMX_FAULT_DONE || v->paging->miss_translated)
 		return r;
 	spin_lock(&v->mmu->lock);
-	r = is_device(v, v->gpa) ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
+	r = paging_is_device(v, v->gpa) ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
 	spin_unlock(&v->mmu->lock);
 	return r;
 }
@@ -314,7 +109,7 @@ static enum walk_result fault_locked(struct vmx_vcpu *v, struct guest_walk *walk
 	spin_lock(&v->mmu->lock);
 	result = shadow_fault(v->mmu, v->paging, walk);
 	if (result == WALK_MISS && v->paging->miss != ~0ULL)
-		describe(v, walk->gva, VMX_VIOLATION_LINEAR_VALID);
+		paging_describe(v, walk->gva, VMX_VIOLATION_LINEAR_VALID);
 	spin_unlock(&v->mmu->lock);
 	return result;
 }
@@ -368,22 +163,6 @@ static int set_operand(struct vmx_vcpu *v, u64 qualification, u64 value)
 	return 0;
 }
 
-/* PDPTEs are loaded with the registers, or neither is. */
-static int load_pdptes(struct vmx_vcpu *v, u64 cr3)
-{
-	u64 pdpte[4];
-	int r;
-
-	v->paging->miss = ~0ULL;
-	v->paging->miss_frame = ~0ULL;
-	spin_lock(&v->mmu->lock);
-	r = read_pdptes(v, cr3, pdpte);
-	spin_unlock(&v->mmu->lock);
-	if (!r)
-		memcpy(v->paging->pdpte, pdpte, sizeof(pdpte));
-	return r;
-}
-
 static bool is_pae(u64 cr0, u64 cr4, u64 efer)
 {
 	return cr0 & X86_CR0_PG && cr4 & X86_CR4_PAE && !(efer & (EFER_LME | EFER_LMA));
@@ -428,9 +207,9 @@ static int set_cr0(struct vmx_vcpu *v, u64 value)
 
 	value = (old & p->cr0_mask) | (value & ~p->cr0_mask) | X86_CR0_ET;
 	if (!cr0_valid(v, old, value, cr4))
-		return GP;
+		return PAGING_GP;
 	if ((value ^ old) & X86_CR0_PG && is_pae(value, cr4, p->efer)) {
-		r = load_pdptes(v, p->cr3);
+		r = paging_load_pdptes(v, p->cr3);
 		if (r)
 			return r;
 	}
@@ -465,10 +244,10 @@ static int set_cr4(struct vmx_vcpu *v, u64 value)
 
 	value = (old & p->cr4_mask) | (value & ~p->cr4_mask);
 	if (!cr4_valid(v, old, value))
-		return GP;
+		return PAGING_GP;
 	if ((value ^ old) & (X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PGE | X86_CR4_SMEP) &&
 	    is_pae(cr0, value, p->efer)) {
-		r = load_pdptes(v, p->cr3);
+		r = paging_load_pdptes(v, p->cr3);
 		if (r)
 			return r;
 	}
@@ -487,9 +266,9 @@ static int set_cr3(struct vmx_vcpu *v, u64 value)
 	if (p->cr4 & X86_CR4_PCIDE)
 		value &= ~BIT_ULL(63);
 	if (paging_is_long(p) && value >> vmx_caps.phys_bits)
-		return GP;
+		return PAGING_GP;
 	if (p->mode.format == PAGING_PAE) {
-		r = load_pdptes(v, value);
+		r = paging_load_pdptes(v, value);
 		if (r)
 			return r;
 	}
@@ -531,7 +310,7 @@ static bool user_wants(const struct vmx_vcpu *v, u32 control)
 	return v->vmcs->cpu_ctls & control & ~vmx_caps.cpu.must;
 }
 
-/* 0, GP, -EAGAIN, or -EPERM: it is userspace's. */
+/* 0, PAGING_GP, -EAGAIN, or -EPERM: it is userspace's. */
 static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
 {
 	const struct vmx_paging *p = v->paging;
@@ -572,7 +351,7 @@ static int invalidate(struct vmx_vcpu *v)
 	if (v->reason == VMX_REASON_INVLPG)
 		shadow_sync_address(mmu, v->paging, vmx_read(v, VMX_F_EXIT_QUALIFICATION));
 	else
-		shadow_sync_tree(mmu, v->paging, false);
+		shadow_sync_tree(mmu, v->paging);
 	spin_unlock(&mmu->lock);
 	vmx_vpid_forget(v);
 	return 0;
@@ -584,7 +363,7 @@ static int finish(struct vmx_vcpu *v, int r)
 	case 0:
 		vmx_retire(v);
 		return VMX_FAULT_DONE;
-	case GP:
+	case PAGING_GP:
 		vmx_inject_gp(v);
 		return VMX_FAULT_DONE;
 	case -EPERM:

@@ -69,6 +69,7 @@ struct shadow_role shadow_root_role(const struct paging_mode *mode, unsigned int
 		.no_wp = !mode->wp && mode->format != PAGING_NONE,
 		.smep = !mode->wp && mode->smep,
 		.writable = !mode->wp,
+		.user = !mode->wp,
 	};
 }
 
@@ -78,7 +79,7 @@ static bool on_large_page(const struct fill *f)
 						   f->sp->role.level);
 }
 
-/* What the guest's entry allows; CR0.WP clear lets supervisors write. */
+/* Does the guest's entry allow writes? Without a dirty bit, not before it is set. */
 static bool guest_writable(u64 pte, bool leaf)
 {
 	return pte & PT_WRITE && (!leaf || pte & PT_DIRTY);
@@ -90,8 +91,10 @@ static struct shadow_role role_below(const struct fill *f, unsigned int i)
 	struct shadow_role role = f->sp->role;
 	bool leaf = on_large_page(f);
 
-	if (role.no_wp && !role.direct)
+	if (role.no_wp && !role.direct) {
 		role.writable &= guest_writable(f->walk->pte[role.level], leaf);
+		role.user &= !!(f->walk->pte[role.level] & PT_USER);
+	}
 	role.quadrant = 0;
 	if (role.format == PAGING_32BIT && !leaf)
 		role.quadrant = i & 1;
@@ -119,7 +122,9 @@ static u64 link_bits(const struct fill *f)
 	if (f->sp->role.direct)
 		return ALL;
 	bits |= pte & (PT_USER | PT_NX);
-	if (f->sp->role.no_wp || guest_writable(pte, on_large_page(f)))
+	if (f->sp->role.no_wp)
+		pte |= PT_WRITE;
+	if (guest_writable(pte, on_large_page(f)))
 		bits |= PT_WRITE;
 	return bits;
 }
@@ -144,7 +149,8 @@ static u64 memory_type(u64 map)
 /*
  * With CR0.WP clear a supervisor may write a page that is read-only for users.
  * The CPU's CR0.WP is set, so the entry is for one of them at a time; a page that
- * is made the supervisor's must not become executable by CR4.SMEP's rule.
+ * is made the supervisor's must not become executable by CR4.SMEP's rule. That
+ * CR4.SMAP would forbid a later access goes unnoticed.
  */
 static u64 alone_bits(const struct fill *f, u64 bits)
 {

@@ -9,8 +9,8 @@
  *
  * Files: walk.c reads the guest's tables as the CPU would, fill.c makes entries
  * where an access needs them, sync.c takes away those that the guest no longer
- * has, regs.c has the guest's control registers, exit.c its exits. Here are the
- * shadow pages themselves.
+ * has, regs.c has the guest's control registers, roots.c its roots, exit.c its
+ * exits. Here are the shadow pages themselves.
  *
  * Roles. A shadow page is found by the frame of the guest's table and by what of
  * it, and of the guest's mode, its entries depend on (struct shadow_role). It is
@@ -132,6 +132,20 @@ void shadow_touch_tables(struct shadow *s, u64 gfn)
 	hlist_for_each_entry(sp, bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
 			sp->dirty = true;
+}
+
+/**
+ * shadow_touch_all() - any frame may have been written, and not by the guest
+ * @s: the shadow pages
+ *
+ * Context: with the mmu's lock.
+ */
+void shadow_touch_all(struct shadow *s)
+{
+	struct shadow_page *sp;
+
+	list_for_each_entry(sp, &s->used, list)
+		sp->dirty = true;
 }
 
 static void drop_leaf(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 old)

@@ -31,6 +31,7 @@
  * @no_wp: CR0.WP is clear: supervisors may write what is read-only
  * @smep: CR4.SMEP, with @no_wp
  * @writable: with @no_wp: all entries on the way here allow writes
+ * @user: with @no_wp: they all let users in
  * @zero: 0, so that roles can be compared as memory
  */
 struct shadow_role {
@@ -43,7 +44,8 @@ struct shadow_role {
 	u32 no_wp : 1;
 	u32 smep : 1;
 	u32 writable : 1;
-	u32 zero : 16;
+	u32 user : 1;
+	u32 zero : 15;
 };
 
 /* A chain of entries. Numbers of pages begin at 1, so 0 is the end. */
@@ -162,6 +164,7 @@ void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry);
 void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i);
 void shadow_touch_tables(struct shadow *s, u64 gfn);
+void shadow_touch_all(struct shadow *s);
 int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
 void *shadow_memory(void *mmu, u64 gpa, bool write);
 
@@ -176,8 +179,16 @@ u64 paging_cr0(struct vmx_vcpu *v);
 u64 paging_cr4(struct vmx_vcpu *v);
 bool paging_is_long(const struct vmx_paging *p);
 
+/* A register access that the guest is to answer with #GP(0). */
+#define PAGING_GP	1
+
+/* shadow/roots.c */
+void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags);
+bool paging_is_device(struct vmx_vcpu *v, u64 gpa);
+int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3);
+
 /* shadow/sync.c */
-void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p, bool all);
+void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p);
 void shadow_sync_page(struct vmx_mmu *mmu, struct shadow_page *sp);
 void shadow_sync_address(struct vmx_mmu *mmu, struct vmx_paging *p, u64 gva);
 

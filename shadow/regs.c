@@ -129,12 +129,13 @@ u64 vmx_paging_efer_bits(void)
 
 static u64 real_cr4(const struct vmx_paging *p)
 {
-	u64 cr4 = (p->cr4 & ~(u64)X86_CR4_PCIDE) | X86_CR4_PAE;
+	u64 cr4 = p->cr4 & ~(u64)X86_CR4_PCIDE;
 
 	if (p->mode.format == PAGING_NONE)
 		cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP);
+	/* In IA-32e mode the guest has set PAE, or VM entry fails. */
 	if (p->mode.format != PAGING_LONG)
-		cr4 &= ~(u64)X86_CR4_LA57;
+		cr4 = (cr4 & ~(u64)X86_CR4_LA57) | X86_CR4_PAE;
 	return cr4;
 }
 

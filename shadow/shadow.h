@@ -85,10 +85,12 @@ bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value);
 u64 vmx_paging_efer_bits(void);
 bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
 
+/* shadow/roots.c: its roots */
+int vmx_paging_load(struct vmx_vcpu *v);
+
 /* shadow/exit.c: its exits */
 int vmx_paging_exit(struct vmx_vcpu *v);
 bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
-int vmx_paging_load(struct vmx_vcpu *v);
 int vmx_paging_prepare(struct vmx_vcpu *v);
 
 #endif /* VMX_SHADOW_SHADOW_H */

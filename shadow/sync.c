@@ -12,13 +12,11 @@
  * struct sync - a search for tables that may have been written
  * @mmu: the mmu, its lock held
  * @level: lowest level of the tables that are looked at
- * @all: they may all have been written
  * @found: the pages found, by &shadow_page.sync
  */
 struct sync {
 	struct vmx_mmu *mmu;
 	int level;
-	bool all;
 	struct list_head found;
 };
 
@@ -53,7 +51,7 @@ static void look_at(struct sync *sync, struct shadow_page *sp)
 {
 	if (test_and_clear_written(sync->mmu, sp->gfn))
 		shadow_touch_tables(sync->mmu->shadow, sp->gfn);
-	if (sp->dirty || sync->all)
+	if (sp->dirty)
 		list_add_tail(&sp->sync, &sync->found);
 	sp->dirty = false;
 }
@@ -119,15 +117,12 @@ static void sync_roots(struct vmx_mmu *mmu, struct vmx_paging *p, struct sync *s
  * shadow_sync_tree() - nothing is left of what the guest's tables no longer say
  * @mmu: the mmu, its lock held
  * @p: the vCPU's paging
- * @all: the CPU may not know of all writes
  *
  * Context: interrupts on.
  */
-void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p, bool all)
+void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p)
 {
-	struct sync sync = {
-		.mmu = mmu, .level = 1, .all = all, .found = LIST_HEAD_INIT(sync.found),
-	};
+	struct sync sync = { .mmu = mmu, .level = 1, .found = LIST_HEAD_INIT(sync.found) };
 
 	sync_roots(mmu, p, &sync);
 	sync_found(&sync);

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The roots of a guest's shadow page tables, which the CPU's CR3 refers to, and the
+ * tables of the guest's that its CR3 refers to. See the top of page.c.
+ */
+#include <linux/mm.h>
+
+#include "../vmx/caps.h"
+#include "../vmx/vcpu.h"
+#include "page.h"
+
+static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *sp)
+{
+	if (sp)
+		sp->users++;
+	if (p->root[n])
+		p->root[n]->users--;
+	p->root[n] = sp;
+}
+
+/* The table that a root is made from; false if there is none. */
+static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
+{
+	u64 entry = p->mode.format == PAGING_PAE ? p->pdpte[n] : p->cr3;
+
+	*gfn = (u64)n << 18;
+	if (p->mode.format == PAGING_NONE)
+		return true;
+	*gfn = guest_table(&p->mode, entry) >> PAGE_SHIFT;
+	return p->mode.format != PAGING_PAE || entry & PT_PRESENT;
+}
+
+/**
+ * paging_describe() - what is missing, as an EPT violation would say it
+ * @v: the vCPU; its paging says what
+ * @gva: linear address of the access
+ * @flags: more bits of the qualification
+ *
+ * Context: with the mmu's lock.
+ */
+void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags)
+{
+	const struct vmx_paging *p = v->paging;
+	u64 map = ept_find(v->mmu, p->miss, NULL) & EPT_RWX;
+
+	v->reason = VMX_REASON_EPT_VIOLATION;
+	v->gva = gva;
+	v->gpa = p->miss;
+	v->violation = p->miss_access | map << 3 | flags;
+	if (p->miss_translated)
+		v->violation |= VMX_VIOLATION_TRANSLATED;
+}
+
+/**
+ * paging_is_device() - is memory there that is a device's
+ * @v: the vCPU
+ * @gpa: guest-physical address
+ *
+ * Context: with the mmu's lock.
+ * Return: true if it is. Tables in it are nowhere.
+ */
+bool paging_is_device(struct vmx_vcpu *v, u64 gpa)
+{
+	u64 entry = ept_find(v->mmu, gpa, NULL);
+
+	return entry && !pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT);
+}
+
+/*
+ * Have a table that CR3 refers to: 0, -EAGAIN, or VMX_FAULT_EXIT if it is in no
+ * RAM. The lock is given up meanwhile.
+ */
+static int get_table(struct vmx_vcpu *v, u64 gpa)
+{
+	struct vmx_paging *p = v->paging;
+	struct vmx_miss miss;
+	int r;
+
+	if (shadow_memory(v->mmu, gpa, false))
+		return VMX_FAULT_DONE;
+	spin_unlock(&v->mmu->lock);
+	r = vmx_mmu_fault(v->mmu, gpa, VMX_MMU_READ, true, &miss);
+	spin_lock(&v->mmu->lock);
+	if (r == VMX_FAULT_EXIT || paging_is_device(v, gpa))
+		return VMX_FAULT_EXIT;
+	if (!r && shadow_memory(v->mmu, gpa, false))
+		return VMX_FAULT_DONE;
+	p->miss = gpa;
+	p->miss_access = VMX_MMU_READ;
+	p->miss_translated = false;
+	paging_describe(v, 0, 0);
+	return -EAGAIN;
+}
+
+/* A root whose table is nowhere stays empty: each access is a miss. */
+static int load_root(struct vmx_vcpu *v, unsigned int n)
+{
+	struct vmx_paging *p = v->paging;
+	struct shadow_page *sp;
+	u64 gfn;
+	int r;
+
+	if (!root_table(p, n, &gfn)) {
+		use_root(p, n, NULL);
+		return 0;
+	}
+	if (p->mode.format != PAGING_NONE) {
+		r = get_table(v, gfn << PAGE_SHIFT);
+		if (r == VMX_FAULT_EXIT)
+			use_root(p, n, NULL);
+		if (r)
+			return r == VMX_FAULT_EXIT ? 0 : r;
+		if (!shadow_frames(v->mmu->shadow, gfn)) {
+			p->miss_frame = gfn;
+			return -EAGAIN;
+		}
+	}
+	sp = shadow_get(v->mmu, gfn, shadow_root_role(&p->mode, n));
+	if (!sp)
+		return -EAGAIN;
+	use_root(p, n, sp);
+	return 0;
+}
+
+static int load_roots(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	unsigned int n, count = p->mode.format == PAGING_LONG ? 1 : SHADOW_ROOTS;
+	int r;
+
+	for (n = 0; n < count; n++) {
+		r = load_root(v, n);
+		if (r)
+			return r;
+	}
+	for (; n < SHADOW_ROOTS; n++)
+		use_root(p, n, NULL);
+	if (p->reread)
+		shadow_touch_all(v->mmu->shadow);
+	shadow_sync_tree(v->mmu, p);
+	return 0;
+}
+
+/* SDM, "PDPTE Registers" */
+static void write_roots(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	unsigned int n;
+
+	if (p->mode.format == PAGING_LONG && p->root[0]) {
+		vmx_write(v, VMX_F_GUEST_CR3, __pa(p->root[0]->table));
+		return;
+	}
+	for (n = 0; n < SHADOW_ROOTS; n++)
+		p->pae[n] = p->mode.format != PAGING_LONG && p->root[n] ?
+			    __pa(p->root[n]->table) | PT_PRESENT : 0;
+	vmx_write(v, VMX_F_GUEST_CR3, __pa(p->pae));
+}
+
+/* The four that CR3 refers to; 0, PAGING_GP, or -EAGAIN. */
+static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
+{
+	u64 gpa = cr3 & GENMASK(31, 5);
+	int r = get_table(v, gpa);
+	const u64 *at;
+	unsigned int n;
+
+	if (r)
+		return r == VMX_FAULT_EXIT ? PAGING_GP : r;
+	at = shadow_memory(v->mmu, gpa, false);
+	for (n = 0; n < 4; n++) {
+		pdpte[n] = READ_ONCE(at[n]);
+		if (!guest_pdpte_valid(&v->paging->mode, pdpte[n]))
+			return PAGING_GP;
+	}
+	return 0;
+}
+
+/**
+ * paging_load_pdptes() - the guest's instruction loads the PDPTEs
+ * @v: the vCPU, loaded
+ * @cr3: where they are
+ *
+ * They are loaded with the register that is written, or neither is.
+ *
+ * Context: interrupts on, preemption off.
+ * Return: 0, %PAGING_GP, or -EAGAIN.
+ */
+int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3)
+{
+	u64 pdpte[4];
+	int r;
+
+	v->paging->miss = ~0ULL;
+	v->paging->miss_frame = ~0ULL;
+	spin_lock(&v->mmu->lock);
+	r = read_pdptes(v, cr3, pdpte);
+	spin_unlock(&v->mmu->lock);
+	if (!r)
+		memcpy(v->paging->pdpte, pdpte, sizeof(pdpte));
+	return r;
+}
+
+/* VM entry would fail so, if the CPU read the guest's PDPTEs. */
+static int fail_entry(struct vmx_vcpu *v)
+{
+	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
+	v->run->failure = (struct vmx_failure) {
+		.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3,
+	};
+	return VMX_FAULT_EXIT;
+}
+
+static int load_locked(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	int r;
+
+	p->miss = ~0ULL;
+	p->miss_frame = ~0ULL;
+	if (p->reread && p->mode.format == PAGING_PAE) {
+		r = read_pdptes(v, p->cr3, p->pdpte);
+		if (r)
+			return r == PAGING_GP ? fail_entry(v) : r;
+	}
+	return load_roots(v);
+}
+
+/**
+ * vmx_paging_load() - have the right roots before the guest goes on
+ * @v: the vCPU, loaded; its paging is to be reloaded
+ *
+ * Context: interrupts on, preemption off.
+ * Return: 0; %VMX_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
+ * again after vmx_paging_prepare().
+ */
+int vmx_paging_load(struct vmx_vcpu *v)
+{
+	int r;
+
+	spin_lock(&v->mmu->lock);
+	r = load_locked(v);
+	spin_unlock(&v->mmu->lock);
+	if (r)
+		return r;
+	write_roots(v);
+	vmx_vpid_forget(v);
+	v->paging->reload = false;
+	v->paging->reread = false;
+	return 0;
+}
