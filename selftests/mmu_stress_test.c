@@ -36,8 +36,8 @@
 /*
  * Until the word at R11 is not 0: takes a page at random, of those from RBX on, RCX + 1 in number,
  * counts in its first word if the second one says that it is the right page with the right count,
- * and counts that in RDX. Interrupts are on, since Bochs lets none end a guest that was entered with
- * interrupts off.
+ * and counts that in RDX. Interrupts are on, since Bochs lets none end a guest that was entered
+ * with interrupts off.
  */
 GUEST64(counting_guest,
 	"sti\n"

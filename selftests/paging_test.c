@@ -357,15 +357,15 @@ static bool change(fixture *self, uint64_t page, struct outcome *outcomes)
 	if (one_in(self, 2))
 		return same && both(self, MOV_CR3, ROOT, 0, true, outcomes);
 	self->last.invalidated = random_base(self) + DATA + page * 0x1000;
-	return same && both(self, INVLPG, random_base(self) + DATA + page * 0x1000, 0, true, outcomes);
+	return same && both(self, INVLPG, self->last.invalidated, 0, true, outcomes);
 }
 
 static void describe(struct __test_metadata *_metadata, const fixture *self, const char *what,
 		     const struct outcome *outcomes)
 {
-	TH_LOG("%s: %s, CR0 %#llx, CR4 %#llx, EFER %#llx, user %d", what, format_names[self->format],
-	       (unsigned long long)self->cr0, (unsigned long long)self->cr4,
-	       (unsigned long long)self->efer, self->user);
+	TH_LOG("%s: %s, CR0 %#llx, CR4 %#llx, EFER %#llx, user %d", what,
+	       format_names[self->format], (unsigned long long)self->cr0,
+	       (unsigned long long)self->cr4, (unsigned long long)self->efer, self->user);
 	TH_LOG("last change: %#llx at %#llx, before %#llx, invalidated %#llx",
 	       (unsigned long long)self->last.entry, (unsigned long long)self->last.at,
 	       (unsigned long long)self->last.old, (unsigned long long)self->last.invalidated);
@@ -380,8 +380,9 @@ static void describe(struct __test_metadata *_metadata, const fixture *self, con
 		for (int n = 0; n < 2; n++)
 			values[n] = test_at((struct vmx_vm *)&self->vm[n], at);
 		if (*values[0] != *values[1])
-			TH_LOG("at %#llx: %#llx with EPT, %#llx with shadow", (unsigned long long)at,
-			       (unsigned long long)*values[0], (unsigned long long)*values[1]);
+			TH_LOG("at %#llx: %#llx with EPT, %#llx with shadow",
+			       (unsigned long long)at, (unsigned long long)*values[0],
+			       (unsigned long long)*values[1]);
 	}
 }
 
