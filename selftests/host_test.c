@@ -112,7 +112,11 @@ TEST_F(vm, descriptor_tables)
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 	asm volatile("sgdt %0\n sidt %1" : "=m" (gdt[1]), "=m" (idt[1]));
 	EXPECT_EQ(0, memcmp(&gdt[0], &gdt[1], sizeof(gdt[0])));
-	EXPECT_EQ(0, memcmp(&idt[0], &idt[1], sizeof(idt[0])));
+	/*
+	 * The limit of the IDT is 0xffff from a CPU's first VM exit on (SDM, "Loading Host Segment
+	 * and Descriptor-Table Registers"): no interrupt can tell that from 256 entries.
+	 */
+	EXPECT_EQ(idt[0].base, idt[1].base);
 }
 
 /* The guest's flags stay the guest's: an alignment check would kill this process. */
