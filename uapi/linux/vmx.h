@@ -159,8 +159,8 @@ enum vmx_status {
  *	and %VMX_MMU_VE work
  * @VMX_HAS_MODE_EXEC: mode-based execute control; %VMX_MMU_EXEC_USER works
  *
- * The module maps pages of 4 KiB and 2 MiB, and has five levels of tables only
- * where physical addresses are wider than 48 bits.
+ * The module maps pages of each size that the CPU and the host have, and has five
+ * levels of tables only where physical addresses are wider than 48 bits.
  */
 enum vmx_feature {
 	VMX_HAS_EPT = 1 << 0,

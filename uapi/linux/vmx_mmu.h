@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
  * The mmu object: guest-physical memory and the tables that map it: EPT, or shadow
- * page tables. The ioctls'
- * numbers are in linux/vmx.h, which is what to include.
+ * page tables. The ioctls' numbers are in linux/vmx.h, which is what to include.
  */
 #ifndef _UAPI_LINUX_VMX_MMU_H
 #define _UAPI_LINUX_VMX_MMU_H
