@@ -243,7 +243,7 @@ static const char *change_tables(struct mutator *mutator, size_t first, size_t c
 				 unsigned int what)
 {
 	const enum vmx_dirty_method methods[] = {
-		VMX_DIRTY_OFF, VMX_DIRTY_WRITE_PROTECT, VMX_DIRTY_BITS,
+		VMX_DIRTY_OFF, VMX_DIRTY_WRITE_PROTECT, VMX_DIRTY_BITS, VMX_DIRTY_PML,
 	};
 	const uint64_t gpa = AREA + first * PAGE, length = count * PAGE;
 	uint64_t bitmap[PAGES / 64];
