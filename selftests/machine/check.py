@@ -31,7 +31,8 @@ DEFAULT = ("fast", "debian-6.1", "debian-6.12")
 # machine takes another boot; guests take long to boot many times, or a kernel that does much: who asks
 # for the kernel gets them.
 NOT_BY_DEFAULT = {
-    **dict.fromkeys(("debian-6.1", "debian-6.12"), ("kvm_test", "kexec_test")),
+    "debian-6.1": ("kvm_test", "kexec_test"),
+    "debian-6.12": ("kvm_test", "kexec_test", "linux-net"),
     "fast": ("linux-pair", "linux-again", "linux-6.1", "linux-6.12", "linux-6.1-up",
              "linux-6.12-up"),
 }

@@ -14,9 +14,9 @@ from where import BUILD, MACHINE, Failure, locked, output
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 # Modules that tests and benchmarks want from the kernel, where it has them as modules.
-KERNEL_MODULES = ("kvm", "kvm-intel", "kvm-amd", "kunit", "msr", "brd")
-# What a guest needs to have its root on a disk.
-DISK_MODULES = ("virtio_pci", "virtio_blk")
+KERNEL_MODULES = ("kvm", "kvm-intel", "kvm-amd", "kunit", "msr", "brd", "tun")
+# What a guest needs to have its root on a disk, and a card.
+DISK_MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
 GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
 
 

@@ -95,8 +95,8 @@ def commands():
 
 def guests():
     """Linux as a guest of Linux: the same kernel, and Debian's for virtual machines, with a root on disk."""
-    def linux(name, command, *cpu_names):
-        return Test(name, f"/machine/{command}", 20 * 10**9, cpus=2, kernel="fast",
+    def linux(name, command, *cpu_names, kernel="fast"):
+        return Test(name, f"/machine/{command}", 20 * 10**9, cpus=2, kernel=kernel,
                     only_on=cpu_names)
 
     # With and without unrestricted guest, second CPUs start in different ways.
@@ -107,7 +107,9 @@ def guests():
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),
             linux("linux-6.12", "linux /guest/cloud-6.12 2 2", "haswell"),
             linux("linux-6.1-up", "linux /guest/cloud-6.1 1 1", "haswell"),
-            linux("linux-6.12-up", "linux /guest/cloud-6.12 1 1", "haswell")]
+            linux("linux-6.12-up", "linux /guest/cloud-6.12 1 1", "haswell"),
+            # The fast kernel has no network.
+            linux("linux-net", "linux-net /guest/cloud-6.12", "haswell", kernel="debian-6.12")]
 
 
 def choose(patterns):
