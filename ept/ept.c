@@ -56,7 +56,14 @@ u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level)
 	}
 }
 
-static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
+/**
+ * ept_supports() - can entries express these permissions?
+ * @mmu: the mmu
+ * @prot: VMX_MMU_* bits, valid in themselves
+ *
+ * Return: whether they can.
+ */
+bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 {
 	const struct ept_format *fmt = &mmu->ept.format;
 
@@ -65,12 +72,14 @@ static bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 	       (!(prot & VMX_MMU_VE) || fmt->absent);
 }
 
-static unsigned int ept_mmu_gpa_bits(struct vmx_mmu *mmu)
-{
-	return ept_gpa_bits(&mmu->ept.format);
-}
-
-static int ept_init(struct vmx_mmu *mmu)
+/**
+ * ept_init() - make an empty root
+ * @mmu: the mmu, of which it sets root, largest and absent
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int ept_init(struct vmx_mmu *mmu)
 {
 	struct ept *ept = &mmu->ept;
 	struct page *page;
@@ -104,7 +113,13 @@ static void ept_free_table(u64 *table, int level)
 	cond_resched();
 }
 
-static void ept_destroy(struct vmx_mmu *mmu)
+/**
+ * ept_destroy() - free all tables
+ * @mmu: the mmu; nobody uses its tables any more
+ *
+ * Context: may sleep.
+ */
+void ept_destroy(struct vmx_mmu *mmu)
 {
 	ept_free_table(mmu->ept.table, mmu->ept.format.levels);
 }
@@ -173,7 +188,14 @@ static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
 		*prot &= ~(exec | VMX_MMU_VE);
 }
 
-static int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
+/**
+ * ept_install() - make a translation, or widen it
+ * @mmu: the mmu, its lock held
+ * @map: what to install, at most as large as it says
+ *
+ * Return: its level, or -EAGAIN if more spare tables are needed.
+ */
+int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
 {
 	struct ept *ept = &mmu->ept;
 	u64 used = map->access ? EPT_ACCESSED : 0;
@@ -223,8 +245,19 @@ static int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
 	}
 	return level;
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_install);
 
-static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
+/**
+ * ept_zap() - remove the translations of an interval
+ * @mmu: the mmu, its lock held
+ * @start: first guest-physical address; large pages go whole, even if only a part
+ *	is in the interval
+ * @end: end of the interval
+ * @forget: the log is not to remember which of them were written
+ *
+ * Return: where it stopped, so that the caller can let others have the lock.
+ */
+u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
 {
 	struct ept_iter it;
 
@@ -238,6 +271,7 @@ static u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
 	}
 	return ept_iter_end(&it);
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_zap);
 
 /*
  * Has an entry to change so that it allows no more than @prot does? Only one that
@@ -250,7 +284,16 @@ static bool ept_exceeds(const struct ept_format *fmt, u64 entry, u32 prot)
 	return (have & ~prot) || (have & VMX_MMU_VE && have != prot);
 }
 
-static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
+/**
+ * ept_protect() - narrow the translations of an interval
+ * @mmu: the mmu, its lock held
+ * @start: first guest-physical address
+ * @end: end of the interval
+ * @prot: VMX_MMU_* bits that they may keep
+ *
+ * Return: where it stopped.
+ */
+u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 {
 	struct ept_iter it;
 
@@ -282,12 +325,21 @@ static u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 	}
 	return ept_iter_end(&it);
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_protect);
 
-/*
+/**
+ * ept_young() - was any page of an interval used?
+ * @mmu: the mmu, its lock held
+ * @start: first guest-physical address
+ * @end: end of the interval
+ * @clear: ask anew next time
+ *
  * Without accessed bits a page that is mapped counts as used, and asking again
  * later takes away the mapping: if the guest still uses the page it will fault.
+ *
+ * Return: whether one was, since this was asked with @clear.
  */
-static bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
+bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 {
 	struct ept_iter it;
 	bool young = false;
@@ -308,13 +360,21 @@ static bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 	ept_iter_end(&it);
 	return young;
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_young);
 
-/*
+/**
+ * ept_age() - remove the next table of small pages, unless it was used
+ * @mmu: the mmu, its lock held
+ * @start: first guest-physical address
+ * @end: end of the interval
+ *
  * The CPU sets the accessed bit of the entry that refers to a table when it goes
  * there; the bits in the table are for the host's question, which pages are in use.
  * Without such bits no table is better than another.
+ *
+ * Return: where it stopped: after that table.
  */
-static u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
+u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
 {
 	struct ept_iter it;
 
@@ -330,8 +390,14 @@ static u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
 	}
 	return ept_iter_end(&it);
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_age);
 
-static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
+/**
+ * ept_walk() - read the entries on the way to an address
+ * @mmu: the mmu, its lock held
+ * @walk: its gpa is where to; the rest is filled in
+ */
+void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 {
 	u64 *table = mmu->ept.table;
 	int level = mmu->ept.format.levels;
@@ -358,20 +424,4 @@ static void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 		table = ept_table_of(entry);
 	}
 }
-
-const struct vmx_mmu_ops vmx_mmu_ept_ops = {
-	.supports = ept_supports,
-	.gpa_bits = ept_mmu_gpa_bits,
-	.init = ept_init,
-	.destroy = ept_destroy,
-	.install = ept_install,
-	.zap = ept_zap,
-	.protect = ept_protect,
-	.young = ept_young,
-	.relog = ept_relog,
-	.mark = ept_mark,
-	.harvest = ept_harvest,
-	.age = ept_age,
-	.walk = ept_walk,
-};
-EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_ept_ops);
+EXPORT_SYMBOL_IF_KUNIT(ept_walk);

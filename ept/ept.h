@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* EPT as one kind of page tables behind an mmu. */
+/*
+ * The page tables of a guest-physical map. Whatever removes or narrows translations
+ * calls vmx_mmu_narrowed(), and puts tables that become empty on &vmx_mmu.unlinked.
+ */
 #ifndef VMX_EPT_EPT_H
 #define VMX_EPT_EPT_H
 
@@ -21,8 +24,27 @@ struct ept {
 	bool small_exec;
 };
 
+struct vmx_dirty_batch;
+struct vmx_mapping;
 struct vmx_mmu;
+struct vmx_mmu_walk;
 
+/* ept/ept.c */
+int ept_init(struct vmx_mmu *mmu);
+void ept_destroy(struct vmx_mmu *mmu);
+bool ept_supports(struct vmx_mmu *mmu, u32 prot);
 u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level);
+int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map);
+u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget);
+u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
+bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
+u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end);
+void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
+
+/* ept/log.c */
+u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end);
+void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
+u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
+		struct vmx_dirty_batch *batch);
 
 #endif /* VMX_EPT_EPT_H */

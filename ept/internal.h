@@ -78,10 +78,6 @@ bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot);
 
 /* ept/log.c */
 u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot);
-u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end);
-void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
-u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
-		struct vmx_dirty_batch *batch);
 
 /* Is the log made of dirty bits? */
 static inline bool ept_log_dirty(const struct vmx_mmu *mmu)

@@ -74,7 +74,7 @@ static void set_all_groups(u64 *table, bool on)
 }
 
 /**
- * ept_relog() - &struct vmx_mmu_ops.relog
+ * ept_relog() - make translations of unwritten pages what &vmx_mmu.log wants
  * @mmu: the mmu; its lock is held
  * @start: first guest-physical address
  * @end: end of the interval
@@ -150,7 +150,7 @@ static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
 }
 
 /**
- * ept_harvest() - &struct vmx_mmu_ops.harvest
+ * ept_harvest() - tell which pages of an interval were written, and begin anew
  * @mmu: the mmu; its lock is held
  * @start: first guest-physical address
  * @end: end of the interval
@@ -188,7 +188,7 @@ static u64 *find_table(struct vmx_mmu *mmu, u64 gpa)
 }
 
 /**
- * ept_mark() - &struct vmx_mmu_ops.mark
+ * ept_mark() - pages were written, the CPU says
  * @mmu: the mmu; its lock is held
  * @gpas: guest-physical addresses of pages whose dirty bits the CPU set, which may
  *	have gone since

@@ -195,12 +195,11 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_table_take);
 /**
  * vmx_mmu_init() - make an mmu with nothing in it
  * @mmu: zeroed memory
- * @ops: kind of page tables
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
+int vmx_mmu_init(struct vmx_mmu *mmu)
 {
 	int err;
 
@@ -215,11 +214,10 @@ int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops)
 	mutex_init(&mmu->edit);
 	spin_lock_init(&mmu->views_lock);
 	INIT_LIST_HEAD(&mmu->views);
-	mmu->ops = ops;
 	err = vmx_ledger_mmu_init(mmu);
 	if (err)
 		return err;
-	err = ops->init(mmu);
+	err = ept_init(mmu);
 	if (err)
 		vmx_ledger_mmu_free(mmu);
 	return err;
@@ -250,7 +248,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 	/* Without ranges, notifiers do not look at the tables. */
 	free_tables(&tables);
 	shadow_free(mmu);
-	mmu->ops->destroy(mmu);
+	ept_destroy(mmu);
 	vmx_ledger_mmu_free(mmu);
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_dismantle);
@@ -337,7 +335,7 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 	mmu->shadow = shadow ? shadow_alloc() : NULL;
 	if (shadow && !mmu->shadow)
 		goto free;
-	err = vmx_mmu_init(mmu, &vmx_mmu_ept_ops);
+	err = vmx_mmu_init(mmu);
 	if (err)
 		goto free_shadow;
 	mmu->notifier.ops = &vmx_mmu_notifier_ops;

@@ -59,58 +59,9 @@ struct vmx_dirty_batch {
 };
 
 /**
- * struct vmx_mmu_ops - what differs between kinds of page tables
- * @supports: whether entries can express VMX_MMU_* bits, valid in themselves
- * @gpa_bits: width of guest-physical addresses
- * @init: make an empty root and set &vmx_mmu.root, largest and absent; 0 or
- *	-ENOMEM; may sleep
- * @destroy: free all tables; nobody uses them any more; may sleep
- * @install: make a translation, or widen it; its level, or -EAGAIN if more
- *	spare tables are needed
- * @zap: remove the translations of an interval, whole large pages even if only
- *	a part is in it; the log remembers which were written unless it is to
- *	@forget. Returns where it stopped, so that the caller can let others have
- *	the lock.
- * @protect: take away permissions that are not in VMX_MMU_* bits from the
- *	translations of an interval; returns where it stopped
- * @young: whether any translation of an interval was used since this was
- *	asked with @clear
- * @relog: make the translations of an interval what &vmx_mmu.log wants of
- *	pages that were not written; returns where it stopped, after some 2 MiB
- *	that have small pages
- * @mark: pages of these guest-physical addresses were written, the CPU says
- * @harvest: tell which pages of an interval were written, and begin anew for
- *	them; returns where it stopped
- * @age: go to the next table of small pages in an interval, and remove it unless
- *	it was used since this was asked before; returns where it stopped
- * @walk: fill in the out members of a walk
- *
- * All but @supports, @gpa_bits, @init and @destroy are called with
- * &vmx_mmu.lock held. Operations that remove or narrow translations call
- * vmx_mmu_narrowed(), and put tables that become empty on &vmx_mmu.unlinked.
- */
-struct vmx_mmu_ops {
-	bool (*supports)(struct vmx_mmu *mmu, u32 prot);
-	unsigned int (*gpa_bits)(struct vmx_mmu *mmu);
-	int (*init)(struct vmx_mmu *mmu);
-	void (*destroy)(struct vmx_mmu *mmu);
-	int (*install)(struct vmx_mmu *mmu, struct vmx_mapping *map);
-	u64 (*zap)(struct vmx_mmu *mmu, u64 start, u64 end, bool forget);
-	u64 (*protect)(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
-	bool (*young)(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
-	u64 (*relog)(struct vmx_mmu *mmu, u64 start, u64 end);
-	void (*mark)(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
-	u64 (*harvest)(struct vmx_mmu *mmu, u64 start, u64 end,
-		       struct vmx_dirty_batch *batch);
-	u64 (*age)(struct vmx_mmu *mmu, u64 start, u64 end);
-	void (*walk)(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
-};
-
-/**
  * struct vmx_mmu - what a descriptor from %VMX_CREATE_EPT or %VMX_CREATE_SHADOW stands for
  * @ref: the descriptor's reference and one per vCPU
  * @vm: its VM; gone when @ref is 0, while notifiers may still run
- * @ops: kind of page tables
  * @root: the root as the VMCS wants it, an EPTP
  * @largest: the level of the largest pages that tables can map
  * @absent: what an entry of a new table holds
@@ -148,7 +99,6 @@ struct vmx_mmu_ops {
 struct vmx_mmu {
 	struct kref ref;
 	struct vmx_vm *vm;
-	const struct vmx_mmu_ops *ops;
 	u64 root;
 	int largest;
 	u64 absent;
@@ -272,7 +222,7 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 void vmx_mmu_kick(struct vmx_mmu *mmu);
 
 /* vmx/mmu.c: among the files of the mmu */
-int vmx_mmu_init(struct vmx_mmu *mmu, const struct vmx_mmu_ops *ops);
+int vmx_mmu_init(struct vmx_mmu *mmu);
 void vmx_mmu_dismantle(struct vmx_mmu *mmu);
 void vmx_mmu_free(struct vmx_mmu *mmu);
 void vmx_mmu_flush(struct vmx_mmu *mmu);
@@ -306,7 +256,6 @@ extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;
 long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user);
 
 /* ept/ept.c */
-extern const struct vmx_mmu_ops vmx_mmu_ept_ops;
 
 /**
  * vmx_mmu_narrowed() - note that a translation was removed or narrowed

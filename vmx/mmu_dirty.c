@@ -23,7 +23,7 @@
  */
 int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 {
-	u64 end = 1ULL << mmu->ops->gpa_bits(mmu);
+	u64 end = 1ULL << ept_gpa_bits(&mmu->ept.format);
 	u64 gpa = 0;
 	int err;
 
@@ -38,7 +38,7 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 	WRITE_ONCE(mmu->log, method);
 	vmx_mmu_narrowed(mmu);
 	while (gpa < end) {
-		gpa = mmu->ops->relog(mmu, gpa, end);
+		gpa = ept_relog(mmu, gpa, end);
 		/* Small pages were for the log. */
 		if (!method)
 			vmx_mmu_collapse(mmu, gpa - 1);
@@ -67,7 +67,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 	memset(batch->bitmap, 0, words * sizeof(long));
 	spin_lock(&mmu->lock);
 	while (gpa < end) {
-		gpa = mmu->ops->harvest(mmu, gpa, end, batch);
+		gpa = ept_harvest(mmu, gpa, end, batch);
 		cond_resched_lock(&mmu->lock);
 	}
 	spin_unlock(&mmu->lock);

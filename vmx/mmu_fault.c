@@ -241,7 +241,7 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 	/* What is narrower than the range says nothing of the range. */
 	if (!f->writable && (map.prot & VMX_MMU_WRITE))
 		map.prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
-	level = mmu->ops->install(mmu, &map);
+	level = ept_install(mmu, &map);
 	f->same = map.same;
 	if (level < 0)
 		return level;
@@ -276,7 +276,7 @@ static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 	if (ret)
 		return ret;
 	spin_lock(&mmu->lock);
-	ret = fault_still_good(mmu, f) ?: mmu->ops->install(mmu, &map);
+	ret = fault_still_good(mmu, f) ?: ept_install(mmu, &map);
 	if (ret > 0)
 		mmu->stats.faults += !f->expected;
 	spin_unlock(&mmu->lock);
@@ -480,7 +480,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	if (mmu->log || !vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
 		return;
 	f.uaddr = f.range.uaddr + (f.gpa - f.range.first);
-	mmu->ops->walk(mmu, &walk);
+	ept_walk(mmu, &walk);
 	level = min(host_level(f.uaddr), mmu->largest);
 	while (level > walk.leaf && !fault_fits(mmu, &f, level))
 		level--;
@@ -489,7 +489,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	start = gpa & ~(ept_span(level) - 1);
 	end = start + ept_span(level);
 	while (start < end) {
-		start = mmu->ops->zap(mmu, start, end, false);
+		start = ept_zap(mmu, start, end, false);
 		cond_resched_lock(&mmu->lock);
 	}
 	mmu->stats.collapses++;

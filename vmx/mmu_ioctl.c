@@ -37,7 +37,7 @@ static int check_prot(struct vmx_mmu *mmu, u32 prot)
 		return -EINVAL;
 	if ((prot & VMX_MMU_WRITE) && !(prot & VMX_MMU_READ))
 		return -EINVAL;
-	return mmu->ops->supports(mmu, prot) ? 0 : -EOPNOTSUPP;
+	return ept_supports(mmu, prot) ? 0 : -EOPNOTSUPP;
 }
 
 static bool valid_memtype(u32 memtype)
@@ -60,7 +60,7 @@ static bool valid_interval(u64 start, u64 length, u64 limit)
 
 static bool valid_gpas(struct vmx_mmu *mmu, u64 gpa, u64 length)
 {
-	return valid_interval(gpa, length, 1ULL << mmu->ops->gpa_bits(mmu));
+	return valid_interval(gpa, length, 1ULL << ept_gpa_bits(&mmu->ept.format));
 }
 
 static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
@@ -174,7 +174,7 @@ static void edit_unmap(struct edit *edit)
 		cond_resched_lock(&mmu->lock);
 	} while (range);
 	for (gpa = edit->first; gpa <= edit->last;) {
-		gpa = mmu->ops->zap(mmu, gpa, edit->last + 1, true);
+		gpa = ept_zap(mmu, gpa, edit->last + 1, true);
 		cond_resched_lock(&mmu->lock);
 	}
 	spin_unlock(&mmu->lock);
@@ -207,7 +207,7 @@ static void edit_protect(struct edit *edit, u32 prot)
 		cond_resched_lock(&mmu->lock);
 	}
 	for (gpa = edit->first; gpa <= edit->last;) {
-		gpa = mmu->ops->protect(mmu, gpa, edit->last + 1, prot);
+		gpa = ept_protect(mmu, gpa, edit->last + 1, prot);
 		cond_resched_lock(&mmu->lock);
 	}
 	write_seqcount_begin(&mmu->seq);
@@ -328,11 +328,11 @@ static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
 	struct vmx_mmu_walk in = *walk;
 	unsigned int i;
 
-	if (in.gpa >> mmu->ops->gpa_bits(mmu))
+	if (in.gpa >> ept_gpa_bits(&mmu->ept.format))
 		return -EINVAL;
 	*walk = (struct vmx_mmu_walk) { .size = in.size, .gpa = in.gpa };
 	spin_lock(&mmu->lock);
-	mmu->ops->walk(mmu, walk);
+	ept_walk(mmu, walk);
 	spin_unlock(&mmu->lock);
 	walk->masked = !capable(CAP_SYS_ADMIN);
 	for (i = 0; walk->masked && i < ARRAY_SIZE(walk->entry); i++)

@@ -63,8 +63,7 @@ again:
 	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
 		part = part_of(node, start, end);
 		while (part.start < part.end) {
-			part.start = mmu->ops->zap(mmu, part.start, part.end,
-						   false);
+			part.start = ept_zap(mmu, part.start, part.end, false);
 			edits = set->edits;
 			if (may_block)
 				cond_resched_lock(&mmu->lock);
@@ -129,7 +128,7 @@ static bool young(struct mmu_notifier *notifier, unsigned long start,
 	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
 		struct part part = part_of(node, start, end);
 
-		ret |= mmu->ops->young(mmu, part.start, part.end, clear);
+		ret |= ept_young(mmu, part.start, part.end, clear);
 	}
 	spin_unlock(&mmu->lock);
 	return ret;

@@ -36,7 +36,7 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 /* Look at @count tables of an mmu; how many went. */
 static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 {
-	u64 end = 1ULL << mmu->ops->gpa_bits(mmu);
+	u64 end = 1ULL << ept_gpa_bits(&mmu->ept.format);
 	unsigned long freed = 0;
 	u64 tables;
 
@@ -44,7 +44,7 @@ static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 	/* The log is in the tables. */
 	while (count-- && !mmu->log) {
 		tables = mmu->stats.tables;
-		mmu->shrink_at = mmu->ops->age(mmu, mmu->shrink_at, end);
+		mmu->shrink_at = ept_age(mmu, mmu->shrink_at, end);
 		freed += tables - mmu->stats.tables;
 		cond_resched_lock(&mmu->lock);
 		if (mmu->shrink_at >= end)

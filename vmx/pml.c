@@ -111,7 +111,7 @@ void vmx_pml_drain(struct vmx_vcpu *v)
 
 		spin_lock(&mmu->lock);
 		if (mmu->log == VMX_DIRTY_PML)
-			mmu->ops->mark(mmu, v->pml + index + 1, PML_EMPTY - index);
+			ept_mark(mmu, v->pml + index + 1, PML_EMPTY - index);
 		spin_unlock(&mmu->lock);
 	}
 	vmx_write(v, VMX_F_PML_INDEX, PML_EMPTY);

@@ -24,7 +24,7 @@ static int engine_init(struct kunit *test)
 	struct vmx_mmu *mmu = kunit_kzalloc(test, sizeof(*mmu), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, mmu);
-	KUNIT_ASSERT_EQ(test, vmx_mmu_init(mmu, &vmx_mmu_ept_ops), 0);
+	KUNIT_ASSERT_EQ(test, vmx_mmu_init(mmu), 0);
 	/* The same whatever the CPU under the test has. */
 	mmu->ept.format = (struct ept_format) {
 		.levels = 4,
@@ -62,7 +62,7 @@ static int install(struct vmx_mmu *mmu, u64 gpa, u64 pfn, int level, u32 prot,
 	if (vmx_tables_top_up(mmu))
 		return -ENOMEM;
 	spin_lock(&mmu->lock);
-	ret = mmu->ops->install(mmu, &map);
+	ret = ept_install(mmu, &map);
 	spin_unlock(&mmu->lock);
 	return ret < 0 ? ret : 0;
 }
@@ -71,7 +71,7 @@ static void zap(struct vmx_mmu *mmu, u64 start, u64 end)
 {
 	spin_lock(&mmu->lock);
 	while (start < end)
-		start = mmu->ops->zap(mmu, start, end, false);
+		start = ept_zap(mmu, start, end, false);
 	spin_unlock(&mmu->lock);
 }
 
@@ -79,7 +79,7 @@ static void protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 {
 	spin_lock(&mmu->lock);
 	while (start < end)
-		start = mmu->ops->protect(mmu, start, end, prot);
+		start = ept_protect(mmu, start, end, prot);
 	spin_unlock(&mmu->lock);
 }
 
@@ -88,7 +88,7 @@ static bool young(struct vmx_mmu *mmu, u64 gpa, bool clear)
 	bool ret;
 
 	spin_lock(&mmu->lock);
-	ret = mmu->ops->young(mmu, gpa, gpa + SZ_PAGE, clear);
+	ret = ept_young(mmu, gpa, gpa + SZ_PAGE, clear);
 	spin_unlock(&mmu->lock);
 	return ret;
 }
@@ -98,7 +98,7 @@ static struct vmx_mmu_walk walk(struct vmx_mmu *mmu, u64 gpa)
 	struct vmx_mmu_walk w = { .gpa = gpa };
 
 	spin_lock(&mmu->lock);
-	mmu->ops->walk(mmu, &w);
+	ept_walk(mmu, &w);
 	spin_unlock(&mmu->lock);
 	return w;
 }
@@ -109,7 +109,7 @@ static void age(struct vmx_mmu *mmu)
 
 	spin_lock(&mmu->lock);
 	while (gpa < BIT_ULL(46))
-		gpa = mmu->ops->age(mmu, gpa, BIT_ULL(46));
+		gpa = ept_age(mmu, gpa, BIT_ULL(46));
 	spin_unlock(&mmu->lock);
 }
 
@@ -281,7 +281,7 @@ static void engine_large_page_for_an_empty_table(struct kunit *test)
 	spin_lock(&mmu->lock);
 	while (mmu->nr_spare > 2)
 		list_add(&vmx_table_take(mmu)->lru, &taken);
-	ret = mmu->ops->install(mmu, &map);
+	ret = ept_install(mmu, &map);
 	list_splice(&taken, &mmu->unlinked);
 	spin_unlock(&mmu->lock);
 	KUNIT_ASSERT_EQ(test, ret, -EAGAIN);
@@ -364,7 +364,7 @@ static void engine_out_of_tables(struct kunit *test)
 		page = vmx_table_take(mmu);
 		list_add(&page->lru, &taken);
 	}
-	err = mmu->ops->install(mmu, &map);
+	err = ept_install(mmu, &map);
 	spin_unlock(&mmu->lock);
 	/* freed with it */
 	list_splice(&taken, &mmu->unlinked);
