@@ -247,7 +247,7 @@ TEST_F(vm, other_ioctls_are_refused)
 {
 	static const unsigned int cmds[] = {
 		0, VMX_GET_CAPS, VMX_CREATE_VM, VMX_CREATE_EPT, VMX_VMCS_CLEAR, VMX_RUN,
-		VMX_MMU_MAP - 1, VMX_MMU_DIRTY + 1, VMX_MMU_MAP | 1u << 31,
+		VMX_MMU_MAP - 1, VMX_MMU_INVALIDATE + 1, VMX_MMU_MAP | 1u << 31,
 	};
 	char args[256] = { sizeof(args) };
 

@@ -339,7 +339,15 @@ static bool same_memory(fixture *self)
 	return !memcmp(test_at(&self->vm[0], ROOT), test_at(&self->vm[1], ROOT), COMPARED);
 }
 
-/* The supervisor writes an entry, and invalidates what there was. */
+/* The owner writes an entry. */
+static bool announce(fixture *self, uint64_t at, uint64_t entry)
+{
+	put(self, at, entry);
+	return !vmx_vm_invalidate(&self->vm[0], at, entry_size(self)) &&
+	       !vmx_vm_invalidate(&self->vm[1], at, entry_size(self));
+}
+
+/* The supervisor writes an entry, and invalidates what there was; or the owner does both. */
 static bool change(fixture *self, uint64_t page, struct outcome *outcomes)
 {
 	const int level = 1 + pick(self, highest(self));
@@ -351,6 +359,8 @@ static bool change(fixture *self, uint64_t page, struct outcome *outcomes)
 	self->last.entry = entry;
 	self->last.old = *(uint64_t *)test_at(&self->vm[0], at);
 	self->last.invalidated = 0;
+	if (one_in(self, 3))
+		return same && announce(self, at, entry);
 	same = same && both(self, WRITE, at, entry, true, outcomes);
 	if (self->format != FORMAT_32BIT)
 		same = same && both(self, WRITE, at + 4, entry >> 32, true, outcomes);

@@ -37,8 +37,9 @@
  * later write sets the bit again. An entry goes if the guest's is not what it was
  * made from; the next access to it brings the new one.
  *
- * What the CPU cannot tell: when userspace writes tables, it says so by setting
- * CR3 in the run page, changed or not. When an entry with a dirty bit goes, the bit
+ * What the CPU cannot tell: when userspace writes tables, it says so by
+ * VMX_MMU_INVALIDATE, or for one vCPU that does not run by setting CR3 in its run
+ * page, changed or not. When an entry with a dirty bit goes, the bit
  * becomes &shadow_page.dirty of what it mapped.
  *
  * Chains. Each present entry is in one chain: those that map a frame, or those that

@@ -76,6 +76,9 @@ struct shadow *shadow_alloc(void);
 void shadow_free(struct vmx_mmu *mmu);
 void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level);
 
+/* shadow/sync.c: likewise */
+void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count);
+
 /* shadow/regs.c: the vCPU's control registers */
 int vmx_paging_alloc(struct vmx_vcpu *v);
 void vmx_paging_free(struct vmx_vcpu *v);

@@ -148,6 +148,31 @@ void shadow_sync_page(struct vmx_mmu *mmu, struct shadow_page *sp)
 	sync_found(&sync);
 }
 
+/**
+ * shadow_sync_frames() - the same for tables that the guest has not written
+ * @mmu: the mmu, its lock held; others may have it meanwhile
+ * @gfn: first frame
+ * @count: of frames
+ *
+ * The CPU's dirty bits do not tell of them.
+ *
+ * Context: may sleep.
+ */
+void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
+{
+	struct shadow *s = mmu->shadow;
+	unsigned int id;
+
+	lockdep_assert_held(&mmu->lock);
+	for (id = 1; id <= s->nr_pages; id++) {
+		struct shadow_page *sp = s->pages[id];
+
+		if (!sp->role.direct && sp->gfn - gfn < count)
+			compare(mmu, sp);
+		cond_resched_lock(&mmu->lock);
+	}
+}
+
 /* The lowest page on the way to an address; NULL if there is none below a root. */
 static struct shadow_page *last_page(struct vmx_paging *p, u64 gva)
 {

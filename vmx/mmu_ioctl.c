@@ -274,6 +274,22 @@ static int mmu_protect(struct vmx_mmu *mmu, union mmu_args *args)
 	return err ? err : mmu_edit(mmu, &args->range, true);
 }
 
+static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
+{
+	const struct vmx_mmu_range *range = &args->range;
+
+	if (range->prot || range->reserved || !valid_gpas(mmu, range->gpa, range->length))
+		return -EINVAL;
+	spin_lock(&mmu->lock);
+	if (mmu->shadow)
+		shadow_sync_frames(mmu, range->gpa >> PAGE_SHIFT, range->length >> PAGE_SHIFT);
+	/* What CPUs have cached of the guest's tables goes as well. */
+	vmx_mmu_narrowed(mmu);
+	spin_unlock(&mmu->lock);
+	vmx_mmu_flush(mmu);
+	return 0;
+}
+
 static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_populate *populate = &args->populate;
@@ -378,6 +394,7 @@ static const struct mmu_ioctl mmu_ioctls[] = {
 	{ VMX_MMU_POPULATE, sizeof(struct vmx_mmu_populate), false, PROGRESS, mmu_populate },
 	{ VMX_MMU_LOG, sizeof(struct vmx_mmu_log), false, NOTHING, mmu_log },
 	{ VMX_MMU_DIRTY, sizeof(struct vmx_mmu_dirty), false, PROGRESS, mmu_dirty },
+	{ VMX_MMU_INVALIDATE, sizeof(struct vmx_mmu_range), false, NOTHING, mmu_invalidate },
 };
 
 /**

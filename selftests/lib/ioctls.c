@@ -98,6 +98,14 @@ static void fill_dirty(struct test_objects *o, void *arg)
 	dirty->bitmap = (uintptr_t)o->bitmap;
 }
 
+static void fill_invalidate(struct test_objects *o, void *arg)
+{
+	struct vmx_mmu_range *range = arg;
+
+	range->gpa = 0;
+	range->length = 2 * TEST_RAM;
+}
+
 static void fill_cpuid(struct test_objects *o, void *arg)
 {
 	struct vmx_cpuid *cpuid = arg;
@@ -188,6 +196,9 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(MMU_LOG, TEST_MMU, vmx_mmu_log, fill_log,
 	      .reserved = { offsetof(struct vmx_mmu_log, reserved) }),
 	IOCTL(MMU_DIRTY, TEST_MMU, vmx_mmu_dirty, fill_dirty),
+	IOCTL(MMU_INVALIDATE, TEST_MMU, vmx_mmu_range, fill_invalidate,
+	      .reserved = { offsetof(struct vmx_mmu_range, reserved),
+			    offsetof(struct vmx_mmu_range, prot) }),
 	IOCTL(SET_CPUID, TEST_VCPU, vmx_cpuid, fill_cpuid,
 	      .reserved = { offsetof(struct vmx_cpuid, reserved) }),
 	IOCTL(SET_MSRS, TEST_VCPU, vmx_msrs, fill_msrs),

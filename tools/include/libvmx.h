@@ -157,6 +157,19 @@ int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
 	       uint32_t prot);
 
 /**
+ * vmx_vm_invalidate() - announce that this process wrote guest page tables
+ * @vm: the VM
+ * @gpa: where
+ * @length: bytes, not 0
+ *
+ * When it returns, no vCPU uses a translation of a linear address that came of what
+ * the tables were before. Whatever else was written needs no announcement.
+ *
+ * Return: 0 or -errno.
+ */
+int vmx_vm_invalidate(struct vmx_vm *vm, uint64_t gpa, size_t length);
+
+/**
  * vmx_vm_stats() - read the VM's counters
  * @vm: the VM
  * @stats: filled in

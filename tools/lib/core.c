@@ -11,6 +11,7 @@
 
 #include "internal.h"
 
+#define PAGE_SIZE	4096ul
 #define LARGE_PAGE	(2ul << 20)
 
 static __thread char sentence[512];
@@ -190,6 +191,16 @@ int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length, uint3
 	error = errno;
 	return vmx_fail(error, "cannot map %zu bytes at guest-physical %#llx: %s", length,
 			(unsigned long long)gpa, strerror(error));
+}
+
+int vmx_vm_invalidate(struct vmx_vm *vm, uint64_t gpa, size_t length)
+{
+	const uint64_t first = gpa & ~(PAGE_SIZE - 1);
+	const uint64_t end = (gpa + length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	struct vmx_mmu_range range = { .size = sizeof(range), .gpa = first, .length = end - first };
+
+	return ioctl(vm->mmu, VMX_MMU_INVALIDATE, &range) ?
+	       fail_errno("cannot have the guest's translations forgotten") : 0;
 }
 
 int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats)

@@ -254,6 +254,9 @@ static size_t copy(struct vmx_cpu *cpu, uint64_t address, void *to, const void *
 			memcpy((char *)to + done, at, piece);
 		else
 			memcpy(at, (const char *)from + done, piece);
+		/* It may be a page table. */
+		if (!to && vmx_vm_invalidate(&cpu->machine->vm, gpa, piece))
+			break;
 		done += piece;
 	}
 	return done;

@@ -71,7 +71,7 @@
 /**
  * define VMX_API_MINOR - goes up with every change of the ABI
  */
-#define VMX_API_MINOR 4
+#define VMX_API_MINOR 5
 
 #define VMX_IOC_TYPE 0xBD
 
@@ -100,6 +100,7 @@
 #define VMX_MMU_POPULATE	_IO(VMX_IOC_TYPE, 0x35)
 #define VMX_MMU_LOG		_IO(VMX_IOC_TYPE, 0x36)
 #define VMX_MMU_DIRTY		_IO(VMX_IOC_TYPE, 0x37)
+#define VMX_MMU_INVALIDATE	_IO(VMX_IOC_TYPE, 0x38)
 /* on a vcpu */
 #define VMX_RUN			_IO(VMX_IOC_TYPE, 0x40)
 #define VMX_KICK		_IO(VMX_IOC_TYPE, 0x41)

@@ -92,17 +92,24 @@ struct vmx_mmu_map {
 };
 
 /**
- * struct vmx_mmu_range - %VMX_MMU_UNMAP and %VMX_MMU_PROTECT
+ * struct vmx_mmu_range - %VMX_MMU_UNMAP, %VMX_MMU_PROTECT and %VMX_MMU_INVALIDATE
  * @size: sizeof(struct vmx_mmu_range)
  * @flags: 0
  * @gpa: guest-physical address, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
- * @prot: PROTECT: VMX_MMU_* bits as for MAP; UNMAP: 0
+ * @prot: PROTECT: VMX_MMU_* bits as for MAP; the others: 0
  * @reserved: 0
  *
  * UNMAP takes any part of any ranges and is content with holes. PROTECT needs
  * the whole of it mapped. When either returns, no vCPU uses the old
  * translation.
+ *
+ * INVALIDATE says that guest page tables in the range were written by somebody
+ * else than a guest: the owner, or a device of its. When it returns, no vCPU uses
+ * a translation of a linear address that came of what they were before. It is
+ * content with holes and ranges without tables, and is the same for EPT and for
+ * shadow page tables. PDPTEs in registers
+ * stay what they are (SDM, "PDPTE Registers").
  *
  * ==========  ============================================================
  * ENOENT      PROTECT: part of it is not mapped

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page tables of guests that the owner writes and looks at: what a guest translates follows.
+ *
+ * needs: cpus=2
+ */
+#define EVERY_MMU
+
+#include <sched.h>
+
+#include "lib/mmu_guest.h"
+
+/* Guest-physical: a directory and two tables of the owner's making, and three pages with data. */
+#define POINTERS	(VMX_GUEST_PAGE_TABLES + 0x1000)
+#define DIRECTORY	0x100000ul
+#define TABLE		0x101000ul
+#define DATA		0x104000ul
+#define DATA_PAGES	3
+
+/* The linear address that all of that is for: the 1 GiB that begins there, and a page in it. */
+#define GIB		(1ul << 30)
+#define LINEAR		(GIB + 5 * LARGE + 7 * PAGE)
+
+#define P		0x1ul
+#define W		0x2ul
+#define U		0x4ul
+#define ACCESSED	0x20ul
+#define DIRTY		0x40ul
+
+/* Says over and over what it finds, and counts. */
+GUEST64(reader,
+	"1: mov	(%rbx), %rax\n"
+	"mov	%rax, 0x20000\n"
+	"incq	0x20008\n"
+	"jmp	1b");
+
+static volatile uint64_t *entry(struct vmx_vm *vm, uint64_t table, unsigned int index)
+{
+	return (uint64_t *)test_at(vm, table) + index;
+}
+
+static void map_linear(struct vmx_vm *vm)
+{
+	*entry(vm, POINTERS, LINEAR / GIB) = DIRECTORY | P | W | U;
+	*entry(vm, DIRECTORY, 5) = TABLE | P | W;
+	*entry(vm, DIRECTORY, 6) = (TABLE + PAGE) | P | W;
+	*entry(vm, TABLE, 7) = DATA | P | W;
+	*entry(vm, TABLE + PAGE, 7) = (DATA + PAGE) | P | W;
+	for (unsigned int n = 0; n < DATA_PAGES; n++)
+		*entry(vm, DATA + n * PAGE, 0) = n + 1;
+}
+
+static void *run(void *vcpu)
+{
+	return (void *)(intptr_t)vmx_run(vcpu);
+}
+
+/* What the guest reads now: it has begun to read after this was called. */
+static uint64_t reads(struct vmx_vm *vm)
+{
+	const uint64_t begun = *entry(vm, TEST_DATA, 1) + 1;
+
+	while (*entry(vm, TEST_DATA, 1) <= begun)
+		sched_yield();
+	return *entry(vm, TEST_DATA, 0);
+}
+
+TEST_F(vm, changed_by_the_owner_while_the_guest_runs)
+{
+	pthread_t thread;
+	void *ret;
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, reader));
+	ASSERT_VMX(test_enable_interrupts(&self->vcpu));
+	map_linear(&self->vm);
+	self->run->regs[VMX_RBX] = LINEAR;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run, &self->vcpu));
+	for (unsigned int n = 0; n < 10; n++) {
+		*entry(&self->vm, TABLE, 7) = DATA | P | W;
+		*entry(&self->vm, DIRECTORY, 5) = TABLE | P | W;
+		ASSERT_VMX(vmx_vm_invalidate(&self->vm, DIRECTORY, 2 * PAGE));
+		EXPECT_EQ(1, reads(&self->vm));
+		/* another page, and an announcement of just that entry */
+		*entry(&self->vm, TABLE, 7) = (DATA + 2 * PAGE) | P | W;
+		ASSERT_VMX(vmx_vm_invalidate(&self->vm, TABLE + 7 * 8, 8));
+		EXPECT_EQ(3, reads(&self->vm));
+		/* another table */
+		*entry(&self->vm, DIRECTORY, 5) = (TABLE + PAGE) | P | W;
+		ASSERT_VMX(vmx_vm_invalidate(&self->vm, 0, TEST_RAM));
+		EXPECT_EQ(2, reads(&self->vm));
+	}
+	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_KICK));
+	ASSERT_EQ(0, pthread_join(thread, &ret));
+	EXPECT_EQ(-EINTR, (intptr_t)ret);
+}
+
+/* Where there are no tables there is nothing to forget, and nothing wrong with that. */
+TEST_F(vm, announced_for_nothing)
+{
+	EXPECT_EQ(0, vmx_vm_invalidate(&self->vm, 0, 1));
+	EXPECT_EQ(0, vmx_vm_invalidate(&self->vm, TEST_RAM, 1ul << 30));
+	EXPECT_EQ(-EINVAL, vmx_vm_invalidate(&self->vm, 0, 0));
+	EXPECT_EQ(-EINVAL, vmx_vm_invalidate(&self->vm, 1ul << 52, 1));
+}
+
+VMX_TEST_MAIN
