@@ -28,15 +28,25 @@ def copy_checkout():
                     ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
 
 
+def table():
+    return tomllib.loads(TABLE.read_text())
+
+
+def out_of_date(tree, control):
+    """Why a control cannot be tried, or nothing."""
+    count = (tree / control["file"]).read_text().count(control["old"])
+    return "" if count == 1 else f"{control['file']} has what to replace {count} times, not once"
+
+
 class broken:
     """The copy with one mistake in it."""
 
     def __init__(self, control):
+        wrong = out_of_date(TREE, control)
+        if wrong:
+            raise Failure(f"{wrong}: bring {TABLE.name} up to date")
         self.path = TREE / control["file"]
         self.right = self.path.read_text()
-        if self.right.count(control["old"]) != 1:
-            raise Failure(f"{control['file']} has what to replace {self.right.count(control['old'])} times, "
-                          f"not once: bring {TABLE.name} up to date")
         self.wrong = self.right.replace(control["old"], control["new"])
 
     def __enter__(self):
@@ -66,7 +76,7 @@ def try_out(control):
 
 def run():
     """Those whose names match T=, or all."""
-    controls = tomllib.loads(TABLE.read_text())
+    controls = table()
     chosen = {name: control for name, control in controls.items()
               if fnmatch.fnmatch(name, os.environ.get("T") or "*")}
     if not chosen:

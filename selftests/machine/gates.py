@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import controls
 import examples
 import install
 import kernel as kernels
@@ -110,6 +111,12 @@ HARNESS = USERSPACE + ("BRACES", "MACRO_WITH_FLOW_CONTROL", "MULTISTATEMENT_MACR
 TOOLS = USERSPACE + ("PARENTHESIS_ALIGNMENT",)
 
 
+def controls_gate(name):
+    """Every mistake of `make controls` can still be made."""
+    wrong = {control: controls.out_of_date(ROOT, what) for control, what in controls.table().items()}
+    return outcome(name, [f"{control}: {why}" for control, why in wrong.items() if why], f"make check ONLY={name}")
+
+
 def library_gate(name):
     """Tests of the library that need no VMX: they run here, under the sanitizers."""
     return tools_gate(name, "check")
@@ -148,6 +155,7 @@ GATES = {
     "checkpatch-tools": lambda name: checkpatch_gate(name, ("tools",), TOOLS),
     "checkpatch-selftests": lambda name: checkpatch_gate(name, ("selftests",), HARNESS),
     "kernel-doc": kernel_doc_gate,
+    "controls": controls_gate,
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
     "fuzz": lambda name: tools_gate(name, "fuzz"),
