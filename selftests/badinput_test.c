@@ -25,9 +25,18 @@ static uint32_t dump(int vmcs, struct vmx_field_info *infos)
 	return ioctl(vmcs, VMX_VMCS_DUMP, &dump) ? 0 : dump.count;
 }
 
+FIXTURE_VARIANT(bad) {
+	enum vmx_mmu_kind mmu;
+	uint64_t needs;
+};
+
+FIXTURE_VARIANT_ADD(bad, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
+FIXTURE_VARIANT_ADD(bad, shadow) { .mmu = VMX_MMU_SHADOW };
+
 FIXTURE_SETUP(bad)
 {
-	ASSERT_EQ(0, test_objects_open(&self->o)) { TH_LOG("%s", vmx_error()); }
+	NEED(variant->needs);
+	ASSERT_EQ(0, test_objects_open(&self->o, variant->mmu)) { TH_LOG("%s", vmx_error()); }
 	/* An inaccessible page behind, so that reading too much is noticed. */
 	self->arg = mmap(NULL, 2 * TEST_ARG_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -314,6 +323,7 @@ static const struct {
 	MEMBER(SET_DEBUG, vmx_debug, dr[0], 1ull << 62, EINVAL),
 	MEMBER(SET_DEBUG, vmx_debug, dr[3], 1ull << 62, EINVAL),
 	MEMBER(SET_DEBUG, vmx_debug, dr6, 1ull << 32, EINVAL),
+	MEMBER(WALK, vmx_walk, linear, 1ull << 62, EINVAL),
 };
 
 TEST_F(bad, members)

@@ -68,13 +68,22 @@ FIXTURE(fail) {
 	unsigned char *arg;
 };
 
+FIXTURE_VARIANT(fail) {
+	enum vmx_mmu_kind mmu;
+	uint64_t needs;
+};
+
+FIXTURE_VARIANT_ADD(fail, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
+FIXTURE_VARIANT_ADD(fail, shadow) { .mmu = VMX_MMU_SHADOW };
+
 FIXTURE_SETUP(fail)
 {
+	NEED(variant->needs);
 	fail_nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (fail_nth_fd < 0)
 		SKIP(return, "this kernel has no fault injection");
 	set_up_injection();
-	ASSERT_EQ(0, test_objects_open(&self->o)) { TH_LOG("%s", vmx_error()); }
+	ASSERT_EQ(0, test_objects_open(&self->o, variant->mmu)) { TH_LOG("%s", vmx_error()); }
 	self->arg = mmap(NULL, TEST_ARG_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			 -1, 0);
 	ASSERT_NE(MAP_FAILED, self->arg);
@@ -116,11 +125,11 @@ TEST_F_TIMEOUT(fail, every_ioctl, 600)
 }
 
 /* The life of a VM, whose first touches of memory allocate in RUN. */
-static int life_of_a_vm(void)
+static int life_of_a_vm(enum vmx_mmu_kind mmu)
 {
 	struct vmx_vcpu vcpu;
 	struct vmx_vm vm;
-	int ret = vmx_vm_open(&vm, TEST_RAM);
+	int ret = vmx_vm_open_mmu(&vm, TEST_RAM, mmu);
 
 	if (ret)
 		return ret;
@@ -143,11 +152,10 @@ TEST_F_TIMEOUT(fail, life_of_a_vm, 600)
 	bool injected;
 	int ret;
 
-	NEED(VMX_HAS_EPT);
 	do {
 		ASSERT_GT(10 * NTH_MAX, ++nth);
 		arm(nth);
-		ret = life_of_a_vm();
+		ret = life_of_a_vm(variant->mmu);
 		injected = disarm();
 		/* Opening, mapping and touching memory are among what fails. */
 		EXPECT_TRUE(!ret || (injected && (ret == -ENOMEM || ret == -EFAULT ||

@@ -103,4 +103,117 @@ TEST_F(vm, announced_for_nothing)
 	EXPECT_EQ(-EINVAL, vmx_vm_invalidate(&self->vm, 1ul << 52, 1));
 }
 
+static struct vmx_walk walk(struct vmx_vcpu *vcpu, uint64_t linear)
+{
+	struct vmx_walk walk = { .size = sizeof(walk), .linear = linear };
+
+	if (ioctl(vcpu->fd, VMX_WALK, &walk))
+		return (struct vmx_walk){ .result = ~0u };
+	return walk;
+}
+
+TEST_F(vm, only_shadow_page_tables_are_walked)
+{
+	struct vmx_walk w = { .size = sizeof(w) };
+
+	if (variant->mmu == VMX_MMU_SHADOW) {
+		EXPECT_EQ(0, ioctl(self->vcpu.fd, VMX_WALK, &w));
+	} else {
+		EXPECT_ERRNO(EOPNOTSUPP, ioctl(self->vcpu.fd, VMX_WALK, &w));
+	}
+}
+
+FIXTURE(walk) {
+	struct vmx_vm vm;
+	struct vmx_vcpu vcpu;
+};
+
+FIXTURE_SETUP(walk)
+{
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, VMX_MMU_SHADOW));
+	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
+	map_linear(&self->vm);
+}
+
+FIXTURE_TEARDOWN(walk)
+{
+	vmx_vcpu_close(&self->vcpu);
+	vmx_vm_close(&self->vm);
+}
+
+/* Both walks, before and after the guest used the address. */
+TEST_F(walk, side_by_side)
+{
+	const uint64_t frame = 0xffffffffff000;
+	struct vmx_walk w;
+
+	w = walk(&self->vcpu, LINEAR + 0x123);
+	EXPECT_EQ(VMX_WALK_MAPPED, w.result);
+	EXPECT_EQ(4, w.levels);
+	EXPECT_EQ(1, w.leaf);
+	EXPECT_EQ(DATA + 0x123, w.physical);
+	/* U/S is set at the top alone. */
+	EXPECT_EQ(W, w.rights);
+	EXPECT_EQ(DIRECTORY | P | W | U, w.entry[2]);
+	EXPECT_EQ(TABLE | P | W, w.entry[1]);
+	EXPECT_EQ(DATA | P | W, w.entry[0]);
+	EXPECT_EQ(0, w.shadow_leaf);
+	EXPECT_EQ(1, guest_read(&self->vcpu, LINEAR));
+	w = walk(&self->vcpu, LINEAR);
+	EXPECT_EQ(DATA | P | W | ACCESSED, w.entry[0]);
+	EXPECT_EQ(0, w.masked);
+	EXPECT_EQ(4, w.shadow_levels);
+	EXPECT_EQ(1, w.shadow_leaf);
+	/* It may read: what it is to write has to become dirty first. */
+	EXPECT_EQ(P, w.shadow[0] & (P | W | U));
+	EXPECT_EQ(mmu_walk(self->vm.mmu, DATA).entry[0] & frame, w.shadow[0] & frame);
+	for (unsigned int level = 2; level <= 4; level++)
+		EXPECT_EQ(P | W, w.shadow[level - 1] & (P | W));
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, LINEAR, 0x77));
+	w = walk(&self->vcpu, LINEAR);
+	EXPECT_EQ(DATA | P | W | ACCESSED | DIRTY, w.entry[0]);
+	EXPECT_EQ(P | W, w.shadow[0] & (P | W | U));
+}
+
+/* Nothing is marked, and each way to fail is told. */
+TEST_F(walk, to_nothing)
+{
+	struct vmx_walk w;
+
+	*entry(&self->vm, TABLE, 7) = 0x1000 | W;
+	w = walk(&self->vcpu, LINEAR);
+	EXPECT_EQ(VMX_WALK_ABSENT, w.result);
+	EXPECT_EQ(1, w.leaf);
+	EXPECT_EQ(0x1000 | W, w.entry[0]);
+	EXPECT_EQ(DIRECTORY | P | W | U, w.entry[2]);
+	EXPECT_EQ(0, w.physical | w.rights);
+	*entry(&self->vm, DIRECTORY, 5) = TABLE | P | 1ull << 51;
+	w = walk(&self->vcpu, LINEAR);
+	EXPECT_EQ(VMX_WALK_RESERVED, w.result);
+	EXPECT_EQ(2, w.leaf);
+	*entry(&self->vm, POINTERS, LINEAR / GIB) = (TEST_RAM + PAGE) | P;
+	w = walk(&self->vcpu, LINEAR);
+	EXPECT_EQ(VMX_WALK_UNREACHABLE, w.result);
+	EXPECT_EQ(2, w.leaf);
+	EXPECT_EQ(TEST_RAM + PAGE + 5 * 8, w.physical);
+	EXPECT_EQ(0, w.entry[1]);
+}
+
+/* Frame numbers are no business of those who may not know them. */
+TEST_F(walk, without_privilege)
+{
+	struct vmx_walk w;
+
+	ASSERT_EQ(1, guest_read(&self->vcpu, 0) != READ_FAILED);
+	ASSERT_EQ(0, seteuid(65534));
+	w = walk(&self->vcpu, 0);
+	EXPECT_EQ(1, w.masked);
+	EXPECT_LT(0, w.shadow_leaf);
+	for (int level = 0; level < VMX_MMU_MAX_LEVELS; level++)
+		EXPECT_EQ(0, w.shadow[level] & 0xffffffffff000);
+	EXPECT_EQ(VMX_WALK_MAPPED, w.result);
+	ASSERT_EQ(0, seteuid(0));
+}
+
 VMX_TEST_MAIN

@@ -201,8 +201,7 @@ static enum walk_result need_records(struct fill *f, u64 gfn)
 
 static unsigned int index_of(const struct fill *f)
 {
-	return (f->walk->gva >> (PAGE_SHIFT + 9 * (f->sp->role.level - 1))) %
-	       SHADOW_ENTRIES;
+	return shadow_index(f->walk->gva, f->sp->role.level);
 }
 
 static enum walk_result need_memory(struct vmx_paging *p, u64 gpa, u64 access, bool translated)
@@ -292,7 +291,15 @@ static u64 map_access(const struct guest_walk *walk)
 	return walk->access & X86_PF_WRITE ? EPT_WRITE : EPT_READ;
 }
 
-static enum walk_result walk_guest(struct vmx_mmu *mmu, struct vmx_paging *p,
+/**
+ * shadow_walk_guest() - translate an access by the guest's tables
+ * @mmu: the mmu, its lock held
+ * @p: the vCPU's paging
+ * @walk: the access; filled in
+ *
+ * Return: as guest_walk().
+ */
+enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
 				   struct guest_walk *walk)
 {
 	const struct walk_memory memory = { shadow_memory, mmu };
@@ -324,7 +331,7 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
-	result = walk_guest(mmu, p, walk);
+	result = shadow_walk_guest(mmu, p, walk);
 	if (result == WALK_FAULT)
 		return result;
 	if (result == WALK_MISS)

@@ -145,6 +145,12 @@ static inline struct shadow_frames *shadow_frames(struct shadow *s, u64 gfn)
 	return xa_load(&s->frames, gfn / SHADOW_ENTRIES);
 }
 
+/* Where tables of a level have the entry for an address. */
+static inline unsigned int shadow_index(u64 gva, int level)
+{
+	return (gva >> (PAGE_SHIFT + 9 * (level - 1))) % SHADOW_ENTRIES;
+}
+
 /* Does an entry that is present map memory, rather than refer to a table? */
 static inline bool shadow_is_leaf(u64 entry, int level)
 {
@@ -172,6 +178,12 @@ void *shadow_memory(void *mmu, u64 gpa, bool write);
 enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);
 struct shadow_role shadow_root_role(const struct paging_mode *mode, unsigned int n);
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
+
+enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
+				   struct guest_walk *walk);
+
+/* shadow/look.c */
+int shadow_look(const struct vmx_paging *p, u64 gva, u64 *entry);
 
 /* shadow/regs.c */
 void paging_apply(struct vmx_vcpu *v);

@@ -96,4 +96,7 @@ int vmx_paging_exit(struct vmx_vcpu *v);
 bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
 int vmx_paging_prepare(struct vmx_vcpu *v);
 
+/* shadow/look.c: for the vCPU's owner */
+long vmx_paging_walk(struct vmx_vcpu *v, void __user *arg);
+
 #endif /* VMX_SHADOW_SHADOW_H */

@@ -179,8 +179,7 @@ static struct shadow_page *last_page(struct vmx_paging *p, u64 gva)
 	struct shadow_page *sp = p->root[p->mode.format == PAGING_LONG ? 0 : gva >> 30 & 3];
 
 	while (sp && sp->role.level > 1) {
-		unsigned int i = (gva >> (PAGE_SHIFT + 9 * (sp->role.level - 1))) %
-				 SHADOW_ENTRIES;
+		unsigned int i = shadow_index(gva, sp->role.level);
 
 		if (!test_bit(i, sp->below))
 			return NULL;

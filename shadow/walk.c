@@ -223,11 +223,11 @@ static enum walk_result walk_once(const struct paging_mode *mode,
 			break;
 		table = guest_table(mode, entry);
 	}
-	if (!allowed(mode, walk))
+	if (!walk->look && !allowed(mode, walk))
 		return fault(mode, walk, X86_PF_PROT);
 	walk->gpa = guest_frame(mode, entry, level) |
 		    (walk->gva & (BIT_ULL(level_shift(mode, level)) - 1));
-	return set_marks(mode, memory, walk, where, again);
+	return walk->look ? WALK_DONE : set_marks(mode, memory, walk, where, again);
 }
 
 /* A guest that keeps changing an entry could hold the walk for ever. */

@@ -61,6 +61,7 @@ struct paging_mode {
  * @gva: linear address
  * @access: X86_PF_WRITE, X86_PF_USER and X86_PF_INSTR, as in an error code
  * @ac: EFLAGS.AC lets a supervisor access reach user pages
+ * @look: nobody accesses it: rights do not matter, and nothing is marked
  * @level: the level that the walk ended at
  * @pte: the entry found at each level, from @level up
  * @gpa: guest-physical address, or after %WALK_MISS that of an entry
@@ -72,6 +73,7 @@ struct guest_walk {
 	u64 gva;
 	u32 access;
 	bool ac;
+	bool look;
 
 	int level;
 	u64 pte[PT_MAX_LEVELS + 1];

@@ -304,6 +304,7 @@ static const struct {
 	{ VMX_GET_MMU, vmx_views_get_mmu },
 	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
 	{ VMX_SET_VE, vmx_ve_set },
+	{ VMX_WALK, vmx_paging_walk },
 };
 
 /* Out of line, so that RUN need not save registers for it. */

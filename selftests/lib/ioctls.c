@@ -207,20 +207,24 @@ const struct test_ioctl test_ioctls[] = {
 	IOCTL(GET_FPU, TEST_VCPU, vmx_fpu, fill_fpu),
 	IOCTL(SET_DEBUG, TEST_VCPU, vmx_debug, fill_nothing),
 	IOCTL(GET_DEBUG, TEST_VCPU, vmx_debug, fill_nothing),
-	IOCTL(SET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_set_mmu, .needs = VMX_HAS_EPT,
+	IOCTL(SET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_set_mmu, .mmu = VMX_MMU_EPT,
 	      .reserved = { offsetof(struct vmx_vcpu_mmu, index) }),
 	IOCTL(GET_MMU, TEST_VCPU, vmx_vcpu_mmu, fill_nothing),
 	IOCTL(SET_EPTP_LIST, TEST_VCPU, vmx_eptp_list, fill_eptp_list, .needs = VMX_HAS_VMFUNC,
-	      .reserved = { offsetof(struct vmx_eptp_list, reserved) }),
+	      .mmu = VMX_MMU_EPT, .reserved = { offsetof(struct vmx_eptp_list, reserved) }),
 	IOCTL(SET_VE, TEST_VCPU, vmx_ve, fill_ve, .needs = VMX_HAS_VE,
-	      .reserved = { offsetof(struct vmx_ve, reserved) }),
+	      .mmu = VMX_MMU_EPT, .reserved = { offsetof(struct vmx_ve, reserved) }),
+	IOCTL(WALK, TEST_VCPU, vmx_walk, fill_nothing, .mmu = VMX_MMU_SHADOW),
 };
 
 const unsigned int test_ioctl_count = sizeof(test_ioctls) / sizeof(test_ioctls[0]);
 
 bool test_ioctl_possible(const struct test_ioctl *call, const struct test_objects *o)
 {
-	return o->fds[call->kind] >= 0 && !(call->needs & ~o->vm.caps.features);
+	const enum vmx_mmu_kind has = o->vm.shadow ? VMX_MMU_SHADOW : VMX_MMU_EPT;
+
+	return o->fds[call->kind] >= 0 && !(call->needs & ~o->vm.caps.features) &&
+	       (call->mmu == VMX_MMU_AUTO || call->mmu == has);
 }
 
 void test_ioctl_fill(const struct test_ioctl *call, struct test_objects *o, void *arg)
@@ -241,6 +245,11 @@ int test_ioctl_do(const struct test_ioctl *call, int fd, void *arg)
 	return 0;
 }
 
+static bool can(const struct test_objects *o, uint64_t feature)
+{
+	return o->vm.caps.features & feature && !o->vm.shadow;
+}
+
 /*
  * A log for DIRTY to look at, a policy for GET_MSRS to find, an FPU state for SET_FPU to set, and
  * what SET_EPTP_LIST and SET_VE do, which shows in the VMCS.
@@ -253,10 +262,10 @@ static int prepare_vcpu(struct test_objects *o)
 	struct vmx_msrs msrs = { .size = sizeof(msrs) };
 
 	fill_ve(o, &ve);
-	if ((o->vm.caps.features & VMX_HAS_VE) && ioctl(o->vcpu.fd, VMX_SET_VE, &ve))
+	if (can(o, VMX_HAS_VE) && ioctl(o->vcpu.fd, VMX_SET_VE, &ve))
 		return -errno;
 	fill_eptp_list(o, &list);
-	if ((o->vm.caps.features & VMX_HAS_VMFUNC) && ioctl(o->vcpu.fd, VMX_SET_EPTP_LIST, &list))
+	if (can(o, VMX_HAS_VMFUNC) && ioctl(o->vcpu.fd, VMX_SET_EPTP_LIST, &list))
 		return -errno;
 	if (ioctl(o->vm.mmu, VMX_MMU_LOG, &log))
 		return -errno;
@@ -282,7 +291,7 @@ static int open_vcpu(struct test_objects *o)
 	return prepare_vcpu(o);
 }
 
-int test_objects_open(struct test_objects *o)
+int test_objects_open(struct test_objects *o, enum vmx_mmu_kind kind)
 {
 	int ret;
 
@@ -291,7 +300,7 @@ int test_objects_open(struct test_objects *o)
 		o->fds[n] = -1;
 	o->next_gpa = FIRST_GPA;
 	o->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ret = vmx_vm_open(&o->vm, TEST_RAM);
+	ret = vmx_vm_open_mmu(&o->vm, TEST_RAM, kind);
 	if (ret)
 		return ret;
 	o->fds[TEST_DEV] = o->vm.dev;

@@ -32,7 +32,7 @@ struct test_objects {
 	int list[2];
 };
 
-int test_objects_open(struct test_objects *o);
+int test_objects_open(struct test_objects *o, enum vmx_mmu_kind kind);
 void test_objects_close(struct test_objects *o);
 
 #define TEST_RESERVED 2
@@ -42,6 +42,7 @@ void test_objects_close(struct test_objects *o);
  * @creates: success is a descriptor, which the caller closes
  * @looks: allowed from any address space
  * @needs: enum vmx_feature bits without which it is refused
+ * @mmu: kind of mmu without which it is refused; VMX_MMU_AUTO: it works with any
  * @reserved: offsets of 32-bit members that must be 0; 0 ends the list
  */
 struct test_ioctl {
@@ -53,6 +54,7 @@ struct test_ioctl {
 	bool creates;
 	bool looks;
 	uint64_t needs;
+	enum vmx_mmu_kind mmu;
 	uint16_t reserved[TEST_RESERVED];
 };
 
@@ -62,7 +64,7 @@ extern const unsigned int test_ioctl_count;
 /* As large as the largest struct and a page more. */
 #define TEST_ARG_SIZE 8192
 
-/* Does the CPU have what it needs? */
+/* Do the CPU and the mmu have what it needs? */
 bool test_ioctl_possible(const struct test_ioctl *ioctl, const struct test_objects *o);
 
 /* Fills a struct, its size included. */

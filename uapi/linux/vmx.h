@@ -71,7 +71,7 @@
 /**
  * define VMX_API_MINOR - goes up with every change of the ABI
  */
-#define VMX_API_MINOR 5
+#define VMX_API_MINOR 6
 
 #define VMX_IOC_TYPE 0xBD
 
@@ -115,6 +115,7 @@
 #define VMX_GET_MMU		_IO(VMX_IOC_TYPE, 0x4a)
 #define VMX_SET_EPTP_LIST	_IO(VMX_IOC_TYPE, 0x4b)
 #define VMX_SET_VE		_IO(VMX_IOC_TYPE, 0x4c)
+#define VMX_WALK		_IO(VMX_IOC_TYPE, 0x4d)
 
 /**
  * enum vmx_status - whether VMs can be created, and if not, why

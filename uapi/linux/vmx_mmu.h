@@ -264,7 +264,7 @@ struct vmx_mmu_dirty {
  *
  * What the tables hold now: a page that no guest has touched yet is absent. With
  * shadow paging the guest-physical map is kept in the format of EPT, and is what
- * is shown.
+ * is shown; %VMX_WALK shows the guest's own tables.
  * Works from any address space.
  *
  * ======  ===============================================================

@@ -7,6 +7,7 @@
 #define _UAPI_LINUX_VMX_VCPU_H
 
 #include <linux/types.h>
+#include <linux/vmx_mmu.h>
 #include <linux/vmx_sdm.h>
 #include <linux/vmx_vmcs.h>
 
@@ -422,6 +423,71 @@ struct vmx_run_page {
 	__u32 cs_access;
 	__u32 ss_access;
 	__u64 cr2;
+};
+
+/**
+ * enum vmx_walk_result - what became of a walk of the guest's tables
+ * @VMX_WALK_MAPPED: they have a page there
+ * @VMX_WALK_ABSENT: the entry at &vmx_walk.leaf is not present
+ * @VMX_WALK_RESERVED: reserved bits are set in it
+ * @VMX_WALK_UNREACHABLE: it is in no RAM that the guest may read
+ */
+enum vmx_walk_result {
+	VMX_WALK_MAPPED = 0,
+	VMX_WALK_ABSENT = 1,
+	VMX_WALK_RESERVED = 2,
+	VMX_WALK_UNREACHABLE = 3,
+};
+
+/**
+ * struct vmx_walk - %VMX_WALK: a guest's tables and their shadows, side by side
+ * @size: sizeof(struct vmx_walk)
+ * @flags: 0
+ * @linear: linear address
+ * @physical: out: the guest-physical address it stands for; if the tables do not
+ *	say, with %VMX_WALK_UNREACHABLE, that of the entry at @leaf; otherwise 0
+ * @rights: out: bits 1 (R/W), 2 (U/S) and 63 (XD) of all levels together, as an entry
+ *	has them; 0 without paging, and unless @result is %VMX_WALK_MAPPED
+ * @levels: out: of the guest's tables: 0 without paging, 2 for 32-bit paging, 3 for
+ *	PAE paging, 4 or 5
+ * @result: out: an enum vmx_walk_result
+ * @leaf: out: level that the walk of the guest's tables ended at: 1 is a 4 KiB page;
+ *	0 without paging
+ * @shadow_levels: out: of the tables that the CPU walks: 3, 4 or 5
+ * @shadow_leaf: out: level that the walk of these ended at, in a mapping or in an
+ *	absent entry; 0 if there are none now
+ * @masked: out: 1 if frame numbers in @shadow were replaced by 0 (the caller lacks
+ *	CAP_SYS_ADMIN)
+ * @entry: out: the guest's raw entry of each level, @entry[n - 1] for level n; those
+ *	of PAE paging's level 3 are the PDPTEs in registers; 0 below @leaf
+ * @shadow: out: likewise the entries that the CPU uses in their place
+ *
+ * Nobody accesses the address: rights do not matter, and no accessed bit is set. The
+ * owner's memory that has the guest's tables is brought in. Shadow entries are made
+ * as the guest needs them, and there are none from when paging state is changed by
+ * userspace or the guest until the guest goes on.
+ *
+ * ==========  ============================================================
+ * EOPNOTSUPP  the vCPU's mmu is no %VMX_CREATE_SHADOW
+ * EINVAL      @linear is no address in the guest's mode: it is not canonical, or has
+ *             more than 32 bits
+ * EINTR       a signal
+ * ==========  ============================================================
+ */
+struct vmx_walk {
+	__u32 size;
+	__u32 flags;
+	__u64 linear;
+	__u64 physical;
+	__u64 rights;
+	__u32 levels;
+	__u32 result;
+	__u32 leaf;
+	__u32 shadow_levels;
+	__u32 shadow_leaf;
+	__u32 masked;
+	__u64 entry[VMX_MMU_MAX_LEVELS];
+	__u64 shadow[VMX_MMU_MAX_LEVELS];
 };
 
 /**
