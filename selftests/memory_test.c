@@ -2,7 +2,6 @@
 /* Guest memory follows the pages that the host has for it: the guest finds what it wrote. */
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <sys/swap.h>
 
 #include "lib/host_memory.h"
 
@@ -256,27 +255,6 @@ TEST_F(memory, merged_and_split_again)
 	for (size_t n = 0; n < PAGES; n++)
 		EXPECT_EQ(n % 2 ? pattern(n / 2) : n, guest_read(&self->vcpu, AREA + n * PAGE));
 	ASSERT_EQ(0, test_write_file(KSM "run", "0"));
-}
-
-/* A RAM disk to swap to, if there is one: 0, or -errno. */
-#define SWAP_DISK "/dev/ram0"
-static int swap_on(void)
-{
-	struct {
-		char boot[1024];
-		uint32_t version, last_page, bad_pages;
-		char rest[PAGE - 1024 - 3 * 4 - 10];
-		char magic[10];
-	} __attribute__((packed)) header = { .version = 1, .magic = "SWAPSPACE2" };
-	int disk = open(SWAP_DISK, O_RDWR | O_CLOEXEC), ret;
-	off_t size = lseek(disk, 0, SEEK_END);
-
-	if (disk < 0)
-		return -errno;
-	header.last_page = size / PAGE - 1;
-	ret = pwrite(disk, &header, sizeof(header), 0) == sizeof(header) ? fsync(disk) : -1;
-	close(disk);
-	return ret || swapon(SWAP_DISK, 0) ? -errno : 0;
 }
 
 /* How many of the fixture's pages are in swap; -1 if that cannot be read. */

@@ -7,6 +7,7 @@
 #define HOST_MEMORY_H
 
 #include <fcntl.h>
+#include <sys/swap.h>
 
 #include "mmu_guest.h"
 
@@ -69,6 +70,27 @@ static inline int read_pagemap(const void *at, size_t count, uint64_t *entries)
 
 	close(file);
 	return got == (ssize_t)length ? 0 : -1;
+}
+
+/* A RAM disk to swap to, if there is one: 0, or -errno. */
+#define SWAP_DISK "/dev/ram0"
+static inline int swap_on(void)
+{
+	struct {
+		char boot[1024];
+		uint32_t version, last_page, bad_pages;
+		char rest[PAGE - 1024 - 3 * 4 - 10];
+		char magic[10];
+	} __attribute__((packed)) header = { .version = 1, .magic = "SWAPSPACE2" };
+	int disk = open(SWAP_DISK, O_RDWR | O_CLOEXEC), ret;
+	off_t size = lseek(disk, 0, SEEK_END);
+
+	if (disk < 0)
+		return -errno;
+	header.last_page = size / PAGE - 1;
+	ret = pwrite(disk, &header, sizeof(header), 0) == sizeof(header) ? fsync(disk) : -1;
+	close(disk);
+	return ret || swapon(SWAP_DISK, 0) ? -errno : 0;
 }
 
 #endif /* HOST_MEMORY_H */
