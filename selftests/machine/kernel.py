@@ -54,8 +54,13 @@ def from_stock(name):
                   root / f"usr/src/linux-headers-{release}", root, root / f"boot/config-{release}")
 
 
+# What is booted as a guest with its root on a disk.
+GUESTS = (*stockkernel.CLOUD, "disk")
+
+
 def guest(name):
-    """A kernel that is booted as a guest only."""
+    if name in labkernel.FLAVOURS:
+        return find(name)
     release, root = stockkernel.fetch(name)
     return Kernel(name, name, release, root / f"boot/vmlinuz-{release}", root, root,
                   root / f"boot/config-{release}")

@@ -18,6 +18,7 @@ TARBALL = pathlib.Path(f"/usr/src/{PACKAGE}.tar.xz")
 # Later fragments win. The time is what two cores need, so that the wait can be announced.
 FLAVOURS = {
     "fast": (["base", "fast"], "5 minutes"),
+    "disk": (["base", "fast", "disk"], "5 minutes"),
     "mitigations": (["base", "fast", "mitigations"], "6 minutes"),
     "debug": (["base", "mitigations", "debug"], "12 minutes"),
     "race": (["base", "race"], "8 minutes"),

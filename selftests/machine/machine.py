@@ -20,7 +20,6 @@ import module
 import python
 import results
 import session as sessions
-import stockkernel
 import suite
 import tap
 from kernel import Kernel
@@ -118,8 +117,8 @@ def guest(setup, folder):
             "/usr/bin/exercise": image.program("exercise")}
 
 
-def cloud_guest(name, folder):
-    """A Linux with its root on a disk: one of Debian's."""
+def disk_guest(name, folder):
+    """A Linux with its root on a disk."""
     kernel = kernels.guest(name)
     initrd, root = folder / f"{name}-initrd", folder / f"{name}-root"
     image.disk_initramfs(initrd, kernel)
@@ -127,6 +126,13 @@ def cloud_guest(name, folder):
     return {f"/guest/{name}/kernel": kernel.image, f"/guest/{name}/initrd": initrd,
             f"/guest/{name}/root": root,
             f"/guest/{name}/release": text_file(folder / f"{name}-release", kernel.release)}
+
+
+def memory_guest(name, folder):
+    """The same kernel, with all it has in the initramfs of the machine's own."""
+    kernel = kernels.guest(name)
+    return {f"/guest/{name}-memory/kernel": kernel.image,
+            f"/guest/{name}-memory/release": text_file(folder / f"{name}-release", kernel.release)}
 
 
 def text_file(path, text):
@@ -140,9 +146,11 @@ def belongings(tests, setup, folder):
     found = {}
     if "/machine/linux" in commands:
         found.update(guest(setup, folder))
-    for name in stockkernel.CLOUD:
+    for name in kernels.GUESTS:
         if f"/guest/{name}" in commands.split():
-            found.update(cloud_guest(name, folder))
+            found.update(disk_guest(name, folder))
+        if f"/guest/{name}-memory" in commands.split():
+            found.update(memory_guest(name, folder))
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
                       "/guest/kernel.elf": BUILD / "tools/kernel.elf"})

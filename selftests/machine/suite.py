@@ -106,8 +106,9 @@ def guests():
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),
             linux("linux-6.12", "linux /guest/cloud-6.12 2 2", "haswell"),
-            linux("linux-6.1-up", "linux /guest/cloud-6.1 1 1", "haswell"),
-            linux("linux-6.12-up", "linux /guest/cloud-6.12 1 1", "haswell"),
+            linux("linux-6.1-up", "linux /guest/cloud-6.1-memory 1 1", "haswell"),
+            linux("linux-6.12-up", "linux /guest/cloud-6.12-memory 1 1", "haswell"),
+            linux("linux-disk", "linux /guest/disk 2 2", "lynnfield", "haswell"),
             # The fast kernel has no network.
             linux("linux-net", "linux-net /guest/cloud-6.12", "haswell", kernel="debian-6.12")]
 
