@@ -11,10 +11,18 @@ FIXTURE(sparse) {
 	char *at;
 };
 
+FIXTURE_VARIANT(sparse) {
+	enum vmx_mmu_kind mmu;
+	uint64_t needs;
+};
+
+FIXTURE_VARIANT_ADD(sparse, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
+FIXTURE_VARIANT_ADD(sparse, shadow) { .mmu = VMX_MMU_SHADOW };
+
 FIXTURE_SETUP(sparse)
 {
-	NEED(VMX_HAS_EPT);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	NEED(variant->needs);
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
 	self->at = new_memory(PAGES * PAGE);
@@ -49,6 +57,16 @@ TEST_F(sparse, given_back_when_memory_is_short)
 	after = mmu_stats(self->vm.mmu);
 	EXPECT_GE(before.tables - PAGES, after.tables);
 	EXPECT_EQ(before.tables - after.tables, after.shrunk - before.shrunk);
+	EXPECT_EQ(before.shadow_pages - after.shadow_pages, after.evictions - before.evictions);
+	if (variant->mmu == VMX_MMU_SHADOW) {
+		/* One for each page, and those above them: 12 KiB. */
+		EXPECT_LE(PAGES, before.shadow_pages);
+		EXPECT_LE(PAGES * 3 * PAGE, before.shadow_bytes - after.shadow_bytes);
+		/* Roots stay, since a vCPU has them. */
+		EXPECT_GE(4, after.shadow_pages);
+	} else {
+		EXPECT_EQ(0, before.shadow_pages | before.shadow_bytes | before.syncs);
+	}
 	for (size_t n = 0; n < PAGES; n++)
 		EXPECT_EQ(pattern(n), guest_read(&self->vcpu, AREA + n * LARGE));
 	EXPECT_LE(after.faults + PAGES, mmu_stats(self->vm.mmu).faults);

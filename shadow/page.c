@@ -7,10 +7,10 @@
  * guest's entry says, less what the map does not allow, and with the host's frame
  * for the guest's.
  *
- * Files: walk.c reads the guest's tables as the CPU would, fill.c makes entries
- * where an access needs them, sync.c takes away those that the guest no longer
+ * Files: pool.c has the pages' memory, walk.c reads the guest's tables as the CPU
+ * would, fill.c makes entries where an access needs them, sync.c takes away those that the guest no longer
  * has, regs.c has the guest's control registers, roots.c its roots, exit.c its
- * exits. Here are the shadow pages themselves.
+ * exits, look.c what userspace sees of it. Here are the shadow pages themselves.
  *
  * Roles. A shadow page is found by the frame of the guest's table and by what of
  * it, and of the guest's mode, its entries depend on (struct shadow_role). It is
@@ -52,7 +52,8 @@
  * VPIDs; elsewhere each VM entry and exit drops all. Pages that go are used again
  * after a flush.
  *
- * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room. A guest
+ * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room, for others
+ * or when the host wants memory back. A guest
  * whose tables refer to themselves is just one whose tables have several roles.
  */
 #include <linux/hash.h>
@@ -61,9 +62,6 @@
 
 #include "../vmx/caps.h"
 #include "page.h"
-
-/* Shadow pages that go at a time when there are too many. */
-#define EVICT_BATCH 64
 
 static struct shadow_link *link_of(struct shadow *s, u32 ref)
 {
@@ -232,8 +230,14 @@ static void forget_table(struct shadow *s, u64 gfn)
 	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
 }
 
-/* Take a page out of everything; CPUs may use it until they flush. */
-static void zap_page(struct vmx_mmu *mmu, struct shadow_page *sp)
+/**
+ * shadow_zap() - take a page out of everything
+ * @mmu: the mmu, its lock held
+ * @sp: a page in use that is no vCPU's root
+ *
+ * CPUs may use it until they flush.
+ */
+void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
 	struct shadow *s = mmu->shadow;
 	unsigned int i;
@@ -356,188 +360,4 @@ void *shadow_memory(void *mmu, u64 gpa, bool write)
 	if (!pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT))
 		return NULL;
 	return phys_to_virt((entry & EPT_ADDR) + offset);
-}
-
-static void free_page_parts(struct shadow_page *sp)
-{
-	if (sp->table)
-		set_page_private(virt_to_page(sp->table), 0);
-	free_page((unsigned long)sp->table);
-	free_page((unsigned long)sp->guest);
-	free_page((unsigned long)sp->links);
-	kfree(sp);
-}
-
-static struct shadow_page *new_page(void)
-{
-	struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
-
-	if (!sp)
-		return NULL;
-	sp->table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	sp->guest = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	sp->links = (struct shadow_link *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (!sp->table || !sp->guest || !sp->links) {
-		free_page_parts(sp);
-		return NULL;
-	}
-	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
-	return sp;
-}
-
-/* Pages that were taken out of everything can be used again after a flush. */
-static void recycle(struct vmx_mmu *mmu)
-{
-	struct shadow *s = mmu->shadow;
-	struct shadow_page *sp;
-	LIST_HEAD(pages);
-
-	spin_lock(&mmu->lock);
-	list_splice_init(&s->unlinked, &pages);
-	spin_unlock(&mmu->lock);
-	if (list_empty(&pages))
-		return;
-	vmx_mmu_flush(mmu);
-	spin_lock(&mmu->lock);
-	list_for_each_entry(sp, &pages, list)
-		s->nr_spare++;
-	list_splice(&pages, &s->spare);
-	spin_unlock(&mmu->lock);
-}
-
-static void evict(struct vmx_mmu *mmu)
-{
-	struct shadow *s = mmu->shadow;
-	struct shadow_page *sp, *next;
-	unsigned int left = EVICT_BATCH;
-
-	spin_lock(&mmu->lock);
-	list_for_each_entry_safe(sp, next, &s->used, list) {
-		if (sp->users)
-			continue;
-		zap_page(mmu, sp);
-		if (!--left)
-			break;
-	}
-	spin_unlock(&mmu->lock);
-	recycle(mmu);
-}
-
-/* One more spare page, if there may be; it gets its number under the lock. */
-static bool add_page(struct vmx_mmu *mmu)
-{
-	struct shadow *s = mmu->shadow;
-	struct shadow_page *sp = new_page();
-
-	if (!sp)
-		return false;
-	spin_lock(&mmu->lock);
-	if (s->nr_pages < SHADOW_PAGES_MAX) {
-		sp->id = ++s->nr_pages;
-		s->pages[sp->id] = sp;
-		list_add(&sp->list, &s->spare);
-		s->nr_spare++;
-		sp = NULL;
-	}
-	spin_unlock(&mmu->lock);
-	if (sp)
-		free_page_parts(sp);
-	return true;
-}
-
-static int add_frames(struct shadow *s, u64 gfn)
-{
-	struct shadow_frames *frames;
-	int err;
-
-	if (shadow_frames(s, gfn))
-		return 0;
-	frames = kzalloc(sizeof(*frames), GFP_KERNEL_ACCOUNT);
-	if (!frames)
-		return -ENOMEM;
-	err = xa_insert(&s->frames, gfn / SHADOW_ENTRIES, frames, GFP_KERNEL_ACCOUNT);
-	if (err)
-		kfree(frames);
-	return err == -EBUSY ? 0 : err;
-}
-
-/**
- * shadow_top_up() - have what any one fault needs
- * @mmu: the mmu
- * @gfn: a frame that there have to be records for, or ~0
- *
- * Context: may sleep.
- * Return: 0 or -ENOMEM.
- */
-int shadow_top_up(struct vmx_mmu *mmu, u64 gfn)
-{
-	struct shadow *s = mmu->shadow;
-	int err = gfn == ~0ULL ? 0 : add_frames(s, gfn);
-
-	if (err)
-		return err;
-	if (READ_ONCE(s->nr_spare) < SHADOW_SPARE)
-		recycle(mmu);
-	while (READ_ONCE(s->nr_spare) < 2 * SHADOW_SPARE) {
-		if (READ_ONCE(s->nr_pages) >= SHADOW_PAGES_MAX) {
-			evict(mmu);
-			break;
-		}
-		if (!add_page(mmu))
-			return READ_ONCE(s->nr_spare) < SHADOW_SPARE ? -ENOMEM : 0;
-	}
-	return 0;
-}
-
-/**
- * shadow_alloc() - the shadow pages of a new mmu: none
- *
- * Context: may sleep.
- * Return: them; NULL without memory.
- */
-struct shadow *shadow_alloc(void)
-{
-	struct shadow *s = kvzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
-
-	if (!s)
-		return NULL;
-	INIT_LIST_HEAD(&s->used);
-	INIT_LIST_HEAD(&s->spare);
-	INIT_LIST_HEAD(&s->unlinked);
-	xa_init(&s->frames);
-	return s;
-}
-
-static void free_list(struct list_head *list)
-{
-	struct shadow_page *sp, *next;
-
-	list_for_each_entry_safe(sp, next, list, list) {
-		free_page_parts(sp);
-		cond_resched();
-	}
-}
-
-/**
- * shadow_free() - free the shadow pages of an mmu that no vCPU uses any more
- * @mmu: the mmu
- *
- * Context: may sleep.
- */
-void shadow_free(struct vmx_mmu *mmu)
-{
-	struct shadow *s = mmu->shadow;
-	struct shadow_frames *frames;
-	unsigned long index;
-
-	if (!s)
-		return;
-	mmu->shadow = NULL;
-	free_list(&s->used);
-	free_list(&s->spare);
-	free_list(&s->unlinked);
-	xa_for_each(&s->frames, index, frames)
-		kfree(frames);
-	xa_destroy(&s->frames);
-	kvfree(s);
 }

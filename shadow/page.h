@@ -112,6 +112,10 @@ struct shadow_frames {
  * @nr_used: length of @used
  * @nr_spare: length of @spare
  * @nr_pages: pages that there are, in whichever list
+ * @ids: bits of the numbers that pages have; 0 is none
+ * @nr_frames: records in @frames
+ * @shrink_at: index in @frames of the record that is looked at next when memory is
+ *	short
  * @frames: struct shadow_frames by frame number / 512; may be added to without
  *	the lock
  * @visit: number of the last search
@@ -125,6 +129,9 @@ struct shadow {
 	unsigned int nr_used;
 	unsigned int nr_spare;
 	unsigned int nr_pages;
+	DECLARE_BITMAP(ids, SHADOW_PAGES_MAX + 1);
+	unsigned int nr_frames;
+	unsigned long shrink_at;
 	struct xarray frames;
 	u64 visit;
 };
@@ -171,8 +178,11 @@ void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64
 void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i);
 void shadow_touch_tables(struct shadow *s, u64 gfn);
 void shadow_touch_all(struct shadow *s);
-int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
+void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp);
 void *shadow_memory(void *mmu, u64 gpa, bool write);
+
+/* shadow/pool.c */
+int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
 
 /* shadow/fill.c */
 enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);

@@ -13,6 +13,7 @@
 struct shadow;
 struct shadow_page;
 struct vmx_mmu;
+struct vmx_mmu_stats;
 struct vmx_vcpu;
 struct vmx_vmcs;
 
@@ -72,9 +73,13 @@ struct vmx_paging {
 };
 
 /* shadow/page.c: for the mmu */
+void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level);
+
+/* shadow/pool.c: likewise */
 struct shadow *shadow_alloc(void);
 void shadow_free(struct vmx_mmu *mmu);
-void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level);
+unsigned long shadow_shrink(struct vmx_mmu *mmu, unsigned long count);
+unsigned long shadow_count(const struct shadow *s, struct vmx_mmu_stats *stats);
 
 /* shadow/sync.c: likewise */
 void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count);

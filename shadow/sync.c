@@ -85,6 +85,7 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 	const void *table = shadow_memory(mmu, sp->gfn << PAGE_SHIFT, false);
 	unsigned int i;
 
+	mmu->stats.syncs++;
 	for_each_set_bit(i, sp->present, SHADOW_ENTRIES)
 		if (!table || guest_entry_of(sp, table, i) != sp->guest[i])
 			shadow_drop(mmu, sp, i);
@@ -164,7 +165,7 @@ void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
 	unsigned int id;
 
 	lockdep_assert_held(&mmu->lock);
-	for (id = 1; id <= s->nr_pages; id++) {
+	for_each_set_bit(id, s->ids, SHADOW_PAGES_MAX + 1) {
 		struct shadow_page *sp = s->pages[id];
 
 		if (!sp->role.direct && sp->gfn - gfn < count)

@@ -363,6 +363,8 @@ static int mmu_stats(struct vmx_mmu *mmu, union mmu_args *args)
 	spin_lock(&mmu->lock);
 	args->stats = mmu->stats;
 	args->stats.ranges = mmu->ranges.count;
+	if (mmu->shadow)
+		shadow_count(mmu->shadow, &args->stats);
 	spin_unlock(&mmu->lock);
 	args->stats.flushes = atomic64_read(&mmu->flushes);
 	args->stats.size = size;

@@ -27,18 +27,23 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 	list_for_each_entry(mmu, &mmus, link) {
 		spin_lock(&mmu->lock);
 		count += mmu->stats.tables;
+		if (mmu->shadow)
+			count += shadow_count(mmu->shadow, &mmu->stats);
 		spin_unlock(&mmu->lock);
 	}
 	mutex_unlock(&mmus_lock);
 	return count;
 }
 
-/* Look at @count tables of an mmu; how many went. */
+/* Look at @count tables of an mmu, and shadow pages; how many went. */
 static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 {
 	u64 end = 1ULL << ept_gpa_bits(&mmu->ept.format);
-	unsigned long freed = 0;
+	unsigned long freed = 0, shadows = 0;
 	u64 tables;
+
+	if (mmu->shadow)
+		shadows = shadow_shrink(mmu, count);
 
 	spin_lock(&mmu->lock);
 	/* The log is in the tables. */
@@ -53,7 +58,7 @@ static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 	mmu->stats.shrunk += freed;
 	spin_unlock(&mmu->lock);
 	vmx_mmu_flush(mmu);
-	return freed;
+	return freed + shadows;
 }
 
 static unsigned long scan_tables(struct shrinker *unused, struct shrink_control *sc)

@@ -300,6 +300,10 @@ struct vmx_mmu_walk {
  * @collapses: times that small mappings made room for a large one
  * @shrunk: pages of page tables that the host has had back for want of memory;
  *	guests fault for what they said
+ * @shadow_pages: shadow paging: pages that stand for tables of the guest's, at most 8192
+ * @shadow_bytes: kernel memory that these take, and what they are found by
+ * @evictions: shadow pages that made room for others, or that the host has had back
+ * @syncs: times that a shadow page was compared with the guest's table
  *
  * Works from any address space, and has no errors of its own.
  */
@@ -315,6 +319,10 @@ struct vmx_mmu_stats {
 	__u64 notified;
 	__u64 collapses;
 	__u64 shrunk;
+	__u64 shadow_pages;
+	__u64 shadow_bytes;
+	__u64 evictions;
+	__u64 syncs;
 };
 
 #endif /* _UAPI_LINUX_VMX_MMU_H */
