@@ -228,6 +228,8 @@ TEST_F(vmxrun, a_reader_that_does_not_read)
 		for (ssize_t n = 0; n < length; n++, sum++) {
 			ASSERT_EQ(expected, got[n]) { TH_LOG("after %zu bytes", sum); }
 			expected = (expected + 1) % 251;
+			if (sum % 100000 == 99999)
+				TH_LOG("%zu bytes", sum + 1);
 		}
 	}
 	ASSERT_TRUE(waits(self));
