@@ -102,6 +102,7 @@ def guests():
     # With and without unrestricted guest, second CPUs start in different ways.
     return [linux("linux", "linux /guest 2 2", "lynnfield", "tigerlake"),
             linux("linux-shadow", "linux /guest 2 2 --mmu shadow", "penryn", "tigerlake"),
+            linux("linux-6.1-shadow", "linux /guest/cloud-6.1 2 1 --mmu shadow", "penryn", "tigerlake"),
             linux("linux-pair", "linux-pair", "tigerlake"),
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),
