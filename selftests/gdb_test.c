@@ -120,8 +120,6 @@ TEST_F(vmxrun, breakpoints_and_steps)
 {
 	struct client client;
 
-	/* Not with shadow paging yet. */
-	NEED(VMX_HAS_EPT);
 	START_GDB(counting_guest);
 	EXPECT_EQ(KERNEL_AT, get_register(&client, RIP));
 	EXPECT_EQ(0, memcmp(counting_guest, (uint64_t[]){ get_memory(&client, KERNEL_AT) }, 8));
@@ -158,8 +156,6 @@ TEST_F(vmxrun, debug_registers)
 {
 	struct client client;
 
-	/* Not with shadow paging yet. */
-	NEED(VMX_HAS_EPT);
 	START_GDB(counting_guest);
 	EXPECT_REPLY("OK", "Z1,10000a,1");
 	EXPECT_REPLY("T05thread:1;hwbreak:;", "c");
@@ -186,8 +182,6 @@ TEST_F(vmxrun, gdb_comes_and_goes)
 	struct client client;
 	uint64_t count;
 
-	/* Not with shadow paging yet. */
-	NEED(VMX_HAS_EPT);
 	START_GDB(spinning_guest);
 	EXPECT_REPLY("OK", "Z0,100003,1");
 	EXPECT_REPLY("T05thread:1;swbreak:;", "c");
@@ -220,8 +214,6 @@ TEST_F(vmxrun, threads_of_gdb)
 {
 	struct client client;
 
-	/* Not with shadow paging yet. */
-	NEED(VMX_HAS_EPT);
 	START_GDB(spinning_guest, "--cpus", "2");
 	EXPECT_REPLY("m1,2", "qfThreadInfo");
 	/* "vCPU 1, waits for a start-up IPI" */

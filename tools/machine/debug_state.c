@@ -19,14 +19,15 @@ static struct vmx_cpu *cpu_of(void *context, unsigned int n)
 /* VMCS fields: what is the guest's own, and what it sees instead */
 
 enum { RIP, RSP, RFLAGS, CR0, CR0_MASK, CR0_SHADOW, CR3, CR4, CR4_MASK, CR4_SHADOW,
-       FS_BASE, GS_BASE, CS, SS, DS, ES, FS, GS, EFER, FIELDS };
+       FS_BASE, GS_BASE, CS, SS, DS, ES, FS, GS, ENTRY, EFER, FIELDS };
 
 static const uint32_t encodings[FIELDS] = {
 	VMX_F_GUEST_RIP, VMX_F_GUEST_RSP, VMX_F_GUEST_RFLAGS, VMX_F_GUEST_CR0, VMX_F_CR0_MASK,
 	VMX_F_CR0_READ_SHADOW, VMX_F_GUEST_CR3, VMX_F_GUEST_CR4, VMX_F_CR4_MASK,
 	VMX_F_CR4_READ_SHADOW, VMX_F_GUEST_FS_BASE, VMX_F_GUEST_GS_BASE, VMX_F_GUEST_CS_SELECTOR,
 	VMX_F_GUEST_SS_SELECTOR, VMX_F_GUEST_DS_SELECTOR, VMX_F_GUEST_ES_SELECTOR,
-	VMX_F_GUEST_FS_SELECTOR, VMX_F_GUEST_GS_SELECTOR, VMX_F_GUEST_EFER,
+	VMX_F_GUEST_FS_SELECTOR, VMX_F_GUEST_GS_SELECTOR, VMX_F_ENTRY_CONTROLS,
+	VMX_F_GUEST_EFER,
 };
 
 static int read_fields(const struct vmx_cpu *cpu, uint64_t *values)
@@ -40,6 +41,10 @@ static int read_fields(const struct vmx_cpu *cpu, uint64_t *values)
 	ret = vmx_fields_get(cpu->vcpu.vmcs, fields, efer ? FIELDS : EFER);
 	for (unsigned int n = 0; n < FIELDS; n++)
 		values[n] = fields[n].value;
+	/* As at VM entry: a CPU that cannot load EFER has the host's, which has NXE. */
+	if (!efer)
+		values[EFER] = values[ENTRY] & VMX_ENTRY_CTL_IA32E_MODE_GUEST ?
+			       EFER_LME | EFER_LMA | EFER_NXE : 0;
 	return ret;
 }
 
