@@ -55,9 +55,14 @@ GUEST64(operations,
 	"vmcall\n"
 	".balign 16\n"
 	"mov	%rbx, %cr3\n"
+	"vmcall\n"
+	".balign 16\n"
+	"mov	%ecx, %ds\n"
 	"vmcall");
 
-enum operation { READ, WRITE, FETCH, INVLPG, MOV_CR3 };
+/* DESCRIPTOR loads a segment register: the supervisor reads the GDT, whoever asks for it. */
+enum operation { READ, WRITE, FETCH, INVLPG, MOV_CR3, DESCRIPTOR };
+#define SELECTOR	0xbu
 
 enum format { FORMAT_32BIT, FORMAT_PAE, FORMAT_LONG, FORMATS };
 
@@ -277,9 +282,12 @@ static int begin(fixture *self)
 		ret = set_registers(self, &self->vcpu[n]);
 		memset(test_at(&self->vm[n], ROOT), 0, COMPARED);
 		memcpy(test_at(&self->vm[n], TEST_CODE), operations, operations_end - operations);
-		/* VMCALL, to be jumped to */
-		for (int page = 0; page < DATA_PAGES; page++)
+		/* VMCALL, to be jumped to, and a data segment for all. */
+		for (int page = 0; page < DATA_PAGES; page++) {
 			memcpy(test_at(&self->vm[n], DATA + page * 0x1000), "\x0f\x01\xc1", 3);
+			*(uint64_t *)test_at(&self->vm[n], DATA + page * 0x1000 + 8) =
+				0x00cff3000000ffff;
+		}
 	}
 	map_code(self);
 	for (int level = highest(self); level > 1; level--)
@@ -323,7 +331,11 @@ static bool both(fixture *self, enum operation operation, uint64_t address, uint
 	for (int n = 0; n < 2; n++) {
 		struct vmx_run_page *run = self->vcpu[n].run;
 
+		if (operation == DESCRIPTOR &&
+		    vmx_field_set(self->vcpu[n].vmcs, VMX_F_GUEST_GDTR_BASE, address))
+			return false;
 		run->regs[VMX_RBX] = address;
+		run->regs[VMX_RCX] = SELECTOR;
 		run->regs[VMX_RDX] = value;
 		run->rip = (self->user ? USER_BASE : 0) + TEST_CODE + operation * 16;
 		run->rflags = RFLAGS_FIXED | (ac ? RFLAGS_AC : 0);
@@ -408,9 +420,11 @@ TEST_F_TIMEOUT(pair, agree, 600)
 			TH_LOG("guest %u of %u", guest, GUESTS);
 		ASSERT_EQ(0, begin(self)) { TH_LOG("%s", vmx_error()); }
 		for (unsigned int step = 0; step < STEPS; step++) {
-			const enum operation operation = pick(self, 3);
+			const enum operation operation =
+				one_in(self, 6) ? DESCRIPTOR : (enum operation)pick(self, 3);
 			const uint64_t page = pick(self, DATA_PAGES);
-			const uint64_t offset = operation == FETCH ? 0 : 4 + 4 * pick(self, 1000);
+			const uint64_t offset = operation == FETCH || operation == DESCRIPTOR ?
+				0 : 16 + 4 * pick(self, 1000);
 			const bool user = one_in(self, 2), ac = one_in(self, 4);
 			const uint32_t value = test_random(&self->seed);
 			struct outcome outcomes[2] = {};

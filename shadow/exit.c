@@ -102,11 +102,42 @@ static int get_miss(struct vmx_vcpu *v)
 	return r;
 }
 
+/* Do the tables that the CPU walks allow a supervisor to reach a user page so? */
+static bool nothing_missing(const struct vmx_paging *p, const struct guest_walk *walk)
+{
+	int top = p->mode.format == PAGING_LONG ? p->mode.levels : 2;
+	u64 needs = PT_PRESENT | PT_USER | (walk->access & X86_PF_WRITE ? PT_WRITE : 0);
+	u64 entry[PT_MAX_LEVELS + 1], have = needs;
+	int level = shadow_look(p, walk->gva, entry);
+
+	if (!level)
+		return false;
+	for (; level <= top; level++)
+		have &= entry[level];
+	return have == needs;
+}
+
+/*
+ * SMAP is for implicit accesses whatever EFLAGS.AC says (SDM, "Determination of Access
+ * Rights"). The error code does not tell of them, but that nothing was missing, and the
+ * guest faulted for the same address before: the first time another CPU may have made
+ * the entry meanwhile.
+ */
+static bool is_implicit(struct vmx_paging *p, const struct guest_walk *walk)
+{
+	u64 last = p->enough;
+
+	p->enough = walk->ac && nothing_missing(p, walk) ? walk->gva : ~0ULL;
+	return p->enough != ~0ULL && p->enough == last;
+}
+
 static enum walk_result fault_locked(struct vmx_vcpu *v, struct guest_walk *walk)
 {
 	enum walk_result result;
 
 	spin_lock(&v->mmu->lock);
+	if (is_implicit(v->paging, walk))
+		walk->ac = false;
 	result = shadow_fault(v->mmu, v->paging, walk);
 	if (result == WALK_MISS && v->paging->miss != ~0ULL)
 		paging_describe(v, walk->gva, VMX_VIOLATION_LINEAR_VALID);

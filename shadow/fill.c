@@ -340,7 +340,10 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 	if (!(f.map & map_access(walk)))
 		return need_memory(p, walk->gpa, map_access(walk), true);
 	f.sp = p->root[p->mode.format == PAGING_LONG ? 0 : walk->gva >> 30 & 3];
-	if (!f.sp)
+	if (!f.sp) {
+		/* Its table was nowhere when the roots were found. */
+		p->reload = true;
 		return WALK_DONE;
+	}
 	return fill(&f);
 }

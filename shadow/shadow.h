@@ -40,6 +40,7 @@ struct vmx_vmcs;
  * @pae: the four PDPTEs that the CPU loads where @mode is not long
  * @reload: the roots are to be found before the guest goes on
  * @reread: and tables are to be compared with the guest's whoever wrote them
+ * @enough: address of the last fault if shadow entries allowed the access, ~0 otherwise
  * @miss: guest-physical memory that is to be got, ~0 if none
  * @miss_access: VMX_MMU_* bits that it is needed for
  * @miss_translated: it is what the guest accesses, not one of its tables
@@ -66,6 +67,7 @@ struct vmx_paging {
 	bool reload;
 	bool reread;
 
+	u64 enough;
 	u64 miss;
 	u32 miss_access;
 	bool miss_translated;
