@@ -25,13 +25,7 @@ static uint32_t dump(int vmcs, struct vmx_field_info *infos)
 	return ioctl(vmcs, VMX_VMCS_DUMP, &dump) ? 0 : dump.count;
 }
 
-FIXTURE_VARIANT(bad) {
-	enum vmx_mmu_kind mmu;
-	uint64_t needs;
-};
-
-FIXTURE_VARIANT_ADD(bad, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
-FIXTURE_VARIANT_ADD(bad, shadow) { .mmu = VMX_MMU_SHADOW };
+EVERY_MMU_OF(bad);
 
 FIXTURE_SETUP(bad)
 {

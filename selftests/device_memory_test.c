@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/io.h>
 
+#define EVERY_MMU
 #include "lib/mmu_guest.h"
 
 #define DEVICES "/sys/bus/pci/devices"
@@ -56,10 +57,16 @@ FIXTURE(device) {
 FIXTURE_VARIANT(device) {
 	const char *file;
 	uint32_t memtype;
+	enum vmx_mmu_kind mmu;
+	uint64_t needs;
 };
 
-FIXTURE_VARIANT_ADD(device, uncached) { .file = "resource0", .memtype = VMX_MEMTYPE_UC };
-FIXTURE_VARIANT_ADD(device, combined) { .file = "resource0_wc", .memtype = VMX_MEMTYPE_WC };
+#define UNCACHED .file = "resource0", .memtype = VMX_MEMTYPE_UC
+#define COMBINED .file = "resource0_wc", .memtype = VMX_MEMTYPE_WC
+FIXTURE_VARIANT_ADD(device, uncached) { UNCACHED, .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
+FIXTURE_VARIANT_ADD(device, combined) { COMBINED, .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
+FIXTURE_VARIANT_ADD(device, uncached_shadow) { UNCACHED, .mmu = VMX_MMU_SHADOW };
+FIXTURE_VARIANT_ADD(device, combined_shadow) { COMBINED, .mmu = VMX_MMU_SHADOW };
 
 /* The first pages of a display's memory, as a range that is to be write-back. */
 FIXTURE_SETUP(device)
@@ -67,7 +74,7 @@ FIXTURE_SETUP(device)
 	char folder[280], path[320];
 	int file;
 
-	NEED(VMX_HAS_EPT);
+	NEED(variant->needs);
 	self->frame = find_display(folder, sizeof(folder));
 	if (!self->frame)
 		SKIP(return, "this machine has no display with memory");
@@ -75,7 +82,7 @@ FIXTURE_SETUP(device)
 	snprintf(path, sizeof(path), "%s/%s", folder, variant->file);
 	file = open(path, O_RDWR | O_CLOEXEC);
 	ASSERT_NE(-1, file);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
 	ASSERT_EQ(ACCESS_EXIT, guest_try_read(&self->vcpu, AREA));

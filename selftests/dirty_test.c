@@ -23,24 +23,34 @@ FIXTURE(log) {
 FIXTURE_VARIANT(log) {
 	enum vmx_dirty_method method;
 	enum vmx_dirty_method other;
+	enum vmx_mmu_kind mmu;
 	uint64_t needs;
+};
+
+FIXTURE_VARIANT_ADD(log, shadow) {
+	.method = VMX_DIRTY_WRITE_PROTECT,
+	.other = VMX_DIRTY_WRITE_PROTECT,
+	.mmu = VMX_MMU_SHADOW,
 };
 
 FIXTURE_VARIANT_ADD(log, write_protect) {
 	.method = VMX_DIRTY_WRITE_PROTECT,
 	.other = VMX_DIRTY_BITS,
+	.mmu = VMX_MMU_EPT,
 	.needs = VMX_HAS_EPT,
 };
 
 FIXTURE_VARIANT_ADD(log, dirty_bits) {
 	.method = VMX_DIRTY_BITS,
 	.other = VMX_DIRTY_PML,
+	.mmu = VMX_MMU_EPT,
 	.needs = VMX_HAS_EPT | VMX_HAS_EPT_AD,
 };
 
 FIXTURE_VARIANT_ADD(log, pml) {
 	.method = VMX_DIRTY_PML,
 	.other = VMX_DIRTY_WRITE_PROTECT,
+	.mmu = VMX_MMU_EPT,
 	.needs = VMX_HAS_EPT | VMX_HAS_EPT_AD | VMX_HAS_PML,
 };
 
@@ -48,7 +58,7 @@ FIXTURE_VARIANT_ADD(log, pml) {
 FIXTURE_SETUP(log)
 {
 	NEED(variant->needs);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
 	self->at = new_memory(LENGTH);
@@ -199,11 +209,9 @@ TEST_F(log, begins_and_ends)
 	EXPECT_DIRTY();
 }
 
-/* A new vCPU, and one that comes from another EPT, are logged like those that were there. */
+/* A new vCPU is logged like those that were there. */
 TEST_F(log, of_vcpus_that_come_later)
 {
-	struct vmx_vcpu_mmu set = { .size = sizeof(set) };
-	struct vmx_create create = { .size = sizeof(create) };
 	struct vmx_vcpu vcpu;
 
 	ASSERT_VMX(vmx_vcpu_open(&vcpu, &self->vm));
@@ -213,10 +221,29 @@ TEST_F(log, of_vcpus_that_come_later)
 	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + 80 * PAGE, 2));
 	EXPECT_WRITE(81);
 	EXPECT_DIRTY(80, 81);
+	vmx_vcpu_close(&vcpu);
+}
+
+/* So is one that comes from another EPT; with shadow page tables none can. */
+TEST_F(log, of_vcpus_from_another_ept)
+{
+	struct vmx_vcpu_mmu set = { .size = sizeof(set) };
+	struct vmx_create create = { .size = sizeof(create) };
+	struct vmx_vcpu vcpu;
+
+	NEED(VMX_HAS_EPT);
+	ASSERT_VMX(vmx_vcpu_open(&vcpu, &self->vm));
+	ASSERT_VMX(test_start(&vcpu, VMX_MODE_LONG, access_guest));
 	set.mmu_fd = ioctl(self->vm.fd, VMX_CREATE_EPT, &create);
 	ASSERT_LE(0, set.mmu_fd);
 	ASSERT_EQ(0, mmu_map(set.mmu_fd, 0, self->vm.ram, TEST_RAM, RWX));
 	ASSERT_EQ(0, mmu_map(set.mmu_fd, AREA, self->at, LENGTH, RW));
+	if (variant->mmu == VMX_MMU_SHADOW) {
+		EXPECT_ERRNO(EOPNOTSUPP, ioctl(vcpu.fd, VMX_SET_MMU, &set));
+		vmx_vcpu_close(&vcpu);
+		close(set.mmu_fd);
+		return;
+	}
 	ASSERT_EQ(0, ioctl(vcpu.fd, VMX_SET_MMU, &set));
 	EXPECT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + 80 * PAGE, 3));
 	close(set.mmu_fd);

@@ -68,13 +68,7 @@ FIXTURE(fail) {
 	unsigned char *arg;
 };
 
-FIXTURE_VARIANT(fail) {
-	enum vmx_mmu_kind mmu;
-	uint64_t needs;
-};
-
-FIXTURE_VARIANT_ADD(fail, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
-FIXTURE_VARIANT_ADD(fail, shadow) { .mmu = VMX_MMU_SHADOW };
+EVERY_MMU_OF(fail);
 
 FIXTURE_SETUP(fail)
 {

@@ -25,10 +25,12 @@ FIXTURE(memory) {
 	char *at;
 };
 
+EVERY_MMU_OF(memory);
+
 FIXTURE_SETUP(memory)
 {
-	NEED(VMX_HAS_EPT);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	NEED(variant->needs);
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
 	self->at = new_memory(LENGTH);

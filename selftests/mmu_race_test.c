@@ -122,12 +122,15 @@ FIXTURE(race) {
 	char *at;
 };
 
+EVERY_MMU_OF(race);
+
 /* A guest on CPU 1, and for some tests another where the test is, on CPU 0. */
 FIXTURE_SETUP(race)
 {
+	NEED(variant->needs);
 	if (test_cpus() < 2)
 		SKIP(return, "this needs two CPUs");
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(vmx_vcpu_open(&self->other, &self->vm));
 	self->at = new_memory(PAGES * PAGE);

@@ -83,6 +83,8 @@ FIXTURE(stress) {
 	uint64_t seed;
 };
 
+EVERY_MMU_OF(stress);
+
 /* What a vCPU has in a page: a part of it that is its own. */
 static uint64_t *slot(char *at, size_t page, int vcpu)
 {
@@ -93,12 +95,12 @@ FIXTURE_SETUP(stress)
 {
 	char *raw;
 
-	NEED(VMX_HAS_EPT);
+	NEED(variant->needs);
 	/* From now on it is not told of each time. */
 	ASSERT_EQ(0, test_write_file(DROP_CACHES, "4"));
 	if (test_cpus() < 2)
 		SKIP(return, "this needs two CPUs");
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	self->seed = test_seed();
 	raw = new_memory(LENGTH + LARGE);
 	ASSERT_NE(MAP_FAILED, raw);
@@ -313,7 +315,8 @@ TEST_F_TIMEOUT(stress, nothing_is_lost, 1200)
 			EXPECT_EQ(found[0] * FACTOR + n, found[1]) { TH_LOG("page %zu", n); }
 		}
 		EXPECT_EQ(run->regs[VMX_RDX], counted);
-		EXPECT_LT(PAGES, counted);
+		/* Enough to mean something: with shadow page tables each change costs more. */
+		EXPECT_LT(PAGES / 4, counted);
 		TH_LOG("vCPU %d counted to %lu, refused %lu times", i, counted, counter->refused);
 	}
 }

@@ -14,10 +14,13 @@ FIXTURE(area) {
 	char *at;
 };
 
+EVERY_MMU_OF(area);
+
 /* PAGES pages at AREA which nobody has touched, the guest's own in place. */
 FIXTURE_SETUP(area)
 {
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	NEED(variant->needs);
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
 	ASSERT_EQ(ACCESS_EXIT, guest_try_read(&self->vcpu, AREA));
@@ -78,6 +81,9 @@ TEST_F(area, pages_are_not_used_by_it)
 {
 	const uint64_t accessed = 1 << 8, dirty = 1 << 9;
 
+	/* With shadow page tables no CPU walks these. */
+	if (variant->mmu == VMX_MMU_SHADOW)
+		return;
 	if (!(self->vm.caps.features & VMX_HAS_EPT_AD))
 		SKIP(return, "the CPU has no accessed and dirty bits in EPT");
 	ASSERT_EQ(PAGE, mmu_populate(self->vm.mmu, AREA, PAGE, RW));

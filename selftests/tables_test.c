@@ -11,13 +11,7 @@ FIXTURE(sparse) {
 	char *at;
 };
 
-FIXTURE_VARIANT(sparse) {
-	enum vmx_mmu_kind mmu;
-	uint64_t needs;
-};
-
-FIXTURE_VARIANT_ADD(sparse, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
-FIXTURE_VARIANT_ADD(sparse, shadow) { .mmu = VMX_MMU_SHADOW };
+EVERY_MMU_OF(sparse);
 
 FIXTURE_SETUP(sparse)
 {

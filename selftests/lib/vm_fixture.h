@@ -16,13 +16,7 @@ FIXTURE(vm) {
 };
 
 #ifdef EVERY_MMU
-FIXTURE_VARIANT(vm) {
-	enum vmx_mmu_kind mmu;
-	uint64_t needs;
-};
-
-FIXTURE_VARIANT_ADD(vm, ept) { .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT };
-FIXTURE_VARIANT_ADD(vm, shadow) { .mmu = VMX_MMU_SHADOW };
+EVERY_MMU_OF(vm);
 #define VM_NEEDS	(variant->needs)
 #define VM_MMU		(variant->mmu)
 #else

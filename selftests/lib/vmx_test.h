@@ -62,6 +62,17 @@
 		SKIP(return, "%s", missing_);				\
 } while (0)
 
+/* Variants of a fixture, whose setup looks at them: with EPT, and with shadow page tables. */
+#define EVERY_MMU_OF(fixture)						\
+	FIXTURE_VARIANT(fixture) {					\
+		enum vmx_mmu_kind mmu;					\
+		uint64_t needs;						\
+	};								\
+	FIXTURE_VARIANT_ADD(fixture, ept) {				\
+		.mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT,		\
+	};								\
+	FIXTURE_VARIANT_ADD(fixture, shadow) { .mmu = VMX_MMU_SHADOW }
+
 /* For calls of libvmx: 0, or the sentence that says why not. */
 #define ASSERT_VMX(call)						\
 	ASSERT_EQ(0, (call)) { TH_LOG(#call ": %s", vmx_error()); }
