@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page tables give way when the host needs memory. What they say is found again
- * when guests fault, so any of them may go; those through which no CPU has gone
- * for a while go first.
+ * Page tables and shadow pages give way when the host needs memory. What they say
+ * is found again when guests fault, so any of them may go; tables through which no
+ * CPU has gone for a while, and the oldest shadow pages, go first.
  */
 #include <linux/list.h>
 #include <linux/mutex.h>
