@@ -25,7 +25,8 @@ help:
 # |   make check      static gates and every test, from nothing; results in build/results
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
 # |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv.
-# |                   T=growth: how costs grow with guest memory and vCPUs
+# |                   T=growth: how costs grow with guest memory and vCPUs; T=shadow: Linux with
+# |                   shadow page tables, among more and more processes
 # |   make controls   break the module on purpose, one mistake at a time: do the tests notice?
 # |   make shell      a prompt in the emulated machine, module loaded, tools on PATH
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py

@@ -379,10 +379,7 @@ static int invalidate(struct vmx_vcpu *v)
 	if (user_wants(v, VMX_CPU_INVLPG_EXITING))
 		return -EPERM;
 	spin_lock(&mmu->lock);
-	if (v->reason == VMX_REASON_INVLPG)
-		shadow_sync_address(mmu, v->paging, vmx_read(v, VMX_F_EXIT_QUALIFICATION));
-	else
-		shadow_sync_tree(mmu, v->paging);
+	shadow_sync(mmu, true);
 	spin_unlock(&mmu->lock);
 	vmx_vpid_forget(v);
 	return 0;

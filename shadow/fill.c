@@ -212,6 +212,19 @@ static enum walk_result need_memory(struct vmx_paging *p, u64 gpa, u64 access, b
 	return WALK_MISS;
 }
 
+/* A table that is guarded is mapped writable when it is written, and watched from then on. */
+static u64 guard_bits(const struct fill *f, u64 gfn, u64 entry)
+{
+	struct shadow *s = f->mmu->shadow;
+
+	if (!(entry & PT_WRITE) || !test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded))
+		return entry;
+	if (!(f->walk->access & X86_PF_WRITE))
+		return entry & ~PT_WRITE;
+	shadow_unguard(s, gfn);
+	return entry;
+}
+
 static enum walk_result fill_leaf(struct fill *f)
 {
 	unsigned int i = index_of(f);
@@ -222,11 +235,14 @@ static enum walk_result fill_leaf(struct fill *f)
 
 	if (level > 1)
 		entry |= PT_LARGE;
-	if (f->sp->table[i])
-		shadow_drop(f->mmu, f->sp, i);
+	else
+		entry = guard_bits(f, gfn, entry);
 	if (!f->sp->role.direct)
 		f->sp->guest[i] = f->walk->pte[level];
-	shadow_map(f->mmu, f->sp, i, gfn, entry);
+	if (f->sp->table[i])
+		shadow_replace(f->mmu, f->sp, i, entry);
+	else
+		shadow_map(f->mmu, f->sp, i, gfn, entry);
 	return WALK_DONE;
 }
 
@@ -242,7 +258,7 @@ static bool descend(struct fill *f, unsigned int i)
 		shadow_drop(f->mmu, f->sp, i);
 	if (!f->sp->table[i]) {
 		if (!bitmap_empty(below->present, SHADOW_ENTRIES))
-			shadow_sync_page(f->mmu, below);
+			shadow_sync(f->mmu, false);
 		if (!f->sp->role.direct)
 			f->sp->guest[i] = f->walk->pte[f->sp->role.level];
 		shadow_link(f->mmu, f->sp, i, below, link_bits(f));
@@ -251,15 +267,22 @@ static bool descend(struct fill *f, unsigned int i)
 	return true;
 }
 
-/* An entry that was made from something else than the guest has there now goes. */
+/*
+ * An entry that was made from something else than the guest has there now goes. One
+ * that maps the same frame is replaced.
+ */
 static void check_entry(const struct fill *f, unsigned int i)
 {
 	struct shadow_page *sp = f->sp;
+	u64 change = 0;
 
 	if (!sp->table[i])
 		return;
-	if ((!sp->role.direct && sp->guest[i] != f->walk->pte[sp->role.level]) ||
-	    shadow_is_leaf(sp->table[i], sp->role.level))
+	if (!sp->role.direct)
+		change = sp->guest[i] ^ f->walk->pte[sp->role.level];
+	if (sp->role.level == 1)
+		change &= PT_ADDR;
+	if (change || (sp->role.level > 1 && sp->table[i] & PT_LARGE))
 		shadow_drop(f->mmu, sp, i);
 }
 

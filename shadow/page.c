@@ -8,9 +8,10 @@
  * for the guest's.
  *
  * Files: pool.c has the pages' memory, walk.c reads the guest's tables as the CPU
- * would, fill.c makes entries where an access needs them, sync.c takes away those that the guest no longer
- * has, regs.c has the guest's control registers, roots.c its roots, exit.c its
- * exits, look.c what userspace sees of it. Here are the shadow pages themselves.
+ * would, fill.c makes entries where an access needs them, sync.c takes away those
+ * that the guest no longer has, regs.c has the guest's control registers, roots.c
+ * its roots, exit.c its exits, look.c what userspace sees of it. Here are the shadow
+ * pages themselves.
  *
  * Roles. A shadow page is found by the frame of the guest's table and by what of
  * it, and of the guest's mode, its entries depend on (struct shadow_role). It is
@@ -28,14 +29,15 @@
  * When a guest changes its tables. Shadow pages are a cache, and a guest must
  * expect of a CPU that it caches entries of all levels until it executes INVLPG,
  * INVPCID or a MOV to a control register (SDM, "Caching Translation
- * Information"). These exit. So nothing intercepts the writes themselves and no
- * instruction is emulated. Which tables were written is what the CPU tells: an
- * entry that maps a table writable has a dirty bit. Before the guest goes on from
- * an instruction that invalidates, sync.c looks for dirty bits of the tables below
- * the root in use, clears them, makes all CPUs drop what they have cached of
- * those entries, and only then compares the tables with &shadow_page.guest. A
- * later write sets the bit again. An entry goes if the guest's is not what it was
- * made from; the next access to it brings the new one.
+ * Information"). These exit. So no write is emulated. Which tables were written is
+ * what the CPU tells: an entry that maps a table writable has a dirty bit. Before
+ * the guest goes on from an instruction that invalidates, sync.c looks for dirty
+ * bits of the tables that are mapped writable, clears them, makes all CPUs drop what
+ * they have cached of those entries, and only then compares the tables with
+ * &shadow_page.guest. A later write sets the bit again. An entry goes if the guest's
+ * is not what it was made from; the next access to it brings the new one. Tables
+ * that the guest has not written for a while are mapped read-only, so that they need
+ * not be looked at; the fault of the next write changes that.
  *
  * What the CPU cannot tell: when userspace writes tables, it says so by
  * VMX_MMU_INVALIDATE, or for one vCPU that does not run by setting CR3 in its run
@@ -98,6 +100,8 @@ static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 
 	if (sp->role.direct)
 		return sp->gfn + i * (sp->role.level == 1 ? 1 : SHADOW_ENTRIES);
+	if (sp->role.level == 1)
+		return (sp->guest[i] & PT_ADDR) >> PAGE_SHIFT;
 	gfn = guest_frame(&mode, sp->guest[i], sp->role.level) >> PAGE_SHIFT;
 	/* A 4 MiB page has two entries. */
 	if (sp->role.level == 2 && sp->role.format == PAGING_32BIT && i & 1)
@@ -117,6 +121,13 @@ static struct hlist_head *bucket(struct shadow *s, u64 gfn)
 	return &s->hash[hash_64(gfn, SHADOW_HASH_BITS)];
 }
 
+static void touch(struct shadow *s, struct shadow_page *sp)
+{
+	sp->dirty = true;
+	if (list_empty(&sp->watch))
+		list_add_tail(&sp->watch, &s->watched);
+}
+
 /**
  * shadow_touch_tables() - a frame may have been written
  * @s: the shadow pages
@@ -130,7 +141,7 @@ void shadow_touch_tables(struct shadow *s, u64 gfn)
 
 	hlist_for_each_entry(sp, bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
-			sp->dirty = true;
+			touch(s, sp);
 }
 
 /**
@@ -144,7 +155,15 @@ void shadow_touch_all(struct shadow *s)
 	struct shadow_page *sp;
 
 	list_for_each_entry(sp, &s->used, list)
-		sp->dirty = true;
+		if (!sp->role.direct)
+			touch(s, sp);
+}
+
+/* An entry with a dirty bit goes, which nobody will look for any more. */
+static void touch_written(struct shadow *s, u64 gfn, int level)
+{
+	if (level == 1 && test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables))
+		shadow_touch_tables(s, gfn);
 }
 
 static void drop_leaf(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 old)
@@ -152,9 +171,8 @@ static void drop_leaf(struct shadow *s, struct shadow_page *sp, unsigned int i, 
 	u64 gfn = leaf_gfn(sp, i);
 
 	chain_remove(s, leaf_chain(s, gfn, sp->role.level), shadow_ref(sp, i));
-	if (old & PT_DIRTY && sp->role.level == 1 &&
-	    test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables))
-		shadow_touch_tables(s, gfn);
+	if (old & PT_DIRTY)
+		touch_written(s, gfn, sp->role.level);
 }
 
 /**
@@ -174,7 +192,6 @@ void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i)
 	else
 		chain_remove(s, &shadow_below(old)->parents, shadow_ref(sp, i));
 	__clear_bit(i, sp->present);
-	__clear_bit(i, sp->below);
 	vmx_mmu_narrowed(mmu);
 }
 
@@ -197,8 +214,6 @@ void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 {
 	chain_add(mmu->shadow, &below->parents, shadow_ref(sp, i));
 	__set_bit(i, sp->present);
-	if (!below->role.direct)
-		__set_bit(i, sp->below);
 	WRITE_ONCE(sp->table[i], entry | __pa(below->table));
 }
 
@@ -219,6 +234,26 @@ void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64
 	WRITE_ONCE(sp->table[i], entry);
 }
 
+/**
+ * shadow_replace() - change an entry that maps memory
+ * @mmu: the mmu, its lock held
+ * @sp: the page that has the entry
+ * @i: index of the entry, which maps the same frame of the guest's
+ * @entry: the new entry
+ */
+void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 entry)
+{
+	/* The CPU may be setting its dirty bit. */
+	u64 old = xchg(&sp->table[i], entry);
+
+	if (old & PT_DIRTY)
+		touch_written(mmu->shadow, leaf_gfn(sp, i), sp->role.level);
+	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
+	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
+	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
+		vmx_mmu_narrowed(mmu);
+}
+
 /* What a frame's tables have to do with the rest, when the last of them goes. */
 static void forget_table(struct shadow *s, u64 gfn)
 {
@@ -228,6 +263,7 @@ static void forget_table(struct shadow *s, u64 gfn)
 		if (sp->gfn == gfn && !sp->role.direct)
 			return;
 	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
+	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded);
 }
 
 /**
@@ -248,6 +284,7 @@ void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 	hlist_del(&sp->hash);
 	if (!sp->role.direct)
 		forget_table(s, sp->gfn);
+	list_del_init(&sp->watch);
 	list_move(&sp->list, &s->unlinked);
 	s->nr_used--;
 	vmx_mmu_narrowed(mmu);
@@ -264,11 +301,10 @@ static bool same_role(struct shadow_role a, struct shadow_role b)
  */
 static void begin_table(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
-	struct shadow_frames *frames = shadow_frames(mmu->shadow, sp->gfn);
-
-	__set_bit(sp->gfn % SHADOW_ENTRIES, frames->tables);
-	drop_chain(mmu, &frames->large);
-	sp->dirty = true;
+	sp->frames = shadow_frames(mmu->shadow, sp->gfn);
+	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->tables);
+	drop_chain(mmu, &sp->frames->large);
+	touch(mmu->shadow, sp);
 }
 
 /**
@@ -297,6 +333,7 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	sp->gfn = gfn;
 	sp->role = role;
 	sp->dirty = false;
+	sp->idle = 0;
 	hlist_add_head(&sp->hash, bucket(s, gfn));
 	if (!role.direct)
 		begin_table(mmu, sp);

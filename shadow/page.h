@@ -58,7 +58,7 @@ struct shadow_link {
  * struct shadow_page - a page table that the CPU walks in place of a guest's
  * @hash: in &shadow.hash, by @gfn
  * @list: in one of the lists of struct shadow
- * @sync: in the list of pages that are being compared
+ * @watch: in &shadow.watched, or empty
  * @table: the page table itself
  * @guest: the guest's entries that @table was made from; unused in direct pages
  * @links: the chain that each present entry is in
@@ -68,14 +68,14 @@ struct shadow_link {
  * @parents: chain of the entries that refer to this page
  * @users: vCPUs that have it as a root
  * @dirty: the guest's table may have been written since it was compared
- * @visit: the search that was here last
+ * @idle: how often in a row it was found that nobody wrote the guest's table
  * @present: entries of @table that are not 0
- * @below: entries that refer to pages that are not direct
+ * @frames: what there is about @gfn, if the page is not direct
  */
 struct shadow_page {
 	struct hlist_node hash;
 	struct list_head list;
-	struct list_head sync;
+	struct list_head watch;
 	u64 *table;
 	u64 *guest;
 	struct shadow_link *links;
@@ -85,9 +85,9 @@ struct shadow_page {
 	u32 parents;
 	u32 users;
 	bool dirty;
-	u64 visit;
+	u8 idle;
+	struct shadow_frames *frames;
 	DECLARE_BITMAP(present, SHADOW_ENTRIES);
-	DECLARE_BITMAP(below, SHADOW_ENTRIES);
 };
 
 /**
@@ -95,11 +95,13 @@ struct shadow_page {
  * @mapped: for each frame the chain of entries that map it
  * @large: the chain of entries that map all of it
  * @tables: frames that shadow pages were made from
+ * @guarded: those of them that are mapped read-only
  */
 struct shadow_frames {
 	u32 mapped[SHADOW_ENTRIES];
 	u32 large;
 	DECLARE_BITMAP(tables, SHADOW_ENTRIES);
+	DECLARE_BITMAP(guarded, SHADOW_ENTRIES);
 };
 
 /**
@@ -109,6 +111,7 @@ struct shadow_frames {
  * @used: in use, oldest first
  * @spare: empty
  * @unlinked: to be emptied when CPUs have flushed
+ * @watched: those whose guest's table is not guarded, or is to be compared
  * @nr_used: length of @used
  * @nr_spare: length of @spare
  * @nr_pages: pages that there are, in whichever list
@@ -118,7 +121,8 @@ struct shadow_frames {
  *	short
  * @frames: struct shadow_frames by frame number / 512; may be added to without
  *	the lock
- * @visit: number of the last search
+ * @last: what was found last in @frames
+ * @last_index: and where
  */
 struct shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
@@ -126,6 +130,7 @@ struct shadow {
 	struct list_head used;
 	struct list_head spare;
 	struct list_head unlinked;
+	struct list_head watched;
 	unsigned int nr_used;
 	unsigned int nr_spare;
 	unsigned int nr_pages;
@@ -133,7 +138,8 @@ struct shadow {
 	unsigned int nr_frames;
 	unsigned long shrink_at;
 	struct xarray frames;
-	u64 visit;
+	struct shadow_frames *last;
+	u64 last_index;
 };
 
 /* An entry, as chains have it. */
@@ -147,9 +153,19 @@ static inline struct shadow_page *shadow_ref_page(const struct shadow *s, u32 re
 	return s->pages[ref / SHADOW_ENTRIES];
 }
 
+/* What there is about a frame; under the mmu's lock. */
 static inline struct shadow_frames *shadow_frames(struct shadow *s, u64 gfn)
 {
-	return xa_load(&s->frames, gfn / SHADOW_ENTRIES);
+	if (!s->last || s->last_index != gfn / SHADOW_ENTRIES) {
+		s->last_index = gfn / SHADOW_ENTRIES;
+		s->last = xa_load(&s->frames, s->last_index);
+	}
+	return s->last;
+}
+
+static inline bool shadow_is_guarded(const struct shadow_page *sp)
+{
+	return test_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->guarded);
 }
 
 /* Where tables of a level have the entry for an address. */
@@ -176,6 +192,7 @@ void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *below, u64 entry);
 void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry);
 void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i);
+void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 entry);
 void shadow_touch_tables(struct shadow *s, u64 gfn);
 void shadow_touch_all(struct shadow *s);
 void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp);
@@ -210,8 +227,7 @@ bool paging_is_device(struct vmx_vcpu *v, u64 gpa);
 int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3);
 
 /* shadow/sync.c */
-void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p);
-void shadow_sync_page(struct vmx_mmu *mmu, struct shadow_page *sp);
-void shadow_sync_address(struct vmx_mmu *mmu, struct vmx_paging *p, u64 gva);
+void shadow_sync(struct vmx_mmu *mmu, bool reap);
+void shadow_unguard(struct shadow *s, u64 gfn);
 
 #endif /* VMX_SHADOW_PAGE_H */

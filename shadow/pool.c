@@ -36,6 +36,7 @@ static struct shadow_page *new_page(void)
 		return NULL;
 	}
 	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
+	INIT_LIST_HEAD(&sp->watch);
 	return sp;
 }
 
@@ -109,7 +110,7 @@ static int add_frames(struct vmx_mmu *mmu, u64 gfn)
 	struct shadow_frames *frames;
 	int err;
 
-	if (shadow_frames(s, gfn))
+	if (xa_load(&s->frames, gfn / SHADOW_ENTRIES))
 		return 0;
 	frames = kzalloc(sizeof(*frames), GFP_KERNEL_ACCOUNT);
 	if (!frames)
@@ -199,6 +200,7 @@ static void free_frames(struct vmx_mmu *mmu, unsigned long count)
 		if (frames_unused(frames)) {
 			xa_erase(&s->frames, s->shrink_at);
 			kfree(frames);
+			s->last = NULL;
 			s->nr_frames--;
 		}
 		cond_resched_lock(&mmu->lock);
@@ -257,6 +259,7 @@ struct shadow *shadow_alloc(void)
 	INIT_LIST_HEAD(&s->used);
 	INIT_LIST_HEAD(&s->spare);
 	INIT_LIST_HEAD(&s->unlinked);
+	INIT_LIST_HEAD(&s->watched);
 	xa_init(&s->frames);
 	return s;
 }

@@ -137,7 +137,7 @@ static int load_roots(struct vmx_vcpu *v)
 		use_root(p, n, NULL);
 	if (p->reread)
 		shadow_touch_all(v->mmu->shadow);
-	shadow_sync_tree(v->mmu, p);
+	shadow_sync(v->mmu, true);
 	return 0;
 }
 

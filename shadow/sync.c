@@ -2,151 +2,188 @@
 /*
  * Taking away what the guest's tables no longer say, when an instruction
  * invalidates it. See the top of page.c.
+ *
+ * An instruction that invalidates is common and tables that were written are few.
+ * So what is looked at is a list, &shadow.watched: the tables that the guest can
+ * write without an exit. One that it has not written for a while is guarded: no
+ * entry maps it writable, and the next write is a page fault, by which the table is
+ * watched again (shadow_unguard()). What changes all the time, as a process's tables
+ * while it forks, costs no exit, and what never changes, as most of a kernel's,
+ * costs nothing at all.
+ *
+ * Whichever address space the instruction is about, all that is watched is
+ * compared: it would have to be sooner or later, and what entries refer to is
+ * always as the guest's tables were at the last such instruction.
  */
 #include <linux/mm.h>
 
 #include "../vmx/caps.h"
 #include "page.h"
 
-/**
- * struct sync - a search for tables that may have been written
- * @mmu: the mmu, its lock held
- * @level: lowest level of the tables that are looked at
- * @found: the pages found, by &shadow_page.sync
+/*
+ * So often in a row a table has to be found unwritten before it is guarded. To
+ * look at it costs a thirtieth of the fault that the next write would be.
  */
-struct sync {
-	struct vmx_mmu *mmu;
-	int level;
-	struct list_head found;
-};
+#define IDLE_MAX 24
+
+/* Pages that map a table have small entries, see begin_table(). */
+static u32 first_mapping(const struct shadow_page *sp)
+{
+	return sp->frames->mapped[sp->gfn % SHADOW_ENTRIES];
+}
 
 /*
- * Has a frame been written since this was asked? Pages that map it have small
- * entries, see begin_table(). CPUs may go on without setting the bit again until
- * they flush.
+ * Clear a bit of all entries that map a page's table: had one of them got it? CPUs
+ * may go on as before until they flush.
  */
-static bool test_and_clear_written(struct vmx_mmu *mmu, u64 gfn)
+static bool test_and_clear_mappings(struct vmx_mmu *mmu, const struct shadow_page *table, u64 bit)
 {
 	struct shadow *s = mmu->shadow;
-	bool written = false;
-	u32 ref;
+	u32 ref = first_mapping(table);
+	bool had = false;
 
-	ref = shadow_frames(s, gfn)->mapped[gfn % SHADOW_ENTRIES];
 	while (ref) {
 		struct shadow_page *sp = shadow_ref_page(s, ref);
 		unsigned int i = ref % SHADOW_ENTRIES;
 
-		if (READ_ONCE(sp->table[i]) & PT_DIRTY) {
-			clear_bit(ilog2(PT_DIRTY), (unsigned long *)&sp->table[i]);
-			written = true;
+		if (READ_ONCE(sp->table[i]) & bit) {
+			clear_bit(ilog2(bit), (unsigned long *)&sp->table[i]);
+			had = true;
 		}
 		ref = sp->links[i].next;
 	}
-	if (written)
+	if (had)
 		vmx_mmu_narrowed(mmu);
-	return written;
+	return had;
 }
 
-static void look_at(struct sync *sync, struct shadow_page *sp)
+static void guard_table(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
-	if (test_and_clear_written(sync->mmu, sp->gfn))
-		shadow_touch_tables(sync->mmu->shadow, sp->gfn);
-	if (sp->dirty)
-		list_add_tail(&sp->sync, &sync->found);
-	sp->dirty = false;
+	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->guarded);
+	test_and_clear_mappings(mmu, sp, PT_WRITE);
 }
 
-/* Each page once, however many entries refer to it. */
-static void search(struct sync *sync, struct shadow_page *sp)
+/**
+ * shadow_unguard() - a table is about to be mapped writable
+ * @s: the shadow pages, the mmu's lock held
+ * @gfn: frame of the table, which is guarded
+ */
+void shadow_unguard(struct shadow *s, u64 gfn)
 {
-	unsigned int i;
+	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded);
+	shadow_touch_tables(s, gfn);
+}
 
-	if (sp->visit == sync->mmu->shadow->visit || sp->role.direct)
+/* Without the table there is nothing, and everything goes. */
+static u64 guest_entry(const struct shadow_page *sp, const void *table, unsigned int i)
+{
+	if (!table)
+		return 0;
+	if (sp->role.format != PAGING_32BIT)
+		return READ_ONCE(((const u64 *)table)[i]);
+	return READ_ONCE(((const u32 *)table)[shadow_guest_index(sp, i)]);
+}
+
+/*
+ * What a guest takes away most, the right to write, goes from the entry as well.
+ * An entry that has lost its accessed bit has to be made anew, so that the bit is
+ * set. False if it cannot stay.
+ */
+static bool can_stay(const struct shadow_page *sp, unsigned int i, u64 new)
+{
+	return new & PT_ACCESSED && sp->role.level == 1 && !sp->role.no_wp &&
+	       !((sp->guest[i] ^ new) & ~(PT_WRITE | PT_DIRTY));
+}
+
+static void update(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 new)
+{
+	u64 entry = sp->table[i] & ~PT_DIRTY;
+
+	if (!can_stay(sp, i, new)) {
+		shadow_drop(mmu, sp, i);
 		return;
-	sp->visit = sync->mmu->shadow->visit;
-	look_at(sync, sp);
-	if (sp->role.level <= sync->level)
-		return;
-	for_each_set_bit(i, sp->below, SHADOW_ENTRIES)
-		search(sync, shadow_below(sp->table[i]));
+	}
+	sp->guest[i] = new;
+	if (!(new & PT_WRITE) || !(new & PT_DIRTY))
+		shadow_replace(mmu, sp, i, entry & ~PT_WRITE);
 }
 
-static u64 guest_entry_of(const struct shadow_page *sp, const void *table, unsigned int i)
-{
-	const struct paging_mode mode = { .format = sp->role.format };
-
-	i = shadow_guest_index(sp, i);
-	return guest_read_entry(&mode, table + i * guest_entry_size(&mode));
-}
-
-/* Without the table there is nothing to compare, and everything goes. */
 static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
 	const void *table = shadow_memory(mmu, sp->gfn << PAGE_SHIFT, false);
 	unsigned int i;
 
 	mmu->stats.syncs++;
-	for_each_set_bit(i, sp->present, SHADOW_ENTRIES)
-		if (!table || guest_entry_of(sp, table, i) != sp->guest[i])
-			shadow_drop(mmu, sp, i);
+	for_each_set_bit(i, sp->present, SHADOW_ENTRIES) {
+		u64 new = guest_entry(sp, table, i);
+
+		if (new != sp->guest[i])
+			update(mmu, sp, i, new);
+	}
 }
 
-static void sync_found(struct sync *sync)
+/* Which tables may have been written? True if there is something to do about it. */
+static bool look(struct vmx_mmu *mmu)
+{
+	struct shadow_page *sp;
+	bool found = false;
+
+	list_for_each_entry(sp, &mmu->shadow->watched, watch) {
+		if (test_and_clear_mappings(mmu, sp, PT_DIRTY))
+			shadow_touch_tables(mmu->shadow, sp->gfn);
+		if (sp->dirty) {
+			sp->idle = 0;
+			found = true;
+		} else if (++sp->idle == IDLE_MAX) {
+			guard_table(mmu, sp);
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* After CPUs have flushed, dirty bits of guarded tables change no more. */
+static void settle(struct vmx_mmu *mmu, struct shadow_page *sp)
+{
+	if (shadow_is_guarded(sp) && test_and_clear_mappings(mmu, sp, PT_DIRTY))
+		shadow_touch_tables(mmu->shadow, sp->gfn);
+	if (sp->dirty) {
+		sp->dirty = false;
+		compare(mmu, sp);
+	}
+	if (shadow_is_guarded(sp) && !sp->dirty)
+		list_del_init(&sp->watch);
+}
+
+/* A table that nothing refers to and that says nothing has become something else. */
+static bool is_dead(const struct shadow_page *sp)
+{
+	return !sp->users && !sp->parents && bitmap_empty(sp->present, SHADOW_ENTRIES);
+}
+
+/**
+ * shadow_sync() - nothing is left of what the guest's tables no longer say
+ * @mmu: the mmu, its lock held
+ * @reap: pages that nobody has in hand may go
+ *
+ * Context: interrupts on.
+ */
+void shadow_sync(struct vmx_mmu *mmu, bool reap)
 {
 	struct shadow_page *sp, *next;
 
-	if (list_empty(&sync->found))
+	lockdep_assert_held(&mmu->lock);
+	if (!look(mmu))
 		return;
-	/* From here on each write sets a dirty bit. */
-	vmx_mmu_flush_cpus(sync->mmu);
-	list_for_each_entry_safe(sp, next, &sync->found, sync)
-		compare(sync->mmu, sp);
-}
+	/* From here on each write sets a dirty bit, or faults. */
+	vmx_mmu_flush_cpus(mmu);
+	list_for_each_entry_safe(sp, next, &mmu->shadow->watched, watch) {
+		bool written = sp->dirty;
 
-static void sync_roots(struct vmx_mmu *mmu, struct vmx_paging *p, struct sync *sync)
-{
-	unsigned int n;
-
-	lockdep_assert_held(&mmu->lock);
-	mmu->shadow->visit++;
-	for (n = 0; n < SHADOW_ROOTS; n++)
-		if (p->root[n])
-			search(sync, p->root[n]);
-}
-
-/**
- * shadow_sync_tree() - nothing is left of what the guest's tables no longer say
- * @mmu: the mmu, its lock held
- * @p: the vCPU's paging
- *
- * Context: interrupts on.
- */
-void shadow_sync_tree(struct vmx_mmu *mmu, struct vmx_paging *p)
-{
-	struct sync sync = { .mmu = mmu, .level = 1, .found = LIST_HEAD_INIT(sync.found) };
-
-	sync_roots(mmu, p, &sync);
-	sync_found(&sync);
-}
-
-/**
- * shadow_sync_page() - the same for one page and all below it
- * @mmu: the mmu, its lock held
- * @sp: a page that is about to be referred to
- *
- * What an address space has not used since it was last told to invalidate, it
- * cannot have cached.
- *
- * Context: interrupts on.
- */
-void shadow_sync_page(struct vmx_mmu *mmu, struct shadow_page *sp)
-{
-	struct sync sync = { .mmu = mmu, .level = 1, .found = LIST_HEAD_INIT(sync.found) };
-
-	lockdep_assert_held(&mmu->lock);
-	mmu->shadow->visit++;
-	search(&sync, sp);
-	sync_found(&sync);
+		settle(mmu, sp);
+		if (reap && written && is_dead(sp))
+			shadow_zap(mmu, sp);
+	}
 }
 
 /**
@@ -172,43 +209,4 @@ void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
 			compare(mmu, sp);
 		cond_resched_lock(&mmu->lock);
 	}
-}
-
-/* The lowest page on the way to an address; NULL if there is none below a root. */
-static struct shadow_page *last_page(struct vmx_paging *p, u64 gva)
-{
-	struct shadow_page *sp = p->root[p->mode.format == PAGING_LONG ? 0 : gva >> 30 & 3];
-
-	while (sp && sp->role.level > 1) {
-		unsigned int i = shadow_index(gva, sp->role.level);
-
-		if (!test_bit(i, sp->below))
-			return NULL;
-		sp = shadow_below(sp->table[i]);
-	}
-	return sp;
-}
-
-/**
- * shadow_sync_address() - the same for what INVLPG invalidates
- * @mmu: the mmu, its lock held
- * @p: the vCPU's paging
- * @gva: linear address
- *
- * That is the address's own translation, and the entries that refer to tables,
- * of whatever address (SDM, "Operations that Invalidate TLBs and Paging-Structure
- * Caches").
- *
- * Context: interrupts on.
- */
-void shadow_sync_address(struct vmx_mmu *mmu, struct vmx_paging *p, u64 gva)
-{
-	struct sync sync = { .mmu = mmu, .level = 2, .found = LIST_HEAD_INIT(sync.found) };
-	struct shadow_page *sp;
-
-	sync_roots(mmu, p, &sync);
-	sp = last_page(p, gva);
-	if (sp && !sp->role.direct)
-		search(&sync, sp);
-	sync_found(&sync);
 }

@@ -7,6 +7,7 @@ import statistics
 
 import linuxbench
 import machine
+import shadowbench
 import suite
 from where import BUILD, MACHINE, ROOT, Failure, say
 
@@ -25,6 +26,7 @@ OPERATIONS = {
     "dirty-100pct": ("the same, all pages", 0.50),
     "vm-create": ("create, destroy VM with a vCPU", 0.50),
     **linuxbench.OPERATIONS,
+    **shadowbench.OPERATIONS,
 }
 OTHERS = {
     "memory-vm": "kernel memory of a VM, bytes",
@@ -69,7 +71,7 @@ def parse(lines):
 def boot(setup):
     tests = [suite.Test("bench", "/machine/bench", LIMIT)]
     if setup.place == linuxbench.PLACE:
-        tests.append(linuxbench.test())
+        tests += [linuxbench.test(), shadowbench.test()]
     extra = {"/machine/bench": MACHINE / "guest/bench",
              "/usr/bin/vmx_bench": BUILD / "selftests/vmx_bench"}
     with machine.Boot(setup, {"MODE": "tests", "MODULES": "", "TRACE": 0}, tests, extra) as machine_:
@@ -128,8 +130,9 @@ def write_table(path, cpu, results):
 
 def add_recorded(results):
     """KVM's figures of Linux as a guest, if they were not measured; True if it took some."""
-    missing = [name for name in linuxbench.RECORDED if name in results["vmx"] and name not in results["kvm"]]
-    results["kvm"].update({name: Result(linuxbench.RECORDED[name], "0", {}) for name in missing})
+    recorded = {**linuxbench.RECORDED, **{name: row[0] for name, row in shadowbench.RECORDED.items()}}
+    missing = [name for name in recorded if name in results["vmx"] and name not in results["kvm"]]
+    results["kvm"].update({name: Result(recorded[name], "0", {}) for name in missing})
     return bool(missing)
 
 

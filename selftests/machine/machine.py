@@ -154,7 +154,7 @@ def belongings(tests, setup, folder):
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
                       "/guest/kernel.elf": BUILD / "tools/kernel.elf"})
-    if "/machine/bench-linux" in commands:
+    if "/machine/bench-linux" in commands or "/machine/bench-shadow" in commands:
         found.update(linuxbench.files(setup, folder))
     if "python3" in commands:
         found.update(python.files(folder, EXAMPLES / "hello.py"))

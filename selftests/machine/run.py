@@ -22,6 +22,7 @@ import machine
 import module
 import qemu
 import results
+import shadowbench
 import shell
 import stockkernel
 import suite
@@ -185,6 +186,8 @@ def command_bench():
 
     if setting("T") == "growth":
         return growth.run(make_setup(setting("KERNEL", "fast"), smp=2))
+    if setting("T") == "shadow":
+        return shadowbench.run(make_setup(setting("KERNEL", "fast")))
     return bench.run(make_setup, setting("KERNEL"))
 
 

@@ -179,6 +179,15 @@ int vmx_vm_invalidate(struct vmx_vm *vm, uint64_t gpa, size_t length);
 int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats);
 
 /**
+ * vmx_vm_mmu_stats() - read the counters of the VM's mmu
+ * @vm: the VM
+ * @stats: filled in
+ *
+ * Return: 0 or -errno.
+ */
+int vmx_vm_mmu_stats(struct vmx_vm *vm, struct vmx_mmu_stats *stats);
+
+/**
  * vmx_vmcs_open() - create a VMCS
  * @vm: the VM
  *

@@ -20,6 +20,7 @@ static struct total {
 	uint64_t ran;
 	uint64_t slept;
 } totals[VMX_MACHINE_CPUS];
+static struct vmx_mmu_stats mmu;
 
 static double us_of(uint64_t ticks)
 {
@@ -59,7 +60,7 @@ void stats_add(void)
 {
 	struct vmx_vm_stats stats;
 
-	if (vmx_vm_stats(&machine.vm, &stats))
+	if (vmx_vm_stats(&machine.vm, &stats) || vmx_vm_mmu_stats(&machine.vm, &mmu))
 		fail("%s", vmx_error());
 	for (unsigned int reason = 0; reason < VMX_STATS_REASONS; reason++)
 		add_reason(reason, stats.exits[reason]);
@@ -105,4 +106,8 @@ void stats_print(void)
 	print_row(&sum, "all", sum.ticks);
 	for (unsigned int n = 0; n < machine.config.cpus; n++)
 		print_cpu(n);
+	if (mmu.shadow_bytes)
+		fprintf(stderr, "shadow pages: %llu, %llu KiB\n",
+			(unsigned long long)mmu.shadow_pages,
+			(unsigned long long)mmu.shadow_bytes / 1024);
 }

@@ -28,6 +28,7 @@
 
 #define PAGE		4096
 #define PAGES		512
+#define TOUCHED		8
 #define ROUNDS		5
 #define FORKS		64
 #define SWITCHES	256
@@ -70,6 +71,33 @@ static void fail(const char *what)
 	end();
 }
 
+static char *map_pages(void)
+{
+	char *pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
+		fail("mmap");
+	return pages;
+}
+
+/* Others that are alive meanwhile, and have touched some memory: PROCESSES= for the kernel. */
+static void be_many(void)
+{
+	const char *others = getenv("PROCESSES");
+
+	for (int n = others ? atoi(others) : 0; n > 0; n--) {
+		pid_t child = fork();
+
+		if (child < 0)
+			fail("fork");
+		if (!child) {
+			memset(map_pages(), 1, TOUCHED * PAGE);
+			pause();
+		}
+	}
+}
+
 /* fork, exit, wait */
 static void measure_fork(void)
 {
@@ -86,16 +114,6 @@ static void measure_fork(void)
 			note(__rdtsc() - start);
 	}
 	report("linux-fork");
-}
-
-static char *map_pages(void)
-{
-	char *pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (pages == MAP_FAILED)
-		fail("mmap");
-	return pages;
 }
 
 /* First touches of anonymous pages. */
@@ -232,6 +250,7 @@ int main(void)
 	if (ioperm(POST_PORT, 1, 1))
 		fail("port 0x80");
 	outb(MARK_START, POST_PORT);
+	be_many();
 	measure_fork();
 	measure_fault();
 	measure_munmap();
