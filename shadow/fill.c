@@ -237,6 +237,9 @@ static enum walk_result fill_leaf(struct fill *f)
 		entry |= PT_LARGE;
 	else
 		entry = guard_bits(f, gfn, entry);
+	/* The host had small pages for it until now. */
+	if (level > 1 && f->sp->table[i])
+		shadow_drop(f->mmu, f->sp, i);
 	if (!f->sp->role.direct)
 		f->sp->guest[i] = f->walk->pte[level];
 	if (f->sp->table[i])
