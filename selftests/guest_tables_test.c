@@ -8,7 +8,7 @@
 
 #include <sched.h>
 
-#include "lib/mmu_guest.h"
+#include "lib/huge_pages.h"
 
 /* Guest-physical: a directory and two tables of the owner's making, and three pages with data. */
 #define POINTERS	(VMX_GUEST_PAGE_TABLES + 0x1000)
@@ -24,6 +24,7 @@
 #define P		0x1ul
 #define W		0x2ul
 #define U		0x4ul
+#define LARGE_ENTRY	0x80ul
 #define ACCESSED	0x20ul
 #define DIRTY		0x40ul
 
@@ -174,6 +175,43 @@ TEST_F(walk, side_by_side)
 	w = walk(&self->vcpu, LINEAR);
 	EXPECT_EQ(DATA | P | W | ACCESSED | DIRTY, w.entry[0]);
 	EXPECT_EQ(P | W, w.shadow[0] & (P | W | U));
+}
+
+/* As much of the owner's memory as a large page, aligned as one. */
+static char *large_memory(int advice)
+{
+	uintptr_t raw = (uintptr_t)new_memory(2 * LARGE);
+	char *at = (char *)((raw + LARGE - 1) & ~(LARGE - 1));
+
+	return madvise(at, LARGE, advice) ? NULL : at;
+}
+
+/* What a guest has as a large page, the host first has in small ones, and then in one. */
+TEST_F(walk, from_small_pages_to_a_large_one)
+{
+	char *small = large_memory(MADV_NOHUGEPAGE), *large = large_memory(MADV_HUGEPAGE);
+	const uint64_t linear = GIB + 8 * LARGE;
+	const bool switched = huge_pages_on();
+
+	if (!small || !large)
+		SKIP(return, "this kernel has no huge pages");
+	*entry(&self->vm, DIRECTORY, 8) = AREA | P | W | LARGE_ENTRY;
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, small, LARGE, RW));
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, linear, 1));
+	EXPECT_EQ(1, walk(&self->vcpu, linear).shadow_leaf);
+	ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AREA, LARGE));
+	*(volatile uint64_t *)large = 2;
+	huge_pages_as_before(switched);
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, large, LARGE, RW));
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, linear + PAGE, 3));
+	EXPECT_EQ(2, guest_read(&self->vcpu, linear));
+	EXPECT_EQ(3, *(volatile uint64_t *)(large + PAGE));
+	if (mmu_walk(self->vm.mmu, AREA).leaf != 2)
+		SKIP(return, "the kernel gives no huge pages now");
+	EXPECT_EQ(2, walk(&self->vcpu, linear).shadow_leaf);
+	/* It is known to map that, and goes with it. */
+	ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AREA, LARGE));
+	EXPECT_NE(ACCESS_DONE, guest_try_read(&self->vcpu, linear));
 }
 
 /* Nothing is marked, and each way to fail is told. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory behind which the host has huge pages. */
-#include "lib/mmu_guest.h"
+#include "lib/huge_pages.h"
 
 #define LENGTH (4 * LARGE)
 
@@ -8,22 +8,6 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-
-static const char switch_file[] = "/sys/kernel/mm/transparent_hugepage/enabled";
-
-/* Machines with little memory come up with huge pages switched off. */
-static bool switched_off(void)
-{
-	char text[64] = "";
-	FILE *file = fopen(switch_file, "r");
-
-	if (!file)
-		return false;
-	if (!fgets(text, sizeof(text), file))
-		text[0] = '\0';
-	fclose(file);
-	return strstr(text, "[never]");
-}
 
 /* How much of the memory around an address is in huge pages. */
 static size_t huge_bytes(const void *at)
@@ -61,7 +45,7 @@ FIXTURE_SETUP(huge)
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
-	self->switched = switched_off() && !test_write_file(switch_file, "madvise");
+	self->switched = huge_pages_on();
 	raw = new_memory(LENGTH + LARGE);
 	ASSERT_NE(MAP_FAILED, raw);
 	self->at = (char *)(((uintptr_t)raw + LARGE - 1) & ~(LARGE - 1));
@@ -75,8 +59,7 @@ FIXTURE_SETUP(huge)
 
 FIXTURE_TEARDOWN(huge)
 {
-	if (self->switched)
-		test_write_file(switch_file, "never");
+	huge_pages_as_before(self->switched);
 	vmx_vcpu_close(&self->vcpu);
 	vmx_vm_close(&self->vm);
 }

@@ -212,7 +212,8 @@ int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats)
 int vmx_vm_mmu_stats(struct vmx_vm *vm, struct vmx_mmu_stats *stats)
 {
 	*stats = (struct vmx_mmu_stats){ .size = sizeof(*stats) };
-	return ioctl(vm->mmu, VMX_MMU_STATS, stats) ? fail_errno("cannot read the mmu's counters") : 0;
+	return ioctl(vm->mmu, VMX_MMU_STATS, stats) ?
+	       fail_errno("cannot read the mmu's counters") : 0;
 }
 
 int vmx_vmcs_open(struct vmx_vm *vm)
