@@ -43,6 +43,10 @@ def seed():
     return int(setting("SEED") or random.SystemRandom().randrange(1, 2**31))
 
 
+# What `make check` says is about the change that it is run for: random numbers are the same each time.
+CHECK_SEED = 1806008990
+
+
 def backend():
     """MACHINE=: says what `auto` takes, and why."""
     wanted = setting("MACHINE", "auto")
@@ -142,7 +146,7 @@ def test_here(tests):
 def command_check():
     if setting("MACHINE") == "host":
         return test_here(suite.everything())
-    the_seed = seed()
+    the_seed = int(setting("SEED") or CHECK_SEED)
     the_backend = backend()
     say(f"SEED={the_seed}")
 
