@@ -115,7 +115,8 @@ static bool bochs_enters(struct vmx_vcpu *vcpu, const struct vmx_failure *failur
 {
 	return bochs_never_checks(failure) || failure->check == VMX_CHECK_GUEST_IA32E_PG ||
 	       failure->check == VMX_CHECK_CS_DPL ||
-	       (failure->field == VMX_F_GUEST_SS_ACCESS &&
+	       ((failure->field == VMX_F_GUEST_SS_ACCESS ||
+		 failure->field == VMX_F_GUEST_SS_BASE) &&
 		!(field(vcpu, VMX_F_GUEST_SS_SELECTOR) & ~3ull));
 }
 
