@@ -5,6 +5,7 @@
  */
 #include <cpuid.h>
 
+#include "lib/paging_guest.h"
 #include "lib/vmx_test.h"
 
 /* Where things lie in guest-physical memory, all of it below 2 MiB. */
@@ -40,31 +41,6 @@
 #define RFLAGS_FIXED	0x2ull
 #define RFLAGS_AC	(1ull << 18)
 #define VECTOR_PF	14
-
-/* What the guest does at EBX, by bytes that are the same instructions in all modes. */
-GUEST64(operations,
-	"mov	(%rbx), %edx\n"
-	"vmcall\n"
-	".balign 16\n"
-	"mov	%edx, (%rbx)\n"
-	"vmcall\n"
-	".balign 16\n"
-	"jmp	*%rbx\n"
-	".balign 16\n"
-	"invlpg	(%rbx)\n"
-	"vmcall\n"
-	".balign 16\n"
-	"mov	%rbx, %cr3\n"
-	"vmcall\n"
-	".balign 16\n"
-	"mov	%ecx, %ds\n"
-	"vmcall");
-
-/* DESCRIPTOR loads a segment register: the supervisor reads the GDT, whoever asks for it. */
-enum operation { READ, WRITE, FETCH, INVLPG, MOV_CR3, DESCRIPTOR };
-#define SELECTOR	0xbu
-
-enum format { FORMAT_32BIT, FORMAT_PAE, FORMAT_LONG, FORMATS };
 
 static const char *const format_names[] = { "32-bit", "PAE", "4-level" };
 

@@ -11,6 +11,7 @@
 #include <x86intrin.h>
 
 #include "lib/host_memory.h"
+#include "lib/paging_guest.h"
 
 /* Guest-physical, in TEST_RAM. */
 #define RACER_CODE	(TEST_CODE + 0x1000)
@@ -44,24 +45,6 @@
 #define EFER_NXE	(1ul << 11)
 #define RFLAGS		0x202ul
 
-/* As in paging_test.c: what the guest does at EBX, by bytes that are the same in all modes. */
-GUEST64(operations,
-	"mov	(%rbx), %edx\n"
-	"vmcall\n"
-	".balign 16\n"
-	"mov	%edx, (%rbx)\n"
-	"vmcall\n"
-	".balign 16\n"
-	"invlpg	(%rbx)\n"
-	"vmcall\n"
-	".balign 16\n"
-	"mov	%rbx, %cr3\n"
-	"vmcall\n"
-	".balign 16\n"
-	"jmp	*%rbx");
-
-enum operation { READ, WRITE, INVLPG, MOV_CR3, FETCH };
-
 /* Another CPU, which has the random tables change places of entries all the time. */
 GUEST64(racer,
 	"1: imul %r10, %rax\n"
@@ -76,8 +59,6 @@ GUEST64(racer,
 	"xchg	%rdx, 0x100000(%rcx)\n"
 	"mov	%rdx, 0x100000(%rbx)\n"
 	"jmp	1b");
-
-enum format { FORMAT_32BIT, FORMAT_PAE, FORMAT_LONG, FORMATS };
 
 FIXTURE(fuzz) {
 	struct vmx_vm vm;
@@ -266,7 +247,8 @@ static int operate(fixture *self)
 {
 	struct vmx_run_page *run = self->vcpu.run;
 	const bool fetch = self->vm.caps.features & VMX_HAS_PREEMPTION_TIMER;
-	const enum operation operation = pick(self, fetch ? 5 : 4);
+	static const enum operation choices[] = { READ, WRITE, INVLPG, MOV_CR3, FETCH };
+	const enum operation operation = choices[pick(self, fetch ? 5 : 4)];
 	int ret;
 
 	run->regs[VMX_RBX] = operation == MOV_CR3 ? ROOT : random_address(self);

@@ -45,7 +45,8 @@ def files(setup, folder):
     """{path in the machine: file here}"""
     initrd = folder / "bench-initrd"
     image.single_program(initrd, BUILD / "selftests/linux_bench")
-    found = {"/machine/bench-linux": MACHINE / "guest/bench-linux", "/machine/bench-shadow": MACHINE / "guest/bench-shadow", "/usr/bin/ticks": BUILD / "selftests/ticks",
+    found = {"/machine/bench-linux": MACHINE / "guest/bench-linux",
+             "/machine/bench-shadow": MACHINE / "guest/bench-shadow", "/usr/bin/ticks": BUILD / "selftests/ticks",
              "/guest/kernel": setup.kernel.image, "/guest/bench": initrd,
              "/guest/disk": BUILD / "selftests/disk.elf"}
     lkvm = shutil.which("lkvm")

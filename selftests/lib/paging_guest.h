@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A guest for tests of paging: what it does is the same in all modes, and so are its bytes. */
+#ifndef PAGING_GUEST_H
+#define PAGING_GUEST_H
+
+#include "vm_fixture.h"
+
+/* What the guest does at EBX, by bytes that are the same instructions in all modes. */
+GUEST64(operations,
+	"mov	(%rbx), %edx\n"
+	"vmcall\n"
+	".balign 16\n"
+	"mov	%edx, (%rbx)\n"
+	"vmcall\n"
+	".balign 16\n"
+	"jmp	*%rbx\n"
+	".balign 16\n"
+	"invlpg	(%rbx)\n"
+	"vmcall\n"
+	".balign 16\n"
+	"mov	%rbx, %cr3\n"
+	"vmcall\n"
+	".balign 16\n"
+	"mov	%ecx, %ds\n"
+	"vmcall");
+
+/* DESCRIPTOR loads a segment register: the supervisor reads the GDT, whoever asks for it. */
+enum operation { READ, WRITE, FETCH, INVLPG, MOV_CR3, DESCRIPTOR };
+#define SELECTOR	0xbu
+
+enum format { FORMAT_32BIT, FORMAT_PAE, FORMAT_LONG, FORMATS };
+
+#endif /* PAGING_GUEST_H */
