@@ -87,7 +87,7 @@ def commands():
             # An interpreter is a lot to boot with.
             Test("python", "/usr/bin/python3 -ISu /examples/hello.py", kernel="fast", only_on=("haswell",),
                  prints="Hello from a guest of Python!"),
-            Test("multiboot", "/machine/multiboot", cpus=2, not_on=("penryn",)),
+            Test("multiboot", "/machine/multiboot", cpus=2),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
             Test("linux-demo", "/machine/linux-demo", kernel="fast"),
             *guests()]

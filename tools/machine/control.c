@@ -129,13 +129,18 @@ int vmx_cpu_own_paging(struct vmx_cpu *cpu)
 	return ret ?: vmx_field_change(cpu->vcpu.vmcs, VMX_F_CPU_CONTROLS, CR3_EXITING, 0);
 }
 
+static int refuse_real_mode(void)
+{
+	return vmx_fail(EOPNOTSUPP,
+			"the guest goes to real mode, which this VM's guests cannot: it has no unrestricted guest");
+}
+
 static int switch_paging(struct vmx_cpu *cpu, uint64_t value)
 {
 	bool unpaged = !(value & CR0_PG);
 
 	if (!(value & CR0_PE))
-		return vmx_fail(EOPNOTSUPP,
-				"the guest goes to real mode, which this CPU's guests cannot: it has no unrestricted guest");
+		return refuse_real_mode();
 	if (unpaged == cpu->unpaged)
 		return 0;
 	return unpaged ? leave_paging(cpu) : enter_paging(cpu);
@@ -155,6 +160,13 @@ int vmx_cpu_set_cr0(struct vmx_cpu *cpu, uint64_t value)
 	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_CR0_READ_SHADOW, value);
 	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_CR0, new);
 	return ret ?: 1;
+}
+
+int vmx_cpu_show_cr0(struct vmx_cpu *cpu, uint64_t value)
+{
+	if (!(value & CR0_PE))
+		return refuse_real_mode();
+	return vmx_field_set(cpu->vcpu.vmcs, VMX_F_CR0_READ_SHADOW, value);
 }
 
 int vmx_cpu_set_cr4(struct vmx_cpu *cpu, uint64_t value)

@@ -159,6 +159,13 @@ static int on_wrmsr(struct vmx_cpu *cpu)
 
 /* Control registers: SDM, "Exit Qualification for Control-Register Accesses" */
 
+static int write_cr0(struct vmx_cpu *cpu, uint64_t value)
+{
+	if (cpu->machine->vm.shadow)
+		return vmx_cpu_show_cr0(cpu, value);
+	return done_or_fault(cpu, vmx_cpu_set_cr0(cpu, value));
+}
+
 static int on_cr_access(struct vmx_cpu *cpu)
 {
 	struct vmx_run_page *run = cpu->vcpu.run;
@@ -167,7 +174,7 @@ static int on_cr_access(struct vmx_cpu *cpu)
 	uint64_t cr0 = cpu->unpaged ? run->cr0 & ~CR0_PG : run->cr0;
 
 	if (kind == 0 && cr == 0)
-		return done_or_fault(cpu, vmx_cpu_set_cr0(cpu, *reg));
+		return write_cr0(cpu, *reg);
 	if (kind == 0 && cr == 4)
 		return done_or_fault(cpu, vmx_cpu_set_cr4(cpu, *reg));
 	if (kind == 0 && cr == 3) {
@@ -186,8 +193,7 @@ static int on_cr_access(struct vmx_cpu *cpu)
 	}
 	/* LMSW sets the low four bits, and cannot clear PE. */
 	if (kind == 3)
-		return done_or_fault(cpu, vmx_cpu_set_cr0(cpu, (cr0 & ~0xeull) |
-						(run->qualification >> 16 & 0xf)));
+		return write_cr0(cpu, (cr0 & ~0xeull) | (run->qualification >> 16 & 0xf));
 	return vmx_fail(EOPNOTSUPP, "access %u to CR%u is not emulated", kind, cr);
 }
 

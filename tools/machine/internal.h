@@ -48,6 +48,11 @@ bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value);
 /* The guest writes a register: 1 if it may, 0 if that faults, or -errno with vmx_error() set. */
 int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value);
 int vmx_cpu_set_cr0(struct vmx_cpu *cpu, uint64_t value);
+/*
+ * With shadow page tables: the guest sees its value in the bits that exit to here, so that it can
+ * try again and the module does the rest: 0 or -errno.
+ */
+int vmx_cpu_show_cr0(struct vmx_cpu *cpu, uint64_t value);
 int vmx_cpu_set_cr4(struct vmx_cpu *cpu, uint64_t value);
 int vmx_cpu_set_efer(struct vmx_cpu *cpu, uint64_t value);
 int vmx_cpu_get_efer(struct vmx_cpu *cpu, uint64_t *value);

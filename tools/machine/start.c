@@ -7,23 +7,50 @@
 #include "../lib/x86.h"
 #include "internal.h"
 
+/* With shadow page tables paging is the module's matter, and a guest can do without. */
+static int leave_paging_to_module(struct vmx_cpu *cpu, const struct vmx_start *start)
+{
+	uint64_t need = cpu->machine->vm.caps.msr.cr0_fixed0 & ~CR0_PG;
+	struct vmx_field fields[] = {
+		{ .field = VMX_F_GUEST_CR0, .value = start->cr0 | need },
+		{ .field = VMX_F_CR0_MASK, .value = need },
+	};
+
+	/* Where the CPU has no field for it, the run page has. */
+	cpu->vcpu.run->efer = start->efer;
+	cpu->vcpu.run->dirty |= VMX_STATE_EFER;
+	return vmx_fields_set(cpu->vcpu.vmcs, fields, COUNT(fields));
+}
+
+static int check_start(const struct vmx_cpu *cpu, const struct vmx_start *start)
+{
+	const struct vmx_vm *vm = &cpu->machine->vm;
+
+	if (vm->caps.features & VMX_HAS_UNRESTRICTED)
+		return 0;
+	if (!(start->cr0 & CR0_PE))
+		return vmx_fail(EOPNOTSUPP,
+				"vCPU %u is to start in real mode, which needs unrestricted guest: this VM has none",
+				cpu->id);
+	if (!(start->cr0 & CR0_PG) && !vm->shadow)
+		return vmx_fail(EOPNOTSUPP,
+				"vCPU %u is to start without paging, which needs unrestricted guest or shadow page tables: this VM has neither",
+				cpu->id);
+	return 0;
+}
+
 int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start)
 {
-	const struct vmx_caps *caps = &cpu->machine->vm.caps;
-	int ret;
+	const struct vmx_vm *vm = &cpu->machine->vm;
+	int ret = check_start(cpu, start);
 
-	if (!(start->cr0 & CR0_PG) && !(caps->features & VMX_HAS_UNRESTRICTED))
-		return vmx_fail(EOPNOTSUPP,
-				"vCPU %u is to start without paging, which needs unrestricted guest: this CPU has none",
-				cpu->id);
+	if (ret)
+		return ret;
 	memcpy((void *)cpu->vcpu.run->regs, start->regs, sizeof(start->regs));
 	cpu->vcpu.run->valid = 0;
-	/* Where the CPU has no field for it, the run page has. */
-	if (cpu->machine->vm.shadow && !(caps->features & VMX_HAS_LOAD_EFER)) {
-		cpu->vcpu.run->efer = start->efer;
-		cpu->vcpu.run->dirty |= VMX_STATE_EFER;
-	}
-	ret = vmx_start_set(caps, cpu->vcpu.vmcs, start);
+	ret = vmx_start_set(&vm->caps, cpu->vcpu.vmcs, start);
+	if (vm->shadow)
+		ret = ret ?: leave_paging_to_module(cpu, start);
 	return ret ?: vmx_debugger_on_start(cpu);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A small kernel for two CPUs: it starts the second, both take interrupts of their own timer, and
- * each sends the other an interprocessor interrupt with every tick. What came of it is printed by
+ * each sends the other an interprocessor interrupt with every tick. With cpus=1 on its command line
+ * there is one, which sends them to itself. What came of it is printed by
  * the serial port, and the machine ends by the exit port. Where things are and what bits mean: SDM,
  * "Advanced Programmable Interrupt Controller (APIC)".
  */
@@ -48,7 +49,11 @@ struct multiboot {
 	uint32_t flags;
 	uint32_t low_kib;
 	uint32_t high_kib;
+	uint32_t boot_device;
+	uint32_t command_line;
 };
+
+#define HAS_COMMAND_LINE	0x4
 
 struct gate {
 	uint16_t low;
@@ -74,6 +79,7 @@ static volatile struct {
 	unsigned int ticks;
 	unsigned int ipis;
 } cpus[CPUS];
+static unsigned int count = CPUS;
 static uint32_t counts_of_10_ms;
 
 /* The CPU, its ports and its APIC */
@@ -150,7 +156,7 @@ static __attribute__((interrupt)) void on_timer(struct frame *frame __attribute_
 	unsigned int cpu = this_cpu();
 
 	cpus[cpu].ticks++;
-	send(!cpu, ICR_FIXED | VECTOR_IPI);
+	send((cpu + 1) % count, ICR_FIXED | VECTOR_IPI);
 	apic_write(APIC_EOI, 0);
 }
 
@@ -226,9 +232,30 @@ static void start_second_cpu(void)
 	send(1, ICR_STARTUP | START_PAGE);
 }
 
-static bool done(unsigned int cpu)
+static bool done(void)
 {
-	return cpus[cpu].ticks >= TICKS && cpus[cpu].ipis >= TICKS;
+	for (unsigned int cpu = 0; cpu < count; cpu++)
+		if (cpus[cpu].ticks < TICKS || cpus[cpu].ipis < TICKS)
+			return false;
+	return true;
+}
+
+static bool begins_with(const char *text, const char *word)
+{
+	while (*word && *text == *word)
+		text++, word++;
+	return !*word;
+}
+
+static bool is_alone(const struct multiboot *info)
+{
+	const char *at = (const char *)info->command_line;
+
+	if (!(info->flags & HAS_COMMAND_LINE))
+		return false;
+	while (*at && !begins_with(at, "cpus=1"))
+		at++;
+	return *at;
 }
 
 void second_cpu(void)
@@ -256,11 +283,15 @@ void first_cpu(const struct multiboot *info)
 	set_gate(VECTOR_SPURIOUS, on_spurious);
 	take_interrupts();
 	measure_timer();
-	start_second_cpu();
-	wait_until(cpus[1].up);
+	if (is_alone(info)) {
+		count = 1;
+	} else {
+		start_second_cpu();
+		wait_until(cpus[1].up);
+	}
 	start_timer();
-	wait_until(done(0) && done(1));
-	for (unsigned int cpu = 0; cpu < CPUS; cpu++) {
+	wait_until(done());
+	for (unsigned int cpu = 0; cpu < count; cpu++) {
 		print("CPU ");
 		print_number(cpu);
 		print(": ");
