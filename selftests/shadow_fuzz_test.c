@@ -366,7 +366,7 @@ TEST_F(fuzz, root_that_comes_later)
 	EXPECT_EQ(NOWHERE, run->physical);
 	root[0] = POINTERS | P | W;
 	ASSERT_EQ(0, mmu_map(self->vm.mmu, NOWHERE, root, PAGE, RW));
-	run->deadline = __rdtsc() + 1000000;
+	run->deadline = __rdtsc() + 200000000;
 	run->regs[VMX_RBX] = TEST_CODE;
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
 }

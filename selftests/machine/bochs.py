@@ -13,6 +13,8 @@ from where import bound
 
 # Decides how long an emulated device takes; 50 million is near what a host core really does.
 INSTRUCTIONS_PER_SECOND = 50_000_000
+# MiB; Bochs keeps what a machine uses beyond that in a file.
+HOST_MEMORY_MAX = 2048
 
 CONFIGURATION = """\
 config_interface: textconfig
@@ -21,7 +23,7 @@ romimage: file={share}/BIOS-bochs-latest
 vgaromimage: file={share}/VGABIOS-lgpl-latest
 pci: enabled=1, chipset=i440fx, slot1=pcivga
 cpu: model={model}, count={count}, ips={ips}, reset_on_triple_fault=0
-memory: guest={memory}, host={memory}
+memory: guest={memory}, host={host_memory}
 clock: sync=none, time0=1
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path={iso}, status=inserted
@@ -55,7 +57,8 @@ class Bochs:
         share = (root or pathlib.Path("/")) / "usr/share/bochs"
         (folder / "bochsrc").write_text(CONFIGURATION.format(
             share=share, model=setup.cpu.model, count=setup.smp,
-            ips=INSTRUCTIONS_PER_SECOND, memory=setup.memory, iso=folder / "boot.iso", log=self.log,
+            ips=INSTRUCTIONS_PER_SECOND, memory=setup.memory,
+            host_memory=min(setup.memory, HOST_MEMORY_MAX), iso=folder / "boot.iso", log=self.log,
             console_mode="term" if terminal else "file", console=terminal or self.console))
         # Debian's build has the debugger and waits for a command.
         (folder / "commands").write_text("c\n")

@@ -75,7 +75,7 @@ class Setup:
     smp: int
     seed: int
     backend: object        # bochs.Bochs or qemu.Qemu
-    memory: int = 512
+    memory: int = 512      # MiB
     verbose: bool = False
     leaks: bool = False    # kmemleak, where the kernel has it: the boot takes twice as long
 
@@ -299,7 +299,14 @@ class Boot:
 
 
 def run_tests(setup, tests, extra, collector, listener=None, plan=None):
-    """Runs TESTS; when one kills the machine, boots another for those after it."""
+    """Runs TESTS, those that need more memory in a machine that has it."""
+    for memory in sorted({test.memory for test in tests}):
+        run_alike(dataclasses.replace(setup, memory=memory), [test for test in tests if test.memory == memory],
+                  extra, collector, listener, plan)
+
+
+def run_alike(setup, tests, extra, collector, listener, plan):
+    """When a test kills the machine, boots another for those after it."""
     waiting = sorted(tests, key=lambda test: test.ends)
     while waiting:
         with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:

@@ -188,11 +188,14 @@ def command_bench():
     def make_setup(kernel_name, smp=1):
         return setup_for(kernel_name, setting("CPU", BENCH_CPU), smp, the_seed, the_backend)
 
-    if setting("T") == "growth":
-        return growth.run(make_setup(setting("KERNEL", "fast"), smp=2))
-    if setting("T") == "shadow":
-        return shadowbench.run(make_setup(setting("KERNEL", "fast")))
-    return bench.run(make_setup, setting("KERNEL"))
+    tables = {
+        "growth": lambda: growth.run(make_setup(setting("KERNEL", "fast"), smp=2)),
+        "shadow": lambda: shadowbench.run(make_setup(setting("KERNEL", "fast"))),
+        "": lambda: bench.run(make_setup, setting("KERNEL")),
+    }
+    if setting("T") not in tables:
+        raise Failure(f"T={setting('T')}: no such table; there are growth and shadow, and without T= the main ones")
+    return tables[setting("T")]()
 
 
 def command_shell():

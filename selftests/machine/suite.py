@@ -5,6 +5,7 @@ A test says so itself, in comments of its source:
 
     expect-log: REGEX      a kernel report with a line that matches is this test's doing
     needs: cpus=2          a machine with that many CPUs
+    needs: memory=3072     a machine with that many MiB, which boots for such tests alone
     needs: kernel=debug    only kernels whose name matches this glob; check does not run it on others
     ends: the machine      on purpose, so it comes after all others
     limit: 20G             instructions it may take, instead of DEFAULT_LIMIT
@@ -28,6 +29,7 @@ class Test:
     command: str
     limit: int = DEFAULT_LIMIT
     cpus: int = 1
+    memory: int = 512      # MiB
     kernel: str = "*"
     not_on: tuple = ()     # CPU models that cannot run it
     ends: bool = False     # the machine
@@ -58,6 +60,8 @@ def from_source(path):
         what, _, value = need.partition("=")
         if what == "cpus" and value in ("1", "2", "3", "4"):
             test.cpus = int(value)
+        elif what == "memory" and value.isdigit():
+            test.memory = int(value)
         elif what == "kernel" and value:
             test.kernel = value
         else:
@@ -103,6 +107,7 @@ def guests():
     return [linux("linux", "linux /guest 2 2", "lynnfield", "tigerlake"),
             linux("linux-shadow", "linux /guest 2 2 --mmu shadow", "penryn", "tigerlake"),
             linux("linux-6.1-shadow", "linux /guest/cloud-6.1 2 1 --mmu shadow", "penryn", "tigerlake"),
+            linux("linux-pressure", "linux-pressure", "penryn", "tigerlake"),
             linux("linux-pair", "linux-pair", "tigerlake"),
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),

@@ -107,7 +107,8 @@ void stats_print(void)
 	for (unsigned int n = 0; n < machine.config.cpus; n++)
 		print_cpu(n);
 	if (mmu.shadow_bytes)
-		fprintf(stderr, "shadow pages: %llu, %llu KiB\n",
+		fprintf(stderr, "shadow pages: %llu, %llu KiB, %llu evicted\n",
 			(unsigned long long)mmu.shadow_pages,
-			(unsigned long long)mmu.shadow_bytes / 1024);
+			(unsigned long long)mmu.shadow_bytes / 1024,
+			(unsigned long long)mmu.evictions);
 }
