@@ -188,19 +188,10 @@ static void change_something(struct vmx_vcpu *vcpu, const struct vmx_field_info 
 	vmx_field_set(vcpu->vmcs, info->field, value & info->may);
 }
 
-/*
- * Without the preemption timer an interrupt of the host ends a guest that does
- * not exit by itself, and Bochs needs RFLAGS.IF for that.
- */
-static bool keeps_going(uint32_t field)
-{
-	return field == VMX_F_GUEST_RFLAGS || field == VMX_F_GUEST_ACTIVITY;
-}
-
 /* Guest state, and the two controls that say which of it goes together. */
-static bool interesting(const struct vmx_field_info *info, bool timer)
+static bool interesting(const struct vmx_vcpu *vcpu, const struct vmx_field_info *info)
 {
-	if (!timer && keeps_going(info->field))
+	if (test_keeps_interrupts_out(vcpu, info->field))
 		return false;
 	return info->may && (info->field == VMX_F_ENTRY_CONTROLS ||
 			     info->field == VMX_F_CPU2_CONTROLS ||
@@ -209,7 +200,6 @@ static bool interesting(const struct vmx_field_info *info, bool timer)
 
 static size_t interesting_fields(struct vmx_vcpu *vcpu, struct vmx_field_info *infos, size_t room)
 {
-	bool timer = vcpu->vm->caps.features & VMX_HAS_PREEMPTION_TIMER;
 	struct vmx_vmcs_dump dump = {
 		.size = sizeof(dump), .fields = (uintptr_t)infos, .count = room,
 	};
@@ -218,7 +208,7 @@ static size_t interesting_fields(struct vmx_vcpu *vcpu, struct vmx_field_info *i
 	if (ioctl(vcpu->vmcs, VMX_VMCS_DUMP, &dump) || dump.count > room)
 		return 0;
 	for (size_t n = 0; n < dump.count; n++)
-		if (interesting(&infos[n], timer))
+		if (interesting(vcpu, &infos[n]))
 			infos[count++] = infos[n];
 	return count;
 }

@@ -18,6 +18,12 @@ int test_enable_interrupts(struct vmx_vcpu *vcpu)
 	return vmx_field_change(vcpu->vmcs, VMX_F_GUEST_RFLAGS, 0, 1 << 9);
 }
 
+bool test_keeps_interrupts_out(const struct vmx_vcpu *vcpu, uint32_t field)
+{
+	return test_on_bochs() && field == VMX_F_GUEST_RFLAGS &&
+	       !(vcpu->vm->caps.features & VMX_HAS_PREEMPTION_TIMER);
+}
+
 static void *spin(void *arg)
 {
 	struct test_spinner *spinner = arg;

@@ -66,6 +66,12 @@ uint64_t test_random(uint64_t *state);
 int test_enable_interrupts(struct vmx_vcpu *vcpu);
 
 /*
+ * Whether random values of a field can undo that: on Bochs, and where no
+ * preemption timer ends a guest that does not exit by itself.
+ */
+bool test_keeps_interrupts_out(const struct vmx_vcpu *vcpu, uint32_t field);
+
+/*
  * A thread that runs a vCPU. test_spin() starts it with a guest that counts at
  * TEST_DATA for ever and returns when it does; test_spin_stop() kicks it out and
  * returns what its vmx_run() returned (-EINTR if all is well).
