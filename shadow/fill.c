@@ -249,25 +249,23 @@ static enum walk_result fill_leaf(struct fill *f)
 	return WALK_DONE;
 }
 
-/* Go to the page below, which is made if it is not there; NULL if it cannot be. */
-static bool descend(struct fill *f, unsigned int i)
+/* Have an absent entry refer to the page below, which is made if it is not there. */
+static enum walk_result link_below(struct fill *f, unsigned int i)
 {
+	u64 gfn = gfn_below(f, i);
 	struct shadow_page *below;
 
-	below = shadow_get(f->mmu, gfn_below(f, i), role_below(f, i));
+	if (!on_large_page(f) && !shadow_frames(f->mmu->shadow, gfn))
+		return need_records(f, gfn);
+	below = shadow_get(f->mmu, gfn, role_below(f, i));
 	if (!below)
-		return false;
-	if (f->sp->table[i] && shadow_below(f->sp->table[i]) != below)
-		shadow_drop(f->mmu, f->sp, i);
-	if (!f->sp->table[i]) {
-		if (!bitmap_empty(below->present, SHADOW_ENTRIES))
-			shadow_sync(f->mmu, false);
-		if (!f->sp->role.direct)
-			f->sp->guest[i] = f->walk->pte[f->sp->role.level];
-		shadow_link(f->mmu, f->sp, i, below, link_bits(f));
-	}
-	f->sp = below;
-	return true;
+		return WALK_MISS;
+	if (!bitmap_empty(below->present, SHADOW_ENTRIES))
+		shadow_sync(f->mmu, false);
+	if (!f->sp->role.direct)
+		f->sp->guest[i] = f->walk->pte[f->sp->role.level];
+	shadow_link(f->mmu, f->sp, i, below, link_bits(f));
+	return WALK_DONE;
 }
 
 /*
@@ -302,10 +300,13 @@ static enum walk_result fill(struct fill *f)
 		check_entry(f, i);
 		if (f->sp->role.level == 1 || can_be_large(f, frames))
 			return fill_leaf(f);
-		if (!on_large_page(f) && !shadow_frames(f->mmu->shadow, gfn_below(f, i)))
-			return need_records(f, gfn_below(f, i));
-		if (!descend(f, i))
-			return WALK_MISS;
+		if (!f->sp->table[i]) {
+			enum walk_result result = link_below(f, i);
+
+			if (result != WALK_DONE)
+				return result;
+		}
+		f->sp = shadow_below(f->sp->table[i]);
 	}
 }
 
@@ -353,18 +354,23 @@ enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging 
 enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk)
 {
 	struct fill f = { .mmu = mmu, .p = p, .walk = walk };
+	const struct shadow_found *found;
 	enum walk_result result;
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
+	if (unlikely(mmu->shadow->nr_watched > SHADOW_WATCHED_MAX))
+		shadow_sync(mmu, false);
 	result = shadow_walk_guest(mmu, p, walk);
 	if (result == WALK_FAULT)
 		return result;
 	if (result == WALK_MISS)
 		return need_memory(p, walk->gpa, walk->write ? EPT_WRITE : EPT_READ, false);
-	f.map = ept_find(mmu, walk->gpa, &f.map_level);
-	if (!(f.map & map_access(walk)))
+	found = shadow_find(mmu, walk->gpa, map_access(walk));
+	if (!found)
 		return need_memory(p, walk->gpa, map_access(walk), true);
+	f.map = found->entry;
+	f.map_level = found->level;
 	f.sp = p->root[p->mode.format == PAGING_LONG ? 0 : walk->gva >> 30 & 3];
 	if (!f.sp) {
 		/* Its table was nowhere when the roots were found. */

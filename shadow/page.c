@@ -56,7 +56,10 @@
  *
  * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room, for others
  * or when the host wants memory back. A guest
- * whose tables refer to themselves is just one whose tables have several roles.
+ * whose tables refer to themselves is just one whose tables have several roles. Chains
+ * have up to SHADOW_CHAIN_MAX entries, and up to SHADOW_WATCHED_MAX pages are watched, so
+ * that neither an invalidation of the guest's nor one of the host's takes longer than a
+ * bound, however the guest's tables look.
  */
 #include <linux/hash.h>
 #include <linux/io.h>
@@ -70,15 +73,16 @@ static struct shadow_link *link_of(struct shadow *s, u32 ref)
 	return &shadow_ref_page(s, ref)->links[ref % SHADOW_ENTRIES];
 }
 
-static void chain_add(struct shadow *s, u32 *head, u32 ref)
+static void chain_add(struct shadow *s, struct shadow_chain *chain, u32 ref)
 {
-	*link_of(s, ref) = (struct shadow_link) { .next = *head };
-	if (*head)
-		link_of(s, *head)->prev = ref;
-	*head = ref;
+	*link_of(s, ref) = (struct shadow_link) { .next = chain->first };
+	if (chain->first)
+		link_of(s, chain->first)->prev = ref;
+	chain->first = ref;
+	chain->length++;
 }
 
-static void chain_remove(struct shadow *s, u32 *head, u32 ref)
+static void chain_remove(struct shadow *s, struct shadow_chain *chain, u32 ref)
 {
 	const struct shadow_link *link = link_of(s, ref);
 
@@ -87,7 +91,8 @@ static void chain_remove(struct shadow *s, u32 *head, u32 ref)
 	if (link->prev)
 		link_of(s, link->prev)->next = link->next;
 	else
-		*head = link->next;
+		chain->first = link->next;
+	chain->length--;
 }
 
 /* The frame, or first frame, that a leaf entry maps. */
@@ -109,11 +114,21 @@ static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 	return gfn;
 }
 
-static u32 *leaf_chain(struct shadow *s, u64 gfn, int level)
+static struct shadow_chain *leaf_chain(struct shadow *s, u64 gfn, int level)
 {
 	struct shadow_frames *frames = shadow_frames(s, gfn);
 
 	return level == 1 ? &frames->mapped[gfn % SHADOW_ENTRIES] : &frames->large;
+}
+
+static bool is_table(struct shadow *s, u64 gfn)
+{
+	return test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
+}
+
+static unsigned int longest(struct shadow *s, u64 gfn, int level)
+{
+	return level == 1 && is_table(s, gfn) ? SHADOW_CHAIN_MAX_TABLE : SHADOW_CHAIN_MAX;
 }
 
 static struct hlist_head *bucket(struct shadow *s, u64 gfn)
@@ -124,8 +139,10 @@ static struct hlist_head *bucket(struct shadow *s, u64 gfn)
 static void touch(struct shadow *s, struct shadow_page *sp)
 {
 	sp->dirty = true;
-	if (list_empty(&sp->watch))
-		list_add_tail(&sp->watch, &s->watched);
+	if (!list_empty(&sp->watch))
+		return;
+	list_add_tail(&sp->watch, &s->watched);
+	s->nr_watched++;
 }
 
 /**
@@ -162,7 +179,7 @@ void shadow_touch_all(struct shadow *s)
 /* An entry with a dirty bit goes, which nobody will look for any more. */
 static void touch_written(struct shadow *s, u64 gfn, int level)
 {
-	if (level == 1 && test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables))
+	if (level == 1 && is_table(s, gfn))
 		shadow_touch_tables(s, gfn);
 }
 
@@ -195,10 +212,21 @@ void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i)
 	vmx_mmu_narrowed(mmu);
 }
 
-static void drop_chain(struct vmx_mmu *mmu, const u32 *head)
+static void drop_chain(struct vmx_mmu *mmu, const struct shadow_chain *chain)
 {
-	while (*head)
-		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *head), *head % SHADOW_ENTRIES);
+	while (chain->first)
+		shadow_drop(mmu, shadow_ref_page(mmu->shadow, chain->first),
+			    chain->first % SHADOW_ENTRIES);
+}
+
+/*
+ * A guest can map a frame as often as there are entries, but the host does not go over
+ * so many at a time: one too many, and all go that were there.
+ */
+static void make_room(struct vmx_mmu *mmu, const struct shadow_chain *chain, unsigned int max)
+{
+	if (unlikely(chain->length >= max))
+		drop_chain(mmu, chain);
 }
 
 /**
@@ -212,6 +240,7 @@ static void drop_chain(struct vmx_mmu *mmu, const u32 *head)
 void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *below, u64 entry)
 {
+	make_room(mmu, &below->parents, SHADOW_CHAIN_MAX);
 	chain_add(mmu->shadow, &below->parents, shadow_ref(sp, i));
 	__set_bit(i, sp->present);
 	WRITE_ONCE(sp->table[i], entry | __pa(below->table));
@@ -228,8 +257,10 @@ void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry)
 {
 	struct shadow *s = mmu->shadow;
+	struct shadow_chain *chain = leaf_chain(s, gfn, sp->role.level);
 
-	chain_add(s, leaf_chain(s, gfn, sp->role.level), shadow_ref(sp, i));
+	make_room(mmu, chain, longest(s, gfn, sp->role.level));
+	chain_add(s, chain, shadow_ref(sp, i));
 	__set_bit(i, sp->present);
 	WRITE_ONCE(sp->table[i], entry);
 }
@@ -284,7 +315,7 @@ void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 	hlist_del(&sp->hash);
 	if (!sp->role.direct)
 		forget_table(s, sp->gfn);
-	list_del_init(&sp->watch);
+	shadow_unwatch(s, sp);
 	list_move(&sp->list, &s->unlinked);
 	s->nr_used--;
 	vmx_mmu_narrowed(mmu);
@@ -304,6 +335,7 @@ static void begin_table(struct vmx_mmu *mmu, struct shadow_page *sp)
 	sp->frames = shadow_frames(mmu->shadow, sp->gfn);
 	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->tables);
 	drop_chain(mmu, &sp->frames->large);
+	make_room(mmu, &sp->frames->mapped[sp->gfn % SHADOW_ENTRIES], SHADOW_CHAIN_MAX_TABLE);
 	touch(mmu->shadow, sp);
 }
 
@@ -350,6 +382,39 @@ static void drop_small(struct vmx_mmu *mmu, struct shadow_frames *frames, u64 gf
 }
 
 /**
+ * shadow_find_anew() - shadow_find() where it is not remembered
+ * @mmu: the mmu, its lock held
+ * @gfn: the frame
+ * @access: EPT_READ, EPT_WRITE, EPT_EXEC: what the map has to allow
+ *
+ * Return: as shadow_find().
+ */
+const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 access)
+{
+	struct shadow_found *found = &mmu->shadow->found[gfn % SHADOW_FOUND];
+	u64 pfn;
+
+	found->gfn = gfn;
+	found->entry = ept_find(mmu, gfn << PAGE_SHIFT, &found->level);
+	if ((found->entry & access) != access)
+		return NULL;
+	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
+	pfn += gfn & ((ept_span(found->level) >> PAGE_SHIFT) - 1);
+	/* Memory of a device: the kernel has it nowhere. */
+	found->memory = pfn_valid(pfn) ? pfn_to_kaddr(pfn) : NULL;
+	return found;
+}
+
+/* An entry of the map goes or is narrowed. */
+static void forget_found(struct shadow *s, u64 gfn, u64 count)
+{
+	if (count > 1)
+		memset(s->found, 0, sizeof(s->found));
+	else
+		s->found[gfn % SHADOW_FOUND].entry = 0;
+}
+
+/**
  * shadow_drop_frames() - remove what was made from an entry of the map
  * @mmu: the mmu, its lock held
  * @gpa: a guest-physical address that the entry translates
@@ -364,6 +429,7 @@ void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
 	u64 end = gfn + frames_in;
 	struct shadow_frames *frames;
 
+	forget_found(mmu->shadow, gfn, frames_in);
 	while (gfn < end) {
 		u64 next = min(end, (gfn | (SHADOW_ENTRIES - 1)) + 1);
 
@@ -387,14 +453,8 @@ void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
  */
 void *shadow_memory(void *mmu, u64 gpa, bool write)
 {
-	int level;
-	u64 entry = ept_find(mmu, gpa, &level);
-	u64 offset = gpa & (ept_span(level) - 1);
+	const struct shadow_found *found;
 
-	if (!(entry & EPT_READ) || (write && !(entry & EPT_WRITE)))
-		return NULL;
-	/* Memory of a device: the kernel has it nowhere. */
-	if (!pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT))
-		return NULL;
-	return phys_to_virt((entry & EPT_ADDR) + offset);
+	found = shadow_find(mmu, gpa, write ? EPT_READ | EPT_WRITE : EPT_READ);
+	return found && found->memory ? found->memory + offset_in_page(gpa) : NULL;
 }

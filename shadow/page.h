@@ -17,6 +17,8 @@
 
 /* Shadow pages of an mmu; each is 12 KiB. */
 #define SHADOW_PAGES_MAX 8192
+/* Those of them whose guest's tables can be written without an exit. */
+#define SHADOW_WATCHED_MAX 512
 /* What any one fault may need: a page for each level. */
 #define SHADOW_SPARE	PT_MAX_LEVELS
 
@@ -48,11 +50,21 @@ struct shadow_role {
 	u32 zero : 15;
 };
 
+/* Entries in a chain; for a frame that is a guest's table, which is looked at often, fewer. */
+#define SHADOW_CHAIN_MAX	4096
+#define SHADOW_CHAIN_MAX_TABLE	16
+
 /* A chain of entries. Numbers of pages begin at 1, so 0 is the end. */
 struct shadow_link {
 	u32 next;
 	u32 prev;
 };
+
+/* There is one for each frame of the guest's, so it has no holes. */
+struct shadow_chain {
+	u32 first;
+	u16 length;
+} __packed __aligned(2);
 
 /**
  * struct shadow_page - a page table that the CPU walks in place of a guest's
@@ -82,7 +94,7 @@ struct shadow_page {
 	u32 id;
 	u64 gfn;
 	struct shadow_role role;
-	u32 parents;
+	struct shadow_chain parents;
 	u32 users;
 	bool dirty;
 	u8 idle;
@@ -98,10 +110,27 @@ struct shadow_page {
  * @guarded: those of them that are mapped read-only
  */
 struct shadow_frames {
-	u32 mapped[SHADOW_ENTRIES];
-	u32 large;
+	struct shadow_chain mapped[SHADOW_ENTRIES];
+	struct shadow_chain large;
 	DECLARE_BITMAP(tables, SHADOW_ENTRIES);
 	DECLARE_BITMAP(guarded, SHADOW_ENTRIES);
+};
+
+/* What of the map is remembered; the tables of a few processes, and more. */
+#define SHADOW_FOUND	256
+
+/**
+ * struct shadow_found - what the map has for a frame, as it was found last
+ * @gfn: the frame
+ * @entry: the map's leaf entry, 0 if there was none
+ * @level: its level
+ * @memory: the frame in the kernel; NULL if it is a device's
+ */
+struct shadow_found {
+	u64 gfn;
+	u64 entry;
+	int level;
+	void *memory;
 };
 
 /**
@@ -111,7 +140,9 @@ struct shadow_frames {
  * @used: in use, oldest first
  * @spare: empty
  * @unlinked: to be emptied when CPUs have flushed
- * @watched: those whose guest's table is not guarded, or is to be compared
+ * @watched: those whose guest's table is not guarded, or is to be compared, in the
+ *	order in which they came
+ * @nr_watched: length of @watched
  * @nr_used: length of @used
  * @nr_spare: length of @spare
  * @nr_pages: pages that there are, in whichever list
@@ -123,6 +154,7 @@ struct shadow_frames {
  *	the lock
  * @last: what was found last in @frames
  * @last_index: and where
+ * @found: what was found in the map, by frame number % SHADOW_FOUND
  */
 struct shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
@@ -131,6 +163,7 @@ struct shadow {
 	struct list_head spare;
 	struct list_head unlinked;
 	struct list_head watched;
+	unsigned int nr_watched;
 	unsigned int nr_used;
 	unsigned int nr_spare;
 	unsigned int nr_pages;
@@ -140,6 +173,7 @@ struct shadow {
 	struct xarray frames;
 	struct shadow_frames *last;
 	u64 last_index;
+	struct shadow_found found[SHADOW_FOUND];
 };
 
 /* An entry, as chains have it. */
@@ -161,6 +195,14 @@ static inline struct shadow_frames *shadow_frames(struct shadow *s, u64 gfn)
 		s->last = xa_load(&s->frames, s->last_index);
 	}
 	return s->last;
+}
+
+static inline void shadow_unwatch(struct shadow *s, struct shadow_page *sp)
+{
+	if (list_empty(&sp->watch))
+		return;
+	list_del_init(&sp->watch);
+	s->nr_watched--;
 }
 
 static inline bool shadow_is_guarded(const struct shadow_page *sp)
@@ -196,7 +238,29 @@ void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 void shadow_touch_tables(struct shadow *s, u64 gfn);
 void shadow_touch_all(struct shadow *s);
 void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp);
+const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 access);
 void *shadow_memory(void *mmu, u64 gpa, bool write);
+
+/**
+ * shadow_find() - what the map has for an address
+ * @mmu: the mmu, its lock held
+ * @gpa: guest-physical address
+ * @access: EPT_READ, EPT_WRITE, EPT_EXEC: what it has to allow
+ *
+ * A walk looks up the same few tables again and again, so what is found is kept: until
+ * shadow_drop_frames() hears that it goes or is narrowed, or it does not suffice.
+ *
+ * Return: valid as long as the lock is held; NULL if the map does not allow it.
+ */
+static inline const struct shadow_found *shadow_find(struct vmx_mmu *mmu, u64 gpa, u64 access)
+{
+	u64 gfn = gpa >> PAGE_SHIFT;
+	const struct shadow_found *found = &mmu->shadow->found[gfn % SHADOW_FOUND];
+
+	if (likely(found->gfn == gfn && (found->entry & access) == access))
+		return found;
+	return shadow_find_anew(mmu, gfn, access);
+}
 
 /* shadow/pool.c */
 int shadow_top_up(struct vmx_mmu *mmu, u64 frame);

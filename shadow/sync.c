@@ -29,7 +29,7 @@
 /* Pages that map a table have small entries, see begin_table(). */
 static u32 first_mapping(const struct shadow_page *sp)
 {
-	return sp->frames->mapped[sp->gfn % SHADOW_ENTRIES];
+	return sp->frames->mapped[sp->gfn % SHADOW_ENTRIES].first;
 }
 
 /*
@@ -122,22 +122,30 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 	}
 }
 
-/* Which tables may have been written? True if there is something to do about it. */
+/*
+ * Which tables may have been written? True if there is something to do about it. If
+ * too many are watched, the longest ones are guarded, written or not.
+ */
 static bool look(struct vmx_mmu *mmu)
 {
+	struct shadow *s = mmu->shadow;
+	unsigned int surplus = 0;
 	struct shadow_page *sp;
 	bool found = false;
 
-	list_for_each_entry(sp, &mmu->shadow->watched, watch) {
+	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX))
+		surplus = s->nr_watched - SHADOW_WATCHED_MAX / 2;
+	list_for_each_entry(sp, &s->watched, watch) {
 		if (test_and_clear_mappings(mmu, sp, PT_DIRTY))
-			shadow_touch_tables(mmu->shadow, sp->gfn);
-		if (sp->dirty) {
-			sp->idle = 0;
-			found = true;
-		} else if (++sp->idle == IDLE_MAX) {
-			guard_table(mmu, sp);
-			found = true;
-		}
+			shadow_touch_tables(s, sp->gfn);
+		sp->idle = sp->dirty ? 0 : sp->idle + 1;
+		found |= sp->dirty;
+		if (sp->idle < IDLE_MAX && !surplus)
+			continue;
+		guard_table(mmu, sp);
+		found = true;
+		if (surplus)
+			surplus--;
 	}
 	return found;
 }
@@ -152,13 +160,13 @@ static void settle(struct vmx_mmu *mmu, struct shadow_page *sp)
 		compare(mmu, sp);
 	}
 	if (shadow_is_guarded(sp) && !sp->dirty)
-		list_del_init(&sp->watch);
+		shadow_unwatch(mmu->shadow, sp);
 }
 
 /* A table that nothing refers to and that says nothing has become something else. */
 static bool is_dead(const struct shadow_page *sp)
 {
-	return !sp->users && !sp->parents && bitmap_empty(sp->present, SHADOW_ENTRIES);
+	return !sp->users && !sp->parents.first && bitmap_empty(sp->present, SHADOW_ENTRIES);
 }
 
 /**

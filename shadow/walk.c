@@ -90,32 +90,24 @@ static u64 reserved_32bit(const struct paging_mode *mode, u64 entry, int level)
 	return bits < 32 ? GENMASK(21, 13) : GENMASK(21, bits - 19);
 }
 
-/**
- * guest_reserved() - the reserved bits of a present entry
- * @mode: the mode
- * @entry: the entry; whether it is a leaf decides
- * @level: its level
- *
- * Return: bits that must be 0.
- */
-u64 guest_reserved(const struct paging_mode *mode, u64 entry, int level)
+/* The bits of a present entry that must be 0: whether it is a leaf decides. */
+static __always_inline u64 reserved(const struct paging_mode *mode, u64 entry, int level)
 {
 	unsigned int top = mode->format == PAGING_PAE ? 62 : 51;
-	u64 reserved = mode->nxe ? 0 : PT_NX;
+	u64 bits = mode->nxe ? 0 : PT_NX;
 
 	if (mode->format == PAGING_32BIT)
 		return reserved_32bit(mode, entry, level);
 	if (mode->phys_bits <= top)
-		reserved |= GENMASK_ULL(top, mode->phys_bits);
+		bits |= GENMASK_ULL(top, mode->phys_bits);
 	if (level == 1)
-		return reserved;
+		return bits;
 	if (!(mode->large & BIT(level)))
-		reserved |= PT_LARGE;
+		bits |= PT_LARGE;
 	else if (entry & PT_LARGE)
-		reserved |= GENMASK_ULL(level_shift(mode, level) - 1, 13);
-	return reserved;
+		bits |= GENMASK_ULL(level_shift(mode, level) - 1, 13);
+	return bits;
 }
-EXPORT_SYMBOL_IF_KUNIT(guest_reserved);
 
 /* SDM, "Determination of Access Rights" */
 static bool allowed(const struct paging_mode *mode, const struct guest_walk *walk)
@@ -214,7 +206,7 @@ static enum walk_result walk_once(const struct paging_mode *mode,
 		walk->pte[level] = entry;
 		if (!(entry & PT_PRESENT))
 			return fault(mode, walk, 0);
-		if (entry & guest_reserved(mode, entry, level))
+		if (entry & reserved(mode, entry, level))
 			return fault(mode, walk, X86_PF_PROT | X86_PF_RSVD);
 		walk->rights &= (entry & (PT_WRITE | PT_USER)) | PT_NX;
 		if (mode->format != PAGING_32BIT)

@@ -110,7 +110,6 @@ enum walk_result guest_walk(const struct paging_mode *mode, const struct walk_me
 			    u64 root, struct guest_walk *walk);
 u64 guest_table(const struct paging_mode *mode, u64 entry);
 u64 guest_frame(const struct paging_mode *mode, u64 entry, int level);
-u64 guest_reserved(const struct paging_mode *mode, u64 entry, int level);
 bool guest_is_leaf(const struct paging_mode *mode, u64 entry, int level);
 
 /**
