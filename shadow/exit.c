@@ -21,6 +21,8 @@
 /* Memory that a fault gets before it lets the guest try again. */
 #define ATTEMPTS 8
 
+#define INVPCID_TYPE_MAX 3
+
 /* Page faults */
 
 /* SDM, "Conditions for Generating a Double Fault"; the class of what is delivered. */
@@ -174,9 +176,9 @@ static int page_fault(struct vmx_vcpu *v)
 
 /* Control registers */
 
-static u64 operand(struct vmx_vcpu *v, u64 qualification)
+/* A register that an instruction names, as wide as the guest's mode has it. */
+static u64 operand(struct vmx_vcpu *v, unsigned int n)
 {
-	unsigned int n = qualification >> 8 & 0xf;
 	u64 value = n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmx_reg(v, n);
 
 	return vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L &&
@@ -365,11 +367,20 @@ static int cr_access(struct vmx_vcpu *v)
 	unsigned int cr = q & 0xf, kind = q >> 4 & 3;
 
 	if (kind == 0)
-		return mov_to(v, cr, operand(v, q));
+		return mov_to(v, cr, operand(v, q >> 8 & 0xf));
 	if (kind == 1 && cr == 3 && !user_wants(v, VMX_CPU_CR3_STORE_EXITING))
 		return set_operand(v, q, v->paging->cr3);
 	/* CLTS and LMSW exit only for userspace's masks. */
 	return -EPERM;
+}
+
+/*
+ * SDM, "INVPCID--Invalidate Process-Context Identifier". The descriptor, which says what
+ * of all is to be invalidated, is not read.
+ */
+static bool invpcid_valid(struct vmx_vcpu *v)
+{
+	return operand(v, vmx_read(v, VMX_F_EXIT_INSN_INFO) >> 28) <= INVPCID_TYPE_MAX;
 }
 
 static int invalidate(struct vmx_vcpu *v)
@@ -378,6 +389,8 @@ static int invalidate(struct vmx_vcpu *v)
 
 	if (user_wants(v, VMX_CPU_INVLPG_EXITING))
 		return -EPERM;
+	if (v->reason == VMX_REASON_INVPCID && !invpcid_valid(v))
+		return PAGING_GP;
 	spin_lock(&mmu->lock);
 	shadow_sync(mmu, true);
 	spin_unlock(&mmu->lock);
