@@ -60,21 +60,26 @@ static void recycle(struct vmx_mmu *mmu)
 	spin_unlock(&mmu->lock);
 }
 
+static struct shadow_page *oldest(const struct shadow *s)
+{
+	struct shadow_page *sp;
+
+	list_for_each_entry(sp, &s->used, list)
+		if (!sp->users)
+			return sp;
+	return NULL;
+}
+
 /* Make spare pages of the oldest. */
 static void evict(struct vmx_mmu *mmu, unsigned int count)
 {
-	struct shadow *s = mmu->shadow;
-	struct shadow_page *sp, *next;
+	struct shadow_page *sp;
 
 	spin_lock(&mmu->lock);
-	list_for_each_entry_safe(sp, next, &s->used, list) {
-		if (!count)
-			break;
-		if (sp->users)
-			continue;
+	while (count-- && (sp = oldest(mmu->shadow))) {
 		shadow_zap(mmu, sp);
 		mmu->stats.evictions++;
-		count--;
+		cond_resched_lock(&mmu->lock);
 	}
 	spin_unlock(&mmu->lock);
 	recycle(mmu);
