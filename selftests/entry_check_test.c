@@ -2,6 +2,8 @@
 /* The module's checks of VM entry against the CPU's: both fail, or neither does. */
 #include <x86intrin.h>
 
+#define EVERY_MMU
+
 #include "lib/vm_fixture.h"
 
 GUEST64(hlt_guest, "hlt");
@@ -28,10 +30,11 @@ struct flaw {
 #define FLAW(_check, _mode, ...)					\
 	{ VMX_CHECK_##_check, VMX_MODE_##_mode, { __VA_ARGS__ } }
 
-/* Checks of guest state that userspace can make fail. */
+/* Checks of guest state that userspace can make fail, where the CPU has what they are about. */
 static const struct flaw flaws[] = {
 	FLAW(GUEST_CR0, LONG, OFF(GUEST_CR0, 1 << 5)),
 	FLAW(GUEST_IA32E_PAE, LONG, OFF(GUEST_CR4, 1 << 5)),
+	FLAW(GUEST_PCIDE, PAE, ON(GUEST_CR4, 1 << 17)),
 	FLAW(GUEST_CR3, LONG, ON(GUEST_CR3, 1ull << 51)),
 	FLAW(GUEST_DR7, LONG, ON(GUEST_DR7, 1ull << 32)),
 	FLAW(GUEST_SYSENTER, LONG, IS(GUEST_SYSENTER_ESP, NONCANONICAL)),
@@ -73,8 +76,39 @@ static const struct flaw flaws[] = {
 	FLAW(PENDING_RESERVED, LONG, IS(GUEST_PENDING_DEBUG, 0x20)),
 	FLAW(PENDING_BS, LONG, IS(GUEST_INTERRUPTIBILITY, VMX_BLOCKING_BY_MOV_SS),
 	     ON(GUEST_RFLAGS, 1 << 8)),
+};
+
+/* What depends on whose the paging is: the CPU, or the module, has it in another place. */
+static const struct flaw ept_flaws[] = {
 	FLAW(PDPTE, PAE, IS(GUEST_PDPTE2, 0x21)),
 };
+
+static const struct flaw shadow_flaws[] = {
+	FLAW(GUEST_IA32E_PG, LONG, OFF(GUEST_CR0, 1ull << 31)),
+	FLAW(GUEST_CR0, PAE, OFF(GUEST_CR0, 1)),
+};
+
+/* All fields of this CPU, and what they may hold; how many. */
+static size_t all_fields(struct vmx_vcpu *vcpu, struct vmx_field_info *infos, size_t room)
+{
+	struct vmx_vmcs_dump dump = {
+		.size = sizeof(dump), .fields = (uintptr_t)infos, .count = room,
+	};
+
+	return ioctl(vcpu->vmcs, VMX_VMCS_DUMP, &dump) || dump.count > room ? 0 : dump.count;
+}
+
+/* Some CPUs lack a field, or a bit of it. */
+static bool possible(struct vmx_vcpu *vcpu, const struct flaw *flaw)
+{
+	static struct vmx_field_info infos[300];
+	size_t count = all_fields(vcpu, infos, TEST_COUNT(infos));
+
+	for (size_t n = 0; n < count; n++)
+		if (infos[n].field == flaw->edits[0].field)
+			return !(flaw->edits[0].set & ~infos[n].may);
+	return false;
+}
 
 static int spoil(struct vmx_vcpu *vcpu, const struct flaw *flaw)
 {
@@ -136,6 +170,8 @@ static bool bochs_fails(struct vmx_vcpu *vcpu)
 	return dpl != (field(vcpu, VMX_F_GUEST_CS_SELECTOR) & 3);
 }
 
+#define INVALID_STATE (VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE)
+
 static void expect_flaw(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu,
 			const struct flaw *flaw, size_t n)
 {
@@ -151,21 +187,95 @@ static void expect_flaw(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu
 	if (test_on_bochs() && bochs_never_checks(&dry))
 		return;
 	ASSERT_VMX(vmx_run(vcpu));
-	ASSERT_EQ(VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE, vcpu->run->reason) {
+	ASSERT_EQ(INVALID_STATE, vcpu->run->reason) {
 		TH_LOG("row %zu: %s", n, test_describe(vcpu));
 	}
 	EXPECT_EQ(dry.check, vcpu->run->failure.check);
 	EXPECT_EQ(dry.field, vcpu->run->failure.field);
+	EXPECT_EQ(dry.value, vcpu->run->failure.value);
 	EXPECT_EQ(dry.bits, vcpu->run->failure.bits);
+}
+
+/* How many of the flaws this CPU can have. */
+static size_t expect_flaws(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu,
+			   const struct flaw *list, size_t count)
+{
+	size_t tried = 0;
+
+	for (size_t n = 0; n < count; n++) {
+		if (!possible(vcpu, &list[n]))
+			continue;
+		expect_flaw(_metadata, vcpu, &list[n], n);
+		tried++;
+	}
+	return tried;
 }
 
 TEST_F(vm, each_flaw_is_named)
 {
-	/* With shadow paging the module, not VM entry, sees to the guest's paging. */
-	NEED(VMX_HAS_EPT);
-	for (size_t n = 0; n < TEST_COUNT(flaws); n++)
-		expect_flaw(_metadata, &self->vcpu, &flaws[n], n);
+	size_t tried = expect_flaws(_metadata, &self->vcpu, flaws, TEST_COUNT(flaws));
+
+	/* GUEST_PCIDE, GUEST_PAT and two of EFER are not for all CPUs. */
+	EXPECT_LE(TEST_COUNT(flaws) - 4, tried);
+	if (variant->mmu == VMX_MMU_SHADOW)
+		expect_flaws(_metadata, &self->vcpu, shadow_flaws, TEST_COUNT(shadow_flaws));
+	else
+		expect_flaws(_metadata, &self->vcpu, ept_flaws, TEST_COUNT(ept_flaws));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+}
+
+FIXTURE(shadow) {
+	struct vmx_vm vm;
+	struct vmx_vcpu vcpu;
+	struct vmx_run_page *run;
+};
+
+FIXTURE_SETUP(shadow)
+{
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, VMX_MMU_SHADOW));
+	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
+	self->run = self->vcpu.run;
+}
+
+FIXTURE_TEARDOWN(shadow)
+{
+	vmx_vcpu_close(&self->vcpu);
+	vmx_vm_close(&self->vm);
+}
+
+/* Without EPT they are in memory, which only the entry reads. */
+TEST_F(shadow, page_directory_pointers)
+{
+	uint64_t *pointers = test_at(&self->vm, VMX_GUEST_PAGE_TABLES);
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_PAE, hlt_guest));
+	pointers[2] |= 1 << 5;
+	ASSERT_EXIT(&self->vcpu, INVALID_STATE);
+	EXPECT_EQ((uint32_t)VMX_CHECK_PDPTE, self->run->failure.check);
+	EXPECT_EQ((uint32_t)VMX_F_GUEST_CR3, self->run->failure.field);
+	EXPECT_EQ(VMX_GUEST_PAGE_TABLES, self->run->failure.value);
+	pointers[2] &= ~(1ull << 5);
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+}
+
+/* A guest has EFER on all CPUs then, and by the run page it can be wrong on all. */
+TEST_F(shadow, efer_of_the_run_page)
+{
+	static const uint64_t wrong[] = { 0, 1 << 8, 1 << 10 };
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	for (size_t n = 0; n < TEST_COUNT(wrong); n++) {
+		self->run->efer = wrong[n];
+		self->run->dirty = VMX_STATE_EFER;
+		ASSERT_EXIT(&self->vcpu, INVALID_STATE);
+		EXPECT_EQ((uint32_t)(wrong[n] == 1 << 10 ? VMX_CHECK_GUEST_EFER_LME :
+							   VMX_CHECK_GUEST_EFER_LMA),
+			  self->run->failure.check);
+		EXPECT_EQ(wrong[n], self->run->failure.value);
+	}
+	self->run->efer = 5 << 8;
+	self->run->dirty = VMX_STATE_EFER;
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 }
 
@@ -207,14 +317,9 @@ static bool interesting(const struct vmx_vcpu *vcpu, const struct vmx_field_info
 
 static size_t interesting_fields(struct vmx_vcpu *vcpu, struct vmx_field_info *infos, size_t room)
 {
-	struct vmx_vmcs_dump dump = {
-		.size = sizeof(dump), .fields = (uintptr_t)infos, .count = room,
-	};
-	size_t count = 0;
+	size_t count = 0, all = all_fields(vcpu, infos, room);
 
-	if (ioctl(vcpu->vmcs, VMX_VMCS_DUMP, &dump) || dump.count > room)
-		return 0;
-	for (size_t n = 0; n < dump.count; n++)
+	for (size_t n = 0; n < all; n++)
 		if (interesting(vcpu, &infos[n]))
 			infos[count++] = infos[n];
 	return count;
@@ -248,8 +353,6 @@ TEST_F(vm, random_state)
 	uint64_t seed = test_seed();
 	size_t count;
 
-	/* Likewise. */
-	NEED(VMX_HAS_EPT);
 	count = interesting_fields(&self->vcpu, infos, TEST_COUNT(infos));
 	ASSERT_LT(50, count);
 	for (int round = 0; round < 4000; round++) {

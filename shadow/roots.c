@@ -201,14 +201,38 @@ int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3)
 	return r;
 }
 
-/* VM entry would fail so, if the CPU read the guest's PDPTEs. */
-static int fail_entry(struct vmx_vcpu *v)
+/* VM entry would fail so, if the CPU saw the guest's registers and PDPTEs. */
+static int fail_entry(struct vmx_vcpu *v, const struct vmx_failure *failure)
 {
 	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
-	v->run->failure = (struct vmx_failure) {
-		.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3,
-	};
+	v->run->failure = *failure;
 	return VMX_FAULT_EXIT;
+}
+
+/*
+ * What userspace wrote: the CPU is in IA-32e mode if and only if the guest's tables
+ * are that mode's, or it would take shadow pages for tables of another level.
+ */
+static int check_registers(struct vmx_vcpu *v)
+{
+	struct vmx_failure failure;
+
+	vmx_vmcs_explain_registers(v->vmcs, &failure);
+	return failure.check ? fail_entry(v, &failure) : 0;
+}
+
+static int reread_pdptes(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	const struct vmx_failure failure = {
+		.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3, .value = p->cr3,
+	};
+	int r;
+
+	if (p->mode.format != PAGING_PAE)
+		return 0;
+	r = read_pdptes(v, p->cr3, p->pdpte);
+	return r == PAGING_GP ? fail_entry(v, &failure) : r;
 }
 
 static int load_locked(struct vmx_vcpu *v)
@@ -218,10 +242,10 @@ static int load_locked(struct vmx_vcpu *v)
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
-	if (p->reread && p->mode.format == PAGING_PAE) {
-		r = read_pdptes(v, p->cr3, p->pdpte);
+	if (p->reread) {
+		r = check_registers(v) ?: reread_pdptes(v);
 		if (r)
-			return r == PAGING_GP ? fail_entry(v) : r;
+			return r;
 	}
 	return load_roots(v);
 }

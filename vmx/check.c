@@ -188,6 +188,8 @@ static void load_controls(struct vmx_checker *c)
 	is[VMX_CAP_VMFUNC] =
 		read_controls(c, VMX_F_VMFUNC_CONTROLS,
 			      is[VMX_CAP_CPU2] & VMX_CPU2_VMFUNC);
+	if (c->ctx->shadow)
+		is[VMX_CAP_ENTRY] |= VMX_ENTRY_CTL_LOAD_EFER;
 }
 
 static u64 visible_value(const struct vmx_checker *c, u32 field)
@@ -273,3 +275,21 @@ void vmx_check_entry(const struct vmx_check_ctx *ctx,
 	steps_fail(&c, &vmx_check_guest_state, 0, failure);
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_check_entry);
+
+/**
+ * vmx_check_registers() - which check of the guest's control registers, debug
+ * registers and MSRs fails
+ * @ctx: the VMCS
+ * @failure: out: as of vmx_check_entry()
+ *
+ * Context: that of @ctx->read.
+ */
+void vmx_check_registers(const struct vmx_check_ctx *ctx,
+			 struct vmx_failure *failure)
+{
+	struct vmx_checker c = { .ctx = ctx };
+
+	*failure = (struct vmx_failure) { };
+	load_controls(&c);
+	steps_fail(&c, &vmx_check_guest_registers, 0, failure);
+}

@@ -26,6 +26,8 @@
  * @host_32bit: VM entry is made outside IA-32e mode
  * @strict: fail what only some CPUs refuse, too: right after an entry failed,
  *	not before
+ * @shadow: paging is the module's: the guest need not have it, and has an EFER
+ *	whatever the CPU can load
  */
 struct vmx_check_ctx {
 	const struct vmx_caps *caps;
@@ -35,10 +37,13 @@ struct vmx_check_ctx {
 	u64 vmcs;
 	bool host_32bit;
 	bool strict;
+	bool shadow;
 };
 
 void vmx_check_entry(const struct vmx_check_ctx *ctx,
 		     struct vmx_failure *failure);
+void vmx_check_registers(const struct vmx_check_ctx *ctx,
+			 struct vmx_failure *failure);
 
 /* What the check_*.c files share */
 

@@ -63,6 +63,8 @@ static bool check_cr0(struct vmx_checker *c, const struct vmx_step *step,
 
 	if (vmx_check_has(c, VMX_CAP_CPU2, VMX_CPU2_UNRESTRICTED_GUEST))
 		ignored |= X86_CR0_PE | X86_CR0_PG;
+	if (c->ctx->shadow)
+		ignored |= X86_CR0_PG;
 	return vmx_check_bits(c, ((~value & msr->cr0_fixed0) |
 				  (value & ~msr->cr0_fixed1)) & ~ignored);
 }

@@ -128,6 +128,7 @@ u64 vmx_vmcs_read(const struct vmx_vmcs *vmcs, u32 field);
 enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value);
 void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked);
 enum vmx_refusal vmx_vmcs_set(struct vmx_vmcs *vmcs, u32 field, u64 value);
+void vmx_vmcs_explain_registers(struct vmx_vmcs *vmcs, struct vmx_failure *failure);
 void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
 		      struct vmx_failure *failure);
 

@@ -449,10 +449,40 @@ static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
 	return err;
 }
 
-/* For the checks: the VMCS as it is */
-static u64 raw_read(void *unused, u32 field)
+/* For the checks: the VMCS as it is, but for registers that shadow paging keeps. */
+static u64 read_to_check(void *vmcs, u32 field)
 {
+	const struct vmx_vmcs *of = vmcs;
+	u64 value;
+
+	if (of->paging && vmx_paging_read(of, field, &value))
+		return value;
 	return vmx_insn_vmread(field);
+}
+
+static struct vmx_check_ctx check_ctx(struct vmx_vmcs *vmcs)
+{
+	return (struct vmx_check_ctx) {
+		.caps = &vmx_caps,
+		.read = read_to_check,
+		.opaque = vmcs,
+		.shadow = vmcs->paging,
+	};
+}
+
+/**
+ * vmx_vmcs_explain_registers() - the same as vmx_vmcs_explain() for registers that
+ * the CPU does not see as the guest has them
+ * @vmcs: the VMCS, locked and current
+ * @failure: filled in; check is %VMX_CHECK_NONE if nothing is wrong
+ *
+ * Context: preemption off.
+ */
+void vmx_vmcs_explain_registers(struct vmx_vmcs *vmcs, struct vmx_failure *failure)
+{
+	struct vmx_check_ctx ctx = check_ctx(vmcs);
+
+	vmx_check_registers(&ctx, failure);
 }
 
 /**
@@ -466,12 +496,9 @@ static u64 raw_read(void *unused, u32 field)
 void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
 		      struct vmx_failure *failure)
 {
-	struct vmx_check_ctx ctx = {
-		.caps = &vmx_caps,
-		.read = raw_read,
-		.strict = reason,
-	};
+	struct vmx_check_ctx ctx = check_ctx(vmcs);
 
+	ctx.strict = reason;
 	vmx_check_entry(&ctx, failure);
 	/* What only the CPU finds, after all checks of fields passed */
 	if (failure->check)

@@ -201,6 +201,7 @@ static void expect_violation(struct kunit *test, struct model *m,
 		.vmcs = v->vmcs,
 		.host_32bit = v->host_32bit,
 		.strict = v->strict,
+		.shadow = v->shadow,
 	};
 	struct vmx_failure f;
 

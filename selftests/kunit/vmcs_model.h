@@ -48,6 +48,7 @@ struct edit {
  * @vmcs: physical address of the VMCS
  * @host_32bit: VM entry is made outside IA-32e mode
  * @strict: the entry has failed already
+ * @shadow: paging is the module's
  */
 struct violation {
 	unsigned int line;
@@ -63,6 +64,7 @@ struct violation {
 	u64 vmcs;
 	bool host_32bit;
 	bool strict;
+	bool shadow;
 };
 
 #define EDITS(...)	.edits = { __VA_ARGS__ }
