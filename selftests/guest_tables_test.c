@@ -7,26 +7,11 @@
 #define EVERY_MMU
 
 #include <sched.h>
+#include <x86intrin.h>
 
+#include "lib/guest_tables.h"
+#include "lib/host_memory.h"
 #include "lib/huge_pages.h"
-
-/* Guest-physical: a directory and two tables of the owner's making, and three pages with data. */
-#define POINTERS	(VMX_GUEST_PAGE_TABLES + 0x1000)
-#define DIRECTORY	0x100000ul
-#define TABLE		0x101000ul
-#define DATA		0x104000ul
-#define DATA_PAGES	3
-
-/* The linear address that all of that is for: the 1 GiB that begins there, and a page in it. */
-#define GIB		(1ul << 30)
-#define LINEAR		(GIB + 5 * LARGE + 7 * PAGE)
-
-#define P		0x1ul
-#define W		0x2ul
-#define U		0x4ul
-#define LARGE_ENTRY	0x80ul
-#define ACCESSED	0x20ul
-#define DIRTY		0x40ul
 
 /* Says over and over what it finds, and counts. */
 GUEST64(reader,
@@ -35,29 +20,13 @@ GUEST64(reader,
 	"incq	0x20008\n"
 	"jmp	1b");
 
-static volatile uint64_t *entry(struct vmx_vm *vm, uint64_t table, unsigned int index)
-{
-	return (uint64_t *)test_at(vm, table) + index;
-}
-
-static void map_linear(struct vmx_vm *vm)
-{
-	*entry(vm, POINTERS, LINEAR / GIB) = DIRECTORY | P | W | U;
-	*entry(vm, DIRECTORY, 5) = TABLE | P | W;
-	*entry(vm, DIRECTORY, 6) = (TABLE + PAGE) | P | W;
-	*entry(vm, TABLE, 7) = DATA | P | W;
-	*entry(vm, TABLE + PAGE, 7) = (DATA + PAGE) | P | W;
-	for (unsigned int n = 0; n < DATA_PAGES; n++)
-		*entry(vm, DATA + n * PAGE, 0) = n + 1;
-}
-
 static void *run(void *vcpu)
 {
 	return (void *)(intptr_t)vmx_run(vcpu);
 }
 
 /* What the guest reads now: it has begun to read after this was called. */
-static uint64_t reads(struct vmx_vm *vm)
+static uint64_t reads_now(struct vmx_vm *vm)
 {
 	const uint64_t begun = *entry(vm, TEST_DATA, 1) + 1;
 
@@ -77,18 +46,18 @@ TEST_F(vm, changed_by_the_owner_while_the_guest_runs)
 	self->run->regs[VMX_RBX] = LINEAR;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, run, &self->vcpu));
 	for (unsigned int n = 0; n < 10; n++) {
-		*entry(&self->vm, TABLE, 7) = DATA | P | W;
-		*entry(&self->vm, DIRECTORY, 5) = TABLE | P | W;
+		*entry(&self->vm, TABLE, INDEX) = DATA | P | W;
+		*entry(&self->vm, DIRECTORY, TABLE_INDEX) = TABLE | P | W;
 		ASSERT_VMX(vmx_vm_invalidate(&self->vm, DIRECTORY, 2 * PAGE));
-		EXPECT_EQ(1, reads(&self->vm));
+		EXPECT_EQ(1, reads_now(&self->vm));
 		/* another page, and an announcement of just that entry */
-		*entry(&self->vm, TABLE, 7) = (DATA + 2 * PAGE) | P | W;
-		ASSERT_VMX(vmx_vm_invalidate(&self->vm, TABLE + 7 * 8, 8));
-		EXPECT_EQ(3, reads(&self->vm));
+		*entry(&self->vm, TABLE, INDEX) = (DATA + 2 * PAGE) | P | W;
+		ASSERT_VMX(vmx_vm_invalidate(&self->vm, TABLE + INDEX * 8, 8));
+		EXPECT_EQ(3, reads_now(&self->vm));
 		/* another table */
-		*entry(&self->vm, DIRECTORY, 5) = (TABLE + PAGE) | P | W;
+		*entry(&self->vm, DIRECTORY, TABLE_INDEX) = OTHER_TABLE | P | W;
 		ASSERT_VMX(vmx_vm_invalidate(&self->vm, 0, TEST_RAM));
-		EXPECT_EQ(2, reads(&self->vm));
+		EXPECT_EQ(2, reads_now(&self->vm));
 	}
 	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_KICK));
 	ASSERT_EQ(0, pthread_join(thread, &ret));
@@ -162,7 +131,7 @@ TEST_F(walk, side_by_side)
 	EXPECT_EQ(0, w.shadow_leaf);
 	EXPECT_EQ(1, guest_read(&self->vcpu, LINEAR));
 	w = walk(&self->vcpu, LINEAR);
-	EXPECT_EQ(DATA | P | W | ACCESSED, w.entry[0]);
+	EXPECT_EQ(DATA | P | W | A, w.entry[0]);
 	EXPECT_EQ(0, w.masked);
 	EXPECT_EQ(4, w.shadow_levels);
 	EXPECT_EQ(1, w.shadow_leaf);
@@ -173,8 +142,47 @@ TEST_F(walk, side_by_side)
 		EXPECT_EQ(P | W, w.shadow[level - 1] & (P | W));
 	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, LINEAR, 0x77));
 	w = walk(&self->vcpu, LINEAR);
-	EXPECT_EQ(DATA | P | W | ACCESSED | DIRTY, w.entry[0]);
+	EXPECT_EQ(DATA | P | W | A | D, w.entry[0]);
 	EXPECT_EQ(P | W, w.shadow[0] & (P | W | U));
+}
+
+/* Of memory in small pages, one that a large page could begin with, and the one behind it. */
+static bool find_neighbours(const char *at, size_t pages, size_t *page, size_t *next)
+{
+	uint64_t *entries = calloc(pages, sizeof(*entries));
+	bool found = false;
+
+	if (!entries || read_pagemap(at, pages, entries))
+		return false;
+	for (*page = 0; *page < pages && !found; *page += !found) {
+		if (entries[*page] % (LARGE / PAGE))
+			continue;
+		for (*next = 0; *next < pages && !found; *next += !found)
+			found = entries[*next] == entries[*page] + 1;
+	}
+	free(entries);
+	return found;
+}
+
+/* What a guest has as a large page, and the host in small ones, has nothing else behind it. */
+TEST_F(walk, nothing_behind_a_small_page)
+{
+	const size_t pages = 16 * LARGE / PAGE;
+	const uint64_t linear = GIB + 8 * LARGE;
+	char *at = new_memory(pages * PAGE);
+	size_t page, next;
+
+	ASSERT_NE(MAP_FAILED, at);
+	madvise(at, pages * PAGE, MADV_NOHUGEPAGE);
+	for (size_t n = 0; n < pages; n++)
+		*(volatile uint64_t *)(at + n * PAGE) = pattern(n);
+	ASSERT_TRUE(find_neighbours(at, pages, &page, &next));
+	*entry(&self->vm, DIRECTORY, 8) = AREA | P | W | LARGE_ENTRY;
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at + page * PAGE, PAGE, RW));
+	EXPECT_EQ(pattern(page), guest_read(&self->vcpu, linear));
+	EXPECT_NE(ACCESS_DONE, guest_try_read(&self->vcpu, linear + PAGE));
+	EXPECT_NE(pattern(next), self->vcpu.run->regs[VMX_RDX]);
+	munmap(at, pages * PAGE);
 }
 
 /* As much of the owner's memory as a large page, aligned as one. */
@@ -196,6 +204,8 @@ TEST_F(walk, from_small_pages_to_a_large_one)
 	if (!small || !large)
 		SKIP(return, "this kernel has no huge pages");
 	*entry(&self->vm, DIRECTORY, 8) = AREA | P | W | LARGE_ENTRY;
+	/* Should it fault for ever, because the host's page is no large one. */
+	self->vcpu.run->deadline = __rdtsc() + 500000000;
 	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, small, LARGE, RW));
 	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, linear, 1));
 	EXPECT_EQ(1, walk(&self->vcpu, linear).shadow_leaf);
@@ -219,14 +229,14 @@ TEST_F(walk, to_nothing)
 {
 	struct vmx_walk w;
 
-	*entry(&self->vm, TABLE, 7) = 0x1000 | W;
+	*entry(&self->vm, TABLE, INDEX) = 0x1000 | W;
 	w = walk(&self->vcpu, LINEAR);
 	EXPECT_EQ(VMX_WALK_ABSENT, w.result);
 	EXPECT_EQ(1, w.leaf);
 	EXPECT_EQ(0x1000 | W, w.entry[0]);
 	EXPECT_EQ(DIRECTORY | P | W | U, w.entry[2]);
 	EXPECT_EQ(0, w.physical | w.rights);
-	*entry(&self->vm, DIRECTORY, 5) = TABLE | P | 1ull << 51;
+	*entry(&self->vm, DIRECTORY, TABLE_INDEX) = TABLE | P | 1ull << 51;
 	w = walk(&self->vcpu, LINEAR);
 	EXPECT_EQ(VMX_WALK_RESERVED, w.result);
 	EXPECT_EQ(2, w.leaf);

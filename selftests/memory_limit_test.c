@@ -32,10 +32,12 @@ static int tell(const char *folder, const char *file, const char *text)
 
 typedef FIXTURE_DATA(limited) fixture;
 
+EVERY_MMU_OF(limited);
+
 FIXTURE_SETUP(limited)
 {
-	NEED(VMX_HAS_EPT);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	NEED(variant->needs);
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
 	snprintf(self->root, sizeof(self->root), "/tmp/vmx-cgroup-XXXXXX");
@@ -62,7 +64,7 @@ FIXTURE_TEARDOWN(limited)
 }
 
 /* The raw status of a child that does WORK in the group, and exits with what it returns; or -1. */
-static int in_group(const char *group, int (*work)(void))
+static int in_group(const char *group, int (*work)(enum vmx_mmu_kind mmu), enum vmx_mmu_kind mmu)
 {
 	char pid[20], token;
 	int go[2], status;
@@ -72,7 +74,7 @@ static int in_group(const char *group, int (*work)(void))
 		return -1;
 	child = fork();
 	if (!child)
-		_exit(read(go[0], &token, 1) == 1 ? work() : EIO);
+		_exit(read(go[0], &token, 1) == 1 ? work(mmu) : EIO);
 	snprintf(pid, sizeof(pid), "%d", child);
 	if (child < 0 || tell(group, "cgroup.procs", pid) || write(go[1], "", 1) != 1 ||
 	    waitpid(child, &status, 0) != child)
@@ -107,19 +109,19 @@ static bool neighbour_works(fixture *self)
 }
 
 /* Makes a guest; 0 or -errno. */
-static int make(struct vmx_vm *vm, struct vmx_vcpu *vcpu)
+static int make(struct vmx_vm *vm, struct vmx_vcpu *vcpu, enum vmx_mmu_kind mmu)
 {
-	return vmx_vm_open(vm, TEST_RAM) ?: vmx_vcpu_open(vcpu, vm) ?:
+	return vmx_vm_open_mmu(vm, TEST_RAM, mmu) ?: vmx_vcpu_open(vcpu, vm) ?:
 	       test_start(vcpu, VMX_MODE_LONG, access_guest);
 }
 
 /* A guest whose tables take twice the limit, all for the same page of the owner. */
-static int use_tables(void)
+static int use_tables(enum vmx_mmu_kind mmu)
 {
 	char *at = new_memory(PAGE);
 	struct vmx_vcpu vcpu;
 	struct vmx_vm vm;
-	int ret = make(&vm, &vcpu);
+	int ret = make(&vm, &vcpu, mmu);
 
 	for (uint64_t n = 0; !ret && n < PAGES; n++) {
 		ret = mmu_map(vm.mmu, AREA + n * LARGE, at, PAGE, RW) ? -errno :
@@ -129,14 +131,14 @@ static int use_tables(void)
 }
 
 /* A guest that writes to twice as much as the limit, and reads it back. */
-static int use_memory(void)
+static int use_memory(enum vmx_mmu_kind mmu)
 {
 	char *at = new_memory(LENGTH);
 	struct vmx_vcpu vcpu;
 	struct vmx_vm vm;
 
 	madvise(at, LENGTH, MADV_NOHUGEPAGE);
-	if (make(&vm, &vcpu) || mmu_map(vm.mmu, AREA, at, LENGTH, RW))
+	if (make(&vm, &vcpu, mmu) || mmu_map(vm.mmu, AREA, at, LENGTH, RW))
 		return 1;
 	if (guest_fill(&vcpu, PAGES) != PAGES)
 		return 2;
@@ -146,7 +148,7 @@ static int use_memory(void)
 /* Tables cannot be swapped. */
 TEST_F(limited, tables_are_charged)
 {
-	int status = in_group(self->group, use_tables);
+	int status = in_group(self->group, use_tables, variant->mmu);
 
 	if (WIFSIGNALED(status)) {
 		EXPECT_EQ(SIGKILL, WTERMSIG(status));
@@ -163,7 +165,7 @@ TEST_F(limited, with_swap_it_is_slow)
 
 	if (swap_on())
 		SKIP(return, "this kernel has no swap, or no RAM disk for it");
-	status = in_group(self->group, use_memory);
+	status = in_group(self->group, use_memory, variant->mmu);
 	EXPECT_TRUE(WIFEXITED(status)) { TH_LOG("status %#x", status); }
 	EXPECT_EQ(0, WEXITSTATUS(status));
 	EXPECT_LT(0, times(self->group, "max"));
@@ -174,7 +176,7 @@ TEST_F(limited, with_swap_it_is_slow)
 
 TEST_F(limited, without_swap_it_is_killed)
 {
-	int status = in_group(self->group, use_memory);
+	int status = in_group(self->group, use_memory, variant->mmu);
 
 	EXPECT_TRUE(WIFSIGNALED(status)) { TH_LOG("status %#x", status); }
 	EXPECT_EQ(SIGKILL, WTERMSIG(status));

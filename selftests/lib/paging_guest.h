@@ -22,10 +22,22 @@ GUEST64(operations,
 	"vmcall\n"
 	".balign 16\n"
 	"mov	%ecx, %ds\n"
+	"vmcall\n"
+	".balign 16\n"
+	"mov	%rbx, %cr0\n"
+	"vmcall\n"
+	".balign 16\n"
+	"mov	%rbx, %cr4\n"
+	"vmcall\n"
+	".balign 16\n"
+	"invpcid (%rbx), %rdx\n"
 	"vmcall");
 
-/* DESCRIPTOR loads a segment register: the supervisor reads the GDT, whoever asks for it. */
-enum operation { READ, WRITE, FETCH, INVLPG, MOV_CR3, DESCRIPTOR };
+/*
+ * DESCRIPTOR loads a segment register: the supervisor reads the GDT, whoever asks for it. The type
+ * of INVPCID is in EDX.
+ */
+enum operation { READ, WRITE, FETCH, INVLPG, MOV_CR3, DESCRIPTOR, MOV_CR0, MOV_CR4, INVPCID };
 #define SELECTOR	0xbu
 
 enum format { FORMAT_32BIT, FORMAT_PAE, FORMAT_LONG, FORMATS };
