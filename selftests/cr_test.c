@@ -141,14 +141,14 @@ TEST_F(vm, all_types_of_invpcid)
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_CPU2_CONTROLS, 0, VMX_CPU2_INVPCID));
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR4, 0, CR4_PGE));
 	for (unsigned int n = 0; n < 3 * INVPCID_TYPES; n++) {
-		const unsigned int type = n % INVPCID_TYPES;
+		const unsigned int type = n % INVPCID_TYPES, page = n % DATA_PAGES;
 		const bool global = type == INVPCID_ADDRESS || type == INVPCID_ALL;
 
-		CHANGE(&self->vcpu, n % DATA_PAGES, global ? G : 0);
+		CHANGE(&self->vcpu, page, global ? G : 0);
 		EXPECT_EQ(ACCESS_DONE, invpcid(&self->vcpu, type, 0, LINEAR)) {
 			TH_LOG("type %u: %s", type, test_describe(&self->vcpu));
 		}
-		EXPECT_EQ((int)(n % DATA_PAGES) + 1, reads(&self->vcpu)) { TH_LOG("type %u", type); }
+		EXPECT_EQ((int)page + 1, reads(&self->vcpu)) { TH_LOG("type %u", type); }
 		/* What was global would survive some types. */
 		EXPECT_DONE(&self->vcpu, INVLPG, LINEAR, 0);
 	}

@@ -4,7 +4,7 @@
 
 #define EVERY_MMU
 
-#include "lib/vm_fixture.h"
+#include "lib/host_memory.h"
 
 GUEST64(hlt_guest, "hlt");
 
@@ -277,6 +277,29 @@ TEST_F(shadow, efer_of_the_run_page)
 	self->run->efer = 5 << 8;
 	self->run->dirty = VMX_STATE_EFER;
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+}
+
+GUEST64(secret_code, "mov $0x5ec2e7, %eax\n vmcall");
+
+/*
+ * Tables made for another mode than the CPU is in would have guest memory for page tables, at the
+ * address 0 here: that has an entry for memory that is not the VM's, which the guest would execute.
+ */
+TEST_F(shadow, tables_of_another_mode)
+{
+	char *secret = new_memory(PAGE);
+	uint64_t frame;
+
+	ASSERT_NE(MAP_FAILED, secret);
+	memcpy(secret, secret_code, secret_code_end - secret_code);
+	ASSERT_EQ(0, read_pagemap(secret, 1, &frame));
+	*(uint64_t *)test_at(&self->vm, 0) = (frame & PAGEMAP_FRAME) * PAGE | 1;
+	ASSERT_VMX(vmx_set_mode(&self->vm, self->vcpu.vmcs, VMX_MODE_LONG, 0, TEST_STACK));
+	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR0, 1ull << 31, 0));
+	ASSERT_EXIT(&self->vcpu, INVALID_STATE);
+	EXPECT_EQ(0, self->run->regs[VMX_RAX]);
+	EXPECT_EQ((uint32_t)VMX_CHECK_GUEST_IA32E_PG, self->run->failure.check);
+	munmap(secret, PAGE);
 }
 
 /* Values near the edges of what the checks allow. */
