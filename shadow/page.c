@@ -61,7 +61,6 @@
  * that neither an invalidation of the guest's nor one of the host's takes longer than a
  * bound, however the guest's tables look.
  */
-#include <linux/hash.h>
 #include <linux/io.h>
 #include <linux/slab.h>
 
@@ -131,11 +130,6 @@ static unsigned int longest(struct shadow *s, u64 gfn, int level)
 	return level == 1 && is_table(s, gfn) ? SHADOW_CHAIN_MAX_TABLE : SHADOW_CHAIN_MAX;
 }
 
-static struct hlist_head *bucket(struct shadow *s, u64 gfn)
-{
-	return &s->hash[hash_64(gfn, SHADOW_HASH_BITS)];
-}
-
 static void touch(struct shadow *s, struct shadow_page *sp)
 {
 	sp->dirty = true;
@@ -156,7 +150,7 @@ void shadow_touch_tables(struct shadow *s, u64 gfn)
 {
 	struct shadow_page *sp;
 
-	hlist_for_each_entry(sp, bucket(s, gfn), hash)
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
 			touch(s, sp);
 }
@@ -290,7 +284,7 @@ static void forget_table(struct shadow *s, u64 gfn)
 {
 	struct shadow_page *sp;
 
-	hlist_for_each_entry(sp, bucket(s, gfn), hash)
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
 			return;
 	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
@@ -353,7 +347,7 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	struct shadow_page *sp;
 
 	lockdep_assert_held(&mmu->lock);
-	hlist_for_each_entry(sp, bucket(s, gfn), hash)
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
 		if (sp->gfn == gfn && same_role(sp->role, role))
 			return sp;
 	sp = list_first_entry_or_null(&s->spare, struct shadow_page, list);
@@ -366,7 +360,7 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	sp->role = role;
 	sp->dirty = false;
 	sp->idle = 0;
-	hlist_add_head(&sp->hash, bucket(s, gfn));
+	hlist_add_head(&sp->hash, shadow_bucket(s, gfn));
 	if (!role.direct)
 		begin_table(mmu, sp);
 	return sp;

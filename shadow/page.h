@@ -4,6 +4,7 @@
 #define VMX_SHADOW_PAGE_H
 
 #include <linux/bitmap.h>
+#include <linux/hash.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/types.h>
@@ -185,6 +186,12 @@ static inline u32 shadow_ref(const struct shadow_page *sp, unsigned int i)
 static inline struct shadow_page *shadow_ref_page(const struct shadow *s, u32 ref)
 {
 	return s->pages[ref / SHADOW_ENTRIES];
+}
+
+/* Where the pages are that were made from a frame. */
+static inline struct hlist_head *shadow_bucket(struct shadow *s, u64 gfn)
+{
+	return &s->hash[hash_64(gfn, SHADOW_HASH_BITS)];
 }
 
 /* What there is about a frame; under the mmu's lock. */

@@ -194,27 +194,56 @@ void shadow_sync(struct vmx_mmu *mmu, bool reap)
 	}
 }
 
+static void compare_tables(struct vmx_mmu *mmu, u64 gfn)
+{
+	struct shadow_page *sp;
+
+	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash)
+		if (sp->gfn == gfn && !sp->role.direct)
+			compare(mmu, sp);
+}
+
+/* See to the next record that there is, or some of it; where to go on. */
+static u64 sync_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
+{
+	unsigned long index = gfn / SHADOW_ENTRIES;
+	const struct shadow_frames *frames;
+	unsigned long i, last;
+	u64 first;
+
+	frames = xa_find(&mmu->shadow->frames, &index, (end - 1) / SHADOW_ENTRIES, XA_PRESENT);
+	if (!frames)
+		return end;
+	first = (u64)index * SHADOW_ENTRIES;
+	i = first < gfn ? gfn - first : 0;
+	last = min_t(u64, end - first, SHADOW_ENTRIES);
+	for_each_set_bit_from(i, frames->tables, last) {
+		compare_tables(mmu, first + i);
+		/* The record may go as soon as others have the lock. */
+		if (cond_resched_lock(&mmu->lock))
+			return first + i + 1;
+	}
+	return first + SHADOW_ENTRIES;
+}
+
 /**
  * shadow_sync_frames() - the same for tables that the guest has not written
  * @mmu: the mmu, its lock held; others may have it meanwhile
  * @gfn: first frame
- * @count: of frames
+ * @count: of frames, not 0
  *
- * The CPU's dirty bits do not tell of them.
+ * The CPU's dirty bits do not tell of them. Tables that others come to use meanwhile
+ * are read as they are now, wherever they lie.
  *
  * Context: may sleep.
  */
 void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
 {
-	struct shadow *s = mmu->shadow;
-	unsigned int id;
+	const u64 end = gfn + count;
 
 	lockdep_assert_held(&mmu->lock);
-	for_each_set_bit(id, s->ids, SHADOW_PAGES_MAX + 1) {
-		struct shadow_page *sp = s->pages[id];
-
-		if (!sp->role.direct && sp->gfn - gfn < count)
-			compare(mmu, sp);
+	while (gfn < end) {
+		gfn = sync_record(mmu, gfn, end);
 		cond_resched_lock(&mmu->lock);
 	}
 }

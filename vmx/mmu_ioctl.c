@@ -281,10 +281,11 @@ static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
 	if (range->prot || range->reserved || !valid_gpas(mmu, range->gpa, range->length))
 		return -EINVAL;
 	spin_lock(&mmu->lock);
+	/* With EPT it is CPUs that have looked at the guest's tables. */
 	if (mmu->shadow)
 		shadow_sync_frames(mmu, range->gpa >> PAGE_SHIFT, range->length >> PAGE_SHIFT);
-	/* What CPUs have cached of the guest's tables goes as well. */
-	vmx_mmu_narrowed(mmu);
+	else
+		vmx_mmu_narrowed(mmu);
 	spin_unlock(&mmu->lock);
 	vmx_mmu_flush(mmu);
 	return 0;
