@@ -227,6 +227,16 @@ static void read_mmio(struct emulation *em, const struct piece *piece, unsigned 
 	}
 }
 
+/* Not of accessed and dirty flags, which walks set: they take no translation away. */
+static void write_ram(struct emulation *em, const struct piece *piece, union buffer *buffer)
+{
+	const struct vmx_emulator_ops *ops = em->emulator->ops;
+
+	copy(piece->to, buffer, piece->length);
+	if (ops->written)
+		ops->written(em->emulator->machine, piece->gpa, piece->length);
+}
+
 static void write_mmio(struct emulation *em, const struct piece *piece, const unsigned char *bytes)
 {
 	unsigned int size;
@@ -267,7 +277,7 @@ void vmx_em_write_place(struct emulation *em, const struct place *place, const v
 
 		memcpy(&buffer, at, piece->length);
 		if (piece->to)
-			copy(piece->to, &buffer, piece->length);
+			write_ram(em, piece, &buffer);
 		else
 			write_mmio(em, piece, buffer.bytes);
 		at += piece->length;

@@ -30,6 +30,12 @@ static void *memory(void *context, uint64_t address, uint64_t length)
 	return ram + address;
 }
 
+static void written(void *context, const void *bytes, size_t length)
+{
+	if (!memory(context, (const unsigned char *)bytes - ram, length))
+		abort();
+}
+
 static uint64_t now(void *source)
 {
 	return ++*(uint64_t *)source;
@@ -148,7 +154,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t time = 0;
 	unsigned int text = 100;
 	struct vmx_clock clock = { .now = now, .source = &time };
-	struct vmx_virtio_machine machine = { memory, NULL, &clock };
+	struct vmx_virtio_machine machine = {
+		.memory = memory, .clock = &clock, .written = written,
+	};
 	struct vmx_virtio_terminal terminal = { output, input, &text };
 	struct vmx_virtio *devices[SLOTS] = { &blk.virtio, &console.virtio, &net.virtio };
 	struct input from = { data, size };

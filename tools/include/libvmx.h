@@ -163,7 +163,9 @@ int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
  * @length: bytes, not 0
  *
  * When it returns, no vCPU uses a translation of a linear address that came of what
- * the tables were before. Whatever else was written needs no announcement.
+ * the tables were before. Whatever else was written needs no announcement; who does
+ * not know where the tables are may announce it all, which costs little. With EPT
+ * there is no need to if the guest executes INVLPG, or its like, by itself.
  *
  * Return: 0 or -errno.
  */

@@ -193,9 +193,23 @@ static void *find_memory(void *context, uint64_t address, uint64_t length)
 	return vmx_memory_at(&machine->memory, address, length);
 }
 
+/* The way back from what was found. */
+static void on_written(void *context, const void *memory, size_t length)
+{
+	struct vmx_machine *machine = context;
+	uint64_t address = (const unsigned char *)memory - machine->memory.ram;
+
+	if (address >= machine->memory.low)
+		address += VMX_MEMORY_HIGH - machine->memory.low;
+	vmx_machine_wrote(machine, address, length);
+}
+
 struct vmx_virtio_machine vmx_machine_virtio(struct vmx_machine *machine)
 {
-	return (struct vmx_virtio_machine){ find_memory, machine, &machine->clock };
+	return (struct vmx_virtio_machine){
+		.memory = find_memory, .context = machine, .clock = &machine->clock,
+		.written = machine->vm.shadow ? on_written : NULL,
+	};
 }
 
 int vmx_board_init(struct vmx_machine *machine)

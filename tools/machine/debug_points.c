@@ -9,13 +9,14 @@
 #include "debug.h"
 #include "internal.h"
 
-#define INT3		0xcc
 #define VECTOR_DB	1
 #define VECTOR_BP	3
 #define DR6_BD		(1ull << 13)
 #define DR6_BS		(1ull << 14)
 #define DR6_CAUSES	(VMX_PENDING_B0_B3 | DR6_BD | DR6_BS)
 #define DR7_GD		(1ull << 13)
+
+static const uint8_t int3 = 0xcc;
 
 static struct vmx_debugged_cpu *state_of(struct vmx_debugger *debugger, const struct vmx_cpu *cpu)
 {
@@ -157,8 +158,7 @@ static int insert_breakpoint(struct vmx_debugger *debugger, struct vmx_cpu *cpu,
 		if (point->used)
 			continue;
 		*point = (struct vmx_breakpoint){ true, linear, gpa, *at };
-		*at = INT3;
-		return 0;
+		return debug_put(debugger->machine, gpa, &int3, 1);
 	}
 	return -ENOSPC;
 }
@@ -169,8 +169,8 @@ static void remove_breakpoint(struct vmx_debugger *debugger, struct vmx_breakpoi
 	unsigned char *at = vmx_memory_at(&debugger->machine->memory, point->gpa, 1);
 
 	point->used = false;
-	if (at && *at == INT3)
-		*at = point->byte;
+	if (at && *at == int3)
+		debug_put(debugger->machine, point->gpa, &point->byte, 1);
 }
 
 static struct vmx_watchpoint *find_watchpoint(struct vmx_debugger *debugger,

@@ -239,6 +239,13 @@ unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa)
 	return vmx_memory_at(&cpu->machine->memory, *gpa, 1);
 }
 
+/* If it is a page table, the guest does not know that it should execute INVLPG. */
+int debug_put(struct vmx_machine *machine, uint64_t gpa, const void *bytes, size_t length)
+{
+	memcpy(vmx_memory_at(&machine->memory, gpa, length), bytes, length);
+	return vmx_vm_invalidate(&machine->vm, gpa, length);
+}
+
 #define PAGE_SIZE	4096
 
 static size_t copy(struct vmx_cpu *cpu, uint64_t address, void *to, const void *from,
@@ -257,10 +264,7 @@ static size_t copy(struct vmx_cpu *cpu, uint64_t address, void *to, const void *
 			piece = length - done;
 		if (to)
 			memcpy((char *)to + done, at, piece);
-		else
-			memcpy(at, (const char *)from + done, piece);
-		/* It may be a page table. */
-		if (!to && vmx_vm_invalidate(&cpu->machine->vm, gpa, piece))
+		else if (debug_put(cpu->machine, gpa, (const char *)from + done, piece))
 			break;
 		done += piece;
 	}

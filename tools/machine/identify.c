@@ -298,6 +298,14 @@ static void *host(void *arg, uint64_t gpa, size_t length, bool write __attribute
 	return vmx_memory_at(&cpu->machine->memory, gpa, length);
 }
 
+static void written(void *arg, uint64_t gpa, size_t length)
+{
+	struct vmx_cpu *cpu = arg;
+
+	if (cpu->machine->vm.shadow)
+		vmx_machine_wrote(cpu->machine, gpa, length);
+}
+
 static uint64_t read_memory(void *arg, uint64_t gpa, unsigned int size)
 {
 	struct vmx_cpu *cpu = arg;
@@ -341,6 +349,7 @@ static int read_field(void *arg, uint32_t field, uint64_t *value)
 
 static const struct vmx_emulator_ops emulator_ops = {
 	.host = host,
+	.written = written,
 	.read = read_memory,
 	.write = write_memory,
 	.in = port_read,

@@ -10,6 +10,11 @@
 void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end);
 /* Ends it because of what vmx_error() says. */
 void vmx_machine_fail(struct vmx_machine *machine);
+/*
+ * With shadow page tables: the module hears that guest memory was written here, which may be page
+ * tables. With EPT nobody needs to: the guest does to its CPUs what there is to do.
+ */
+void vmx_machine_wrote(struct vmx_machine *machine, uint64_t gpa, uint64_t length);
 /* Has a vCPU look at what there is to do; a struct vmx_lapic_config.kick. */
 void vmx_cpu_kick(void *cpu);
 /* Puts the devices onto the machine's buses. */

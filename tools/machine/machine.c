@@ -27,6 +27,12 @@ void vmx_machine_fail(struct vmx_machine *machine)
 	vmx_machine_end(machine, VMX_END_ERROR);
 }
 
+void vmx_machine_wrote(struct vmx_machine *machine, uint64_t gpa, uint64_t length)
+{
+	if (vmx_vm_invalidate(&machine->vm, gpa, length))
+		vmx_machine_fail(machine);
+}
+
 /* The guest's TSC is the host's, so time goes by it: deadlines convert without an error. */
 typedef unsigned __int128 ticks_t;
 

@@ -40,6 +40,9 @@ FIXTURE(emulate) {
 	uint16_t port;
 	uint64_t port_value;
 	unsigned int field_reads;
+	unsigned int told;		/* how often it was said that RAM was written */
+	uint64_t told_gpa;
+	unsigned char told_bytes[16];	/* there, then */
 };
 
 typedef FIXTURE_DATA(emulate) emulate_t;
@@ -52,6 +55,15 @@ static inline void *host(void *machine, uint64_t gpa, size_t length, bool write)
 	if (gpa >= RAM_SIZE || length > RAM_SIZE - gpa)
 		return NULL;
 	return self->ram + gpa;
+}
+
+static inline void written(void *machine, uint64_t gpa, size_t length)
+{
+	emulate_t *self = machine;
+
+	self->told++;
+	self->told_gpa = gpa;
+	memcpy(self->told_bytes, self->ram + gpa, length);
 }
 
 static inline uint64_t device_read(void *machine, uint64_t gpa, unsigned int size)
@@ -130,7 +142,8 @@ static inline int xmm(void *machine, unsigned int n, uint8_t bytes[16], bool wri
 }
 
 static const struct vmx_emulator_ops ops = {
-	host, device_read, device_write, port_in, port_out, field, xmm,
+	.host = host, .written = written, .read = device_read, .write = device_write,
+	.in = port_in, .out = port_out, .field = field, .xmm = xmm,
 };
 
 static inline uint64_t *entry(emulate_t *self, unsigned int table, unsigned int index)

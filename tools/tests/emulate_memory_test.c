@@ -29,6 +29,37 @@ TEST_F(emulate, devices_see_what_the_guest_does)
 	EXPECT_EQ(0, self->field_reads);
 }
 
+/* The guest may have page tables there. */
+TEST_F(emulate, ram_that_is_written_is_told_of)
+{
+	memcpy(self->device, "abcdefgh", 8);
+	self->run.regs[VMX_RSI] = DATA;
+	self->run.regs[VMX_RDI] = STACK + 8;
+	ASSERT_EQ(0, EMULATE("\x48\xa5"));			/* movsq */
+	EXPECT_EQ(1, self->told);
+	EXPECT_EQ(RAM_STACK + 8, self->told_gpa);
+	EXPECT_EQ(0, memcmp(self->told_bytes, "abcdefgh", 8));
+	/* Each page of two; then those of a string, as far as it gets. */
+	map(self, DATA + 4096, RAM_DATA, 7);
+	map(self, DATA + 8192, RAM_DATA + 4096, 7);
+	self->run.regs[VMX_RSI] = DATA;
+	self->run.regs[VMX_RDI] = DATA + 8192 - 3;
+	ASSERT_EQ(0, EMULATE("\x48\xa5"));
+	EXPECT_EQ(3, self->told);
+	EXPECT_EQ(RAM_DATA + 4096, self->told_gpa);
+	EXPECT_EQ(0, memcmp(self->told_bytes, "defgh", 5));
+	self->run.regs[VMX_RSI] = DATA;
+	self->run.regs[VMX_RCX] = 3;
+	ASSERT_EQ(0, EMULATE("\xf3\xa4"));			/* rep movsb */
+	EXPECT_EQ(6, self->told);
+	/* Neither what a device gets nor what is read. */
+	self->run.regs[VMX_RSI] = STACK + 8;
+	self->run.regs[VMX_RDI] = DATA;
+	ASSERT_EQ(0, EMULATE("\x48\xa5"));
+	EXPECT_EQ(6, self->told);
+	EXPECT_EQ(1, self->writes);
+}
+
 TEST_F(emulate, xmm_registers)
 {
 	uint8_t old[16];

@@ -2,7 +2,9 @@
 /* What a machine is wired to, without a vCPU: a driver finds PCI devices and is interrupted. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/virtio_blk.h>
@@ -40,6 +42,24 @@ FIXTURE(machine) {
 	int fd;
 	char report[300];
 };
+
+/* The module's part: the library's announcements come here. */
+static struct vmx_mmu_range announced[4];
+static unsigned int announcements;
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	struct vmx_mmu_range *range;
+	va_list args;
+
+	va_start(args, request);
+	range = va_arg(args, struct vmx_mmu_range *);
+	va_end(args);
+	if (request != VMX_MMU_INVALIDATE)
+		return syscall(SYS_ioctl, fd, request, range);
+	announced[announcements++ % 4] = *range;
+	return 0;
+}
 
 static void note_report(void *host, const char *sentence)
 {
@@ -310,6 +330,29 @@ TEST_F(machine, devices_reach_ram_only)
 	read_sector(guest, 0, MEMORY - 256);
 	EXPECT_TRUE(needs_reset(guest));
 	EXPECT_NE(NULL, strstr(self->report, "PCI slot 1, virtio-blk: "));
+}
+
+/* With shadow page tables, before the guest can know; with EPT nobody has to. */
+TEST_F(machine, what_devices_write_is_announced)
+{
+	struct guest *guest = &self->guest;
+
+	start(guest);
+	read_sector(guest, 0, SECTOR);
+	EXPECT_EQ(0, announcements);
+	self->machine.vm.shadow = true;
+	self->blk.virtio.machine = vmx_machine_virtio(&self->machine);
+	read_sector(guest, 1, SECTOR + 4096 - 256);
+	ASSERT_EQ(2, announcements);
+	EXPECT_EQ(SECTOR, announced[0].gpa);
+	EXPECT_EQ(8192, announced[0].length);
+	EXPECT_EQ(STATUS, announced[1].gpa);
+	EXPECT_EQ(4096, announced[1].length);
+	/* RAM goes on at 4 GiB where there is a hole below. */
+	self->machine.memory.low = STATUS + 4096;
+	read_sector(guest, 2, VMX_MEMORY_HIGH);
+	EXPECT_EQ(VMX_MEMORY_HIGH, announced[2].gpa);
+	EXPECT_EQ(STATUS, announced[3].gpa);
 }
 
 TEST_F(machine, what_does_not_fit_stays_outside)

@@ -170,6 +170,8 @@ TEST_F(blk, what_is_written_is_read)
 					   &length));
 	EXPECT_EQ(4097, length);
 	EXPECT_EQ(0, memcmp(back, file, 4096));
+	EXPECT_EQ(0, untold(guest, IN, 4097));
+	EXPECT_EQ(device_area(guest, 0)[1] - 1, guest->used_then[0]);
 	/* The last sector, and nothing. */
 	fill(guest, 512, 9);
 	ASSERT_EQ(VIRTIO_BLK_S_OK, REQUEST(OUT, SECTORS - 1, 512, 0));
@@ -200,6 +202,7 @@ TEST_F(blk, bad_requests)
 	EXPECT_EQ(VIRTIO_BLK_S_IOERR, request(guest, &variant->layout, VIRTIO_BLK_T_IN, SECTORS,
 					      0, 512, &length));
 	EXPECT_EQ(0, length);
+	EXPECT_EQ(0, untold(guest, IN + 512, 1));
 	EXPECT_EQ(0xf, status(guest));
 	ASSERT_EQ(0, fstat(self->fd, &stat));
 	EXPECT_EQ(SECTORS * 512 + 100, stat.st_size);
@@ -214,6 +217,7 @@ TEST_F(blk, serial_number)
 	EXPECT_EQ(VIRTIO_BLK_S_OK, request(guest, &variant->layout, VIRTIO_BLK_T_GET_ID, 0, 0, 20,
 					   &length));
 	EXPECT_EQ(21, length);
+	EXPECT_EQ(0, untold(guest, IN, 21));
 	EXPECT_EQ(0, memcmp(at(guest, IN), "serial\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20));
 	EXPECT_EQ(VIRTIO_BLK_S_IOERR, REQUEST(GET_ID, 0, 0, 19));
 }

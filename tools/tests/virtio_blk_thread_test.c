@@ -145,6 +145,8 @@ TEST_F(thread, requests_are_done_in_order)
 	}
 	EXPECT_EQ('x', *(char *)at(guest, REQUEST(2) + 16));
 	EXPECT_EQ('x', *(char *)at(guest, REQUEST(2) + 16 + 511));
+	EXPECT_EQ(0, untold(guest, REQUEST(2) + 16, 512));
+	EXPECT_EQ(0, untold(guest, REQUEST(3) + STATUS, 1));
 	EXPECT_TRUE(guest->line);
 }
 
@@ -174,8 +176,11 @@ TEST_F(thread, a_slow_disk_holds_nobody_up)
 TEST_F(thread, a_reset_waits_for_the_request)
 {
 	struct guest *guest = &self->guest;
+	char sector[512];
 	uint32_t n;
 
+	memset(sector, 'x', sizeof(sector));
+	ASSERT_EQ(512, pwrite(self->fd, sector, sizeof(sector), 0));
 	set_gate(true);
 	request(guest, 0, VIRTIO_BLK_T_IN, 0);
 	request(guest, 1, VIRTIO_BLK_T_IN, 0);
@@ -191,6 +196,9 @@ TEST_F(thread, a_reset_waits_for_the_request)
 	EXPECT_EQ(0xee, *(uint8_t *)at(guest, REQUEST(0) + STATUS));
 	EXPECT_EQ(0xee, *(uint8_t *)at(guest, REQUEST(1) + STATUS));
 	EXPECT_FALSE(guest->line);
+	/* What the first one read is there all the same, and the machine knows. */
+	EXPECT_EQ('x', *(char *)at(guest, REQUEST(0) + 16));
+	EXPECT_EQ(0, untold(guest, REQUEST(0) + 16, 512));
 	guest_start(guest, VERSION_1, 256);
 	request(guest, 0, VIRTIO_BLK_T_IN, 0);
 	EXPECT_EQ(VIRTIO_BLK_S_OK, wait_used(guest, &self->lock, &n));

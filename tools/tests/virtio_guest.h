@@ -43,6 +43,8 @@ struct guest {
 	bool line;
 	unsigned int reports;
 	char report[400];
+	unsigned char *told;			/* what it said that it wrote, as it was then */
+	uint16_t used_then[VMX_VIRTIO_QUEUES];	/* and the used indices */
 	/* What the driver found. */
 	uint64_t common, isr, config, notify;
 	uint32_t config_size, multiplier;
@@ -86,6 +88,45 @@ static void guest_line(void *context, unsigned int pin, bool level)
 	guest->line = level;
 }
 
+static inline uint64_t ring_address(unsigned int queue)
+{
+	return RAM + queue * RINGS;
+}
+
+static inline void *at(struct guest *guest, uint64_t address)
+{
+	return guest->ram + (address - RAM);
+}
+
+static inline uint16_t *driver_area(struct guest *guest, unsigned int queue)
+{
+	return at(guest, ring_address(queue) + DRIVER);
+}
+
+static inline uint16_t *device_area(struct guest *guest, unsigned int queue)
+{
+	return at(guest, ring_address(queue) + DEVICE);
+}
+
+static void guest_written(void *context, const void *memory, size_t length)
+{
+	struct guest *guest = context;
+
+	memcpy(guest->told + ((const unsigned char *)memory - guest->ram), memory, length);
+	for (unsigned int n = 0; n < VMX_VIRTIO_QUEUES; n++)
+		guest->used_then[n] = device_area(guest, n)[1];
+}
+
+/* Of bytes that the device wrote, how many the machine does not know. */
+static inline unsigned int untold(struct guest *guest, uint64_t address, unsigned int length)
+{
+	unsigned int count = 0;
+
+	for (unsigned int n = 0; n < length; n++)
+		count += guest->told[address - RAM + n] != guest->ram[address - RAM + n];
+	return count;
+}
+
 static inline void guest_init(struct guest *guest)
 {
 	struct vmx_pci_wiring wiring = {
@@ -98,9 +139,14 @@ static inline void guest_init(struct guest *guest)
 	for (unsigned int n = 0; n < VMX_PCI_LINES; n++)
 		wiring.lines[n] = (struct vmx_line){ guest_line, guest, n };
 	guest->ram = calloc(1, RAM_SIZE);
-	guest->machine = (struct vmx_virtio_machine){ guest_ram, guest, &guest->clock };
-	if (!guest->ram || vmx_pci_host_init(&guest->host, &wiring))
+	guest->told = malloc(RAM_SIZE);
+	guest->machine = (struct vmx_virtio_machine){
+		.memory = guest_ram, .context = guest, .clock = &guest->clock,
+		.written = guest_written,
+	};
+	if (!guest->ram || !guest->told || vmx_pci_host_init(&guest->host, &wiring))
 		abort();
+	memset(guest->told, 0x5a, RAM_SIZE);
 }
 
 static inline void guest_free(struct guest *guest)
@@ -108,6 +154,7 @@ static inline void guest_free(struct guest *guest)
 	vmx_bus_free(&guest->own_ports);
 	vmx_bus_free(&guest->own_memory);
 	free(guest->ram);
+	free(guest->told);
 }
 
 /* Configuration space */
@@ -202,11 +249,6 @@ static inline void guest_probe(struct guest *guest, struct vmx_virtio *virtio)
 	guest_find(guest);
 }
 
-static inline uint64_t ring_address(unsigned int queue)
-{
-	return RAM + queue * RINGS;
-}
-
 static inline void queue_place(struct guest *guest, unsigned int queue, unsigned int size,
 			       uint64_t descriptors, uint64_t driver, uint64_t device)
 {
@@ -266,21 +308,6 @@ static inline void guest_use_msix(struct guest *guest)
 }
 
 /* Rings */
-
-static inline void *at(struct guest *guest, uint64_t address)
-{
-	return guest->ram + (address - RAM);
-}
-
-static inline uint16_t *driver_area(struct guest *guest, unsigned int queue)
-{
-	return at(guest, ring_address(queue) + DRIVER);
-}
-
-static inline uint16_t *device_area(struct guest *guest, unsigned int queue)
-{
-	return at(guest, ring_address(queue) + DEVICE);
-}
 
 static inline void describe_at(struct guest *guest, uint64_t table, unsigned int index,
 			       uint64_t address, uint32_t length, uint16_t flags, uint16_t next)

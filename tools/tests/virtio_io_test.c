@@ -140,6 +140,9 @@ TEST_F(console, input)
 	EXPECT_EQ(7, used(guest, RX, NULL));
 	EXPECT_EQ(0, memcmp(at(guest, DATA), "abc", 3));
 	EXPECT_EQ(0, memcmp(at(guest, DATA + 0x100), "defg", 4));
+	EXPECT_EQ(0, untold(guest, DATA, 3));
+	EXPECT_EQ(0, untold(guest, DATA + 0x100, 4));
+	EXPECT_EQ(0, guest->used_then[RX]);
 	describe(guest, RX, 2, DATA, 8, WRITE, 0);
 	offer(guest, RX, 2);
 	offer(guest, RX, 2);
@@ -300,6 +303,9 @@ TEST_F(net, frames_in)
 	EXPECT_EQ(HEADER + 1514, used(guest, RX, NULL));
 	EXPECT_EQ(0, memcmp(at(guest, DATA), "\0\0\0\0\0\0\0\0\0\0\1\0", HEADER));
 	EXPECT_EQ(0, memcmp(at(guest, DATA + 0x1000), frame, 1514));
+	EXPECT_EQ(0, untold(guest, DATA, HEADER));
+	EXPECT_EQ(0, untold(guest, DATA + 0x1000, 1514));
+	EXPECT_EQ(1, guest->used_then[RX]);
 	EXPECT_EQ(HEADER + 60, used(guest, RX, NULL));
 	EXPECT_EQ(0, memcmp(at(guest, DATA + 0x2000 + HEADER), frame, 60));
 	EXPECT_EQ(-1, used(guest, RX, NULL));
@@ -336,10 +342,13 @@ TEST_F(net, buffers_are_merged)
 	offer(guest, RX, 3);
 	kick(guest, RX);
 	EXPECT_EQ(4, *((char *)at(guest, DATA) + 10));
+	/* All of it is told of before the driver hears of any. */
+	EXPECT_EQ(0, guest->used_then[RX]);
 	for (unsigned int n = 0, done = 0; n < 4; n++) {
 		unsigned int skip = n ? 0 : HEADER, size = n == 3 ? 1000 - done : 300 - skip;
 
 		EXPECT_EQ(size + skip, used(guest, RX, NULL));
+		EXPECT_EQ(0, untold(guest, DATA + 0x1000 * n, size + skip));
 		memcpy(got + done, (char *)at(guest, DATA + 0x1000 * n) + skip, size);
 		done += size;
 	}

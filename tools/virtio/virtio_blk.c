@@ -306,12 +306,22 @@ static bool begin(struct request *request, struct vmx_virtio_blk *blk,
 	return true;
 }
 
+/* Whatever came of a request, some of its data may be there. */
+static void tell_written(const struct request *request)
+{
+	const struct vmx_virtio_chain *chain = request->chain;
+
+	vmx_virtio_written(&request->blk->virtio, &chain->segments[chain->readable],
+			   chain->writable);
+}
+
 static void end(struct request *request, struct vmx_virtqueue *queue, uint8_t status)
 {
 	struct vmx_virtio_blk *blk = request->blk;
 
 	report(blk, request);
 	vmx_virtio_write(request->chain, request->in, &status, sizeof(status));
+	tell_written(request);
 	/* Bytes count from the first: the status does if all before it do. */
 	vmx_virtqueue_return(&blk->virtio, queue, request->chain->head,
 			     request->written + (request->written == request->in));
@@ -359,6 +369,8 @@ static bool work(struct vmx_virtio_blk *blk)
 	if (virtio_end_work(virtio)) {
 		end(&request, queue, status);
 		virtio_signal(virtio, queue);
+	} else {
+		tell_written(&request);
 	}
 	vmx_wake_now(blk->lock);
 	return true;

@@ -53,6 +53,7 @@ static void receive(struct vmx_virtio_console *console, struct vmx_virtqueue *qu
 			vmx_virtqueue_put_back(queue, 1);
 			return;
 		}
+		vmx_virtio_written(virtio, virtio->chain.segments, virtio->chain.writable);
 		vmx_virtqueue_return(virtio, queue, virtio->chain.head, length);
 	}
 }

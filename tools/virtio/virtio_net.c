@@ -84,6 +84,7 @@ static bool fill_chain(struct vmx_virtio_net *net, struct placing *placing)
 							 header, placing->header);
 	done = vmx_virtio_write(chain, header, net->frame + placing->done,
 				net->frame_size - placing->done);
+	vmx_virtio_written(&net->virtio, chain->segments, chain->writable);
 	placing->done += done;
 	placing->chains[placing->count].head = chain->head;
 	placing->chains[placing->count].length = header + done;
@@ -103,6 +104,7 @@ static void deliver(struct vmx_virtio_net *net, struct vmx_virtqueue *queue,
 		       placing->header[n].iov_len);
 		done += placing->header[n].iov_len;
 	}
+	vmx_virtio_written(&net->virtio, placing->header, placing->header_count);
 	for (unsigned int n = 0; n < placing->count; n++)
 		vmx_virtqueue_return(&net->virtio, queue, placing->chains[n].head,
 				     placing->chains[n].length);

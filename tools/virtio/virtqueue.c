@@ -365,6 +365,20 @@ bool virtqueue_wants_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *que
 
 /* Bytes of chains */
 
+/*
+ * The used ring and its event index are not told of. What is in them counts when the index does,
+ * which the driver may be looking at all the time: no word to the machine could come in between.
+ * And of entries that a device changes when it likes, nobody makes page tables.
+ */
+void vmx_virtio_written(const struct vmx_virtio *virtio, const struct iovec *segments,
+			unsigned int count)
+{
+	const struct vmx_virtio_machine *machine = &virtio->machine;
+
+	for (unsigned int n = 0; machine->written && n < count; n++)
+		machine->written(machine->context, segments[n].iov_base, segments[n].iov_len);
+}
+
 unsigned int vmx_virtio_slice(const struct iovec *segments, unsigned int count, uint64_t offset,
 			      uint64_t length, struct iovec *slice)
 {

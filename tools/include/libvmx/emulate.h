@@ -100,6 +100,9 @@ int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *mem
 /**
  * struct vmx_emulator_ops - the machine around the instruction
  * @host: as in struct vmx_guest_memory
+ * @written: told of bytes that @host found, within a page, when an instruction wrote
+ *	them; NULL for nobody. With shadow page tables it has to call
+ *	vmx_vm_invalidate(); with EPT nobody has to know.
  * @read: MMIO: @size is 1, 2, 4 or 8; bits of the result beyond @size are
  *	ignored
  * @write: likewise; bits of @value beyond @size are 0
@@ -112,6 +115,7 @@ int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *mem
  */
 struct vmx_emulator_ops {
 	void *(*host)(void *machine, uint64_t gpa, size_t length, bool write);
+	void (*written)(void *machine, uint64_t gpa, size_t length);
 	uint64_t (*read)(void *machine, uint64_t gpa, unsigned int size);
 	void (*write)(void *machine, uint64_t gpa, unsigned int size,
 		      uint64_t value);

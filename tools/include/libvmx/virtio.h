@@ -11,6 +11,10 @@
  * that no guest can keep its caller. A queue that breaks the rules sets
  * DEVICE_NEEDS_RESET, and the device does nothing more until the driver resets
  * it.
+ *
+ * What a device wrote to the guest's memory it tells its machine of, by
+ * vmx_virtio_written(), before the guest hears that it is there: the guest may
+ * have page tables in it.
  */
 #ifndef LIBVMX_VIRTIO_H
 #define LIBVMX_VIRTIO_H
@@ -39,13 +43,17 @@ struct vmx_virtio;
  *	does not wrap) from guest-physical @address are in this process, or NULL
  *	if they are not all RAM, or not in one piece. Must be as aligned as
  *	@address, and stay until the device returns.
- * @context: what @memory is called with
+ * @context: what @memory and @written are called with
  * @clock: for what is left for later
+ * @written: told of memory that a device wrote, part of what @memory found, before
+ *	the driver is told that the device is done with it; or NULL. With shadow page
+ *	tables it has to call vmx_vm_invalidate(); with EPT nobody has to know.
  */
 struct vmx_virtio_machine {
 	void *(*memory)(void *context, uint64_t address, uint64_t length);
 	void *context;
 	struct vmx_clock *clock;
+	void (*written)(void *context, const void *memory, size_t length);
 };
 
 /**
@@ -263,6 +271,19 @@ void vmx_virtqueue_return(struct vmx_virtio *virtio,
 			  uint32_t length);
 
 /**
+ * vmx_virtio_written() - tell the machine what was written to the guest's memory
+ * @virtio: the device
+ * @segments: where, as in struct vmx_virtio_chain
+ * @count: how many
+ *
+ * To be called for all that a device writes to a chain, when it is written and
+ * before vmx_virtqueue_return(); also if that is not called in the end. More than
+ * what was written does no harm.
+ */
+void vmx_virtio_written(const struct vmx_virtio *virtio,
+			const struct iovec *segments, unsigned int count);
+
+/**
  * vmx_virtio_slice() - a part of a chain's bytes
  * @segments: the readable or the writable ones
  * @count: how many
@@ -295,6 +316,8 @@ size_t vmx_virtio_read(const struct vmx_virtio_chain *chain, uint64_t offset,
  * @offset: bytes to leave out
  * @buffer: where from
  * @length: how many, at most
+ *
+ * The machine is not told, see vmx_virtio_written().
  *
  * Return: how many were copied.
  */
