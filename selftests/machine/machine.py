@@ -154,6 +154,9 @@ def belongings(tests, setup, folder):
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
                       "/guest/kernel.elf": BUILD / "tools/kernel.elf"})
+    if "/machine/device-writes" in commands:
+        found.update({"/machine/device-writes": MACHINE / "guest/device-writes",
+                      "/guest/tables": BUILD / "selftests/tables.elf"})
     if "/machine/bench-linux" in commands or "/machine/bench-shadow" in commands:
         found.update(linuxbench.files(setup, folder))
     if "python3" in commands:

@@ -83,9 +83,10 @@ def build_tests(tests):
     """Only what is asked for: a test in progress must not keep the others from running."""
     for target in filter(None, (test.target for test in tests)):
         make("-C", "tools", target)
-    programs = [str(BUILD / "selftests" / test.name) for test in tests if test.name in suite.programs()]
+    programs = [test.name for test in tests if test.name in suite.programs()]
+    programs += [test.guest for test in tests if test.guest]
     if programs:
-        make("-C", "selftests", *programs)
+        make("-C", "selftests", *(str(BUILD / "selftests" / name) for name in programs))
 
 
 def stream(span, mark, text):

@@ -35,6 +35,7 @@ class Test:
     ends: bool = False     # the machine
     only_on: tuple = ()    # CPU models that check runs it on, where one is enough
     target: str = ""       # of tools/Makefile, what makes it
+    guest: str = ""        # of selftests/Makefile, a kernel that it boots
     prints: str = ""       # a line that it has to print
     expected: list = dataclasses.field(default_factory=list)
 
@@ -92,6 +93,7 @@ def commands():
             Test("python", "/usr/bin/python3 -ISu /examples/hello.py", kernel="fast", only_on=("haswell",),
                  prints="Hello from a guest of Python!"),
             Test("multiboot", "/machine/multiboot", cpus=2),
+            Test("device-writes", "/machine/device-writes", guest="tables.elf"),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
             Test("linux-demo", "/machine/linux-demo", kernel="fast"),
             *guests()]
