@@ -34,6 +34,7 @@ OTHERS = {
     "floor-getppid": "getppid",
     "floor-ioctl": "ioctl that does nothing",
     "floor-run": "RUN that returns at once",
+    **shadowbench.MEMORY,
 }
 COUNTS = {
     "vmreads": "VMREAD", "vmwrites": "VMWRITE", "msr_writes": "WRMSR", "invalidations": "INV*",
@@ -113,6 +114,8 @@ def print_table(results):
     say("")
     for name, what in OTHERS.items():
         kvm, vmx = kvms.get(name), vmxs.get(name)
+        if not kvm and not vmx:
+            continue
         say(f"  {what:47} {number(kvm):>11} {number(vmx):>11} {ratio(kvm, vmx):>6}")
     return different
 
