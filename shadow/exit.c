@@ -2,9 +2,9 @@
 /*
  * The exits of a guest with shadow page tables that the kernel finishes: page
  * faults, and the instructions that change or invalidate translations. All with
- * interrupts on and preemption off. What is not at hand is noted in struct
- * vmx_paging and got by vmx_paging_prepare(), after which the guest's instruction
- * exits once more.
+ * preemption off, and but for vmx_paging_cr_access() with interrupts on. What is not
+ * at hand is noted in struct vmx_paging and got by vmx_paging_prepare(), after which
+ * the guest's instruction exits once more.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -290,15 +290,20 @@ static int set_cr4(struct vmx_vcpu *v, u64 value)
 	return 0;
 }
 
+static bool cr3_valid(const struct vmx_paging *p, u64 *value)
+{
+	/* With PCIDs bit 63 asks to keep translations, which need not be done. */
+	if (p->cr4 & X86_CR4_PCIDE)
+		*value &= ~BIT_ULL(63);
+	return !paging_is_long(p) || !(*value >> vmx_caps.phys_bits);
+}
+
 static int set_cr3(struct vmx_vcpu *v, u64 value)
 {
 	struct vmx_paging *p = v->paging;
 	int r;
 
-	/* With PCIDs bit 63 asks to keep translations, which need not be done. */
-	if (p->cr4 & X86_CR4_PCIDE)
-		value &= ~BIT_ULL(63);
-	if (paging_is_long(p) && value >> vmx_caps.phys_bits)
+	if (!cr3_valid(p, &value))
 		return PAGING_GP;
 	if (p->mode.format == PAGING_PAE) {
 		r = paging_load_pdptes(v, value);
@@ -412,6 +417,28 @@ static int finish(struct vmx_vcpu *v, int r)
 	default:
 		return r;
 	}
+}
+
+/**
+ * vmx_paging_cr_access() - finish a MOV to CR3 that needs no more than another root
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off.
+ * Return: false if nothing was done, and it is vmx_paging_exit()'s.
+ */
+bool vmx_paging_cr_access(struct vmx_vcpu *v)
+{
+	const struct vmx_paging *p = v->paging;
+	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION), value;
+
+	if ((q & 0x3f) != 3 || p->mode.format != PAGING_LONG ||
+	    user_wants(v, VMX_CPU_CR3_LOAD_EXITING))
+		return false;
+	value = operand(v, q >> 8 & 0xf);
+	if (!cr3_valid(p, &value) || !paging_switch(v, value))
+		return false;
+	vmx_retire(v);
+	return true;
 }
 
 /**

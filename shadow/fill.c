@@ -51,19 +51,17 @@ unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i)
 }
 
 /**
- * shadow_root_role() - the role of a root
+ * shadow_root_role() - the role of the first root
  * @mode: the guest's mode
- * @n: which of its roots
  *
  * Return: the role.
  */
-struct shadow_role shadow_root_role(const struct paging_mode *mode, unsigned int n)
+struct shadow_role shadow_root_role(const struct paging_mode *mode)
 {
 	return (struct shadow_role) {
 		.level = mode->levels,
 		.format = mode->format,
 		.direct = mode->format == PAGING_NONE,
-		.quadrant = mode->format == PAGING_32BIT ? n : 0,
 		.large = mode->large >> 1,
 		.nxe = mode->nxe,
 		.no_wp = !mode->wp && mode->format != PAGING_NONE,

@@ -72,26 +72,40 @@ static struct shadow_link *link_of(struct shadow *s, u32 ref)
 	return &shadow_ref_page(s, ref)->links[ref % SHADOW_ENTRIES];
 }
 
-static void chain_add(struct shadow *s, struct shadow_chain *chain, u32 ref)
+static struct shadow_chain chain_of_frame(struct shadow_frames *frames, unsigned int i)
 {
-	*link_of(s, ref) = (struct shadow_link) { .next = chain->first };
-	if (chain->first)
-		link_of(s, chain->first)->prev = ref;
-	chain->first = ref;
-	chain->length++;
+	return (struct shadow_chain){ &frames->mapped[i], &frames->nr_mapped[i] };
 }
 
-static void chain_remove(struct shadow *s, struct shadow_chain *chain, u32 ref)
+static struct shadow_chain chain_of_large(struct shadow_frames *frames)
 {
-	const struct shadow_link *link = link_of(s, ref);
+	return (struct shadow_chain){ &frames->large, &frames->nr_large };
+}
 
-	if (link->next)
-		link_of(s, link->next)->prev = link->prev;
-	if (link->prev)
-		link_of(s, link->prev)->next = link->next;
+static struct shadow_chain chain_of_parents(struct shadow_page *sp)
+{
+	return (struct shadow_chain){ &sp->parents, &sp->nr_parents };
+}
+
+static void chain_add(struct shadow *s, struct shadow_chain chain, u32 ref)
+{
+	*link_of(s, ref) = (struct shadow_link) { .next = *chain.first };
+	if (*chain.first)
+		link_of(s, *chain.first)->prev = ref;
+	*chain.first = ref;
+	++*chain.length;
+}
+
+static __always_inline void chain_remove(struct shadow *s, struct shadow_chain chain,
+					 struct shadow_link link)
+{
+	if (link.next)
+		link_of(s, link.next)->prev = link.prev;
+	if (link.prev)
+		link_of(s, link.prev)->next = link.next;
 	else
-		chain->first = link->next;
-	chain->length--;
+		*chain.first = link.next;
+	--*chain.length;
 }
 
 /* The frame, or first frame, that a leaf entry maps. */
@@ -113,21 +127,9 @@ static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 	return gfn;
 }
 
-static struct shadow_chain *leaf_chain(struct shadow *s, u64 gfn, int level)
-{
-	struct shadow_frames *frames = shadow_frames(s, gfn);
-
-	return level == 1 ? &frames->mapped[gfn % SHADOW_ENTRIES] : &frames->large;
-}
-
 static bool is_table(struct shadow *s, u64 gfn)
 {
 	return test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
-}
-
-static unsigned int longest(struct shadow *s, u64 gfn, int level)
-{
-	return level == 1 && is_table(s, gfn) ? SHADOW_CHAIN_MAX_TABLE : SHADOW_CHAIN_MAX;
 }
 
 static void touch(struct shadow *s, struct shadow_page *sp)
@@ -171,56 +173,100 @@ void shadow_touch_all(struct shadow *s)
 }
 
 /* An entry with a dirty bit goes, which nobody will look for any more. */
-static void touch_written(struct shadow *s, u64 gfn, int level)
+/* Of a page of level 1. */
+static void drop_pages(struct shadow *s, struct shadow_page *sp, unsigned int first,
+		       unsigned long bits)
 {
-	if (level == 1 && is_table(s, gfn))
-		shadow_touch_tables(s, gfn);
+	const struct shadow_link *links = sp->links + first;
+	const u64 *guest = sp->guest + first;
+	struct shadow_frames *frames = NULL;
+	u64 *table = sp->table + first;
+	u64 index = ~0ULL;
+
+	for (; bits; bits &= bits - 1) {
+		unsigned long i = __ffs(bits);
+		/* The CPU may be setting its dirty bit. */
+		u64 old = xchg(&table[i], 0);
+		u64 gfn = sp->role.direct ? sp->gfn + first + i : guest[i] << 12 >> 24;
+
+		if (gfn / SHADOW_ENTRIES != index) {
+			index = gfn / SHADOW_ENTRIES;
+			frames = shadow_frames(s, gfn);
+		}
+		gfn %= SHADOW_ENTRIES;
+		chain_remove(s, chain_of_frame(frames, gfn), links[i]);
+		if (old & PT_DIRTY && test_bit(gfn, frames->tables))
+			shadow_touch_tables(s, index * SHADOW_ENTRIES + gfn);
+	}
 }
 
-static void drop_leaf(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 old)
+/* Of a page of another level. */
+static void drop_others(struct shadow *s, struct shadow_page *sp, unsigned int first,
+			unsigned long bits)
 {
-	u64 gfn = leaf_gfn(sp, i);
+	for (; bits; bits &= bits - 1) {
+		unsigned int i = first + __ffs(bits);
+		u64 old = xchg(&sp->table[i], 0);
 
-	chain_remove(s, leaf_chain(s, gfn, sp->role.level), shadow_ref(sp, i));
-	if (old & PT_DIRTY)
-		touch_written(s, gfn, sp->role.level);
+		if (old & PT_LARGE)
+			chain_remove(s, chain_of_large(shadow_frames(s, leaf_gfn(sp, i))),
+				     sp->links[i]);
+		else
+			chain_remove(s, chain_of_parents(shadow_below(old)), sp->links[i]);
+	}
 }
 
 /**
- * shadow_drop() - remove an entry
+ * shadow_drop_some() - remove entries
  * @mmu: the mmu, its lock held
  * @sp: the page
- * @i: index of a present entry
+ * @word: which word of &shadow_page.present
+ * @bits: bits of it that are set: the entries
+ *
+ * A guest that takes memory away has a page's go one after the other, so what is done
+ * for each of these is in one piece.
  */
-void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i)
+void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int word,
+		      unsigned long bits)
 {
-	struct shadow *s = mmu->shadow;
-	/* The CPU may be setting its dirty bit. */
-	u64 old = xchg(&sp->table[i], 0);
+	unsigned int first = word * BITS_PER_LONG;
 
-	if (shadow_is_leaf(old, sp->role.level))
-		drop_leaf(s, sp, i, old);
+	if (sp->role.level == 1)
+		drop_pages(mmu->shadow, sp, first, bits);
 	else
-		chain_remove(s, &shadow_below(old)->parents, shadow_ref(sp, i));
-	__clear_bit(i, sp->present);
+		drop_others(mmu->shadow, sp, first, bits);
+	sp->present[word] &= ~bits;
 	vmx_mmu_narrowed(mmu);
 }
 
-static void drop_chain(struct vmx_mmu *mmu, const struct shadow_chain *chain)
+/**
+ * shadow_drop_all() - remove all entries
+ * @mmu: the mmu, its lock held
+ * @sp: the page
+ */
+void shadow_drop_all(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
-	while (chain->first)
-		shadow_drop(mmu, shadow_ref_page(mmu->shadow, chain->first),
-			    chain->first % SHADOW_ENTRIES);
+	unsigned int word;
+
+	for (word = 0; word < ARRAY_SIZE(sp->present); word++)
+		if (sp->present[word])
+			shadow_drop_some(mmu, sp, word, sp->present[word]);
+}
+
+static void drop_chain(struct vmx_mmu *mmu, const u32 *first)
+{
+	while (*first)
+		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *first), *first % SHADOW_ENTRIES);
 }
 
 /*
  * A guest can map a frame as often as there are entries, but the host does not go over
  * so many at a time: one too many, and all go that were there.
  */
-static void make_room(struct vmx_mmu *mmu, const struct shadow_chain *chain, unsigned int max)
+static void make_room(struct vmx_mmu *mmu, struct shadow_chain chain, unsigned int max)
 {
-	if (unlikely(chain->length >= max))
-		drop_chain(mmu, chain);
+	if (unlikely(*chain.length >= max))
+		drop_chain(mmu, chain.first);
 }
 
 /**
@@ -234,8 +280,8 @@ static void make_room(struct vmx_mmu *mmu, const struct shadow_chain *chain, uns
 void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *below, u64 entry)
 {
-	make_room(mmu, &below->parents, SHADOW_CHAIN_MAX);
-	chain_add(mmu->shadow, &below->parents, shadow_ref(sp, i));
+	make_room(mmu, chain_of_parents(below), SHADOW_CHAIN_MAX);
+	chain_add(mmu->shadow, chain_of_parents(below), shadow_ref(sp, i));
 	__set_bit(i, sp->present);
 	WRITE_ONCE(sp->table[i], entry | __pa(below->table));
 }
@@ -250,19 +296,25 @@ void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
  */
 void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry)
 {
-	struct shadow *s = mmu->shadow;
-	struct shadow_chain *chain = leaf_chain(s, gfn, sp->role.level);
+	struct shadow_frames *frames = shadow_frames(mmu->shadow, gfn);
+	struct shadow_chain chain = chain_of_large(frames);
+	unsigned int max = SHADOW_CHAIN_MAX;
 
-	make_room(mmu, chain, longest(s, gfn, sp->role.level));
-	chain_add(s, chain, shadow_ref(sp, i));
+	if (sp->role.level == 1) {
+		chain = chain_of_frame(frames, gfn % SHADOW_ENTRIES);
+		if (test_bit(gfn % SHADOW_ENTRIES, frames->tables))
+			max = SHADOW_CHAIN_MAX_TABLE;
+	}
+	make_room(mmu, chain, max);
+	chain_add(mmu->shadow, chain, shadow_ref(sp, i));
 	__set_bit(i, sp->present);
 	WRITE_ONCE(sp->table[i], entry);
 }
 
 /**
- * shadow_replace() - change an entry that maps memory
+ * shadow_replace() - change an entry that maps a frame
  * @mmu: the mmu, its lock held
- * @sp: the page that has the entry
+ * @sp: the page that has the entry, of level 1
  * @i: index of the entry, which maps the same frame of the guest's
  * @entry: the new entry
  */
@@ -270,9 +322,10 @@ void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 {
 	/* The CPU may be setting its dirty bit. */
 	u64 old = xchg(&sp->table[i], entry);
+	u64 gfn = leaf_gfn(sp, i);
 
-	if (old & PT_DIRTY)
-		touch_written(mmu->shadow, leaf_gfn(sp, i), sp->role.level);
+	if (old & PT_DIRTY && is_table(mmu->shadow, gfn))
+		shadow_touch_tables(mmu->shadow, gfn);
 	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
 	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
 	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
@@ -301,11 +354,9 @@ static void forget_table(struct shadow *s, u64 gfn)
 void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
 	struct shadow *s = mmu->shadow;
-	unsigned int i;
 
 	drop_chain(mmu, &sp->parents);
-	for_each_set_bit(i, sp->present, SHADOW_ENTRIES)
-		shadow_drop(mmu, sp, i);
+	shadow_drop_all(mmu, sp);
 	hlist_del(&sp->hash);
 	if (!sp->role.direct)
 		forget_table(s, sp->gfn);
@@ -329,8 +380,27 @@ static void begin_table(struct vmx_mmu *mmu, struct shadow_page *sp)
 	sp->frames = shadow_frames(mmu->shadow, sp->gfn);
 	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->tables);
 	drop_chain(mmu, &sp->frames->large);
-	make_room(mmu, &sp->frames->mapped[sp->gfn % SHADOW_ENTRIES], SHADOW_CHAIN_MAX_TABLE);
+	make_room(mmu, chain_of_frame(sp->frames, sp->gfn % SHADOW_ENTRIES),
+		  SHADOW_CHAIN_MAX_TABLE);
 	touch(mmu->shadow, sp);
+}
+
+/**
+ * shadow_lookup() - find a shadow page
+ * @s: the shadow pages, the mmu's lock held
+ * @gfn: frame of the guest's table, or first frame
+ * @role: what of it
+ *
+ * Return: the page, or NULL if there is none.
+ */
+struct shadow_page *shadow_lookup(struct shadow *s, u64 gfn, struct shadow_role role)
+{
+	struct shadow_page *sp;
+
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
+		if (sp->gfn == gfn && same_role(sp->role, role))
+			return sp;
+	return NULL;
 }
 
 /**
@@ -347,9 +417,9 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	struct shadow_page *sp;
 
 	lockdep_assert_held(&mmu->lock);
-	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
-		if (sp->gfn == gfn && same_role(sp->role, role))
-			return sp;
+	sp = shadow_lookup(s, gfn, role);
+	if (sp)
+		return sp;
 	sp = list_first_entry_or_null(&s->spare, struct shadow_page, list);
 	if (!sp)
 		return NULL;

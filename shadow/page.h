@@ -23,34 +23,6 @@
 /* What any one fault may need: a page for each level. */
 #define SHADOW_SPARE	PT_MAX_LEVELS
 
-/**
- * struct shadow_role - what of a guest's table a shadow page stands for
- * @level: level of the shadow page
- * @format: format of the guest's table
- * @direct: no table: consecutive frames, below a large page or without paging
- * @quadrant: which part of a table with 4-byte entries, which maps more
- * @large: &paging_mode.large when its entries were made
- * @nxe: EFER.NXE, likewise
- * @no_wp: CR0.WP is clear: supervisors may write what is read-only
- * @smep: CR4.SMEP, with @no_wp
- * @writable: with @no_wp: all entries on the way here allow writes
- * @user: with @no_wp: they all let users in
- * @zero: 0, so that roles can be compared as memory
- */
-struct shadow_role {
-	u32 level : 3;
-	u32 format : 2;
-	u32 direct : 1;
-	u32 quadrant : 2;
-	u32 large : 4;
-	u32 nxe : 1;
-	u32 no_wp : 1;
-	u32 smep : 1;
-	u32 writable : 1;
-	u32 user : 1;
-	u32 zero : 15;
-};
-
 /* Entries in a chain; for a frame that is a guest's table, which is looked at often, fewer. */
 #define SHADOW_CHAIN_MAX	4096
 #define SHADOW_CHAIN_MAX_TABLE	16
@@ -61,11 +33,15 @@ struct shadow_link {
 	u32 prev;
 };
 
-/* There is one for each frame of the guest's, so it has no holes. */
+/**
+ * struct shadow_chain - where a chain is kept
+ * @first: its first entry
+ * @length: its length
+ */
 struct shadow_chain {
-	u32 first;
-	u16 length;
-} __packed __aligned(2);
+	u32 *first;
+	u16 *length;
+};
 
 /**
  * struct shadow_page - a page table that the CPU walks in place of a guest's
@@ -79,6 +55,7 @@ struct shadow_chain {
  * @gfn: frame of the guest's table, or the first frame of a direct page
  * @role: what of it
  * @parents: chain of the entries that refer to this page
+ * @nr_parents: its length
  * @users: vCPUs that have it as a root
  * @dirty: the guest's table may have been written since it was compared
  * @idle: how often in a row it was found that nobody wrote the guest's table
@@ -95,7 +72,8 @@ struct shadow_page {
 	u32 id;
 	u64 gfn;
 	struct shadow_role role;
-	struct shadow_chain parents;
+	u32 parents;
+	u16 nr_parents;
 	u32 users;
 	bool dirty;
 	u8 idle;
@@ -107,12 +85,16 @@ struct shadow_page {
  * struct shadow_frames - 2 MiB of guest-physical memory
  * @mapped: for each frame the chain of entries that map it
  * @large: the chain of entries that map all of it
+ * @nr_mapped: lengths of @mapped
+ * @nr_large: length of @large
  * @tables: frames that shadow pages were made from
  * @guarded: those of them that are mapped read-only
  */
 struct shadow_frames {
-	struct shadow_chain mapped[SHADOW_ENTRIES];
-	struct shadow_chain large;
+	u32 mapped[SHADOW_ENTRIES];
+	u32 large;
+	u16 nr_mapped[SHADOW_ENTRIES];
+	u16 nr_large;
 	DECLARE_BITMAP(tables, SHADOW_ENTRIES);
 	DECLARE_BITMAP(guarded, SHADOW_ENTRIES);
 };
@@ -236,11 +218,14 @@ static inline struct shadow_page *shadow_below(u64 entry)
 }
 
 /* shadow/page.c */
+struct shadow_page *shadow_lookup(struct shadow *s, u64 gfn, struct shadow_role role);
 struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role role);
 void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *below, u64 entry);
 void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry);
-void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i);
+void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int word,
+		      unsigned long bits);
+void shadow_drop_all(struct vmx_mmu *mmu, struct shadow_page *sp);
 void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 entry);
 void shadow_touch_tables(struct shadow *s, u64 gfn);
 void shadow_touch_all(struct shadow *s);
@@ -269,12 +254,23 @@ static inline const struct shadow_found *shadow_find(struct vmx_mmu *mmu, u64 gp
 	return shadow_find_anew(mmu, gfn, access);
 }
 
+/**
+ * shadow_drop() - remove an entry
+ * @mmu: the mmu, its lock held
+ * @sp: the page
+ * @i: index of a present entry
+ */
+static inline void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i)
+{
+	shadow_drop_some(mmu, sp, i / BITS_PER_LONG, BIT(i % BITS_PER_LONG));
+}
+
 /* shadow/pool.c */
 int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
 
 /* shadow/fill.c */
 enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);
-struct shadow_role shadow_root_role(const struct paging_mode *mode, unsigned int n);
+struct shadow_role shadow_root_role(const struct paging_mode *mode);
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
 
 enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
@@ -296,8 +292,10 @@ bool paging_is_long(const struct vmx_paging *p);
 void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags);
 bool paging_is_device(struct vmx_vcpu *v, u64 gpa);
 int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3);
+bool paging_switch(struct vmx_vcpu *v, u64 cr3);
 
 /* shadow/sync.c */
+bool shadow_written(struct vmx_mmu *mmu);
 void shadow_sync(struct vmx_mmu *mmu, bool reap);
 void shadow_unguard(struct shadow *s, u64 gfn);
 

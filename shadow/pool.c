@@ -185,7 +185,7 @@ static unsigned long free_spare(struct vmx_mmu *mmu, unsigned long count)
 /* Has no entry, and no shadow page, to do with these frames? */
 static bool frames_unused(const struct shadow_frames *frames)
 {
-	return !frames->large.first && bitmap_empty(frames->tables, SHADOW_ENTRIES) &&
+	return !frames->large && bitmap_empty(frames->tables, SHADOW_ENTRIES) &&
 	       !memchr_inv(frames->mapped, 0, sizeof(frames->mapped));
 }
 

@@ -114,6 +114,7 @@ static void set_mode(struct vmx_paging *p)
 		.nxe = p->efer & EFER_NX,
 	};
 	set_format(&p->mode, p);
+	p->role = shadow_root_role(&p->mode);
 }
 
 /**

@@ -96,6 +96,7 @@ static int get_table(struct vmx_vcpu *v, u64 gpa)
 static int load_root(struct vmx_vcpu *v, unsigned int n)
 {
 	struct vmx_paging *p = v->paging;
+	struct shadow_role role = p->role;
 	struct shadow_page *sp;
 	u64 gfn;
 	int r;
@@ -115,7 +116,9 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 			return -EAGAIN;
 		}
 	}
-	sp = shadow_get(v->mmu, gfn, shadow_root_role(&p->mode, n));
+	if (p->mode.format == PAGING_32BIT)
+		role.quadrant = n;
+	sp = shadow_get(v->mmu, gfn, role);
 	if (!sp)
 		return -EAGAIN;
 	use_root(p, n, sp);
@@ -155,6 +158,40 @@ static void write_roots(struct vmx_vcpu *v)
 		p->pae[n] = p->mode.format != PAGING_LONG && p->root[n] ?
 			    __pa(p->root[n]->table) | PT_PRESENT : 0;
 	vmx_write(v, VMX_F_GUEST_CR3, __pa(p->pae));
+}
+
+/**
+ * paging_switch() - go to another address space, if there is nothing else to it
+ * @v: the vCPU, loaded; its guest is in IA-32e mode
+ * @cr3: the new CR3, which may be set
+ *
+ * The guest's processes take turns, and their roots are there already. With interrupts
+ * off nobody can be waited for: not for the lock, whose owner may be waiting for this
+ * CPU, and not for others to flush.
+ *
+ * Context: interrupts off.
+ * Return: false if nothing was done.
+ */
+bool paging_switch(struct vmx_vcpu *v, u64 cr3)
+{
+	struct vmx_paging *p = v->paging;
+	struct vmx_mmu *mmu = v->mmu;
+	struct shadow_page *sp;
+	bool done;
+
+	if (!spin_trylock(&mmu->lock))
+		return false;
+	sp = shadow_lookup(mmu->shadow, guest_table(&p->mode, cr3) >> PAGE_SHIFT, p->role);
+	done = sp && !shadow_written(mmu);
+	if (done)
+		use_root(p, 0, sp);
+	spin_unlock(&mmu->lock);
+	if (!done)
+		return false;
+	p->cr3 = cr3;
+	write_roots(v);
+	vmx_flush(v);
+	return true;
 }
 
 /* The four that CR3 refers to; 0, PAGING_GP, or -EAGAIN. */

@@ -21,6 +21,34 @@ struct vmx_vmcs;
 #define SHADOW_ROOTS	4
 
 /**
+ * struct shadow_role - what of a guest's table a shadow page stands for
+ * @level: level of the shadow page
+ * @format: format of the guest's table
+ * @direct: no table: consecutive frames, below a large page or without paging
+ * @quadrant: which part of a table with 4-byte entries, which maps more
+ * @large: &paging_mode.large when its entries were made
+ * @nxe: EFER.NXE, likewise
+ * @no_wp: CR0.WP is clear: supervisors may write what is read-only
+ * @smep: CR4.SMEP, with @no_wp
+ * @writable: with @no_wp: all entries on the way here allow writes
+ * @user: with @no_wp: they all let users in
+ * @zero: 0, so that roles can be compared as memory
+ */
+struct shadow_role {
+	u32 level : 3;
+	u32 format : 2;
+	u32 direct : 1;
+	u32 quadrant : 2;
+	u32 large : 4;
+	u32 nxe : 1;
+	u32 no_wp : 1;
+	u32 smep : 1;
+	u32 writable : 1;
+	u32 user : 1;
+	u32 zero : 15;
+};
+
+/**
  * struct vmx_paging - the control registers of a guest with shadow page tables
  * @cr0: guest CR0, but for the bits that the guest changes without an exit
  * @cr3: guest CR3
@@ -36,6 +64,7 @@ struct vmx_vmcs;
  * @error_mask: page-fault error-code mask, likewise
  * @error_match: page-fault error-code match, likewise
  * @mode: how the guest's tables are read
+ * @role: the role of the first root, from which the others' follow
  * @root: the roots in use, referenced; NULL if there are none
  * @pae: the four PDPTEs that the CPU loads where @mode is not long
  * @reload: the roots are to be found before the guest goes on
@@ -62,6 +91,7 @@ struct vmx_paging {
 	u64 error_match;
 
 	struct paging_mode mode;
+	struct shadow_role role;
 	struct shadow_page *root[SHADOW_ROOTS];
 	u64 *pae;
 	bool reload;
@@ -99,6 +129,7 @@ bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
 int vmx_paging_load(struct vmx_vcpu *v);
 
 /* shadow/exit.c: its exits */
+bool vmx_paging_cr_access(struct vmx_vcpu *v);
 int vmx_paging_exit(struct vmx_vcpu *v);
 bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
 int vmx_paging_prepare(struct vmx_vcpu *v);

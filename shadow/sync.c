@@ -29,7 +29,7 @@
 /* Pages that map a table have small entries, see begin_table(). */
 static u32 first_mapping(const struct shadow_page *sp)
 {
-	return sp->frames->mapped[sp->gfn % SHADOW_ENTRIES].first;
+	return sp->frames->mapped[sp->gfn % SHADOW_ENTRIES];
 }
 
 /*
@@ -74,16 +74,6 @@ void shadow_unguard(struct shadow *s, u64 gfn)
 	shadow_touch_tables(s, gfn);
 }
 
-/* Without the table there is nothing, and everything goes. */
-static u64 guest_entry(const struct shadow_page *sp, const void *table, unsigned int i)
-{
-	if (!table)
-		return 0;
-	if (sp->role.format != PAGING_32BIT)
-		return READ_ONCE(((const u64 *)table)[i]);
-	return READ_ONCE(((const u32 *)table)[shadow_guest_index(sp, i)]);
-}
-
 /*
  * What a guest takes away most, the right to write, goes from the entry as well.
  * An entry that has lost its accessed bit has to be made anew, so that the bit is
@@ -97,36 +87,63 @@ static bool can_stay(const struct shadow_page *sp, unsigned int i, u64 new)
 
 static void update(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 new)
 {
-	u64 entry = sp->table[i] & ~PT_DIRTY;
-
-	if (!can_stay(sp, i, new)) {
-		shadow_drop(mmu, sp, i);
-		return;
-	}
 	sp->guest[i] = new;
 	if (!(new & PT_WRITE) || !(new & PT_DIRTY))
-		shadow_replace(mmu, sp, i, entry & ~PT_WRITE);
+		shadow_replace(mmu, sp, i, sp->table[i] & ~(PT_WRITE | PT_DIRTY));
+}
+
+/* Of entries of the guest's that have @size bytes. */
+static __always_inline void compare_some(struct vmx_mmu *mmu, struct shadow_page *sp,
+					 const void *table, unsigned int word, unsigned int size)
+{
+	const unsigned int first = word * BITS_PER_LONG;
+	const u64 *kept = sp->guest + first, *now = (const u64 *)table + first;
+	unsigned long left, gone = 0;
+
+	for (left = sp->present[word]; left; left &= left - 1) {
+		unsigned long i = __ffs(left);
+		u64 new = size == 8 ? READ_ONCE(now[i]) :
+			  READ_ONCE(((const u32 *)table)[shadow_guest_index(sp, first + i)]);
+
+		if (new == kept[i])
+			continue;
+		if (can_stay(sp, first + i, new))
+			update(mmu, sp, first + i, new);
+		else
+			gone |= BIT(i);
+	}
+	if (gone)
+		shadow_drop_some(mmu, sp, word, gone);
 }
 
 static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
 	const void *table = shadow_memory(mmu, sp->gfn << PAGE_SHIFT, false);
-	unsigned int i;
+	unsigned int word;
 
 	mmu->stats.syncs++;
-	for_each_set_bit(i, sp->present, SHADOW_ENTRIES) {
-		u64 new = guest_entry(sp, table, i);
-
-		if (new != sp->guest[i])
-			update(mmu, sp, i, new);
+	/* Without the table there is nothing, and everything goes. */
+	if (!table) {
+		shadow_drop_all(mmu, sp);
+		return;
 	}
+	for (word = 0; word < ARRAY_SIZE(sp->present); word++)
+		if (sp->role.format == PAGING_32BIT)
+			compare_some(mmu, sp, table, word, 4);
+		else
+			compare_some(mmu, sp, table, word, 8);
 }
 
-/*
- * Which tables may have been written? True if there is something to do about it. If
- * too many are watched, the longest ones are guarded, written or not.
+/**
+ * shadow_written() - may tables have been written since they were compared?
+ * @mmu: the mmu, its lock held
+ *
+ * If too many are watched, the oldest are guarded, written or not.
+ *
+ * Context: any that the lock allows.
+ * Return: true if there is something to do for shadow_sync(), which asks again.
  */
-static bool look(struct vmx_mmu *mmu)
+bool shadow_written(struct vmx_mmu *mmu)
 {
 	struct shadow *s = mmu->shadow;
 	unsigned int surplus = 0;
@@ -150,23 +167,45 @@ static bool look(struct vmx_mmu *mmu)
 	return found;
 }
 
-/* After CPUs have flushed, dirty bits of guarded tables change no more. */
-static void settle(struct vmx_mmu *mmu, struct shadow_page *sp)
+static bool is_unused(const struct shadow_page *sp)
 {
+	return !sp->users && !sp->parents;
+}
+
+/*
+ * What may have been written is compared. A table that nothing refers to, and that was
+ * written or says nothing any more, has become something else, and goes.
+ */
+static void settle(struct vmx_mmu *mmu, struct shadow_page *sp, bool reap)
+{
+	bool written;
+
+	/* After CPUs have flushed, dirty bits of guarded tables change no more. */
 	if (shadow_is_guarded(sp) && test_and_clear_mappings(mmu, sp, PT_DIRTY))
 		shadow_touch_tables(mmu->shadow, sp->gfn);
-	if (sp->dirty) {
+	written = sp->dirty;
+	if (reap && written && is_unused(sp) && sp->role.level == 1) {
+		shadow_zap(mmu, sp);
+		return;
+	}
+	if (written) {
 		sp->dirty = false;
 		compare(mmu, sp);
 	}
 	if (shadow_is_guarded(sp) && !sp->dirty)
 		shadow_unwatch(mmu->shadow, sp);
+	if (reap && written && is_unused(sp) && bitmap_empty(sp->present, SHADOW_ENTRIES))
+		shadow_zap(mmu, sp);
 }
 
-/* A table that nothing refers to and that says nothing has become something else. */
-static bool is_dead(const struct shadow_page *sp)
+/* Those from a level up to another. */
+static void settle_levels(struct vmx_mmu *mmu, unsigned int from, unsigned int to, bool reap)
 {
-	return !sp->users && !sp->parents.first && bitmap_empty(sp->present, SHADOW_ENTRIES);
+	struct shadow_page *sp, *next;
+
+	list_for_each_entry_safe(sp, next, &mmu->shadow->watched, watch)
+		if (sp->role.level >= from && sp->role.level <= to)
+			settle(mmu, sp, reap);
 }
 
 /**
@@ -178,20 +217,14 @@ static bool is_dead(const struct shadow_page *sp)
  */
 void shadow_sync(struct vmx_mmu *mmu, bool reap)
 {
-	struct shadow_page *sp, *next;
-
 	lockdep_assert_held(&mmu->lock);
-	if (!look(mmu))
+	if (!shadow_written(mmu))
 		return;
 	/* From here on each write sets a dirty bit, or faults. */
 	vmx_mmu_flush_cpus(mmu);
-	list_for_each_entry_safe(sp, next, &mmu->shadow->watched, watch) {
-		bool written = sp->dirty;
-
-		settle(mmu, sp);
-		if (reap && written && is_dead(sp))
-			shadow_zap(mmu, sp);
-	}
+	/* Tables that a process leaves behind are those that no table refers to then. */
+	settle_levels(mmu, 2, PT_MAX_LEVELS, reap);
+	settle_levels(mmu, 1, 1, reap);
 }
 
 static void compare_tables(struct vmx_mmu *mmu, u64 gfn)

@@ -255,6 +255,13 @@ static noinline enum vmx_next handle_task_switch(struct vmx_vcpu *v)
 	return VMX_NEXT_USER;
 }
 
+static noinline enum vmx_next handle_cr_access(struct vmx_vcpu *v)
+{
+	if (!v->paging)
+		return VMX_NEXT_USER;
+	return vmx_paging_cr_access(v) ? VMX_NEXT_ENTER : VMX_NEXT_FAULT;
+}
+
 /**
  * vmx_handle_exit() - finish an exit if the kernel can
  * @v: the vCPU, loaded; reason is set
@@ -297,6 +304,7 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 	case VMX_REASON_PML_FULL:
 		return handle_pml_full(v);
 	case VMX_REASON_CR_ACCESS:
+		return handle_cr_access(v);
 	case VMX_REASON_INVLPG:
 	case VMX_REASON_INVPCID:
 		return v->paging ? VMX_NEXT_FAULT : VMX_NEXT_USER;
