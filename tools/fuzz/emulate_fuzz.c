@@ -42,6 +42,12 @@ static void *host(void *data, uint64_t gpa, size_t length, bool write)
 	return machine->ram + gpa;
 }
 
+static void written(void *data, uint64_t gpa, size_t length)
+{
+	if (!host(data, gpa, length, true))
+		abort();
+}
+
 static uint64_t read_any(void *data, uint64_t gpa, unsigned int size)
 {
 	struct machine *machine = data;
@@ -87,7 +93,10 @@ static int xmm(void *data, unsigned int n, uint8_t bytes[16], bool write)
 	return 0;
 }
 
-static const struct vmx_emulator_ops ops = { host, read_any, write_any, in, out, field, xmm };
+static const struct vmx_emulator_ops ops = {
+	.host = host, .written = written, .read = read_any, .write = write_any, .in = in,
+	.out = out, .field = field, .xmm = xmm,
+};
 
 /* Most inputs should get past the page tables: one that maps the first MBytes, in each mode. */
 static void make_tables(struct vmx_run_page *run, unsigned char *ram)
