@@ -368,14 +368,25 @@ static bool agrees(struct vmx_vcpu *vcpu, const struct vmx_failure *dry)
 	return test_on_bochs() && (failed ? bochs_fails(vcpu) : bochs_enters(vcpu, dry));
 }
 
+/* A good guest; test_start() leaves the secondary controls as they are. */
+static int start_anew(struct vmx_vcpu *vcpu, enum vmx_mode mode, uint64_t cpu2)
+{
+	int ret = vcpu->vm->caps.cpu2.may ?
+		vmx_field_set(vcpu->vmcs, VMX_F_CPU2_CONTROLS, cpu2) : 0;
+
+	return ret ?: test_start(vcpu, mode, hlt_guest) ?: test_enable_interrupts(vcpu);
+}
+
 TEST_F(vm, random_state)
 {
 	static const enum vmx_mode modes[] = { VMX_MODE_PROTECTED, VMX_MODE_PAE, VMX_MODE_LONG };
 	static struct vmx_field_info infos[300];
 	unsigned int entered = 0, failed = 0, wrong = 0;
-	uint64_t seed = test_seed();
+	uint64_t seed = test_seed(), cpu2 = 0;
 	size_t count;
 
+	if (self->vm.caps.cpu2.may)
+		ASSERT_VMX(vmx_field_get(self->vcpu.vmcs, VMX_F_CPU2_CONTROLS, &cpu2));
 	count = interesting_fields(&self->vcpu, infos, TEST_COUNT(infos));
 	ASSERT_LT(50, count);
 	for (int round = 0; round < 4000; round++) {
@@ -383,8 +394,7 @@ TEST_F(vm, random_state)
 		struct vmx_failure dry;
 		char text[512];
 
-		ASSERT_VMX(test_start(&self->vcpu, mode, hlt_guest));
-		ASSERT_VMX(test_enable_interrupts(&self->vcpu));
+		ASSERT_VMX(start_anew(&self->vcpu, mode, cpu2));
 		for (uint64_t n = test_random(&seed) % 3 + 1; n; n--)
 			change_something(&self->vcpu, &infos[test_random(&seed) % count], &seed);
 		ASSERT_VMX(vmx_vmcs_check(self->vcpu.vmcs, &dry));
