@@ -111,9 +111,38 @@ static int start(struct vmx_vcpu *vcpu)
 	return ret ?: test_set_idt(vcpu);
 }
 
+/* A guest may go to an address space that userspace knows, and to no other. */
+TEST_F(vm, cr3_targets)
+{
+	struct vmx_vcpu *vcpu = &self->vcpu;
+	const int vmcs = vcpu->vmcs;
+
+	ASSERT_VMX(start(vcpu));
+	ASSERT_VMX(vmx_field_change(vmcs, VMX_F_CPU_CONTROLS, 0, VMX_CPU_CR3_LOAD_EXITING));
+	EXPECT_EQ(ACCESS_OTHER, operate(vcpu, MOV_CR3, OTHER_ROOT, 0));
+	EXPECT_EQ(VMX_REASON_CR_ACCESS, self->run->reason);
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_CR3_TARGET_0, VMX_GUEST_PAGE_TABLES));
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_CR3_TARGET_1, OTHER_ROOT));
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_CR3_TARGET_COUNT, 1));
+	EXPECT_EQ(ACCESS_OTHER, operate(vcpu, MOV_CR3, OTHER_ROOT, 0));
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_CR3_TARGET_COUNT, 2));
+	for (unsigned int n = 0; n < 4; n++) {
+		const uint64_t root = n % 2 ? VMX_GUEST_PAGE_TABLES : OTHER_ROOT;
+
+		EXPECT_DONE(vcpu, MOV_CR3, root, 0);
+		EXPECT_EQ(root, self->run->cr3);
+	}
+}
+
 /* The guest makes LINEAR another page of data, in the address space that it starts in. */
 #define CHANGE(vcpu, page, bits)						\
 	EXPECT_DONE(vcpu, WRITE, TABLE + INDEX * 8, (DATA + (page) * PAGE) | P | W | (bits))
+
+/* Done, or answered with #GP(0) by the guest's IDT. */
+static bool was_refused(const struct vmx_vcpu *vcpu)
+{
+	return vcpu->run->regs[VMX_RDI] == 13 && vcpu->run->regs[VMX_RSI] == 0;
+}
 
 /* SDM, "INVPCID--Invalidate Process-Context Identifier" */
 enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL, INVPCID_ALL_BUT_GLOBAL, INVPCID_TYPES };
@@ -149,9 +178,12 @@ TEST_F(vm, all_types_of_invpcid)
 			TH_LOG("type %u: %s", type, test_describe(&self->vcpu));
 		}
 		EXPECT_EQ((int)page + 1, reads(&self->vcpu)) { TH_LOG("type %u", type); }
+		EXPECT_FALSE(was_refused(&self->vcpu));
 		/* What was global would survive some types. */
 		EXPECT_DONE(&self->vcpu, INVLPG, LINEAR, 0);
 	}
+	EXPECT_EQ(ACCESS_DONE, invpcid(&self->vcpu, INVPCID_TYPES, 0, LINEAR));
+	EXPECT_TRUE(was_refused(&self->vcpu));
 }
 
 static bool has_pcids(const struct vmx_vcpu *vcpu)
@@ -214,12 +246,10 @@ TEST_F(vm, invpcid_of_a_space_that_is_not_current)
 	}
 }
 
-/* Done, or answered with #GP(0) by the guest's IDT. */
 static bool is_refused(struct vmx_vcpu *vcpu, enum operation operation, uint64_t value)
 {
 	vcpu->run->regs[VMX_RDI] = 0;
-	return operate(vcpu, operation, value, 0) == ACCESS_DONE &&
-	       vcpu->run->regs[VMX_RDI] == 13 && vcpu->run->regs[VMX_RSI] == 0;
+	return operate(vcpu, operation, value, 0) == ACCESS_DONE && was_refused(vcpu);
 }
 
 /* SDM, "Process-Context Identifiers (PCIDs)" and "MOV--Move to/from Control Registers" */

@@ -23,6 +23,9 @@
 
 #define INVPCID_TYPE_MAX 3
 
+/* That there are fields for. */
+#define MAX_CR3_TARGETS	4ULL
+
 /* Page faults */
 
 /* SDM, "Conditions for Generating a Double Fault"; the class of what is delivered. */
@@ -348,6 +351,19 @@ static bool user_wants(const struct vmx_vcpu *v, u32 control)
 	return v->vmcs->cpu_ctls & control & ~vmx_caps.cpu.must;
 }
 
+/* SDM, "CR3-Target Values": with these the guest may load CR3 all the same. */
+static bool user_wants_cr3(struct vmx_vcpu *v, u64 value)
+{
+	unsigned int n, count = min(v->paging->cr3_targets, MAX_CR3_TARGETS);
+
+	if (!user_wants(v, VMX_CPU_CR3_LOAD_EXITING))
+		return false;
+	for (n = 0; n < count; n++)
+		if (value == vmx_read(v, VMX_F_CR3_TARGET_0 + 2 * n))
+			return false;
+	return true;
+}
+
 /* 0, PAGING_GP, -EAGAIN, or -EPERM: it is userspace's. */
 static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
 {
@@ -357,7 +373,7 @@ static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
 	case 0:
 		return (value ^ p->cr0_shadow) & p->cr0_mask ? -EPERM : set_cr0(v, value);
 	case 3:
-		return user_wants(v, VMX_CPU_CR3_LOAD_EXITING) ? -EPERM : set_cr3(v, value);
+		return user_wants_cr3(v, value) ? -EPERM : set_cr3(v, value);
 	case 4:
 		return (value ^ p->cr4_shadow) & p->cr4_mask ? -EPERM : set_cr4(v, value);
 	default:
@@ -431,11 +447,10 @@ bool vmx_paging_cr_access(struct vmx_vcpu *v)
 	const struct vmx_paging *p = v->paging;
 	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION), value;
 
-	if ((q & 0x3f) != 3 || p->mode.format != PAGING_LONG ||
-	    user_wants(v, VMX_CPU_CR3_LOAD_EXITING))
+	if ((q & 0x3f) != 3 || p->mode.format != PAGING_LONG)
 		return false;
 	value = operand(v, q >> 8 & 0xf);
-	if (!cr3_valid(p, &value) || !paging_switch(v, value))
+	if (user_wants_cr3(v, value) || !cr3_valid(p, &value) || !paging_switch(v, value))
 		return false;
 	vmx_retire(v);
 	return true;
