@@ -34,7 +34,7 @@ NOT_BY_DEFAULT = {
     "debian-6.1": ("kvm_test", "kexec_test"),
     "debian-6.12": ("kvm_test", "kexec_test", "linux-net"),
     "fast": ("linux-pressure", "linux-pair", "linux-again", "linux-6.1", "linux-6.12", "linux-6.1-up",
-             "linux-6.1-shadow", "linux-6.12-up", "linux-disk"),
+             "linux-shadow-up", "linux-6.1-shadow", "linux-6.1-shadow-up", "linux-6.12-up", "linux-disk"),
 }
 # Where kmemleak watches: everywhere would take twice as long to find the same.
 LEAKS = ("debug", "tigerlake")

@@ -109,6 +109,8 @@ def guests():
     return [linux("linux", "linux /guest 2 2", "lynnfield", "tigerlake"),
             linux("linux-shadow", "linux /guest 2 2 --mmu shadow", "penryn", "tigerlake"),
             linux("linux-6.1-shadow", "linux /guest/cloud-6.1 2 1 --mmu shadow", "penryn", "tigerlake"),
+            linux("linux-shadow-up", "linux /guest 1 1 --mmu shadow", "penryn", "tigerlake"),
+            linux("linux-6.1-shadow-up", "linux /guest/cloud-6.1-memory 1 1 --mmu shadow", "penryn", "tigerlake"),
             linux("linux-pressure", "linux-pressure", "penryn", "tigerlake"),
             linux("linux-pair", "linux-pair", "tigerlake"),
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
