@@ -172,8 +172,7 @@ void shadow_touch_all(struct shadow *s)
 			touch(s, sp);
 }
 
-/* An entry with a dirty bit goes, which nobody will look for any more. */
-/* Of a page of level 1. */
+/* Of a page of level 1. Dirty bits that go are told of, for nobody will look for them any more. */
 static void drop_pages(struct shadow *s, struct shadow_page *sp, unsigned int first,
 		       unsigned long bits)
 {
@@ -460,13 +459,13 @@ const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 ac
 
 	found->gfn = gfn;
 	found->entry = ept_find(mmu, gfn << PAGE_SHIFT, &found->level);
-	if ((found->entry & access) != access)
+	if (!found->entry)
 		return NULL;
 	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
 	pfn += gfn & ((ept_span(found->level) >> PAGE_SHIFT) - 1);
 	/* Memory of a device: the kernel has it nowhere. */
 	found->memory = pfn_valid(pfn) ? pfn_to_kaddr(pfn) : NULL;
-	return found;
+	return (found->entry & access) == access ? found : NULL;
 }
 
 /* An entry of the map goes or is narrowed. */
