@@ -248,6 +248,26 @@ TEST_F(walk, to_nothing)
 	EXPECT_EQ(0, w.entry[1]);
 }
 
+/*
+ * What a guest may only read may be one of its tables, whatever it tried before, and whatever the
+ * module remembers of frames: TABLE's is remembered in the same place. (With EPT, to walk a
+ * table is to write to it.)
+ */
+#define READ_ONLY	0x80001000ul
+TEST_F(walk, a_table_that_may_only_be_read)
+{
+	uint64_t *at = new_memory(PAGE);
+
+	ASSERT_NE(MAP_FAILED, at);
+	at[INDEX] = (DATA + PAGE) | P | W | A;
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, READ_ONLY, at, PAGE, VMX_MMU_READ));
+	EXPECT_EQ(0, guest_read(&self->vcpu, READ_ONLY));
+	EXPECT_EQ(1, guest_read(&self->vcpu, LINEAR));
+	EXPECT_EQ(ACCESS_EXIT, guest_write(&self->vcpu, READ_ONLY, 1));
+	*entry(&self->vm, DIRECTORY, OTHER_INDEX) = READ_ONLY | P | W | A;
+	EXPECT_EQ(2, guest_read(&self->vcpu, LINEAR + LARGE * (OTHER_INDEX - TABLE_INDEX)));
+}
+
 /* Frame numbers are no business of those who may not know them. */
 TEST_F(walk, without_privilege)
 {

@@ -11,8 +11,6 @@
 #define MAPS		OTHER_TABLE
 #define ALIAS		(GIB + OTHER_INDEX * LARGE)
 #define OTHER_ALIAS	(ALIAS + PAGE)
-/* Memory of its own, which is mapped one to one. */
-#define READ_ONLY	0x80000000ul
 /* In a page that is a table as well: an instruction. */
 #define CODE		0x800ul
 
@@ -229,20 +227,6 @@ TEST_F(vm, nobody_writes_what_the_owner_forbids)
 	EXPECT_EQ(ACCESS_EXIT, operate(&self->vcpu, WRITE, LINEAR, 1));
 	EXPECT_EQ(AREA, self->run->physical);
 	EXPECT_EQ(0, *(volatile uint64_t *)at);
-}
-
-/* What a guest tried to write in vain may be one of its tables all the same. */
-TEST_F(vm, a_table_that_may_only_be_read)
-{
-	uint64_t *at = new_memory(PAGE);
-
-	ASSERT_NE(MAP_FAILED, at);
-	at[INDEX] = (DATA + PAGE) | ALL;
-	ASSERT_VMX(start(&self->vcpu));
-	ASSERT_EQ(0, mmu_map(self->vm.mmu, READ_ONLY, at, PAGE, VMX_MMU_READ));
-	EXPECT_EQ(ACCESS_EXIT, operate(&self->vcpu, WRITE, READ_ONLY, 1));
-	*entry(&self->vm, DIRECTORY, TABLE_INDEX) = READ_ONLY | ALL;
-	EXPECT_EQ(2, reads(&self->vcpu)) { TH_LOG("%s", test_describe(&self->vcpu)); }
 }
 
 VMX_TEST_MAIN
