@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest with shadow page tables can make an instruction of its own cost: the host's CPU is not
- * to be had back before it is finished. So it must not grow with what the guest's tables are like.
+ * What a guest with shadow page tables can make an instruction of its own cost: the host does not
+ * have its CPU back before it is finished. It must not grow with what the guest's tables are like.
  *
  * limit: 20G
  */
@@ -122,7 +122,8 @@ TEST_F(bounds, tables_written_without_end)
 	ASSERT_NE(0, few) TH_LOG("%s", test_describe(&self->vcpu));
 	many = spoil(self, MOST, LARGE, TABLES, 1);
 	ASSERT_NE(0, many) TH_LOG("%s", test_describe(&self->vcpu));
-	TH_LOG("INVLPG: %lu ticks with %lu tables written, %lu with %lu", few, MOST / 5, many, MOST);
+	TH_LOG("INVLPG: %lu ticks with %lu tables written, %lu with %lu", few, MOST / 5, many,
+	       MOST);
 	EXPECT_LT(many, 2 * few);
 }
 
