@@ -155,6 +155,7 @@ GATES = {
     "checkpatch-tools": lambda name: checkpatch_gate(name, ("tools",), TOOLS),
     "checkpatch-selftests": lambda name: checkpatch_gate(name, ("selftests",), HARNESS),
     "kernel-doc": kernel_doc_gate,
+    "manual": lambda name: script_gate(name, ["make", "-s", "-C"], ["Documentation"], r"\((?:WARNING|ERROR|SEVERE)/"),
     "controls": controls_gate,
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
