@@ -71,7 +71,7 @@
 /**
  * define VMX_API_MINOR - goes up with every change of the ABI
  */
-#define VMX_API_MINOR 7
+#define VMX_API_MINOR 8
 
 #define VMX_IOC_TYPE 0xBD
 
