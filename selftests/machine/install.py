@@ -7,11 +7,12 @@ import subprocess
 
 import kernel as kernels
 import tap
+import version
 from where import BUILD, ROOT, Failure, environment, jobs, locked
 
 # What is installed below PREFIX beside headers.
 FILES = """bin/vmxrun
-lib/libvmx.a lib/libvmx.so lib/libvmx.so.{major} lib/libvmx.so.{version} lib/pkgconfig/libvmx.pc
+lib/libvmx.a lib/libvmx.so lib/libvmx.so.{soname} lib/libvmx.so.{version} lib/pkgconfig/libvmx.pc
 lib/sysusers.d/vmx.conf lib/udev/rules.d/60-vmx.rules
 share/man/man1/vmxrun.1 share/man/man3/libvmx.3 share/man/man4/vmx.4"""
 
@@ -24,8 +25,7 @@ class Install:
         self.root = folder / "root"
         self.prefix = self.root / "usr/local"
         self.output = output
-        abi = (ROOT / "uapi/linux/vmx.h").read_text()
-        self.version = ".".join(re.findall(r"define VMX_API_M(?:AJ|IN)OR (\d+)", abi))
+        self.version = version.number()
         self.module = self.root / "usr/src" / f"vmx-{self.version}"
 
     def run(self, *command, **variables):
@@ -60,7 +60,7 @@ def expect_same(found, expected, what, way_out):
 
 
 def files(install):
-    expected = set(FILES.format(version=install.version, major=install.version.split(".")[0]).split())
+    expected = set(FILES.format(version=install.version, soname=version.soname(install.version)).split())
     for folder in (ROOT / "tools/include", ROOT / "uapi"):
         expected |= {f"include/{path.relative_to(folder)}" for path in folder.rglob("*.h")}
     expect_same(install.names(install.prefix), expected, "nobody expects it",
@@ -88,6 +88,17 @@ def exports(install):
                 "tools/Makefile makes the list of exports from the headers")
 
 
+def private(install):
+    """Names that the static library gives to a program begin with vmx_."""
+    archive = install.prefix / "lib/libvmx.a"
+    symbols = install.run("nm", "--defined-only", "--extern-only", "--format=posix", archive)
+    names = {line.split()[0] for line in symbols.splitlines() if line and not line.endswith(":")}
+    if not any(name.startswith("vmx_") for name in names):
+        raise Failure(f"{archive} has no symbols:\n{symbols[:1000]}")
+    expect_same({name for name in names if not name.startswith("vmx_")}, set(), "has no prefix vmx_",
+                "tools/Makefile gives it one")
+
+
 def hello(install, *options):
     program = install.folder / "hello"
     install.run("gcc", "-Wall", "-Werror", *options, "tools/examples/hello.c", "-o", program,
@@ -98,7 +109,7 @@ def hello(install, *options):
     if "/dev/vmx" not in result.stdout and "Hello" not in result.stdout:
         raise Failure(f"{program} says:\n{result.stdout}")
     dynamic = install.run("readelf", "-d", program)
-    if ("libvmx.so.0" in dynamic) != (not options):
+    if (f"libvmx.so.{version.soname(install.version)}]" in dynamic) != (not options):
         raise Failure(f"{program} has the wrong library:\n{dynamic}")
 
 
@@ -128,6 +139,7 @@ def uninstall(install):
 STEPS = {
     "files": files,
     "exports": exports,
+    "private": private,
     "hello-shared": hello,
     "hello-static": lambda install: hello(install, "-static"),
     "manual": manual,

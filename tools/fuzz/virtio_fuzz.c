@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-License-Identifier: GPL-2.0
 /*
  * A guest that does anything to PCI and virtio devices: the input is a list of accesses of ports,
  * of memory (BARs are where firmware puts them, until it moves them) and of the RAM with the rings.
