@@ -63,7 +63,7 @@ TEST_F(vmxrun, errors)
 	EXPECT_TRUE(complained(self, "--disk /nowhere: No such file or directory"));
 	START(exit_guest, OPTIONS("--net", "wire"));
 	EXPECT_STATUS(125);
-	EXPECT_TRUE(complained(self, "it is tap=NAME"));
+	EXPECT_TRUE(complained(self, "give tap=NAME"));
 	START(exit_guest, OPTIONS("--cpus", "17"));
 	EXPECT_STATUS(125);
 	EXPECT_TRUE(complained(self, "1 to 16"));
@@ -173,7 +173,7 @@ TEST_F(vmxrun, a_closed_console_ends_it)
 	EXPECT_EQ(1, read(out[0], &byte, 1));
 	close(out[0]);
 	EXPECT_STATUS(125);
-	EXPECT_TRUE(complained(self, "the console is closed (Broken pipe)"));
+	EXPECT_TRUE(complained(self, "the console was closed (Broken pipe)"));
 }
 
 static unsigned long time_used(pid_t pid)

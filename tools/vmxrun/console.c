@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The guest's console is standard input and output. A thread reads what is typed and takes signals;
- * what the guest writes goes to an outlet.
+ * The guest's console is standard input and output. A thread reads input and takes signals;
+ * the guest's output goes to an outlet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,19 +23,19 @@
 static struct vmx_virtio_console console;
 static sigset_t signals;
 
-/* What was typed and waits until the guest takes it; under the machine's lock. */
+/* Input that waits for the guest. The machine's lock protects it. */
 static struct {
 	uint8_t bytes[256];
 	size_t count;
 } typed;
 
 static struct outlet *output;
-/* eventfd: there is room for what is typed, after there was none. */
+/* eventfd: @typed has room again. */
 static int wake;
 static bool stopped;
 static int status = STATUS_STOPPED;
 
-/* Ends the machine, with @making held; who does not read its last words will not keep it. */
+/* Ends the machine, with @making held. A reader that ignores the last words does not delay it. */
 static void stop(int with)
 {
 	stopped = true;
@@ -56,15 +56,15 @@ int console_status(void)
 
 /* Output */
 
-/* Somebody who reads may come back; a reader who is gone is gone for good. */
+/* Other errors may pass, but a closed pipe or terminal does not come back. */
 static void cannot_write(int error)
 {
 	if (error != EPIPE && error != EIO) {
-		fprintf(stderr, "vmxrun: what the guest wrote to its console is lost: %s\n",
+		fprintf(stderr, "vmxrun: console output of the guest is lost: %s\n",
 			strerror(error));
 		return;
 	}
-	fprintf(stderr, "vmxrun: the console is closed (%s): the machine is stopped\n",
+	fprintf(stderr, "vmxrun: the console was closed (%s); the machine stops\n",
 		strerror(error));
 	pthread_mutex_lock(&making);
 	stop(STATUS_ERROR);
@@ -151,8 +151,8 @@ static bool has_room(void)
 
 static void print_keys(void)
 {
-	fprintf(stderr, "\nvmxrun: Ctrl-A x ends the machine, Ctrl-A Ctrl-A is a Ctrl-A for it, "
-		"Ctrl-A h shows this\n");
+	fprintf(stderr, "\nvmxrun: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends it Ctrl-A, "
+		"Ctrl-A h prints this help\n");
 }
 
 /* The key after Ctrl-A. */
@@ -195,7 +195,7 @@ static void resize(void)
 	pthread_mutex_unlock(&machine.lock);
 }
 
-/* There is room again for what is typed; to look after that is what it wakes up for. */
+/* Input has room again. The caller looks after that; only the wake-up matters. */
 static void take_wake(void)
 {
 	uint64_t count;
@@ -207,7 +207,7 @@ static void take_wake(void)
 static void stop_by_signal(int number)
 {
 	if (somebody_listens())
-		fprintf(stderr, "vmxrun: %s: the machine is stopped, as if its power failed\n",
+		fprintf(stderr, "vmxrun: %s: the machine stops, as if its power failed\n",
 			strsignal(number));
 	stop(STATUS_SIGNAL + number);
 }
@@ -230,7 +230,7 @@ static void take_signal(int fd)
 	}
 }
 
-/* A person may type ahead of a guest that reads nothing, and still end it; others have to wait. */
+/* A terminal is read even if the guest reads nothing, so that Ctrl-A x works; a pipe waits. */
 static void *watch(void *arg __attribute__((unused)))
 {
 	struct pollfd watched[] = {
@@ -257,7 +257,7 @@ static void *watch(void *arg __attribute__((unused)))
 	return NULL;
 }
 
-/* What a guest's driver did wrong, or what a device could not do for it. */
+/* Tells the user about a mistake of a guest's driver, or about a failed request. */
 static void report(void *host __attribute__((unused)), const char *sentence)
 {
 	fprintf(stderr, "vmxrun: %s\n", sentence);
@@ -280,7 +280,7 @@ void console_init(struct vmx_machine_config *config)
 	output = outlet_open(STDOUT_FILENO, cannot_write);
 	wake = eventfd(0, EFD_CLOEXEC);
 	if (wake < 0)
-		fail("no eventfd: %s", strerror(errno));
+		fail("cannot create an eventfd: %s", strerror(errno));
 	config->send = put_byte;
 	config->room = offer_typed;
 	config->hold = outlets_are_full;
@@ -304,7 +304,7 @@ void console_start(void)
 
 	terminal_make_raw();
 	if (pthread_create(&watcher, NULL, watch, NULL))
-		fail("no thread for the console");
+		fail("cannot start a thread for the console");
 }
 
 void console_end(void)

@@ -36,7 +36,7 @@ void disks_add(char *argument)
 	char *comma = strrchr(argument, ',');
 
 	if (disk_count == DISKS)
-		fail("--disk %s: the machine has no room for more disks", argument);
+		fail("--disk %s: the machine takes no more disks", argument);
 	disk->read_only = comma && !strcmp(comma, ",ro");
 	if (disk->read_only)
 		*comma = 0;
@@ -57,7 +57,7 @@ static void plug(struct disk *disk)
 	if (vmx_machine_add(&machine, &blk->virtio.pci) < 0)
 		fail("--disk %s: %s", disk->path, vmx_error());
 	if (!blk->capacity)
-		fail("--disk %s: it has no sector of 512 bytes; %s", disk->path,
+		fail("--disk %s: smaller than a sector of 512 bytes; %s", disk->path,
 		     "'truncate -s 1G FILE' makes it larger");
 	if (vmx_virtio_blk_start(blk, &machine.lock))
 		fail("--disk %s: %s", disk->path, vmx_error());
@@ -84,7 +84,7 @@ bool disks_flush(void)
 
 		if (disk->read_only || !fdatasync(disk->fd))
 			continue;
-		fprintf(stderr, "vmxrun: --disk %s: what the guest wrote last may be lost: %s\n",
+		fprintf(stderr, "vmxrun: --disk %s: the guest's last writes may be lost: %s\n",
 			disk->path, strerror(errno));
 		good = false;
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * gdb comes by a socket, and when it has gone another one may. The guest waits for the first, and
- * runs without one later.
+ * gdb connects to a socket. The guest waits for the first connection and runs freely after its end;
+ * then another gdb may connect.
  */
 #define _GNU_SOURCE	/* accept4() */
 #include <errno.h>
@@ -74,7 +74,7 @@ static int listen_unix(const char *path)
 	return fd;
 }
 
-/* HOST:PORT; without a host, this computer alone: whoever connects commands the guest. */
+/* HOST:PORT; the host defaults to this computer, since anyone who connects controls the guest. */
 static int listen_tcp(const char *address)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found;
@@ -83,7 +83,7 @@ static int listen_tcp(const char *address)
 	int error, fd;
 
 	if (!colon || !colon[1] || colon - address >= (long)sizeof(host))
-		fail("--gdb %s: it is :PORT, HOST:PORT or unix:PATH", address);
+		fail("--gdb %s: not an address (examples: :1234, 192.168.7.1:1234, unix:/tmp/gdb)", address);
 	if (colon > address) {
 		memcpy(host, address, colon - address);
 		host[colon - address] = '\0';
@@ -98,7 +98,7 @@ static int listen_tcp(const char *address)
 
 /* Between gdb and the stub */
 
-/* Who does not read what was asked for is not waited for. */
+/* Never waits for a gdb that does not read. */
 static void send_to_gdb(void *host __attribute__((unused)), const void *bytes, size_t length)
 {
 	if (send(connection, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)length)
@@ -162,7 +162,7 @@ static void serve_connection(void)
 	}
 }
 
-/* The guest is stopped for it, and runs when it has gone. */
+/* The guest is stopped while gdb is connected. */
 static void serve(void)
 {
 	struct vmx_gdb_config config = {
@@ -227,8 +227,8 @@ void gdb_start(const char *address, bool wide_kernel)
 	wide = wide_kernel;
 	vmx_debugger_init(&debugger, &machine, note_event, NULL);
 	if (pthread_create(&server, NULL, run_server, NULL))
-		fail("no thread for gdb");
-	fprintf(stderr, "vmxrun: the guest waits for gdb: target remote %s\n",
+		fail("cannot start a thread for gdb");
+	fprintf(stderr, "vmxrun: the guest waits for gdb; connect with: target remote %s\n",
 		strncmp(address, "unix:", 5) ? address : address + 5);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Network cards on TAP devices of the host. A thread hears of frames for the guest. */
+/* Network cards on TAP devices of the host. A thread waits for frames for the guest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,15 +35,15 @@ static int open_tap(const char *name)
 		fail("--net tap=%s: /dev/net/tun: %s; 'modprobe tun' may help", name,
 		     strerror(errno));
 	if (!*name || strlen(name) >= sizeof(request.ifr_name))
-		fail("--net tap=%s: a name has 1 to %zu characters", name,
+		fail("--net tap=%s: the name must have 1 to %zu characters", name,
 		     sizeof(request.ifr_name) - 1);
 	memcpy(request.ifr_name, name, strlen(name));
 	if (!ioctl(fd, TUNSETIFF, &request))
 		return fd;
 	if (errno == EPERM)
-		way_out = "; 'ip tuntap add NAME mode tap user USER', as root, makes one";
+		way_out = "; create it as root: 'ip tuntap add NAME mode tap user USER'";
 	if (errno == EBUSY)
-		way_out = "; somebody else has it";
+		way_out = "; another program uses it";
 	fail("--net tap=%s: %s%s", name, strerror(errno), way_out);
 }
 
@@ -51,7 +51,7 @@ static int open_tap(const char *name)
 static void make_mac(uint8_t *mac)
 {
 	if (getrandom(mac, 6, 0) != 6)
-		fail("no random numbers: %s", strerror(errno));
+		fail("cannot get random numbers: %s", strerror(errno));
 	mac[0] = (mac[0] & ~1) | 2;
 }
 
@@ -61,7 +61,7 @@ static void parse_mac(const char *text, uint8_t *mac)
 
 	if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
 		   &mac[3], &mac[4], &mac[5], &end) != 6 || text[end] || mac[0] & 1)
-		fail("--net: mac=%s is no address of a card like 02:00:00:00:00:01", text);
+		fail("--net: mac=%s: not the address of a card (example: 02:00:00:00:00:01)", text);
 }
 
 void nets_add(char *argument)
@@ -70,9 +70,9 @@ void nets_add(char *argument)
 	char *mac;
 
 	if (net_count == NETS)
-		fail("--net %s: the machine has no room for more than %d cards", argument, NETS);
+		fail("--net %s: the machine takes at most %d cards", argument, NETS);
 	if (strncmp(argument, "tap=", 4))
-		fail("--net %s: it is tap=NAME or tap=NAME,mac=ADDRESS", argument);
+		fail("--net %s: give tap=NAME or tap=NAME,mac=ADDRESS", argument);
 	net->tap = argument + 4;
 	mac = strchr(argument, ',');
 	if (mac)
@@ -82,14 +82,14 @@ void nets_add(char *argument)
 	else if (!strncmp(mac, "mac=", 4))
 		parse_mac(mac + 4, net->mac);
 	else
-		fail("--net %s: '%s' is not mac=ADDRESS", argument, mac);
+		fail("--net %s: unknown setting '%s'; give mac=ADDRESS", argument, mac);
 	net->fd = open_tap(net->tap);
 	net_count++;
 }
 
 /*
- * Every new frame wakes the thread once, and what the guest has no room for then waits for the
- * guest: nothing is asked again and again.
+ * Every new frame wakes the thread once. A frame that finds no buffer waits until the guest adds
+ * one, so the thread never polls.
  */
 static void *hear(void *arg __attribute__((unused)))
 {
@@ -111,7 +111,7 @@ static void listen_to(int fd, void *net)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = net };
 
 	if (epoll_ctl(listening, EPOLL_CTL_ADD, fd, &event))
-		fail("--net: cannot listen: %s", strerror(errno));
+		fail("--net: cannot wait for frames: %s", strerror(errno));
 }
 
 static void plug(struct net *net)
@@ -132,11 +132,11 @@ void nets_plug(void)
 		return;
 	listening = epoll_create1(EPOLL_CLOEXEC);
 	if (listening < 0)
-		fail("--net: no epoll: %s", strerror(errno));
+		fail("--net: cannot create an epoll instance: %s", strerror(errno));
 	for (unsigned int n = 0; n < net_count; n++)
 		plug(&nets[n]);
 	if (pthread_create(&listener, NULL, hear, NULL))
-		fail("no thread for the network");
+		fail("cannot start a thread for the network");
 }
 
 void nets_unplug(void)
@@ -147,7 +147,7 @@ void nets_unplug(void)
 		return;
 	/* A pipe that is closed is an event, too. */
 	if (pipe(ends))
-		fail("--net: no pipe: %s", strerror(errno));
+		fail("--net: cannot create a pipe: %s", strerror(errno));
 	listen_to(ends[0], NULL);
 	close(ends[1]);
 	pthread_join(listener, NULL);

@@ -36,23 +36,23 @@ static void print_help(FILE *out)
 		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
 		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
 		"\n"
-		"  --memory SIZE   RAM, with M or G; 256M if not given\n"
-		"  --cpus N        virtual CPUs; 1 if not given\n"
-		"  --mmu KIND      what maps guest memory: ept, shadow page tables, or auto: EPT if the CPU\n"
-		"                  has it, if not given\n"
-		"  --kernel FILE   what to boot\n"
+		"  --memory SIZE   RAM, for instance 512M or 2G; default 256M\n"
+		"  --cpus N        virtual CPUs; default 1\n"
+		"  --mmu KIND      what maps guest memory: ept, shadow page tables, or auto (default): EPT if\n"
+		"                  the CPU has it\n"
+		"  --kernel FILE   kernel to boot\n"
 		"  --initrd FILE   its initial RAM disk\n"
-		"  --append TEXT   its command line; console=ttyS0 (or hvc0) if not given\n"
-		"  --disk FILE     a file or block device that is a virtio disk; with ,ro it cannot be\n"
-		"                  written. The first is /dev/vda, the next /dev/vdb, up to %u\n"
+		"  --append TEXT   its command line; default console=ttyS0 (or hvc0)\n"
+		"  --disk FILE     virtio disk in a file or on a block device; read-only with ,ro.\n"
+		"                  The first is /dev/vda, the next /dev/vdb, up to %u\n"
 		"  --net tap=NAME[,mac=ADDRESS]\n"
-		"                  a virtio network card on a TAP device, with an address made up if none is\n"
-		"                  given; up to %d\n"
-		"  --console NAME  where what is typed goes: serial (ttyS0, if not given) or virtio (hvc0);\n"
-		"                  what the guest writes to either is shown\n"
-		"  --no-reboot     a guest that asks for a reset ends; otherwise it boots again\n"
-		"  --stats         at the end, what exits there were and what they cost\n"
-		"  --trace[=FILE]  each exit as it happens, to a file or to standard error\n"
+		"                  virtio network card on a TAP device; without ADDRESS vmxrun makes one\n"
+		"                  up; up to %d\n"
+		"  --console NAME  console that gets your input: serial (ttyS0, default) or virtio (hvc0);\n"
+		"                  vmxrun prints what the guest writes to either\n"
+		"  --no-reboot     end when the guest asks for a reset; default: boot again\n"
+		"  --stats         at the end, print the exits and their cost\n"
+		"  --trace[=FILE]  print each exit as it happens, to a file or to standard error\n"
 		"  --gdb ADDRESS   wait for gdb at :PORT, HOST:PORT or unix:PATH before the first\n"
 		"                  instruction\n"
 		"\n"
@@ -74,7 +74,7 @@ static uint64_t size_of(const char *text)
 	else if (*end)
 		size = 0;
 	if (!size)
-		fail("'%s' is no size like 256M or 1G", text);
+		fail("invalid size '%s' (examples: 256M, 1G)", text);
 	return size;
 }
 
@@ -84,7 +84,7 @@ static unsigned int number_of(const char *text)
 	unsigned long number = strtoul(text, &end, 10);
 
 	if (*end || !number || number > VMX_MACHINE_CPUS)
-		fail("--cpus %s: it is a number from 1 to %d", text, VMX_MACHINE_CPUS);
+		fail("--cpus %s: give a number from 1 to %d", text, VMX_MACHINE_CPUS);
 	return number;
 }
 
@@ -97,13 +97,13 @@ static enum vmx_mmu_kind mmu_of(const char *name)
 	for (unsigned int n = 0; n < sizeof(kinds) / sizeof(kinds[0]); n++)
 		if (!strcmp(name, kinds[n]))
 			return n;
-	fail("--mmu %s: it is auto, ept or shadow", name);
+	fail("--mmu %s: give auto, ept or shadow", name);
 }
 
 static bool is_virtio(const char *name)
 {
 	if (strcmp(name, "virtio") && strcmp(name, "serial"))
-		fail("--console %s: it is serial or virtio", name);
+		fail("--console %s: give serial or virtio", name);
 	return !strcmp(name, "virtio");
 }
 

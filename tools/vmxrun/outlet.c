@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What leaves the machine for somebody who may read slowly, or not at all: it goes into a buffer,
- * and a thread writes it. Who puts something there has the machine's lock, and never waits; while
- * too much is there, vCPUs do not enter the guest.
+ * Output for a reader that may be slow, or not read at all. It goes into a buffer, and a thread
+ * writes it. Callers hold the machine's lock, so they never wait. While the buffer holds too much,
+ * vCPUs do not enter the guest.
  */
 #define _GNU_SOURCE	/* pthread_cond_clockwait() */
 #include <errno.h>
@@ -14,13 +14,13 @@
 
 #include "vmxrun.h"
 
-/* Beyond FULL vCPUs are held up; what they do meanwhile to finish their last exits has room. */
+/* Beyond FULL, vCPUs pause. The rest is room for the exits that they still finish. */
 #define SIZE		(256u << 10)
 #define FULL		(64u << 10)
-/* A line that is not complete goes out when nothing came for it for so long, or as much as this. */
+/* An incomplete line goes out after this time without more of it, or when it is this long. */
 #define LINE_WAIT	10000000ul
 #define LINE		4096
-/* After the machine was stopped from here, its last words are waited for so long. */
+/* How long the end of the process waits for a reader to take the last words. */
 #define LAST_WORDS	200000000ul
 
 struct outlet {
@@ -30,9 +30,9 @@ struct outlet {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
 	pthread_cond_t written;
-	bool due;		/* not to wait for more */
+	bool due;		/* write now, without waiting for more */
 	bool given_up;
-	int error;		/* the first there was */
+	int error;		/* the first one */
 	size_t first;
 	size_t count;		/* read without the lock */
 	char bytes[SIZE];
@@ -50,7 +50,7 @@ static void set_count(struct outlet *outlet, size_t count)
 	__atomic_store_n(&outlet->count, count, __ATOMIC_RELAXED);
 }
 
-/* Returns false when that took too long. */
+/* Returns false after a time-out. */
 static bool wait_for(pthread_cond_t *condition, struct outlet *outlet, unsigned long nanoseconds)
 {
 	struct timespec until;
@@ -95,7 +95,7 @@ static void wait_for_bytes(struct outlet *outlet)
 	outlet->due = false;
 }
 
-/* Bytes that are lost count as written: the guest does not wait for room on a full disk. */
+/* Lost bytes count as written, so that the guest does not wait for room on a full disk. */
 static size_t write_some(struct outlet *outlet, const char *bytes, size_t length)
 {
 	struct pollfd fd = { .fd = outlet->fd, .events = POLLOUT };
@@ -117,7 +117,7 @@ static size_t write_some(struct outlet *outlet, const char *bytes, size_t length
 	return length;
 }
 
-/* With the lock, which is free while it writes. Returns whether vCPUs may go on that could not. */
+/* Called with the lock, drops it to write. Returns whether vCPUs that paused may go on. */
 static bool write_out(struct outlet *outlet)
 {
 	size_t length = SIZE - outlet->first;
@@ -160,14 +160,14 @@ struct outlet *outlet_open(int fd, void (*failed)(int error))
 	pthread_t thread;
 
 	if (!outlet)
-		fail("no memory for output");
+		fail("out of memory for output");
 	outlet->fd = fd;
 	outlet->failed = failed;
 	pthread_mutex_init(&outlet->lock, NULL);
 	pthread_cond_init(&outlet->filled, NULL);
 	pthread_cond_init(&outlet->written, NULL);
 	if (pthread_create(&thread, NULL, write_on, outlet))
-		fail("no thread for output");
+		fail("cannot start a thread for output");
 	outlet->next = outlets;
 	outlets = outlet;
 	return outlet;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What exits there were, and what they cost: the time from an exit until the guest ran again. */
+/* Counts exits and their cost: the time from an exit until the guest runs again. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@ struct row {
 	uint64_t ticks;
 };
 
-/* Of all machines that have ended: a guest that reboots has one after the other. */
+/* Sums over all machines that have ended: a guest that reboots has several. */
 static struct row rows[VMX_STATS_REASONS];
 static struct total {
 	uint64_t exits;
@@ -36,7 +36,7 @@ static int compare(const void *a, const void *b)
 	return first->in_module < second->in_module ? 1 : -1;
 }
 
-/* The module counts all exits; those that came here are known by reason and cost. */
+/* The module counts all exits; reason and cost are known for those that reached vmxrun. */
 static void add_reason(unsigned int reason, uint64_t all)
 {
 	struct row *row = &rows[reason];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The terminal is the guest's while it runs; whichever way the process ends, it is restored. */
+/* Gives the terminal to the guest, and restores it whichever way the process ends. */
 #include <signal.h>
 #include <stdlib.h>
 #include <termios.h>
@@ -15,7 +15,7 @@ static void restore(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
-/* A crash: its signal is raised again, and has its default action. */
+/* A crash: raises the signal again, now with its default action. */
 static void restore_and_die(int number)
 {
 	restore();
@@ -37,7 +37,7 @@ void terminal_make_raw(void)
 		return;
 	raw = before;
 	cfmakeraw(&raw);
-	/* What the guest or a message writes starts lines at their beginning. */
+	/* Newlines of the guest and of messages still return to the first column. */
 	raw.c_oflag |= OPOST;
 	atexit(restore);
 	restore_on_crash();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Each exit as it happens, a line for each: time, vCPU, RIP, what it is, what the guest gets. */
+/* Prints a line for each exit, as it happens: time, vCPU, RIP, the exit, what the guest gets. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 static struct outlet *output;
 
-/* A vCPU's line, until it is complete; vCPUs take turns within it. */
+/* A line for each vCPU, until it is complete: exits of several vCPUs overlap. */
 static struct line {
 	char text[1280];
 	size_t length;
@@ -66,5 +66,5 @@ void trace_end(void)
 	int error = outlet_close(output);
 
 	if (error && somebody_listens())
-		fprintf(stderr, "vmxrun: the trace is not complete: %s\n", strerror(error));
+		fprintf(stderr, "vmxrun: the trace is incomplete: %s\n", strerror(error));
 }

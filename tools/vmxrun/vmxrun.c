@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* vmxrun: boots a kernel in a machine with a console and disks. */
+/* vmxrun: boots a kernel in a machine with a console, disks and network cards. */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 struct vmx_machine machine;
 pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
-/* What every start boots. */
+/* Kernel, command line and initrd, for each start of the machine. */
 static struct vmx_boot image;
 
 void fail(const char *format, ...)
@@ -49,7 +49,7 @@ static const void *map_file(const char *path, size_t *size)
 	if (fd < 0 || fstat(fd, &stat))
 		fail("%s: %s", path, strerror(errno));
 	if (!stat.st_size)
-		fail("%s: is empty", path);
+		fail("%s: the file is empty", path);
 	data = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		fail("%s: %s", path, strerror(errno));
@@ -71,7 +71,7 @@ static void map_image(const struct options *options)
 	}
 }
 
-/* Is the kernel for 64-bit mode? All are but ELF files of the other class. */
+/* Is the kernel a 64-bit one? Every kernel is, except 32-bit ELF files. */
 static bool is_wide(const struct vmx_boot *boot)
 {
 	const unsigned char *ident = boot->kernel;
@@ -104,8 +104,8 @@ static void make_machine(const struct options *options)
 }
 
 /*
- * A reset is a new machine, so that no device has to know how to forget what it was told. False if
- * the machine was stopped here meanwhile.
+ * A reset makes a new machine, so that no device needs code to forget its state. Returns false if
+ * the user stopped the machine meanwhile.
  */
 static bool reset(const struct options *options)
 {
@@ -129,7 +129,7 @@ static enum vmx_end run(const struct options *options)
 		disks_unplug();
 		nets_unplug();
 		stats_add();
-		/* gdb's breakpoints are in memory: it would not know the next machine again. */
+		/* gdb keeps breakpoints in memory, which the next machine would not have. */
 		if (end != VMX_END_RESET || options->no_reboot || options->gdb)
 			return end;
 		if (!reset(options))

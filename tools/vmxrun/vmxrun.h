@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of vmxrun know of each other. */
+/* Interfaces between the parts of vmxrun. */
 #ifndef VMXRUN_H
 #define VMXRUN_H
 
@@ -9,7 +9,7 @@
 
 #include <libvmx/machine.h>
 
-/* What tells how the guest ended; with the exit port it is the guest's own. */
+/* Exit statuses. A guest that writes to the exit port chooses its own. */
 enum {
 	STATUS_OFF = 0,
 	STATUS_RESET = 123,
@@ -20,13 +20,13 @@ enum {
 };
 
 extern struct vmx_machine machine;
-/* Held by who makes the machine, and by who does something to it from outside. */
+/* Protects the machine while it is made anew, against threads outside of it. */
 extern pthread_mutex_t making;
 
-/* Says what is wrong, and ends. */
+/* Prints the message and exits. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Is standard error no pipe that is full of a trace that nobody reads? */
+/* Can standard error take a message? A pipe full of a trace that nobody reads cannot. */
 bool somebody_listens(void);
 
 /* options.c */
@@ -52,11 +52,11 @@ void options_parse(struct options *options, int argc, char **argv);
 
 /* FILE or FILE,ro */
 void disks_add(char *argument);
-/* Into the machine, in the order they were added. */
+/* Plugs the disks into the machine, in the order they were added. */
 void disks_plug(void);
-/* What they do for the guest is done, and the machine may go. */
+/* Waits for pending requests; then the machine may be freed. */
 void disks_unplug(void);
-/* What guests wrote is on the host's disk afterwards; false, and a message, if it is not. */
+/* Flushes all writes to the host's disks; prints a message and returns false if that fails. */
 bool disks_flush(void);
 
 /* net.c */
@@ -65,72 +65,72 @@ bool disks_flush(void);
 
 /* tap=NAME or tap=NAME,mac=ADDRESS */
 void nets_add(char *argument);
-/* Into the machine, behind the disks. */
+/* Plugs the cards into the machine, behind the disks. */
 void nets_plug(void);
-/* Nobody looks at the machine for them any more. */
+/* Afterwards no thread touches the machine for them. */
 void nets_unplug(void);
 
 /* terminal.c */
 
-/* Makes the terminal raw; whichever way the process ends, it is restored. */
+/* Makes the terminal raw, and restores it whichever way the process ends. */
 void terminal_make_raw(void);
-/* Restores it for the time that the process is stopped. */
+/* Restores it while the process is stopped. */
 void terminal_suspend(void);
 
 /* outlet.c */
 
-/* What comes out of the machine, for somebody who may be slow. */
+/* Output of the machine to a reader that may be slow. */
 struct outlet;
 
-/* Errors are told once; bytes that cannot be written are lost. */
+/* Reports the first error; drops bytes that cannot be written. */
 struct outlet *outlet_open(int fd, void (*failed)(int error));
-/* Takes what there is room for, all unless the outlet is full; returns how much that is. */
+/* Takes as many bytes as fit, which is all unless the outlet is full, and returns the number. */
 size_t outlet_put(struct outlet *outlet, const void *bytes, size_t length);
 bool outlet_is_full(const struct outlet *outlet);
-/* Is any? A struct vmx_machine_config.hold. */
+/* Is any outlet full? For hold() in struct vmx_machine_config. */
 bool outlets_are_full(void *host);
-/* Nobody is to wait for those who read. */
+/* Stops waiting for readers. */
 void outlets_give_up(void);
-/* Waits until all is written; 0, or an error because of which something is missing. */
+/* Waits until all is written. Returns 0, or the error that lost some of it. */
 int outlet_close(struct outlet *outlet);
 
 /* console.c */
 
-/* Before there are threads: signals come to the console's. */
+/* Call before starting threads: only the console's thread takes signals. */
 void console_init(struct vmx_machine_config *config);
-/* The virtio console gets what is typed, instead of the serial port. */
+/* Input goes to the virtio console instead of the serial port. */
 void console_plug_virtio(void);
-/* From here on there are input and signals. */
+/* Starts to take input and signals. */
 void console_start(void);
-/* Output is taken again, after there was too much. */
+/* Tells consoles that output has room again. */
 void console_resume(void);
-/* What the guest wrote is written. */
+/* Waits until the guest's output is written. */
 void console_end(void);
-/* Was the machine stopped here? With @making held. */
+/* Did the user or a signal stop the machine? With @making held. */
 bool console_stopped(void);
-/* And with which status? */
+/* The exit status for that. */
 int console_status(void);
 
 /* stats.c */
 
-/* Counts what there was in a machine that has ended. */
+/* Adds the counts of a machine that has ended. */
 void stats_add(void);
 void stats_print(void);
 
 /* trace.c */
 
-/* A line for each exit, to a file or, if PATH is NULL, to standard error. */
+/* Prints a line for each exit to a file or, if PATH is NULL, to standard error. */
 void trace_start(struct vmx_machine_config *config, const char *path);
-/* Nothing more comes; says so if there is something missing. */
+/* Ends the trace; prints a message if part of it is missing. */
 void trace_end(void);
 
 /* gdb.c */
 
-/* Where gdb is to come: :PORT, HOST:PORT or unix:PATH. */
+/* Listens for gdb at :PORT, HOST:PORT or unix:PATH. */
 void gdb_listen(const char *address);
-/* The machine does not run before gdb has been there. Is its kernel a 64-bit one? */
+/* Keeps the machine from running until gdb connects. WIDE: the kernel is a 64-bit one. */
 void gdb_start(const char *address, bool wide_kernel);
-/* The machine has ended. */
+/* Tells gdb that the machine has ended. */
 void gdb_end(int status);
 
 #endif /* VMXRUN_H */
