@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Shows what /dev/vmx does in one screen: guests in every mode, why they
- * exited and what that costs, the EPT's entries for an address, and a VM entry
- * that fails and says why.
+ * Shows /dev/vmx on one screen: guests in every mode, the reasons and cost of
+ * their exits, the EPT's entries for an address, and the explanation of a VM
+ * entry that fails.
  */
 #include <err.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Who answers an access: a sorted table of ranges. */
+/* Finds the device that an access belongs to, in a sorted table of ranges. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

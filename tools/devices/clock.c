@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Timers on a clock: a list by time. A machine has few. */
+/* Timers on a clock. A list sorted by time is enough, since a machine has few. */
 #include <libvmx/device.h>
 
 void vmx_timer_cancel(struct vmx_clock *clock, struct vmx_timer *timer)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The keyboard controller, after "Keyboard/Auxiliary Device Controller" in IBM's "Personal System/2
- * Hardware Interface Technical Reference". Bytes for a keyboard or a mouse meet a time-out, as if
+ * Hardware Interface Technical Reference". Bytes for a keyboard or a mouse time out, as if
  * the socket were empty. Gate A20 is a bit without effect.
  */
 #include <libvmx/i8042.h>

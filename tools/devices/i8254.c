@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The 8254, after Intel's data sheet "82C54 CHMOS Programmable Interval Timer", and port 0x61, "NMI
- * Status and Control Register" in those of the PIIX and ICH. Nothing counts: what a counter would
- * have by now follows from when it began.
+ * Status and Control Register" in those of the PIIX and ICH. Nothing counts: the value of a counter
+ * follows from the time that it began.
  */
 #include <libvmx/pit.h>
 

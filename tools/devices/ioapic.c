@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The I/O APIC: Intel's data sheet of the 82093AA, and the EOI register of later chipsets'. */
+/* The I/O APIC, after Intel's data sheet "82093AA", with the EOI register of later chipsets. */
 #include <libvmx/ioapic.h>
 
 /* Memory-mapped registers */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The local APIC's interrupts: what is accepted, what waits, what is in service. SDM, "Advanced
+ * The local APIC's interrupts: acceptance, pending and in-service interrupts. SDM, "Advanced
  * Programmable Interrupt Controller (APIC)", "Handling Interrupts".
  */
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Who gets an interrupt message. SDM, "Determining IPI Destination". */
+/* Delivers interrupt messages to local APICs. SDM, "Determining IPI Destination". */
 #include <errno.h>
 
 #include "../lib/internal.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of the local APIC share. Bits have the names of the SDM's figures. */
+/* Shared by the files of the local APIC. Bits have the names of the SDM's figures. */
 #ifndef LAPIC_INTERNAL_H
 #define LAPIC_INTERNAL_H
 

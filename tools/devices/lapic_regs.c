@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The local APIC's registers, as the guest reaches them: by memory in xAPIC mode, by MSRs in x2APIC
+ * The guest's accesses to local APIC registers: to memory in xAPIC mode, to MSRs in x2APIC
  * mode. SDM, "The Local APIC Block Diagram" (the address map) and "Extended XAPIC (x2APIC)".
  */
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The MC146818, after Motorola's data sheet "MC146818 Real-Time Clock plus RAM". Nothing ticks: the
- * time is the host's and an offset, the flags follow from how much of it has passed, and timers
+ * The MC146818, after Motorola's data sheet "MC146818 Real-Time Clock plus RAM". Nothing ticks. The
+ * time is the host's plus an offset, the flags follow from the time that has passed, and timers
  * run only for interrupts that are enabled and not yet pending.
  */
 #include <string.h>

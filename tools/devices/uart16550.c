@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The 16550A UART, after National Semiconductor's data sheet "PC16550D Universal Asynchronous
- * Receiver/Transmitter with FIFOs". Word lengths and parity are not applied to what is sent: no
- * wire is there to be spared.
+ * Receiver/Transmitter with FIFOs". Word lengths and parity have no effect on transmitted bytes,
+ * since there is no wire.
  */
 #include <stdio.h>
 

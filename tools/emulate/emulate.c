@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* From an exit to its outcome in the run page. */
+/* Emulates the instruction of an exit and puts the outcome into the run page. */
 #include <string.h>
 
 #include "emulator.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One instruction being emulated. */
+/* State of one instruction that is being emulated. */
 #ifndef LIBVMX_EMULATE_EMULATOR_H
 #define LIBVMX_EMULATE_EMULATOR_H
 

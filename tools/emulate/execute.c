@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What instructions do, all but string instructions. LOCK makes no difference to MMIO. */
+/* The operations of all instructions except string instructions. LOCK has no effect on MMIO. */
 #include <string.h>
 
 #include "emulator.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The guest's page tables, walked as the CPU does (SDM, "Paging"). */
+/* Walks the guest's page tables as the CPU does (SDM, "Paging"). */
 #include <errno.h>
 #include <stdbool.h>
 

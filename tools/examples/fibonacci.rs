@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! A 32-bit guest that computes Fibonacci numbers, by the ioctls of /dev/vmx alone.
+//! Runs a 32-bit guest that computes Fibonacci numbers, with the ioctls of /dev/vmx alone.
 //!
-//! Rust's standard library is enough. The structs and constants come from linux/vmx.h by way of bindgen:
+//! Rust's standard library is enough. bindgen generates the structs and constants from linux/vmx.h:
 //!
 //!     bindgen --with-derive-default --no-prepend-enum-name --no-layout-tests uapi/linux/vmx.h -- -Iuapi > abi.rs
 //!     VMX_ABI=$PWD/abi.rs rustc tools/examples/fibonacci.rs

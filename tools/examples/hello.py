@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A 32-bit guest that prints through a serial port, by the ioctls of /dev/vmx alone.
+"""Runs a 32-bit guest that prints through a serial port, with the ioctls of /dev/vmx alone.
 
 Python's standard library is enough. What is named vmx_ or VMX_ here is as in linux/vmx.h, which explains
 it; a program needs no more of that header than it uses.

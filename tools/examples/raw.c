@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A 32-bit guest that adds two numbers, by the ioctls of /dev/vmx alone. */
+/* Runs a 32-bit guest that adds two numbers, with the ioctls of /dev/vmx alone. */
 #include <err.h>
 #include <fcntl.h>
 #include <stdint.h>

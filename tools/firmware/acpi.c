@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ACPI tables ("ACPI Software Programming Model" in the ACPI specification, 6.4),
- * written one after the other. The machine is not hardware-reduced: systems
- * would go without PIC and PIT.
+ * Writes ACPI tables ("ACPI Software Programming Model" in the ACPI specification,
+ * 6.4) one after the other. The machine is not hardware-reduced, since systems
+ * would then ignore PIC and PIT.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the parts of the ACPI writer. */
+/* Shared by the files of the ACPI writer. */
 #ifndef LIBVMX_ACPI_H
 #define LIBVMX_ACPI_H
 

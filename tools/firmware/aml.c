@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Writes AML: the encodings of the few terms that tables here need. */
+/* Writes AML: encodes the few terms that our tables need. */
 #include <string.h>
 
 #include "acpi.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The DSDT: what of the machine cannot be found by asking its buses. Each
- * function has in its comment what it says in ASL.
+ * The DSDT describes the parts of the machine that no bus enumerates. The
+ * comment of each function has its result in ASL.
  */
 #include <stdio.h>
 

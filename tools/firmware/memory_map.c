@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A guest's RAM, and the map of it that the guest is given. */
+/* A guest's RAM, and the memory map that the guest gets. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Any code, registers and page tables: emulation neither hangs nor reads beside guest memory. */
+/* Emulates any code with any registers and page tables: no hang, no read outside guest memory. */
 #include <stdlib.h>
 #include <string.h>
 

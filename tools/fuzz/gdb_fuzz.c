@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Anybody who connects in gdb's place: the input's lines are packets, with their checksum, or it
- * goes in as it is; vCPUs stop whenever they run.
+ * Attacks the gdb stub. Lines of the input become packets with a correct checksum, or the input
+ * goes in unchanged. vCPUs stop whenever they run.
  */
 #include <stdlib.h>
 

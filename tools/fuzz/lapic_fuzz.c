@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Three processors whose guest does whatever the input says, to their local APICs and to an I/O
- * APIC, and a loop around each that takes what there is.
+ * Three processors, whose guest accesses their local APICs and an I/O APIC as the input says, each
+ * with a loop that takes pending interrupts.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loaders under images that nobody would make. The first byte of input is the protocol, the second
+ * Feeds damaged images to the loaders. The first byte of input is the protocol, the second
  * the layout of RAM; the rest is the image. RAM is guarded by the sanitizers like any allocation.
  */
 #include <stdlib.h>

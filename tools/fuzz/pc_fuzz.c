@@ -9,7 +9,7 @@ struct board {
 	struct vmx_pc pc;
 };
 
-/* Resets from within, which is the worst time. */
+/* Resets the device from within a callback, which is the worst time. */
 static void reset(void *context, enum vmx_power_event event)
 {
 	struct board *board = context;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A guest that does anything to a device's ports, and time that passes. */
+/* A guest that accesses a device's ports in any way, while time passes. */
 #ifndef FUZZ_PORTS_H
 #define FUZZ_PORTS_H
 

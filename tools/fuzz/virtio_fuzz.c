@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest that does anything to PCI and virtio devices: the input is a list of accesses of ports,
- * of memory (BARs are where firmware puts them, until it moves them) and of the RAM with the rings.
+ * A guest that attacks PCI and virtio devices. The input is a list of accesses to ports,
+ * to memory (BARs start where firmware puts them) and to the RAM with the rings.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

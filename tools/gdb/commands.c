@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What packets ask for (gdb's manual, "Packets", "General Query Packets", "Stop Reply Packets"). */
+/* Carries out packets (gdb's manual, "Packets", "General Query Packets", "Stop Reply Packets"). */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of the stub know of each other. */
+/* Shared by the files of the stub. */
 #ifndef LIBVMX_GDB_INTERNAL_H
 #define LIBVMX_GDB_INTERNAL_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Hexadecimal, as packets have it. */
+/* Hexadecimal numbers and bytes of packets. */
 #include "gdb.h"
 
 static int digit(char c)

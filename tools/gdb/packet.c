@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Packets out of bytes, and bytes out of packets (gdb's manual, "Remote Protocol: Overview"). */
+/* Turns bytes into packets and back (gdb's manual, "Remote Protocol: Overview"). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

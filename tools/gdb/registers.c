@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Registers by gdb's numbers, and the description that tells gdb of them ("Target Descriptions" and
- * "i386 Features" in gdb's manual). Those of the first feature have to be there, all of them.
+ * Registers under gdb's numbers, and their description for gdb ("Target Descriptions" and
+ * "i386 Features" in gdb's manual). gdb requires every register of the first feature.
  */
 #include <string.h>
 

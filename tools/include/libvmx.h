@@ -6,10 +6,10 @@
  * order, sets guests up in the four modes people start with, and turns
  * refusals and failed VM entries into sentences. It hides nothing: every
  * descriptor, the run page and every VMCS field stay in reach, and all of
- * linux/vmx.h can be used beside it.
+ * linux/vmx.h works beside it.
  *
- * Functions return 0 or a negative errno; vmx_error() then has a sentence for
- * a person. Objects are plain structs of the caller's.
+ * Functions return 0 or a negative errno; after an error vmx_error() returns a
+ * sentence for a person. Objects are plain structs that the caller owns.
  */
 #ifndef LIBVMX_H
 #define LIBVMX_H
@@ -89,9 +89,9 @@ struct vmx_vcpu {
 };
 
 /**
- * vmx_error() - why the last call in this thread that failed did so
+ * vmx_error() - why the last failed call in this thread failed
  *
- * Return: a sentence; valid until the next call that fails in this thread.
+ * Return: a sentence, valid until the next call that fails in this thread.
  */
 const char *vmx_error(void);
 
@@ -104,7 +104,7 @@ const char *vmx_error(void);
 int vmx_open(struct vmx_caps *caps);
 
 /**
- * enum vmx_mmu_kind - what maps a guest's memory
+ * enum vmx_mmu_kind - the kind of tables that map a guest's memory
  * @VMX_MMU_AUTO: EPT where the CPU has it, shadow page tables elsewhere
  * @VMX_MMU_EPT: EPT
  * @VMX_MMU_SHADOW: shadow page tables
@@ -125,10 +125,10 @@ enum vmx_mmu_kind {
 int vmx_vm_open(struct vmx_vm *vm, size_t ram_size);
 
 /**
- * vmx_vm_open_mmu() - the same with a certain kind of mmu
+ * vmx_vm_open_mmu() - create a VM with RAM and an mmu of a given kind
  * @vm: filled in
  * @ram_size: bytes, a multiple of 4 KiB; 0 for a VM without memory
- * @kind: what maps it
+ * @kind: the kind of mmu
  *
  * Return: 0 or -errno, -EOPNOTSUPP if the CPU does not have @kind; on an error
  * there is nothing to close.
@@ -162,10 +162,10 @@ int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
  * @gpa: where
  * @length: bytes, not 0
  *
- * When it returns, no vCPU uses a translation of a linear address that came of what
- * the tables were before. Whatever else was written needs no announcement; who does
- * not know where the tables are may announce it all, which costs little. With EPT
- * there is no need to if the guest executes INVLPG, or its like, by itself.
+ * When it returns, no vCPU uses a translation of a linear address that the tables
+ * had before. Other writes need no announcement. A caller that does not know where
+ * the tables are may announce every write, which costs little. With EPT, no
+ * announcement is needed if the guest executes INVLPG or the like by itself.
  *
  * Return: 0 or -errno.
  */
@@ -222,10 +222,10 @@ void vmx_vcpu_close(struct vmx_vcpu *vcpu);
 int vmx_run(struct vmx_vcpu *vcpu);
 
 /**
- * vmx_entry_failed() - whether the last exit was a VM entry that failed
+ * vmx_entry_failed() - was the last exit a VM entry that failed?
  * @run: the run page
  *
- * Return: true if it was; @run->failure says why, vmx_explain_failure() in words.
+ * Return: true if so; @run->failure has the reason, vmx_explain_failure() puts it in words.
  */
 static inline bool vmx_entry_failed(const struct vmx_run_page *run)
 {
@@ -237,10 +237,10 @@ static inline bool vmx_entry_failed(const struct vmx_run_page *run)
 /**
  * vmx_fields_set() - write VMCS fields, all of them or none
  * @vmcs: the VMCS
- * @fields: encodings and values; what the module forced comes back in them
+ * @fields: encodings and values; out: the values with the bits that the module forced
  * @count: how many, up to %VMX_VMCS_BATCH_MAX
  *
- * Return: 0 or -errno; -EACCES if one is refused, and vmx_error() says which
+ * Return: 0 or -errno; -EACCES if the module refuses one; vmx_error() says which
  * and why.
  */
 int vmx_fields_set(int vmcs, struct vmx_field *fields, size_t count);
@@ -259,7 +259,7 @@ int vmx_fields_get(int vmcs, struct vmx_field *fields, size_t count);
  * vmx_field_set() - write one VMCS field
  * @vmcs: the VMCS
  * @field: its encoding, a VMX_F_*
- * @value: what to write
+ * @value: the value to write
  *
  * Return: 0 or -errno, as vmx_fields_set().
  */
@@ -287,7 +287,7 @@ int vmx_field_get(int vmcs, uint32_t field, uint64_t *value);
 int vmx_field_change(int vmcs, uint32_t field, uint64_t clear, uint64_t set);
 
 /**
- * vmx_vmcs_check() - the checks of VM entry, without entering
+ * vmx_vmcs_check() - make the checks of VM entry, without entering
  * @vmcs: the VMCS
  * @failure: the first that fails, or %VMX_CHECK_NONE
  *
@@ -298,7 +298,7 @@ int vmx_vmcs_check(int vmcs, struct vmx_failure *failure);
 /* Names and explanations (SDM terms) */
 
 /**
- * vmx_feature_name() - what struct vmx_caps.features can say, one by one
+ * vmx_feature_name() - name a bit of struct vmx_caps.features
  * @n: 0 for the first
  * @bit: its enum vmx_feature
  *
@@ -334,14 +334,14 @@ char *vmx_explain_failure(const struct vmx_failure *failure, char *buf,
 			  size_t size);
 
 /**
- * vmx_explain_exit() - say what an exit is
+ * vmx_explain_exit() - describe an exit
  * @run: the run page as vmx_run() left it
  * @buf: the text, '\0'-terminated
  * @size: its size
  *
  * The reason's name and the decoded qualification: port, size and value of an
  * I/O instruction, the register of MOV CR, the address and kind of an EPT
- * violation, the vector of an exception, and so on; behind it the event whose
+ * violation, the vector of an exception, and so on; then the event whose
  * delivery the exit interrupted. If VM entry failed, it is
  * vmx_explain_failure().
  *
@@ -350,12 +350,12 @@ char *vmx_explain_failure(const struct vmx_failure *failure, char *buf,
 char *vmx_explain_exit(const struct vmx_run_page *run, char *buf, size_t size);
 
 /**
- * vmx_explain_outcome() - say what seeing to an exit gave the guest
+ * vmx_explain_outcome() - describe the result of a handled exit
  * @run: the run page before the next vmx_run()
  * @buf: the text, '\0'-terminated; empty if there is nothing to say
  * @size: its size
  *
- * The event that waits for injection, or else what the instruction reads: the
+ * The event that waits for injection, or else the data that the instruction reads: the
  * value of IN, RDMSR, MOV from CR and DR, or the registers of CPUID.
  *
  * Return: @buf.
@@ -395,8 +395,8 @@ enum vmx_mode {
 #define VMX_GUEST_TR		0x20
 
 /**
- * vmx_set_mode() - put a guest at the start of its life in one of the modes
- * @vm: the VM; tables go to the start of its RAM, if it has any
+ * vmx_set_mode() - prepare a guest to start in one of the modes
+ * @vm: the VM; its tables go to the start of its RAM, if it has any
  * @vmcs: the VMCS: its whole guest state and the controls that the mode needs
  * @mode: the mode
  * @rip: first instruction, from %VMX_GUEST_FREE (in real mode CS is 0, so
@@ -418,10 +418,10 @@ int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip,
  * @bus: the bus of ports
  * @run: the run page
  *
- * Strings (INS, OUTS) go through guest memory and are left to the caller, as is
+ * INS and OUTS go through guest memory and are left to the caller, as is
  * an access to ports that nobody has.
  *
- * Return: true if it was: the access is done and the instruction will be
+ * Return: true if it was one: the access is done and the instruction will be
  * retired by the next vmx_run().
  */
 bool vmx_port_io(struct vmx_bus *bus, struct vmx_run_page *run);

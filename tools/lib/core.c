@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Devices, VMs and vCPUs: opening them in order, closing what was opened. */
+/* Opens devices, VMs and vCPUs in order, and closes them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -49,7 +49,7 @@ int vmx_open(struct vmx_caps *caps)
 				"there is no /dev/vmx: load vmx.ko (insmod, or modprobe vmx)");
 	if (fd < 0 && errno == EACCES)
 		return vmx_fail(EACCES,
-				"/dev/vmx is not for this user: see vmx(4), \"Who may use it\"");
+				"no permission for /dev/vmx: see vmx(4), \"Who may use it\"");
 	if (fd < 0)
 		return fail_errno("cannot open /dev/vmx");
 
@@ -271,12 +271,12 @@ int vmx_run(struct vmx_vcpu *vcpu)
 		return 0;
 	switch (errno) {
 	case EFAULT:
-		return vmx_fail(EFAULT, "guest-physical %#llx is mapped, but there is no memory "
-				"behind it in this process",
+		return vmx_fail(EFAULT, "guest-physical %#llx is mapped, but this process has no "
+				"memory behind it",
 				(unsigned long long)vcpu->run->physical);
 	case EINVAL:
-		return vmx_fail(EINVAL, "the run page asks for what is not allowed: look at "
-				"inject_info, window, retire and length, dirty and what it names");
+		return vmx_fail(EINVAL, "the run page has an invalid input: check "
+				"inject_info, window, retire and length, dirty and the members that it names");
 	case EBUSY:
 		return vmx_fail(EBUSY, "another thread runs this vCPU or uses its VMCS");
 	case EPERM:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* An exit and what became of it, in words (SDM, "Basic VM-Exit Information"). */
+/* Describes an exit and its outcome (SDM, "Basic VM-Exit Information"). */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Why a VM entry failed, as a sentence. */
+/* Explains a failed VM entry in a sentence. */
 #include <stdio.h>
 
 #include <libvmx.h>

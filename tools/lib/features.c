@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Names of what GET_CAPS says the CPU has. */
+/* Names of the features that GET_CAPS reports. */
 #include <libvmx.h>
 
 #include "internal.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* VMCS fields: batches, single ones, and what a refusal means. */
+/* VMCS fields: batches, single fields, and the reasons of refusals. */
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Guests at the start of their life, in each mode: a GDT and page tables in
- * guest memory, and a VMCS whose guest state says the same.
+ * Prepares guests to start in each mode: a GDT and page tables in guest
+ * memory, and a VMCS whose guest state matches them.
  */
 #include <errno.h>
 #include <string.h>

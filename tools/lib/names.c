@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the SDM calls VMCS fields and exit reasons. */
+/* The SDM's names of VMCS fields and exit reasons. */
 #include <stdlib.h>
 
 #include <libvmx.h>

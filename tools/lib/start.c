@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A vCPU's first state, into its VMCS. */
+/* Puts a vCPU's first state into its VMCS. */
 #include <libvmx/load.h>
 
 #include "internal.h"

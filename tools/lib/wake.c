@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Who is woken wants the lock that the waker holds, and on a busy host runs at once, only to wait
- * again. So threads that know when they can let go of the lock keep whom to wake until then.
+ * A woken thread wants the lock that its waker holds. On a busy host it runs at once, only to wait
+ * again. So threads collect wake-ups until they drop the lock.
  */
 #include "internal.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the CPU defines and no header of userspace has. Names and numbers are the SDM's. */
+/* Numbers of the SDM that no header of userspace has, under the SDM's names. */
 #ifndef LIBVMX_X86_H
 #define LIBVMX_X86_H
 

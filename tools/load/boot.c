@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Which loader an image is for. */
+/* Finds the loader for an image. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* ELF files: what is to be loaded where, and the note with the PVH entry point. */
+/* ELF files: their segments, and the note with the PVH entry point. */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>

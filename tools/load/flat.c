@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A flat binary: loaded to an address, and entered there. */
+/* Loads a flat binary to an address and enters it there. */
 #include <errno.h>
 
 #include "load.h"

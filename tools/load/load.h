@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the loaders. */
+/* Shared by the loaders. */
 #ifndef LIBVMX_LOADERS_H
 #define LIBVMX_LOADERS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Where in a guest's RAM things go: planned first, carried out when nothing can fail any more. */
+/* Plans where things go in a guest's RAM, and carries the plan out once nothing can fail. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The state in which a vCPU starts, and the tables in guest memory that it stands on. */
+/* The state in which a vCPU starts, and the tables in guest memory for it. */
 #include <errno.h>
 #include <string.h>
 

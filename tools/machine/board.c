@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The board: what is wired to what. Needs RAM, a clock and local APICs, but no VMX. */
+/* The board wires the devices to each other. It needs RAM, a clock and local APICs, but no VMX. */
 #include <time.h>
 
 #include "../lib/internal.h"

@@ -3,9 +3,9 @@
  * CR0, CR3, CR4 and EFER, as far as the guest does not own them.
  *
  * A guest that is not unrestricted cannot be without paging, but Linux 6.1 starts its other CPUs
- * from 64-bit mode by way of protected mode. Such a vCPU has CR0.PG, PAE paging and the tables of
- * parked CPUs instead, which map 4 GiB to themselves. Until the guest has paging again, CR3, CR4
- * and EFER are what it wrote, and not what the CPU uses.
+ * from 64-bit mode through protected mode. Such a vCPU has CR0.PG, PAE paging and the tables of
+ * parked CPUs instead, which map 4 GiB to themselves. Until the guest enables paging, its CR3, CR4
+ * and EFER have the values that it wrote, while the CPU uses others.
  */
 #include <errno.h>
 #include <string.h>
@@ -87,7 +87,7 @@ static int leave_paging(struct vmx_cpu *cpu)
 
 	if (!vmx_machine_mailbox(cpu->machine))
 		return vmx_fail(EOPNOTSUPP,
-				"the guest leaves paging, which this CPU's guests cannot: it has no unrestricted guest");
+				"the guest cannot switch paging off: this VM has no unrestricted guest");
 	ret = vmx_field_get(vmcs, VMX_F_GUEST_EFER, &cpu->efer);
 	ret = ret ?: vmx_field_get(vmcs, VMX_F_GUEST_CR3, &cpu->cr3);
 	ret = ret ?: vmx_field_get(vmcs, VMX_F_GUEST_CR4, &cr4);
@@ -132,7 +132,7 @@ int vmx_cpu_own_paging(struct vmx_cpu *cpu)
 static int refuse_real_mode(void)
 {
 	return vmx_fail(EOPNOTSUPP,
-			"the guest goes to real mode, which this VM's guests cannot: it has no unrestricted guest");
+			"the guest cannot enter real mode: this VM has no unrestricted guest");
 }
 
 static int switch_paging(struct vmx_cpu *cpu, uint64_t value)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of the debugger, and those they meet, know of each other. */
+/* Shared by the files of the debugger and their callers. */
 #ifndef LIBVMX_MACHINE_DEBUG_H
 #define LIBVMX_MACHINE_DEBUG_H
 

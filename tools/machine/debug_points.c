@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Breakpoints, watchpoints, single steps: what makes #BP and #DB (SDM, "Debug Exceptions"). */
+/* Breakpoints, watchpoints and single steps, with #BP and #DB (SDM, "Debug Exceptions"). */
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The registers and the memory of a vCPU that is held. */
+/* The registers and the memory of a stopped vCPU. */
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>

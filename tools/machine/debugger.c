@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Stops vCPUs and lets them go on. */
+/* Stops vCPUs and resumes them. */
 #include <errno.h>
 #include <string.h>
 

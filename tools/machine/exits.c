@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What exits ask of userspace. SDM, "VMX Non-Root Operation" and the chapters it refers to. */
+/* Handles exits. SDM, "VMX Non-Root Operation" and the chapters it refers to. */
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -273,6 +273,6 @@ int vmx_cpu_exit(struct vmx_cpu *cpu)
 		if (handlers[reason])
 			return handlers[reason](cpu);
 	}
-	return vmx_fail(EOPNOTSUPP, "vCPU %u: nobody sees to exit %u (%s) at RIP %#llx", cpu->id,
+	return vmx_fail(EOPNOTSUPP, "vCPU %u: unhandled VM exit %u (%s) at RIP %#llx", cpu->id,
 			reason, name ? name : "unknown", (unsigned long long)run->rip);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What a vCPU says it is: the host's CPUID, less what guests do not have. */
+/* A vCPU's CPUID: the host's, less the features that guests do not have. */
 #include <cpuid.h>
 #include <ctype.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 
 #include <libvmx/machine.h>
 
-/* All with the machine's lock held. */
+/* Callers hold the machine's lock. */
 
 /* Ends the machine, once, and makes every vCPU notice. */
 void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end);

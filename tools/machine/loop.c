@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A vCPU's thread: what is to be taken is taken, the guest runs, what it did is seen to. */
+/* A vCPU's thread: takes interrupts, runs the guest, handles the exit. */
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <time.h>

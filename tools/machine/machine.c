@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A machine's beginning and end: its VM, its vCPUs, what they run. */
+/* Creates and ends a machine: its VM, its vCPUs, their kernel. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -95,7 +95,7 @@ int vmx_machine_init(struct vmx_machine *machine, const struct vmx_machine_confi
 	int ret;
 
 	if (!config->cpus || config->cpus > VMX_MACHINE_CPUS)
-		return vmx_fail(EINVAL, "a machine has 1 to %d CPUs, not %u", VMX_MACHINE_CPUS,
+		return vmx_fail(EINVAL, "a machine takes 1 to %d CPUs, not %u", VMX_MACHINE_CPUS,
 				config->cpus);
 	if (config->memory > RAM_MAX)
 		return vmx_fail(EINVAL, "a machine has up to %llu MiB of memory", RAM_MAX >> 20);
@@ -131,7 +131,7 @@ enum vmx_end vmx_machine_run(struct vmx_machine *machine)
 			       &machine->cpus[started]))
 		started++;
 	if (started < machine->config.cpus) {
-		vmx_fail(EAGAIN, "no thread for vCPU %u", started);
+		vmx_fail(EAGAIN, "cannot start a thread for vCPU %u", started);
 		pthread_mutex_lock(&machine->lock);
 		vmx_machine_fail(machine);
 		pthread_mutex_unlock(&machine->lock);

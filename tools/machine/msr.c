@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* MSRs that exit: the local APIC's, the TSC's, and those that have to be there. */
+/* MSRs that exit: those of the local APIC and the TSC, and those that guests expect. */
 #include <x86intrin.h>
 
 #include "../lib/internal.h"

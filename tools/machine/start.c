@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Where vCPUs start: at a kernel, or where a start-up IPI or ACPI's mailbox sends them. */
+/* Starts vCPUs: at a kernel, or where a start-up IPI or ACPI's mailbox sends them. */
 #include <errno.h>
 #include <string.h>
 
@@ -30,11 +30,11 @@ static int check_start(const struct vmx_cpu *cpu, const struct vmx_start *start)
 		return 0;
 	if (!(start->cr0 & CR0_PE))
 		return vmx_fail(EOPNOTSUPP,
-				"vCPU %u is to start in real mode, which needs unrestricted guest: this VM has none",
+				"vCPU %u cannot start in real mode: this VM has no unrestricted guest",
 				cpu->id);
 	if (!(start->cr0 & CR0_PG) && !vm->shadow)
 		return vmx_fail(EOPNOTSUPP,
-				"vCPU %u is to start without paging, which needs unrestricted guest or shadow page tables: this VM has neither",
+				"vCPU %u cannot start without paging: this VM has neither unrestricted guest nor shadow page tables",
 				cpu->id);
 	return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* BARs: what a guest reads to learn their sizes, and where its writes place them. */
+/* BARs: guests size them and place them. */
 #include <errno.h>
 
 #include <linux/pci_regs.h>

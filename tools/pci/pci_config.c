@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A device's configuration space: what a write may change, and what follows from it. */
+/* A device's configuration space: the bits that a write may change, and the effects. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

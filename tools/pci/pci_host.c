@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The host bridge: configuration mechanism #1, and who is on the bus. */
+/* The host bridge: configuration mechanism #1, and the devices on the bus. */
 #include <errno.h>
 
 #include <linux/pci_regs.h>

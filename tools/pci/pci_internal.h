@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of PCI know of each other. */
+/* Shared by the files of PCI. */
 #ifndef LIBVMX_PCI_INTERNAL_H
 #define LIBVMX_PCI_INTERNAL_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* MSI-X: a table of messages and the bits of those that wait (PCI Local Bus Specification). */
+/* MSI-X: a table of messages and their pending bits (PCI Local Bus Specification). */
 #include <errno.h>
 
 #include <linux/pci_regs.h>

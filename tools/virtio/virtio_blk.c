@@ -399,7 +399,7 @@ int vmx_virtio_blk_start(struct vmx_virtio_blk *blk, pthread_mutex_t *lock)
 	if (!error)
 		return 0;
 	blk->lock = NULL;
-	return vmx_fail(error, "no thread for the disk: %s", strerror(error));
+	return vmx_fail(error, "cannot start a thread for the disk: %s", strerror(error));
 }
 
 void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk)
@@ -436,7 +436,7 @@ static int find_size(int fd, uint64_t *size)
 	struct stat stat;
 
 	if (fstat(fd, &stat))
-		return vmx_fail(errno, "the disk's size is unknown: %s", strerror(errno));
+		return vmx_fail(errno, "cannot find the disk's size: %s", strerror(errno));
 	*size = stat.st_size;
 	if (S_ISREG(stat.st_mode))
 		return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What queues and registers know of each other. */
+/* Shared by queues and registers. */
 #ifndef LIBVMX_VIRTIO_INTERNAL_H
 #define LIBVMX_VIRTIO_INTERNAL_H
 

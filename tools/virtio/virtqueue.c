@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Split virtqueues (virtio 1.2, Split Virtqueues), from the device's side. The guest writes the
- * rings while they are read: what is judged is a copy, and nothing is read twice.
+ * rings at the same time, so the device reads everything once and checks its copy.
  */
 #include <stdint.h>
 #include <string.h>

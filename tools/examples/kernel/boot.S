@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where CPUs begin: the first in protected mode, as Multiboot has it, the second in real mode. */
+/* The first CPU starts in protected mode, as Multiboot says; the second starts in real mode. */
 
 #define CODE		0x08
 #define DATA		0x10

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A small kernel for two CPUs: it starts the second, both take interrupts of their own timer, and
- * each sends the other an interprocessor interrupt with every tick. With cpus=1 on its command line
- * there is one, which sends them to itself. What came of it is printed by
- * the serial port, and the machine ends by the exit port. Where things are and what bits mean: SDM,
+ * A small kernel for two CPUs. It starts the second. Both take interrupts of their own timers, and
+ * each sends the other an interprocessor interrupt with every tick. With cpus=1 on the command line,
+ * the only CPU sends them to itself. The kernel prints its counts through
+ * the serial port and ends the machine through the exit port. For addresses and bits see the SDM,
  * "Advanced Programmable Interrupt Controller (APIC)".
  */
 #include <stdbool.h>
