@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * EPT entries: building, reading and judging them. Nothing here touches memory
+ * Builds, reads and judges EPT entries. Nothing here touches memory
  * or the CPU, so all of it is tested without VMX.
  *
  * SDM, "The Extended Page Table Mechanism (EPT)".

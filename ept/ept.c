@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The EPT engine of an mmu: builds, reads and takes apart the tables of the
+ * The EPT engine of an mmu builds, reads and frees the tables of the
  * SDM's chapter "The Extended Page Table Mechanism (EPT)".
  *
- * Everything that goes over an interval uses one walk (iter.c), pages
- * come by ept_install() and go by ept_clear(), so that the counters are right and
+ * All operations on an interval use one walk (iter.c). ept_install() is the only
+ * way to map a page and ept_clear() the only way to unmap one, so the counters are right and
  * no entry is misconfigured. The CPU reads the tables at any time and sets
  * accessed and dirty bits in them, so entries change by single 64-bit accesses.
  *
@@ -25,7 +25,7 @@
 static bool small_exec;
 module_param(small_exec, bool, 0644);
 MODULE_PARM_DESC(small_exec,
-		 "large pages are not executable, as if the CPU had the iTLB multihit erratum; of page tables made from now on");
+		 "make large pages non-executable, as on CPUs with the iTLB multihit erratum, in mmus created from now on");
 
 /**
  * ept_find() - the entry that maps an address

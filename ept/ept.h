@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The page tables of a guest-physical map. Whatever removes or narrows translations
+ * The page tables of a guest-physical map. Code that removes or narrows translations
  * calls vmx_mmu_narrowed(), and puts tables that become empty on &vmx_mmu.unlinked.
  */
 #ifndef VMX_EPT_EPT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of the EPT engine share: tables and their pages, the walk over
+ * Shared by the files of the EPT engine: tables and their pages, the walk over
  * an interval, the log.
  *
  * A table's page keeps in page_private() how many of its entries are not 0, and

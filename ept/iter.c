@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The walk over an interval of EPT tables, and what goes on the way: pages, and
- * the tables that they leave empty.
+ * The walk over an interval of EPT tables, and the removal of pages and of
+ * tables that become empty.
  */
 #include "internal.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What an EPT violation says about the access that caused it. */
+/* The access that caused an EPT violation, from the exit qualification. */
 #ifndef VMX_EPT_VIOLATION_H
 #define VMX_EPT_VIOLATION_H
 

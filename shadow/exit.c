@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The exits of a guest with shadow page tables that the kernel finishes: page
- * faults, and the instructions that change or invalidate translations. All with
- * preemption off, and but for vmx_paging_cr_access() with interrupts on. What is not
- * at hand is noted in struct vmx_paging and got by vmx_paging_prepare(), after which
+ * Exits of a guest with shadow page tables that the kernel finishes: page
+ * faults, and the instructions that change or invalidate translations. All run with
+ * preemption off and, except vmx_paging_cr_access(), with interrupts on. A page that is
+ * not at hand is noted in struct vmx_paging; vmx_paging_prepare() gets it, and then
  * the guest's instruction exits once more.
  */
 #include <linux/mm.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Making shadow entries where a guest's access found none, or too narrow a one.
+ * Makes shadow entries where a guest's access found none, or too narrow a one.
  * See the top of page.c.
  */
 #include <linux/io.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Looking at a guest's tables and at what the CPU has in their place, without
+ * Shows a guest's tables, and the tables that the CPU walks in their place, without
  * changing either.
  */
 #include <linux/capability.h>

@@ -1,61 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Shadow paging: guest memory where the CPU has no EPT, or is not to use it. The
- * CPU walks tables of the module's own, the shadow pages. Each is made from a
- * table of the guest's and from the mmu's map, which is kept in the same tables
- * as with EPT (ept/), only that no CPU looks at them: a shadow entry is what the
- * guest's entry says, less what the map does not allow, and with the host's frame
- * for the guest's.
+ * Shadow paging: guest memory on CPUs without EPT, and by choice on any. The
+ * CPU walks the module's own tables, the shadow pages. Each is made from a
+ * table of the guest and from the mmu's map. The map has the same tables
+ * as with EPT (ept/), but no CPU walks them. A shadow entry is the
+ * guest's entry, less the permissions that the map denies, and with the host's frame
+ * in place of the guest's.
  *
  * Files: pool.c has the pages' memory, walk.c reads the guest's tables as the CPU
- * would, fill.c makes entries where an access needs them, sync.c takes away those
+ * would, fill.c makes entries where an access needs them, sync.c removes those
  * that the guest no longer has, regs.c has the guest's control registers, roots.c
- * its roots, exit.c its exits, look.c what userspace sees of it. Here are the shadow
+ * its roots, exit.c its exits, look.c shows them to userspace. This file has the shadow
  * pages themselves.
  *
- * Roles. A shadow page is found by the frame of the guest's table and by what of
- * it, and of the guest's mode, its entries depend on (struct shadow_role). It is
- * shared by everything that refers to the table in the same role: by several
- * entries, address spaces and vCPUs. Permissions are mirrored level by level and
- * the CPU puts them together as it would the guest's, so they are no part of the
+ * Roles. The key of a shadow page is the frame of the guest's table and its role
+ * (struct shadow_role): the properties of the reference and of the guest's mode that
+ * entries depend on. All references to the table in the same role share it: several
+ * entries, address spaces and vCPUs. Permissions are mirrored level by level, and
+ * the CPU combines them as it would the guest's, so they are no part of the
  * role. The exception is a guest with CR0.WP clear: the CPU's is always set, or
  * the guest would write to what the host has read-only; there, leaf entries stand
  * for all levels, and for the one kind of access that was last.
  *
  * Where an entry of the guest's maps more than an entry here can, or the host has
- * smaller pages, or there are no tables since paging is off, a direct page stands
+ * smaller pages, or paging is off and there are no tables, a direct page stands
  * for consecutive frames.
  *
  * When a guest changes its tables. Shadow pages are a cache, and a guest must
  * expect of a CPU that it caches entries of all levels until it executes INVLPG,
  * INVPCID or a MOV to a control register (SDM, "Caching Translation
- * Information"). These exit. So no write is emulated. Which tables were written is
- * what the CPU tells: an entry that maps a table writable has a dirty bit. Before
+ * Information"). These exit, so no write is emulated. The CPU tells which tables
+ * were written: an entry that maps a table writable has a dirty bit. Before
  * the guest goes on from an instruction that invalidates, sync.c looks for dirty
  * bits of the tables that are mapped writable, clears them, makes all CPUs drop what
  * they have cached of those entries, and only then compares the tables with
- * &shadow_page.guest. A later write sets the bit again. An entry goes if the guest's
- * is not what it was made from; the next access to it brings the new one. Tables
+ * &shadow_page.guest. A later write sets the bit again. An entry is removed if the guest's
+ * differs from the one that it was made from; the next access makes a new one. Tables
  * that the guest has not written for a while are mapped read-only, so that they need
  * not be looked at; the fault of the next write changes that.
  *
- * What the CPU cannot tell: when userspace writes tables, it says so by
- * VMX_MMU_INVALIDATE, or for one vCPU that does not run by setting CR3 in its run
+ * The CPU cannot tell that userspace wrote tables. Userspace announces it with
+ * VMX_MMU_INVALIDATE or, for one vCPU that does not run, by setting CR3 in its run
  * page, changed or not. When an entry with a dirty bit goes, the bit
  * becomes &shadow_page.dirty of what it mapped.
  *
- * Chains. Each present entry is in one chain: those that map a frame, or those that
- * refer to a shadow page. So what the map no longer has can be taken out of all
- * tables (shadow_drop_frames()), as the host's notifiers need it, and a shadow page
- * can be taken out of its parents.
+ * Chains. Each present entry is in one chain: the entries that map a frame, or those that
+ * refer to a shadow page. So a frame that the map no longer has can be removed from all
+ * tables (shadow_drop_frames()), as the host's notifiers need, and a shadow page
+ * can be removed from its parents.
  *
- * Locks and flushes. Everything is under mmu->lock and goes by the rules at the
- * top of vmx/mmu.c. A VPID's translations are dropped by INVVPID where CPUs have
- * VPIDs; elsewhere each VM entry and exit drops all. Pages that go are used again
+ * Locks and flushes. mmu->lock protects everything, under the rules at the
+ * top of vmx/mmu.c. INVVPID drops a VPID's translations where CPUs have
+ * VPIDs; elsewhere each VM entry and exit drops all. Removed pages are reused
  * after a flush.
  *
- * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room, for others
- * or when the host wants memory back. A guest
+ * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room for others,
+ * or go when the host wants memory back. A guest
  * whose tables refer to themselves is just one whose tables have several roles. Chains
  * have up to SHADOW_CHAIN_MAX entries, and up to SHADOW_WATCHED_MAX pages are watched, so
  * that neither an invalidation of the guest's nor one of the host's takes longer than a

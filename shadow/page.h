@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Shadow pages, and what they are found by. See the top of page.c. */
+/* Shadow pages and their keys. See the top of page.c. */
 #ifndef VMX_SHADOW_PAGE_H
 #define VMX_SHADOW_PAGE_H
 

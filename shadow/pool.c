@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The memory of shadow pages, and of the records that they are found by: there is
- * enough for any one fault, not more than a bound, and less when the host wants it
+ * The memory of shadow pages and of the records that index them. There is
+ * enough for any one fault, never more than a bound, and less when the host wants it
  * back. Nothing is allocated with the mmu's lock held.
  */
 #include <linux/mm.h>

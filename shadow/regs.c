@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The control registers of a guest with shadow page tables. Where EPT is off, the
- * CPU's paging is the module's (SDM, "Guest Page-Table Structures" has it
- * elsewhere), so CR0, CR3, CR4, EFER and PAT are not what the guest has in them.
- * What userspace writes to these fields, to the masks and read shadows, and to the
- * intercept of page faults, is kept here; the VMCS gets what follows from it:
+ * CPU's paging belongs to the module (SDM, "Guest Page-Table Structures" has it
+ * elsewhere), so the CPU's CR0, CR3, CR4, EFER and PAT differ from the guest's.
+ * This file keeps the values that userspace writes to these fields, to the masks and
+ * read shadows, and to the intercept of page faults. The VMCS gets values derived from them:
  *
- *  CR0	as the guest's, with PG and WP set; without protection VM entry fails,
- *	and says so, since the CPU's paging needs it
+ *  CR0	as the guest's, with PG and WP set; VM entry fails with CR0.PE clear,
+ *	since the CPU's paging needs protection
  *  CR3	the shadow root
  *  CR4	as the guest's, with PAE set: shadow entries have 64 bits in all modes
  *  EFER	as the guest's mode, with NXE set
  *  PAT	the host's, so that the guest chooses no memory types
  *
- * The masks have in addition what changes how tables are read, so that the guest
- * exits when it changes them; what it reads is its own.
+ * The masks also have the bits that change how tables are read, so that the guest
+ * exits when it changes them. It reads its own values.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>

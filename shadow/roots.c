@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The roots of a guest's shadow page tables, which the CPU's CR3 refers to, and the
- * tables of the guest's that its CR3 refers to. See the top of page.c.
+ * guest's tables that its CR3 refers to. See the top of page.c.
  */
 #include <linux/mm.h>
 

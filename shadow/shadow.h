@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Shadow paging: what the rest of the module sees of it. See the top of
+ * Shadow paging: its interface to the rest of the module. See the top of
  * shadow/page.c.
  */
 #ifndef VMX_SHADOW_SHADOW_H

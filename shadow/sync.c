@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Taking away what the guest's tables no longer say, when an instruction
- * invalidates it. See the top of page.c.
+ * Removes shadow entries that the guest's tables no longer have, when an instruction
+ * invalidates them. See the top of page.c.
  *
- * An instruction that invalidates is common and tables that were written are few.
- * So what is looked at is a list, &shadow.watched: the tables that the guest can
+ * Instructions that invalidate are common, and tables that were written are few.
+ * So they look only at a list, &shadow.watched: the tables that the guest can
  * write without an exit. One that it has not written for a while is guarded: no
- * entry maps it writable, and the next write is a page fault, by which the table is
- * watched again (shadow_unguard()). What changes all the time, as a process's tables
- * while it forks, costs no exit, and what never changes, as most of a kernel's,
+ * entry maps it writable, and the next write is a page fault, after which the table is
+ * watched again (shadow_unguard()). A table that changes all the time, like a process's
+ * while it forks, costs no exit; one that never changes, like most of a kernel's,
  * costs nothing at all.
  *
- * Whichever address space the instruction is about, all that is watched is
- * compared: it would have to be sooner or later, and what entries refer to is
- * always as the guest's tables were at the last such instruction.
+ * The instruction compares all watched tables, whichever address space it
+ * names. Each would need it sooner or later, and so entries always refer to
+ * the guest's tables as of the last such instruction.
  */
 #include <linux/mm.h>
 

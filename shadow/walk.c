@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The walk that the CPU would do: SDM, chapter "Paging". Each format differs in
- * the width of its entries and addresses, in which levels can map pages, and in
- * its reserved bits; everything else is one loop.
+ * Walks tables as the CPU would: SDM, chapter "Paging". Formats differ in
+ * the width of entries and addresses, in the levels that can map pages, and in
+ * reserved bits; everything else is one loop.
  */
 #include <linux/bits.h>
 #include <linux/compiler.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Walking a guest's page tables in software. Nothing here knows where guest
- * memory is: entries are asked for by guest-physical address.
+ * Walks a guest's page tables in software. Nothing here knows where guest
+ * memory is: callers provide entries by guest-physical address.
  */
 #ifndef VMX_SHADOW_WALK_H
 #define VMX_SHADOW_WALK_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Capabilities: which VMX features the CPU reports, and which control bits
- * userspace gets to decide (SDM, appendix "VMX Capability Reporting Facility").
+ * userspace may set (SDM, appendix "VMX Capability Reporting Facility").
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -454,10 +454,10 @@ void __init vmx_caps_init(void)
 		pr_info("this CPU has no VMX\n");
 		break;
 	case VMX_STATUS_LOCKED:
-		pr_info("firmware has locked VMX off: enable it in the firmware's setup\n");
+		pr_info("firmware has locked VMX off: enable virtualization in the firmware's setup\n");
 		break;
 	case VMX_STATUS_MISSING:
-		pr_info("this CPU's VMX is not enough: %s, bits %#x\n",
+		pr_info("this CPU lacks VMX features that the module needs: %s, bits %#x\n",
 			missing.what, missing.bits);
 		break;
 	}
@@ -496,7 +496,7 @@ int vmx_caps_check_cpu(void)
 	read_cpu(&cpu);
 	if (vmx_caps_same(&vmx_caps, &cpu))
 		return 0;
-	pr_warn("CPU %d has another VMX than the first: not used\n",
+	pr_warn("CPU %d differs in VMX features from the first CPU and runs no guests\n",
 		smp_processor_id());
 	return -EOPNOTSUPP;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the CPU's VMX can do, and what the module makes of it. */
+/* The CPU's VMX capabilities, and the module's use of them. */
 #ifndef VMX_CAPS_H
 #define VMX_CAPS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Running the checks of VM entry, and what several of them need. */
+/* Runs the checks of VM entry, and has the helpers that several of them share. */
 #include <linux/bits.h>
 #include <linux/kernel.h>
 

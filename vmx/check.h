@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The checks that VM entry makes, made in software (SDM, chapter "VM Entries"):
- * they say which field is wrong where the CPU says "invalid control field".
- * Nothing in them executes a VMX instruction.
+ * The checks of VM entry in software (SDM, chapter "VM Entries"). They name the
+ * wrong field where the CPU reports only "invalid control field".
+ * They execute no VMX instruction.
  */
 #ifndef VMX_CHECK_H
 #define VMX_CHECK_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * SDM, "Checks on Guest Control Registers, Debug Registers, and MSRs", and the
- * guest state behind the segment registers, which have a file of their own.
+ * guest state after the segment registers, which have a file of their own.
  */
 #include <linux/bits.h>
 #include <linux/kernel.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where kernels differ. Kbuild probes the headers of the kernel it builds for
- * and says what it found in VMX_HAVE_*; versions are not asked, since
- * distributions move features between them.
+ * Differences between kernels. Kbuild probes the headers of the kernel it builds for
+ * and sets VMX_HAVE_*. No code asks for a kernel's version, since
+ * distributions move features between versions.
  */
 #ifndef VMX_COMPAT_H
 #define VMX_COMPAT_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* CPUID from a table that userspace gave. */
+/* Answers CPUID from userspace's table. */
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Around VM entry: what must happen before anything can be instrumented. */
+/* Around VM entry: steps that must come before any instrumented code. */
 #include <linux/compiler.h>
 
 #include <asm/trapnr.h>

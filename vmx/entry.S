@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * VM entry and VM exit. The general registers are switched here, since VMX
- * leaves them to software; everything else that differs between guest and
+ * VM entry and VM exit. This code switches the general registers, since VMX
+ * leaves them to software. All other state that differs between guest and
  * host is in the VMCS or was switched before.
  */
 #include <linux/linkage.h>

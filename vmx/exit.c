@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Exits that the kernel finishes, with interrupts off and without leaving the
- * CPU: this file is the fast path. Whatever is not here is userspace's.
+ * The fast path: exits that the kernel finishes with interrupts off and without
+ * leaving the CPU. All other exits go to userspace.
  */
 #include <linux/mm.h>
 

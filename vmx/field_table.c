@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The field table: every field of the SDM's appendix "Field Encoding in VMCS",
- * its owner, and what userspace may write. Reading, writing, dumping, the tests
- * and the reference all come from here.
+ * The field table has every field of the SDM's appendix "Field Encoding in VMCS",
+ * its owner, and the values that userspace may write. Reading, writing, dumping,
+ * the tests and the reference in the manual all use it.
  */
 #include <linux/kernel.h>
 #include <linux/log2.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Finding VMCS fields and judging values for them, as the table in
- * field_table.c says. Nothing here executes a VMX instruction.
+ * Finds VMCS fields and judges values for them, by the table in
+ * field_table.c. Nothing here executes a VMX instruction.
  */
 #include <linux/kernel.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The VMCS fields: which exist, whose they are, what may be written. */
+/* The VMCS fields: existence, owners, permitted values. */
 #ifndef VMX_FIELDS_H
 #define VMX_FIELDS_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's FPU state, XCR0 included. It is in the CPU only while interrupts
- * are off: what was there before is put aside and comes back, to the letter, so
- * nobody else can tell, and neither the thread's FPU state nor who owns the
- * registers changes. SDM, "Managing State Using the XSAVE Feature Set".
+ * The guest's FPU state, including XCR0. It is in the CPU only while interrupts
+ * are off. The module saves the previous state and restores it bit by bit, so
+ * the thread's FPU state and the ownership of the registers stay as they were.
+ * SDM, "Managing State Using the XSAVE Feature Set".
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Host state. SDM, "Loading Host State": a VM exit loads much of it from the
- * VMCS and puts fixed values into the rest. What changes never is written when
- * the VMCS is made, what belongs to a CPU when the VMCS moves there, what
- * belongs to the thread at each load; unload brings back what was overwritten.
+ * VMCS and puts fixed values into the rest. Constant values are written when
+ * the VMCS is created, those of a CPU when the VMCS moves there, those of
+ * the thread at each load. Unloading restores the state that exits overwrote.
  */
 #include <linux/hw_breakpoint.h>
 #include <linux/percpu.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Host state: what VM exits load, and what they leave for software. */
+/* Host state: the part that VM exits load, and the part that they leave to software. */
 #ifndef VMX_HOST_H
 #define VMX_HOST_H
 

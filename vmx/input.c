@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The run page on its way in: what userspace changed since the last exit. */
+/* Takes the changes that userspace made to the run page since the last exit. */
 #include <linux/compiler.h>
 #include <linux/stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Exports for the KUnit module alone. Kbuild says whether it is built: it needs
+ * Exports for the KUnit module alone. Kbuild decides whether it is built: it needs
  * CONFIG_KUNIT, and a kernel that has kunit/visibility.h.
  */
 #ifndef VMX_KUNIT_EXPORT_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Ledgers of debug builds (CONFIG_VMX_DEBUG): which CPU has which VMCS, and which
- * translations it has dropped. They are written where the VMX instructions are
- * executed and read where the rules need them to have been, so that a missing
- * VMCLEAR, INVEPT, INVVPID or kick is reported at once, also on CPUs (and in
- * emulators) that forgive it.
+ * translations it has dropped. Code that executes the VMX instructions writes them,
+ * and code that relies on these instructions reads them. So a missing
+ * VMCLEAR, INVEPT, INVVPID or kick is reported at once, even on CPUs and
+ * emulators that forgive it.
  */
 #ifndef VMX_LEDGER_H
 #define VMX_LEDGER_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A stay on a CPU: everything of the guest's that VM entry does not load is put
- * into the CPU once, then there are any number of entries and exits, then it is
- * taken out again. Preemption is off in between, so nothing else ever sees a
- * CPU that is half a guest's, and no scheduler hook is needed.
+ * A stay on a CPU. The module loads the guest state that VM entry does not load
+ * once, makes any number of entries and exits, and takes the state out again.
+ * Preemption is off in between, so no other code sees a CPU with guest state,
+ * and the module needs no scheduler hook.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -43,7 +43,7 @@ void vmx_load_init(void)
 	if (boot_cpu_has(X86_FEATURE_FLUSH_L1D))
 		static_branch_enable(&vmx_l1tf);
 	else
-		pr_warn("this CPU has the L1TF flaw, and its microcode cannot flush the L1 data cache: guests may read memory of the host\n");
+		pr_warn("this CPU has the L1TF flaw, and its microcode cannot flush the L1 data cache: guests may read host memory; update the microcode\n");
 }
 
 /**

@@ -109,5 +109,5 @@ static void __exit vmx_exit(void)
 module_init(vmx_init);
 module_exit(vmx_exit);
 
-MODULE_DESCRIPTION("Hardware virtualization as primitives: VMCS regions, page tables, vCPUs");
+MODULE_DESCRIPTION("Hardware virtualization as primitives: VMCSs, page tables, vCPUs");
 MODULE_LICENSE("GPL");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The mmu object: its life, its flushes, and the pages its tables are made of.
- * mmu_ioctl.c changes and shows the map, mmu_fault.c brings pages in,
- * mmu_notifier.c lets them go, mmu_shrink.c tables, mmu_dirty.c tells which pages
- * were written, and ept/ knows what entries look like.
+ * The mmu object: its life, its flushes, and the pages of its tables.
+ * mmu_ioctl.c changes and shows the map, mmu_fault.c maps pages,
+ * mmu_notifier.c releases them, mmu_shrink.c releases tables, mmu_dirty.c tells which pages
+ * were written, and ept/ knows the format of entries.
  *
  * Locks, outermost first:
  *
- *   mmus_lock			the list of mmus (mmu_shrink.c); only tried by those
- *				who allocate
+ *   mmus_lock			the list of mmus (mmu_shrink.c); code that allocates
+ *				only tries it
  *   mmap_lock of the owner	taken by get_user_pages; held by the host around
  *				most notifier calls
  *   mmu->edit			MAP, UNMAP, PROTECT, LOG, DIRTY; allocates, so notifiers, which
@@ -22,33 +22,33 @@
  * The owner's memory is never pinned. A fault notes mmu->seq, gets the page
  * with a reference, takes mmu->lock, and installs it only if no invalidation
  * ended since (seq) and none of that address is in progress; then the reference
- * goes. From there on the page is the guest's until the host's memory
- * management calls a notifier, and the notifier does not return before no CPU
- * can reach it any more.
+ * goes. From there on the guest has the page until the host's memory
+ * management calls a notifier. The notifier returns once no CPU can reach
+ * the page any more.
  *
- * Flush rules. A CPU may use a translation, or a table it has cached the way
+ * Flush rules. A CPU may use a translation, or a table that its caches refer
  * to, until it invalidates (SDM, "Caching Translation Information"), whatever
  * the tables say. So:
  *
- *  - Who removes or narrows an entry calls vmx_mmu_narrowed() before mmu->lock
+ *  - Code that removes or narrows an entry calls vmx_mmu_narrowed() before mmu->lock
  *    is released: flush_gen goes up, and any vCPU that enters from then on
  *    executes INVEPT first.
- *  - Who needs the removed translation to be gone calls vmx_mmu_flush(): it
+ *  - Code that needs the removed translation to be gone calls vmx_mmu_flush(): it
  *    makes every CPU that may be in the guest leave it. flushed is the
- *    generation up to which this was done. It is compared even by those who
- *    found nothing to remove: somebody else may have removed the entry and not
+ *    generation up to which this was done. Callers compare it even if they
+ *    found nothing to remove: another thread may have removed the entry and not
  *    have flushed yet.
- *  - vmx_mmu_flush() comes before: a notifier returns (the page may be reused),
- *    UNMAP or PROTECT returns (that is their promise), a table is freed. Tables
- *    that no entry refers to wait for that in mmu->unlinked.
- *  - New and widened entries need none: absent ones are not cached, and a
- *    violation drops what was cached for its address (SDM, "Operations that
+ *  - vmx_mmu_flush() comes before a notifier returns (the page may be reused),
+ *    before UNMAP or PROTECT returns (they promise it), and before a table is freed. Tables
+ *    that no entry refers to wait for the flush in mmu->unlinked.
+ *  - New and widened entries need no flush: CPUs do not cache absent ones, and a
+ *    violation drops the cached translations of its address (SDM, "Operations that
  *    Invalidate Cached Mappings").
  *  - A vCPU that comes to another CPU, or for the first time to any, executes
- *    INVEPT whatever flush_gen says; so a root page can be used again.
- *  - A guest that goes from one EPT to another by VMFUNC does so without an
- *    exit. Its vCPU counts as one that may be in the guest for each of them, and
- *    looks at the flush_gen of them all before it enters (views.c).
+ *    INVEPT whatever flush_gen is, so a root page can be reused.
+ *  - A guest that changes its EPT with VMFUNC does so without an
+ *    exit. Its vCPU counts as being in the guest for each of the EPTs, and
+ *    compares the flush_gen of all before it enters (views.c).
  */
 #include <linux/file.h>
 #include <linux/fs.h>

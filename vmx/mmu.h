@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Guest memory: a guest-physical map and the page tables that realise it. */
+/* Guest memory: a guest-physical map and its page tables. */
 #ifndef VMX_MMU_H
 #define VMX_MMU_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of devices in the owner's address space, as the BARs of PCI functions
- * that a driver lets it map. There is no struct page to refer to: that a frame is
- * still the owner's is known from the host's page tables alone, and from the
- * notifiers, which report their changes as those of any memory.
+ * Memory of devices in the owner's address space, such as the BARs of PCI functions
+ * that a driver lets it map. There is no struct page to take a reference on. Only the
+ * host's page tables tell whether a frame still belongs to the owner, and the
+ * notifiers report changes as for any memory.
  */
 #include <linux/ioport.h>
 #include <linux/mm.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which pages guests write. The tables themselves are the log: a page that was
- * written is marked in its entry, or, after it has gone, in what is left of it.
+ * Tells which pages guests write. The tables themselves are the log: a page that was
+ * written has a mark in its entry, and the mark stays when the host takes the page back.
  * See EPT_WRITTEN.
  *
- * Pages are logged from the first flush after their entries lost the mark: until
- * then a CPU may still write without it. What it writes there is in the owner's
+ * Logging of a page begins with the first flush after its entry lost the mark. Until
+ * then a CPU may still write without setting it. Those writes are in the owner's
  * memory before the ioctl returns.
  */
 #include <linux/mm.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guest accesses that found no translation, or too narrow a one, and those that
- * userspace expects: get pages from the owner's memory and map them. See the
+ * Resolves guest accesses that found no translation, or too narrow a one, and those that
+ * userspace announces: gets pages from the owner's memory and maps them. See the
  * rules at the top of mmu.c.
  */
 #include <linux/mm.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the host's memory management asks of an mmu: to let go of pages that are
+ * Requests of the host's memory management to an mmu: to release pages that are
  * about to be freed, moved, shared or write-protected, and to tell which ones
  * are in use. See the rules at the top of mmu.c.
  *
- * Removing a translation does not touch the page: without a reference it need
- * not be there any more. It was marked dirty when it was mapped writable, and
+ * Removing a translation does not touch the page: without a reference, the page
+ * may be gone. It was marked dirty when it was mapped writable, and
  * the host cannot clean it without an invalidation, after which the next write
  * marks it again.
  */

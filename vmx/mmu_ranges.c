@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The set of ranges that a guest-physical map is made of: found by
- * guest-physical address when the guest faults, by userspace address when the
+ * The set of ranges of a guest-physical map. A guest's fault finds a range by
+ * guest-physical address; a notifier finds it by userspace address when the
  * host takes memory back.
  *
- * Callers serialise: changes need the mmu's edit mutex and its lock, look-ups
- * either of them. vmx_ranges_peek() alone needs neither.
+ * Callers take the locks: changes need the mmu's edit mutex and its lock, look-ups
+ * either of them. Only vmx_ranges_peek() needs neither.
  */
 #include <linux/interval_tree.h>
 #include <linux/slab.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The set of ranges that a guest-physical map is made of. */
+/* The set of ranges of a guest-physical map. */
 #ifndef VMX_MMU_RANGES_H
 #define VMX_MMU_RANGES_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page tables and shadow pages give way when the host needs memory. What they say
- * is found again when guests fault, so any of them may go; tables through which no
+ * Frees page tables and shadow pages when the host needs memory. Any may go, since
+ * guests fault and fill them again. Tables through which no
  * CPU has gone for a while, and the oldest shadow pages, go first.
  */
 #include <linux/list.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's MSRs: what RDMSR and WRMSR do, and the switching of those that
+ * The guest's MSRs: RDMSR and WRMSR, and the switching of the MSRs that
  * have no VMCS field.
  *
  * SYSCALL, SYSRET and SWAPGS use MSRs of the CPU and cannot be intercepted. So
- * the guest's are in the CPU whatever the policy says: SYSCALL to the host's
- * LSTAR would tell where the kernel is, and SWAPGS would change the thread's GS
- * base. Those of SYSCALL are spared where the guest could not execute it.
+ * the CPU has the guest's values whatever the policy is: SYSCALL to the host's
+ * LSTAR would reveal the kernel's address, and SWAPGS would change the thread's GS
+ * base. MSRs of SYSCALL are not switched where the guest cannot execute it.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>

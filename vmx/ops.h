@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The VMX instructions. Each has an exception-table entry: where another CPU's
- * crash or reboot path has turned VMX off, it fails instead of oopsing.
+ * The VMX instructions. Each has an exception-table entry. If another CPU's
+ * crash or reboot path has turned VMX off, the instruction fails without an oops.
  */
 #ifndef VMX_OPS_H
 #define VMX_OPS_H

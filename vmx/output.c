@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The run page on its way out: the exit, and the state it found. */
+/* Fills the run page: the exit, and the guest state. */
 #include <asm/trapnr.h>
 
 #include "caps.h"

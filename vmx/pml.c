@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Page-modification logging: when the CPU sets the dirty bit of an EPT entry it
- * writes the guest-physical address down, in a page of the vCPU's (SDM,
- * "Page-Modification Logging"). The dirty bits remain the log; what the CPU wrote
- * down says where to look for them.
+ * writes the guest-physical address into a page of the vCPU (SDM,
+ * "Page-Modification Logging"). The dirty bits remain the log; the addresses tell
+ * where to look for them.
  *
  * A vCPU empties its page whenever it leaves the guest and before it opens
- * interrupts, so all is told by the time that vmx_mmu_kick() returns.
+ * interrupts, so all addresses are known when vmx_mmu_kick() returns.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>

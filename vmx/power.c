@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VMX operation: VMXON when the first VM is made, VMXOFF when the last one is
- * gone, and everything that takes a CPU away meanwhile: hotplug, suspend,
+ * VMX operation: VMXON when the first VM is created, VMXOFF when the last one is
+ * closed, and everything that takes a CPU away meanwhile: hotplug, suspend,
  * reboot, crash.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -117,7 +117,7 @@ static int power_on_all(void)
 		if (atomic_read(&err) == -EBUSY)
 			explain_busy();
 		else
-			pr_err("VMXON failed although firmware allows it\n");
+			pr_err("VMXON failed although the firmware allows VMX\n");
 	}
 	return atomic_read(&err);
 }
@@ -199,7 +199,7 @@ static int power_suspend(VMX_SYSCORE_ARG)
 static void power_resume(VMX_SYSCORE_ARG)
 {
 	if (power_users && cpu_on())
-		pr_err("VMX could not be switched on again after suspend\n");
+		pr_err("cannot switch VMX on after suspend: existing VMs fail\n");
 }
 
 VMX_DEFINE_SYSCORE(power_syscore, power_suspend, power_resume);

@@ -2,15 +2,15 @@
 /*
  * RUN, from the inside out:
  *
- *   enter_until()  interrupts off: enter, and again after exits that are
+ *   enter_until()  interrupts off: enters, and enters again after exits that are
  *                  finished on the spot
  *   stay()         preemption off: lets interrupts in, resolves faults whose
  *                  pages are at hand
- *   run_locked()   a thread like any other: sleeps, reschedules, goes home
+ *   run_locked()   a thread like any other: sleeps, reschedules, returns
  *
- * An interrupt that comes while interrupts are off makes the next entry exit at
- * once, before a guest instruction. So whatever another CPU announces by an
- * interrupt (a signal, a kick, a flush) needs to be looked at only after
+ * An interrupt that arrives while interrupts are off makes the next entry exit at
+ * once, before a guest instruction. So a request that another CPU announces with an
+ * interrupt (a signal, a kick, a flush) needs checking only after
  * interrupts were open.
  */
 #include <linux/hrtimer.h>

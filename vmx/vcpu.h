@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The vCPU object and the parts RUN is made of. */
+/* The vCPU object and the parts of RUN. */
 #ifndef VMX_VCPU_H
 #define VMX_VCPU_H
 

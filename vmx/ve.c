@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Virtualization exceptions: an EPT violation that is the guest's own business is
- * delivered to it, without an exit (SDM, "Virtualization Exceptions"). Which ones
- * are is in EPT entries, see EPT_SUPPRESS_VE.
+ * Virtualization exceptions: an EPT violation that the range leaves to the guest is
+ * delivered to it without an exit (SDM, "Virtualization Exceptions"). A bit of the
+ * EPT entry decides; see EPT_SUPPRESS_VE.
  */
 #include <linux/gfp.h>
 #include <linux/io.h>

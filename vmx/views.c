@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The mmus that a vCPU may be on: the one it was made with or moved to, and those
- * that its guest can go to by VMFUNC (SDM, "EPTP Switching"). The guest goes
- * without an exit, so whoever removes translations from any of them has to count
- * on the vCPU, and the vCPU drops what is out of date of all of them.
+ * The mmus that a vCPU may use: the one it was created with or moved to, and those
+ * that its guest can select with VMFUNC (SDM, "EPTP Switching"). The guest switches
+ * without an exit. So code that removes translations from any of them kicks
+ * the vCPU, and the vCPU drops outdated translations of all of them.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The VM object: the owner's address space, and what is made from it. */
+/* The VM object: the owner's address space, and the objects created from the VM. */
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VMCS regions as objects: where each is active, moving it between CPUs, and
+ * VMCS regions as objects: the CPU where each is active, moves between CPUs, and
  * the descriptor. SDM, "Organization of VMCS Data" and "VMCS states".
  */
 #include <linux/cpu.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The VMCS object: a region, where it is active, and what its fields may hold. */
+/* The VMCS object: a region, the CPU where it is active, and the values of its fields. */
 #ifndef VMX_VMCS_H
 #define VMX_VMCS_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading and writing VMCS fields for userspace. What a field may hold is
- * judged in fields.c; here is the VMCS that it is judged for.
+ * Reads and writes VMCS fields for userspace. fields.c judges values; this file
+ * applies them to a VMCS.
  */
 #include <linux/cpu.h>
 #include <linux/sched.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the folders of the module share: objects, and who calls whom. */
+/* Shared by the folders of the module: objects, and calls between folders. */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 

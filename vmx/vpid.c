@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VPIDs, and dropping the translations that CPUs cache. SDM, "Caching
+ * VPIDs, and the invalidation of cached translations. SDM, "Caching
  * Translation Information".
  *
- * When what is dropped:
- *  - all of a CPU's, after VMXON: tags are used anew;
- *  - a vCPU's, when it comes to another CPU, and at its first entry, since its
- *    VPID may have been another's;
- *  - an EPT's, at the first entry after struct vmx_mmu.flush_gen went up; with
- *    shadow paging the vCPU's.
+ * Invalidations:
+ *  - all translations of a CPU after VMXON, since VPIDs are reused;
+ *  - those of a vCPU when it comes to another CPU, and at its first entry, since its
+ *    VPID may have belonged to another;
+ *  - those of an EPT at the first entry after struct vmx_mmu.flush_gen went up; with
+ *    shadow paging, those of the vCPU.
  */
 #include <linux/idr.h>
 #include <linux/smp.h>
