@@ -6,7 +6,7 @@ machine := selftests/machine
 run := $(machine)/run.py
 
 # Settings reach the runner through the environment, wherever they were given.
-export T ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG V W C CF CC LLVM KCFLAGS
+export T PROGRAM FILES LIMIT ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG V W C CF CC LLVM KCFLAGS
 # make's own default is no choice of anybody's.
 ifeq ($(origin CC),default)
 unexport CC
@@ -28,7 +28,8 @@ help:
 # |                   T=growth: how costs grow with guest memory and vCPUs; T=shadow: Linux with
 # |                   shadow page tables, among more and more processes
 # |   make controls   break the module on purpose, one mistake at a time: do the tests notice?
-# |   make shell      a prompt in the emulated machine, module loaded, tools on PATH
+# |   make run        PROGRAM='./mine ARGS' FILES='data ...': a program of your own in the emulated machine
+# |   make shell      a prompt in the emulated machine, module loaded, tools on PATH; FILES= as for run
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
 # |   make list       the CPU models, kernels and tests there are
 # |   make docs       the manual as HTML, in build/docs
@@ -65,8 +66,8 @@ deps-demo:
 	@$(machine)/deps demo
 
 demo: deps-demo
-test check bench controls shell kunit: deps
-test demo check bench controls shell kunit:
+test run check bench controls shell kunit: deps
+test demo run check bench controls shell kunit:
 	@$(run) $@
 
 list:
@@ -85,4 +86,4 @@ clean:
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps deps-demo test demo check bench controls shell kunit list docs install uninstall deb clean distclean
+.PHONY: all help deps deps-demo test demo run check bench controls shell kunit list docs install uninstall deb clean distclean

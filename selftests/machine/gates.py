@@ -12,6 +12,7 @@ import kernel as kernels
 import labkernel
 import module
 import results
+import runs
 import tap
 import version
 from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, locked
@@ -140,9 +141,9 @@ def tools_gate(name, target):
     return results.Outcome(PLACE, name, cases, f"make check ONLY={name}", lines)
 
 
-def install_gate(name):
-    """make install, into a folder."""
-    cases, output = install.run()
+def cases_gate(name, run):
+    """A gate that comes with cases of its own: RUN returns them, and what was said."""
+    cases, output = run()
     return results.Outcome(PLACE, name, cases, f"make check ONLY={name}", output)
 
 
@@ -170,7 +171,8 @@ GATES = {
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
     "fuzz": lambda name: tools_gate(name, "fuzz"),
-    "install": install_gate,
+    "install": lambda name: cases_gate(name, install.run),
+    "run": lambda name: cases_gate(name, runs.run),
     "examples": examples_gate,
     # One number, in uapi/linux/vmx.h; documents and packages repeat it.
     "version": version_gate,

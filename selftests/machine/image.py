@@ -32,10 +32,18 @@ def program(name):
     return program
 
 
+class Link(str):
+    """In place of a file: a symbolic link to this."""
+
+
 def shared_objects(program):
     """Paths of what a program that is not static needs, where its loader looks for it."""
     result = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return re.findall(r"(/\S+) \(0x", result.stdout)
+    missing = re.findall(r"(\S+) => not found", result.stdout)
+    if missing:
+        raise Failure(f"{program} needs {', '.join(missing)}, which the loader does not find: install it, name its "
+                      "folder in LD_LIBRARY_PATH, or link with -static")
+    return re.findall(r"^\s*(?:.* => )?(/.*) \(0x[0-9a-f]+\)$", result.stdout, re.MULTILINE)
 
 
 def plain_name(path):
@@ -113,7 +121,10 @@ def initramfs(path, kernel, own_modules, programs, plan, tests):
         add_userland(archive)
         add_modules(archive, kernel, KERNEL_MODULES, own_modules)
         for name, program in programs.items():
-            archive.copy(name, program)
+            if isinstance(program, Link):
+                archive.link(name, program)
+            else:
+                archive.copy(name, program)
         archive.data("/machine/plan", "".join(
             f"export {name}={shlex.quote(str(value))}\n" for name, value in plan.items()))
         archive.data("/machine/tests", "".join(
@@ -132,6 +143,7 @@ def guest_initramfs(path):
         archive.copy("/bin/exercise", program("exercise"))
         archive.copy("/init", MACHINE / "guest/init-guest")
         archive.copy("/demo", MACHINE / "guest/init-demo")
+        archive.copy("/shell", MACHINE / "guest/init-shell")
         archive.close()
 
 

@@ -186,6 +186,7 @@ class Boot:
                                                     dir=BUILD / "machine"))
         self.session = sessions.Session(listener)
         self.slowness = 4 if setup.kernel.slow else 1
+        self.silence = TEST_SILENCE * self.slowness
         scale = setup.backend.limit_scale * self.slowness
         self.limits = {test.name: test.limit * scale for test in tests}
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
@@ -241,7 +242,7 @@ class Boot:
             self.cause = "kernel panic" if silence > 0.5 else ""
         elif self.session.done:
             self.cause = "power-off" if silence > 15 else ""
-        elif silence > (TEST_SILENCE * self.slowness if self.session.up else BOOT_SILENCE):
+        elif silence > (self.silence if self.session.up else BOOT_SILENCE):
             self.cause = "hang"
             self.where = self.machine.interrogate()
         return bool(self.cause)

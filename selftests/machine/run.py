@@ -20,6 +20,7 @@ import kernel as kernels
 import labkernel
 import machine
 import module
+import program
 import qemu
 import results
 import shadowbench
@@ -33,6 +34,10 @@ SETTINGS = ("T", "CPU", "CPUS", "KERNEL", "MACHINE", "SEED", "SMP", "SHARD", "LE
 DEFAULT_CPU = "haswell"
 # KVM's figures were first taken on this model.
 BENCH_CPU = "skylake"
+
+
+# Of make run and shell. Other Makefiles, which get our environment, mean something else by such names.
+PROGRAM, FILES = (os.environ.pop(name, "") for name in ("PROGRAM", "FILES"))
 
 
 def setting(name, default=""):
@@ -208,7 +213,25 @@ def command_shell():
     except Failure as failure:
         say(f"{failure}\nthe shell goes without the tests that do not build")
     built = [test for test in suite.everything() if (BUILD / "selftests" / test.name).exists()]
-    return shell.run(setup, suite.binaries(built))
+    mine = program.files(FILES)
+    setup.memory = mine.memory()
+    # The test that boots Linux as a guest brings the guest along.
+    return shell.run(setup, suite.choose("linux"), {**suite.binaries(built), **mine.found})
+
+
+def command_run():
+    # What is printed is the program's: the rest goes beside it.
+    answer, sys.stdout = sys.stdout, sys.stderr
+    if setting("MACHINE") == "host":
+        raise Failure("MACHINE=host is for tests: load vmx.ko and run your program")
+    the_limit = suite.instructions("LIMIT", setting("LIMIT")) if setting("LIMIT") else program.UNLIMITED
+    build_tools()
+
+    def make_setup():
+        return setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), int(setting("SMP", "1")), seed(),
+                         backend())
+
+    return program.run(make_setup, PROGRAM, FILES, the_limit, answer)
 
 
 def command_list():
@@ -229,7 +252,7 @@ def command_build():
 
 
 COMMANDS = {"build": command_build, "test": command_test, "check": command_check, "demo": command_demo,
-            "bench": command_bench, "controls": controls.run, "kunit": intree.run, "shell": command_shell, "list": command_list}
+            "bench": command_bench, "controls": controls.run, "kunit": intree.run, "shell": command_shell, "run": command_run, "list": command_list}
 
 
 def end_with_make():

@@ -31,15 +31,20 @@ class Session:
         self.current = self.boot
         self.up = self.done = self.dead = False
         self.facts = {}
+        self.part = ""
 
     def feed(self, line):
         line = line.rstrip("\r\n")
         text = STAMP.sub("", line)
         self.current.raw.append(line)
         mark = text[:3]
-        if mark == "T| " or text == "T|":
-            self.current.output.append(text[3:])
-            self.listener(self.current, "|", text[3:])
+        if mark == "T+ ":
+            # The first part of a line that is longer than a record of the kernel's log.
+            self.part += text[3:]
+        elif mark == "T| " or text == "T|":
+            whole, self.part = self.part + text[3:], ""
+            self.current.output.append(whole)
+            self.listener(self.current, "|", whole)
         elif mark == "T@ ":
             self._marker(text[3:])
         else:

@@ -14,7 +14,10 @@ from where import Failure, say
 ESCAPE = b"\x1d"     # Ctrl-]
 
 MESSAGE = """
-vmx.ko is loaded: /dev/vmx. The tools are on PATH, the tests in /tests.
+vmx.ko is loaded: /dev/vmx. The tools are on PATH, the tests in /tests. Linux as a guest:
+
+    vmxrun --kernel /guest/kernel --initrd /guest/initrd --append "console=ttyS0 quiet rdinit=/shell"
+
 `poweroff -f` or Ctrl-] ends the machine.
 
 """
@@ -38,14 +41,15 @@ def bridge(master, alive):
             os.write(master, data)
 
 
-def run(setup, extra):
+def run(setup, tests, extra):
+    """With the files of TESTS and EXTRA."""
     if not sys.stdin.isatty():
         raise Failure("make shell needs a terminal")
     master, slave = pty.openpty()
     tty.setraw(slave)
     saved = termios.tcgetattr(sys.stdin)
-    boot = machine.Boot(setup, {"MODE": "shell", "MODULES": "vmx", "MESSAGE": MESSAGE}, extra=extra,
-                        terminal=os.ttyname(slave))
+    boot = machine.Boot(setup, {"MODE": "shell", "MODULES": "vmx", "MESSAGE": MESSAGE, "FOLDER": os.getcwd()},
+                        tests, extra, terminal=os.ttyname(slave))
     say(f"booting {setup.place}, about 10 s; Ctrl-] leaves")
     with boot:
         try:

@@ -48,15 +48,19 @@ def tags(text, name):
     return re.findall(rf"^[\s/*#]*{name}:\s*(.*?)\s*(?:\*/)?$", text, re.MULTILINE)
 
 
+def instructions(what, text):
+    match = re.fullmatch(r"(\d+)([MG])", text)
+    if not match:
+        raise Failure(f"{what}: '{text}' is not a number of instructions like 500M or 20G")
+    return int(match.group(1)) * UNITS[match.group(2)]
+
+
 def from_source(path):
     text = path.read_text()
     test = Test(path.stem, f"/tests/{path.stem}", ends=bool(tags(text, "ends")),
                 expected=tags(text, "expect-log"))
     for limit in tags(text, "limit"):
-        match = re.fullmatch(r"(\d+)([MG])", limit)
-        if not match:
-            raise Failure(f"{path}: 'limit: {limit}' is not a number of instructions like 500M or 20G")
-        test.limit = int(match.group(1)) * UNITS[match.group(2)]
+        test.limit = instructions(f"{path}: limit", limit)
     for need in tags(text, "needs"):
         what, _, value = need.partition("=")
         if what == "cpus" and value in ("1", "2", "3", "4"):

@@ -28,7 +28,7 @@
 
 static int kmsg;
 
-/* '|' marks a line of the test, '@' one of ours. */
+/* '|' marks a line of the test, '+' the first part of one, '@' one of ours. */
 static void emit(char mark, const char *format, ...)
 {
 	char text[LINE_MAX_BYTES + 1], record[LINE_MAX_BYTES + 16];
@@ -49,9 +49,9 @@ struct lines {
 	size_t length;
 };
 
-static void flush_line(struct lines *lines)
+static void flush_line(struct lines *lines, char mark)
 {
-	emit('|', "%.*s", (int)lines->length, lines->text);
+	emit(mark, "%.*s", (int)lines->length, lines->text);
 	lines->length = 0;
 }
 
@@ -59,11 +59,11 @@ static void split_lines(struct lines *lines, const char *bytes, ssize_t count)
 {
 	for (ssize_t i = 0; i < count; i++) {
 		if (bytes[i] == '\n') {
-			flush_line(lines);
+			flush_line(lines, '|');
 			continue;
 		}
 		if (lines->length == sizeof(lines->text) - 1)
-			flush_line(lines);
+			flush_line(lines, '+');
 		if (bytes[i] != '\r')
 			lines->text[lines->length++] = bytes[i];
 	}
@@ -82,7 +82,7 @@ static void emit_file(const char *what, const char *path)
 	while ((count = read(file, bytes, sizeof(bytes))) > 0)
 		split_lines(&lines, bytes, count);
 	if (lines.length)
-		flush_line(&lines);
+		flush_line(&lines, '|');
 	close(file);
 }
 
@@ -165,7 +165,7 @@ static int follow(pid_t test, int output, int child_event, unsigned long long li
 	}
 	kill(-test, SIGKILL);
 	if (lines.length)
-		flush_line(&lines);
+		flush_line(&lines, '|');
 	return status;
 }
 
