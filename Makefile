@@ -20,7 +20,8 @@ help:
 
 # | Commands:
 # |   make            build vmx.ko and the tools
-# |   make deps       say which Debian packages are missing, then install them (root or sudo)
+# |   make deps       say which Debian packages are missing for any of these, then install them (root or
+# |                   sudo); each command by itself installs what it needs
 # |   make demo       from nothing to running guests: set up, boot the emulated machine, run them
 # |   make check      static gates and every test, from nothing; results in build/results
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
@@ -56,25 +57,23 @@ help:
 # |   JOBS=N          compilers at a time; now as many as there are cores
 # |   PREFIX=/usr     for install: where to; now /usr/local. LIBDIR=DIR: libraries; now PREFIX/lib
 # |   DESTDIR=DIR     for install: into a copy of the tree that begins there, for packages
+# |   ASSUME_YES=1    packages are installed without a question, as if nobody sat at the terminal
 # |   VMX_CACHE=DIR   where kernels are kept; now ${XDG_CACHE_HOME:-~/.cache}/vmx
 
 deps:
 	@$(machine)/deps
 
-# A newcomer need not wait for compilers of examples and the like.
-deps-demo:
-	@$(machine)/deps demo
-
-demo: deps-demo
-test run check bench controls shell kunit: deps
+# Each installs what it needs, and no more.
 test demo run check bench controls shell kunit:
+	@$(machine)/deps $@
 	@$(run) $@
 
 list:
 	@cat $(machine)/cpus
 	@$(run) list
 
-docs: deps
+docs:
+	@$(machine)/deps $@
 	@$(MAKE) --no-print-directory -C Documentation
 
 install uninstall deb:
@@ -86,4 +85,4 @@ clean:
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps deps-demo test demo run check bench controls shell kunit list docs install uninstall deb clean distclean
+.PHONY: all help deps test demo run check bench controls shell kunit list docs install uninstall deb clean distclean

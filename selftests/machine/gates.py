@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import controls
+import depstest
 import examples
 import install
 import kernel as kernels
@@ -173,6 +174,7 @@ GATES = {
     "fuzz": lambda name: tools_gate(name, "fuzz"),
     "install": lambda name: cases_gate(name, install.run),
     "run": lambda name: cases_gate(name, runs.run),
+    "deps": lambda name: cases_gate(name, depstest.run),
     "examples": examples_gate,
     # One number, in uapi/linux/vmx.h; documents and packages repeat it.
     "version": version_gate,
