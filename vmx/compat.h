@@ -15,6 +15,7 @@
 #include <linux/syscore_ops.h>
 
 #include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
 #include <asm/nospec-branch.h>
 #include <asm/reboot.h>
 #include <asm/thread_info.h>
@@ -163,6 +164,66 @@ static inline void vmx_ibpb_before_user(void)
 		this_cpu_write(x86_ibpb_exit_to_user, true);
 #endif
 }
+
+/*
+ * A second FPU state of the thread, for the guest that it runs. Kernels with KVM
+ * have it, for hypervisors at first and now for KVM alone: then there is none.
+ */
+#if defined(VMX_HAVE_LENT_FPU) && !defined(VMX_HAVE_EXPORTS_FOR_KVM) && \
+	IS_ENABLED(CONFIG_KVM)
+#define VMX_LENDS_FPU	true
+
+static inline bool vmx_lent_fpu_alloc(struct fpu_guest *lent)
+{
+	return fpu_alloc_guest_fpstate(lent);
+}
+
+static inline void vmx_lent_fpu_free(struct fpu_guest *lent)
+{
+	fpu_free_guest_fpstate(lent);
+}
+
+static inline void vmx_lent_fpu_enter(struct fpu_guest *lent)
+{
+	fpu_swap_kvm_fpstate(lent, true);
+}
+
+static inline void vmx_lent_fpu_leave(struct fpu_guest *lent)
+{
+	fpu_swap_kvm_fpstate(lent, false);
+}
+
+/**
+ * vmx_lent_fpu_load() - registers back into the CPU, if the kernel took them out
+ *
+ * Context: interrupts off, between enter and leave.
+ * Return: whether it had.
+ */
+static inline bool vmx_lent_fpu_load(void)
+{
+	fpregs_assert_state_consistent();
+	if (likely(!test_thread_flag(TIF_NEED_FPU_LOAD)))
+		return false;
+	switch_fpu_return();
+	return true;
+}
+#else
+#define VMX_LENDS_FPU	false
+
+static inline bool vmx_lent_fpu_alloc(struct fpu_guest *lent)
+{
+	return false;
+}
+
+static inline void vmx_lent_fpu_free(struct fpu_guest *lent) { }
+static inline void vmx_lent_fpu_enter(struct fpu_guest *lent) { }
+static inline void vmx_lent_fpu_leave(struct fpu_guest *lent) { }
+
+static inline bool vmx_lent_fpu_load(void)
+{
+	return false;
+}
+#endif
 
 /* Shrinkers have come to be allocated by those who know their size. */
 static inline struct shrinker *

@@ -1,11 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's FPU state, including XCR0. It is in the CPU only while interrupts
- * are off. The module saves the previous state and restores it bit by bit, so
- * the thread's FPU state and the ownership of the registers stay as they were.
- * SDM, "Managing State Using the XSAVE Feature Set".
+ * The guest's FPU state, including XCR0. SDM, "Managing State Using the XSAVE
+ * Feature Set".
+ *
+ * RUN starts as a short one: the guest's registers are in the CPU only while
+ * interrupts are off. The module saves the previous registers and restores them
+ * bit by bit, so nobody else can tell.
+ *
+ * When RUN continues after interrupts were open, it is a long one until it ends.
+ * The kernel then holds the thread's registers in memory, as it does for a thread
+ * that does not run.
+ *
+ * - Some kernels lend hypervisors a second FPU state of the thread
+ *   (vmx/compat.h). The guest's takes the place of the thread's. The registers
+ *   stay in the CPU until an interrupt uses the FPU or another thread runs. The
+ *   kernel saves them then, and the module loads them only after that.
+ * - On other kernels the guest's registers are in the CPU only while interrupts
+ *   are off, as those of any user of the FPU in the kernel. That is one save and
+ *   one load each time the module lets interrupts in.
+ *
+ * XCR0 is always the host's while interrupts are open: the kernel saves what its
+ * own XCR0 enables.
  */
+#include <linux/irqflags.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -17,6 +36,7 @@
 #include <asm/fpu/xcr.h>
 
 #include "caps.h"
+#include "compat.h"
 #include "vcpu.h"
 
 /* Legacy area and header of the XSAVE area */
@@ -36,6 +56,11 @@
 #define XCR0_SSE	BIT(1)
 #define XCR0_AVX	BIT(2)
 #define XCR0_AVX512	(BIT(5) | BIT(6) | BIT(7))
+
+/* For tests of the other way, and for whoever suspects this one. */
+static bool fpu_lend = VMX_LENDS_FPU;
+module_param_named(lend_fpu, fpu_lend, bool, VMX_LENDS_FPU ? 0644 : 0444);
+MODULE_PARM_DESC(lend_fpu, "the kernel keeps a guest's FPU registers like a thread's, where it can; for new vCPUs");
 
 static u64 fpu_host_xcr0 __ro_after_init;
 static u32 fpu_mask __ro_after_init;
@@ -177,6 +202,7 @@ void vmx_fpu_free(struct vmx_vcpu *v)
 {
 	if (v->fpu)
 		free_pages_exact(v->fpu, fpu_size);
+	vmx_lent_fpu_free(&v->lent_fpu);
 }
 
 /* FXSAVE and FXRSTOR do not look at the mask in EDX:EAX. */
@@ -195,6 +221,69 @@ static __always_inline void restore(const void *area)
 }
 
 /**
+ * vmx_fpu_begin() - this RUN is a long one
+ * @v: the vCPU, not loaded
+ *
+ * Without memory for it, the RUN does without a lent state.
+ *
+ * Context: may sleep, until vmx_fpu_end().
+ */
+void vmx_fpu_begin(struct vmx_vcpu *v)
+{
+	v->fpu_long = true;
+	if (!v->lent_fpu.fpstate &&
+	    (!READ_ONCE(fpu_lend) || !vmx_lent_fpu_alloc(&v->lent_fpu)))
+		return;
+	vmx_lent_fpu_enter(&v->lent_fpu);
+	local_irq_disable();
+	vmx_lent_fpu_load();
+	restore(v->fpu);
+	local_irq_enable();
+	v->count.fpu_swaps++;
+}
+
+/**
+ * vmx_fpu_end() - the long RUN is over
+ * @v: the vCPU, not loaded
+ *
+ * What is in the CPU without a lent state needs no care: the kernel brings the
+ * thread's registers back on the way to userspace.
+ *
+ * Context: may sleep.
+ */
+void vmx_fpu_end(struct vmx_vcpu *v)
+{
+	v->fpu_long = false;
+	if (!v->lent_fpu.fpstate)
+		return;
+	local_irq_disable();
+	vmx_lent_fpu_load();
+	save(v->fpu);
+	local_irq_enable();
+	vmx_lent_fpu_leave(&v->lent_fpu);
+}
+
+static noinline void load_in_long_run(struct vmx_vcpu *v)
+{
+	if (v->lent_fpu.fpstate) {
+		v->count.fpu_swaps += vmx_lent_fpu_load();
+		return;
+	}
+	/* No part of it is for this: all is about to be loaded. */
+	kernel_fpu_begin_mask(0);
+	restore(v->fpu);
+	v->count.fpu_swaps++;
+}
+
+static noinline void unload_in_long_run(struct vmx_vcpu *v)
+{
+	if (v->lent_fpu.fpstate)
+		return;
+	save(v->fpu);
+	kernel_fpu_end();
+}
+
+/**
  * vmx_fpu_load() - the guest's FPU state into the CPU
  * @v: the vCPU
  *
@@ -205,15 +294,19 @@ static __always_inline void restore(const void *area)
  */
 void vmx_fpu_load(struct vmx_vcpu *v)
 {
-	save(this_cpu_ptr(fpu_host_area));
-	restore(v->fpu);
+	if (v->fpu_long) {
+		load_in_long_run(v);
+	} else {
+		save(this_cpu_ptr(fpu_host_area));
+		restore(v->fpu);
+		v->count.fpu_swaps++;
+	}
 	if (v->xcr0 != fpu_host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
-	v->count.fpu_swaps++;
 }
 
 /**
- * vmx_fpu_unload() - the guest's FPU state out of the CPU
+ * vmx_fpu_unload() - interrupts may use the FPU again
  * @v: the vCPU
  *
  * Context: interrupts off.
@@ -222,12 +315,19 @@ void vmx_fpu_unload(struct vmx_vcpu *v)
 {
 	if (v->xcr0 != fpu_host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0);
+	if (v->fpu_long) {
+		unload_in_long_run(v);
+		return;
+	}
 	save(v->fpu);
 	restore(this_cpu_ptr(fpu_host_area));
 }
 
-/* XRSTOR must not fault on it. SDM, "Operation of XRSTOR". */
-static bool area_valid(const u8 *area, u64 xcr0, u32 length)
+/*
+ * XRSTOR must not fault on it. SDM, "Operation of XRSTOR". A guest has state also
+ * in components that its XCR0 does not have: SSE, before it uses XSAVE.
+ */
+static bool area_valid(const u8 *area, u32 length)
 {
 	const u64 *header = (const u64 *)(area + FXSAVE_SIZE);
 
@@ -235,7 +335,7 @@ static bool area_valid(const u8 *area, u64 xcr0, u32 length)
 		return false;
 	if (length == FXSAVE_SIZE)
 		return true;
-	return !(header[0] & ~xcr0) && !header[1] &&
+	return !(header[0] & ~(u64)fpu_mask) && !header[1] &&
 	       !memchr_inv(&header[2], 0, HEADER_SIZE - 16);
 }
 
@@ -269,7 +369,7 @@ long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
 	init_area(area);
 	if (copy_from_user(area, u64_to_user_ptr(f.area), length)) {
 		err = -EFAULT;
-	} else if (!area_valid(area, f.xcr0, length)) {
+	} else if (!area_valid(area, length)) {
 		err = -EINVAL;
 	} else {
 		/* The short form has no header: it is x87 and SSE state. */

@@ -38,6 +38,7 @@ enum leave {
 	LEAVE_RESCHED,	/* another task's turn */
 	LEAVE_HOME,	/* work that the kernel does on the way to userspace */
 	LEAVE_FAULT,	/* a fault whose resolution sleeps */
+	LEAVE_LONG,	/* interrupts were let in, for the first time */
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
 
@@ -274,6 +275,9 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			return LEAVE_USER;
 		if (next == VMX_NEXT_FAULT && !resolve_fault(v, &leave, err))
 			return leave;
+		if (unlikely(!v->fpu_long))
+			return LEAVE_LONG;
+		v->fpu_again = true;
 	}
 	local_irq_enable();
 	return leave;
@@ -360,7 +364,12 @@ static long run_locked(struct vmx_vcpu *v)
 			if (err == VMX_FAULT_DONE)
 				break;
 			return give_late(v, err);
+		case LEAVE_LONG:
+			break;
 		}
+		v->fpu_again = true;
+		if (!v->fpu_long)
+			vmx_fpu_begin(v);
 		err = load(v);
 		if (err)
 			return err;
@@ -381,7 +390,13 @@ long vmx_run(struct vmx_vcpu *v)
 	if (!vmx_vmcs_trylock(v->vmcs))
 		return -EBUSY;
 	v->count.runs++;
+	if (unlikely(v->fpu_again)) {
+		v->fpu_again = false;
+		vmx_fpu_begin(v);
+	}
 	r = run_locked(v);
+	if (unlikely(v->fpu_long))
+		vmx_fpu_end(v);
 	if (!has_timer())
 		hrtimer_cancel(&v->timer);
 	vmx_vmcs_unlock(v->vmcs);

@@ -9,6 +9,7 @@
 #include <linux/types.h>
 
 #include <asm/cpufeature.h>
+#include <asm/fpu/types.h>
 #include <asm/msr.h>
 #include <asm/page.h>
 
@@ -146,6 +147,10 @@ struct vmx_cpuid_state {
  * @dr6: guest DR6: always here, since MOV DR and #DB exit
  * @xcr0: guest XCR0
  * @fpu: guest FPU state while it is not in the CPU
+ * @lent_fpu: where the kernel keeps it during a long RUN; @fpstate is NULL until
+ *	there was one, and where the kernel does not
+ * @fpu_long: this RUN is a long one
+ * @fpu_again: the last one was, and had reason to
  * @host: host state to bring back
  * @msr: guest MSRs
  * @cpuid: guest CPUID
@@ -189,6 +194,9 @@ struct vmx_vcpu {
 	u64 dr6;
 	u64 xcr0;
 	void *fpu;
+	struct fpu_guest lent_fpu;
+	bool fpu_long;
+	bool fpu_again;
 
 	struct vmx_host host;
 	struct vmx_msr_state msr;
@@ -341,6 +349,8 @@ int vmx_fpu_init(void);
 void vmx_fpu_exit(void);
 int vmx_fpu_alloc(struct vmx_vcpu *v);
 void vmx_fpu_free(struct vmx_vcpu *v);
+void vmx_fpu_begin(struct vmx_vcpu *v);
+void vmx_fpu_end(struct vmx_vcpu *v);
 void vmx_fpu_load(struct vmx_vcpu *v);
 void vmx_fpu_unload(struct vmx_vcpu *v);
 bool vmx_fpu_xcr0_valid(u64 xcr0);

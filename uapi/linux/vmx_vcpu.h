@@ -141,7 +141,8 @@ struct vmx_msrs {
  * ======  ===============================================================
  * EINVAL  SET: @length; XCR0 is not one that XSETBV would take (1 where the
  *         CPU has no XSAVE); or the header or MXCSR has reserved bits, or
- *         names state not in XCR0
+ *         the header names state that guests cannot have. State that @xcr0
+ *         does not name is kept: a guest uses SSE before it uses XSAVE
  * ENOSPC  GET: the area is too small; @needed is set
  * EBUSY   the vCPU is running
  * ======  ===============================================================
