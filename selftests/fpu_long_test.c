@@ -2,8 +2,8 @@
 /*
  * FPU state while a RUN goes on for long: interrupts that use the FPU, faults,
  * signals, other threads. Whose registers are whose, and how often the guest's
- * are loaded. Each case is there twice: with the kernel's second FPU state of
- * the thread, where the kernel lends it, and without.
+ * are loaded. Each case is there with the kernel's second FPU state of the thread,
+ * where the kernel lends it, and without; with EPT and with shadow page tables.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -74,10 +74,20 @@ FIXTURE(long_run) {
 
 FIXTURE_VARIANT(long_run) {
 	const char *lend;
+	enum vmx_mmu_kind mmu;
+	uint64_t needs;
 };
 
-FIXTURE_VARIANT_ADD(long_run, lent) { .lend = "Y" };
-FIXTURE_VARIANT_ADD(long_run, not_lent) { .lend = "N" };
+FIXTURE_VARIANT_ADD(long_run, lent) {
+	.lend = "Y", .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT,
+};
+
+FIXTURE_VARIANT_ADD(long_run, not_lent) {
+	.lend = "N", .mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT,
+};
+
+FIXTURE_VARIANT_ADD(long_run, lent_shadow) { .lend = "Y", .mmu = VMX_MMU_SHADOW };
+FIXTURE_VARIANT_ADD(long_run, not_lent_shadow) { .lend = "N", .mmu = VMX_MMU_SHADOW };
 
 static bool lent(const char *lend)
 {
@@ -86,11 +96,12 @@ static bool lent(const char *lend)
 
 FIXTURE_SETUP(long_run)
 {
+	NEED(variant->needs);
 	if (test_write_file(LEND, variant->lend) && lent(variant->lend))
 		SKIP(return, "this kernel lends no FPU state");
 	self->seed = test_seed();
 	test_pin(0);
-	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, variant->mmu));
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 }
 

@@ -120,12 +120,19 @@ uint64_t bench_median(uint64_t *values, size_t count);
 
 /* RAM that is there, of small pages. */
 void *bench_new_memory(size_t size);
+void bench_delete_memory(void *memory, size_t size);
+
+/* What so many operations took beside instructions, for each. */
+void bench_print_counts(const uint64_t *with, const uint64_t *without, uint64_t operations);
 
 /* A VM, its vCPU and what RUN shares. */
 void bench_create(const struct bench_side *side, struct bench_vm *vm);
 
 /* What is done to 64 MiB of a guest's memory. */
 void bench_area(const struct bench_side *side);
+
+/* What an interrupt costs a guest. */
+void bench_interrupt(const struct bench_side *side);
 
 /* Prints a message and errno's, and ends the program. */
 void __attribute__((format(printf, 1, 2), noreturn)) bench_fail(const char *format, ...);

@@ -129,6 +129,11 @@ void *bench_new_memory(size_t size)
 	return memory;
 }
 
+void bench_delete_memory(void *memory, size_t size)
+{
+	munmap(memory, size);
+}
+
 /* The median batch of a run whose results are in memory, and what it computed. */
 static uint64_t evaluate(const struct bench_run *run, uint64_t *checksum)
 {
@@ -175,12 +180,12 @@ static uint64_t run_guest(const struct bench_side *side, const struct bench_code
 		side->counts(&vm, counts);
 	side->destroy(&vm);
 	batch = evaluate(&run, checksum);
-	munmap(run.ram, BENCH_RAM);
-	munmap(run.pages, BENCH_OPS * 4096);
+	bench_delete_memory(run.ram, BENCH_RAM);
+	bench_delete_memory(run.pages, BENCH_OPS * 4096);
 	return batch;
 }
 
-static void print_counts(const uint64_t *with, const uint64_t *without)
+void bench_print_counts(const uint64_t *with, const uint64_t *without, uint64_t operations)
 {
 	static const char * const names[BENCH_COUNTS] = {
 		[BENCH_VMREADS] = "vmreads",
@@ -192,7 +197,7 @@ static void print_counts(const uint64_t *with, const uint64_t *without)
 	};
 
 	for (size_t n = 0; n < BENCH_COUNTS; n++)
-		printf(" %s=%.2f", names[n], ((double)with[n] - (double)without[n]) / BENCH_OPS);
+		printf(" %s=%.2f", names[n], ((double)with[n] - (double)without[n]) / operations);
 }
 
 static void measure_guest(const struct bench_side *side, const struct guest *guest)
@@ -213,7 +218,7 @@ static void measure_guest(const struct bench_side *side, const struct guest *gue
 	       (double)bench_median(costs, BENCH_MEASUREMENTS) / BENCH_BATCH,
 	       (unsigned long long)sum);
 	if (side->counts)
-		print_counts(with, without);
+		bench_print_counts(with, without, BENCH_OPS);
 	printf("\n");
 }
 
@@ -356,6 +361,7 @@ int main(int argc, char **argv)
 	side->open();
 	for (const struct guest *guest = guests; guest->operation; guest++)
 		measure_guest(side, guest);
+	bench_interrupt(side);
 	bench_area(side);
 	measure_create(side);
 	measure_memory(side);

@@ -17,6 +17,7 @@ OPERATIONS = {
     "rdmsr": ("RDMSR finished in the kernel", 0.30),
     "pio-user": ("OUT to userspace and back", 0.30),
     "mmio-user": ("MMIO write to userspace and back", 0.18),
+    "interrupt": ("interrupt of the host, handler and all", 0.90),
     "ept-4k-present": ("first touch of a 4K page", 0.50),
     "ept-4k-fresh": ("the same, new for the host too", 0.55),
     "ept-2m": ("first touch of a 2M page", 0.75),
