@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The ABI of /dev/vmx. Here is what a program meets first: objects and
- * conventions, the numbers of all ioctls, the device, and the VM with what it
- * makes. The ioctls of a vmcs, an mmu and a vcpu have a header each; this one
- * includes them all, so that programs need no other.
+ * The ABI of /dev/vmx. This header has the objects and conventions, the numbers
+ * of all ioctls, the device, and the VM with the ioctls that create objects. The
+ * ioctls of a vmcs, an mmu and a vcpu have a header each. Programs include only
+ * this one, which includes the rest.
  */
 #ifndef _UAPI_LINUX_VMX_H
 #define _UAPI_LINUX_VMX_H
@@ -19,28 +19,28 @@
 /**
  * DOC: Objects
  *
- * Everything is an object behind a file descriptor, made from another one::
+ * Everything is an object behind a file descriptor, created from another one::
  *
  *   /dev/vmx -- VMX_CREATE_VM --> vm -- VMX_CREATE_VMCS --> vmcs
  *                                    -- VMX_CREATE_EPT ---> mmu
  *                                    -- VMX_CREATE_SHADOW -> mmu
  *                                    -- VMX_CREATE_VCPU --> vcpu
  *
- * An object keeps what it was made from alive, so descriptors may be closed in
- * any order. Objects belong to the address space that created the VM: ioctls
- * from another one (after fork, or through a passed descriptor) fail with
- * EPERM, except those that only look: %VMX_GET_CAPS, %VMX_VM_STATS,
+ * An object keeps the objects that it was created from alive, so descriptors may
+ * be closed in any order. Objects belong to the address space that created the VM.
+ * Ioctls from another address space (after fork, or through a passed descriptor)
+ * fail with EPERM, except those that only read: %VMX_GET_CAPS, %VMX_VM_STATS,
  * %VMX_MMU_WALK, %VMX_MMU_STATS.
  */
 
 /**
  * DOC: Conventions
  *
- * Every ioctl but %VMX_RUN and %VMX_KICK takes a pointer to a struct whose
- * first member, size, is the caller's sizeof. A larger struct than the kernel
- * knows is accepted up to 4 KiB while its tail is zero; a smaller one is
- * accepted down to the size the ABI's first version gave it. CREATE ioctls
- * return the new descriptor; the others return 0.
+ * Every ioctl except %VMX_RUN and %VMX_KICK takes a pointer to a struct whose
+ * first member, size, is the caller's sizeof. The kernel accepts a larger struct
+ * than it knows, up to 4 KiB, if the tail is zero. It accepts a smaller struct down
+ * to the size in the ABI's first version. CREATE ioctls return the new descriptor;
+ * the others return 0.
  *
  * ==========  ============================================================
  * errno       meaning, for every ioctl
@@ -50,7 +50,7 @@
  *             is out of its documented range
  * E2BIG       the struct's tail, unknown to this kernel, is not zero, or size
  *             is above 4 KiB
- * EOPNOTSUPP  a flag is unknown, or this CPU cannot do what was asked
+ * EOPNOTSUPP  a flag is unknown, or this CPU lacks the feature
  * ENOTTY      no such ioctl on this kind of descriptor
  * ENOMEM      out of memory
  * EPERM       called from an address space that does not own the VM
@@ -60,7 +60,7 @@
  *             the computer is about to reboot
  * ==========  ============================================================
  *
- * Whatever else an ioctl returns stands with it. A failed ioctl changes
+ * The description of an ioctl lists its other errors. A failed ioctl changes
  * nothing, unless its description says otherwise.
  */
 
@@ -118,15 +118,15 @@
 #define VMX_WALK		_IO(VMX_IOC_TYPE, 0x4d)
 
 /**
- * enum vmx_status - whether VMs can be created, and if not, why
- * @VMX_STATUS_OK: they can
+ * enum vmx_status - can VMs be created, and if not, why?
+ * @VMX_STATUS_OK: yes
  * @VMX_STATUS_NO_VMX: CPUID.1:ECX.VMX is 0; %VMX_CREATE_VM gives ENODEV
  * @VMX_STATUS_LOCKED: firmware locked IA32_FEATURE_CONTROL with VMX off;
  *	%VMX_CREATE_VM gives EACCES
- * @VMX_STATUS_MISSING: VMX is there, but not a feature the module needs
- *	(MSR bitmaps or secondary controls, say), or it insists on one that the
- *	module cannot live with; the kernel log names it; %VMX_CREATE_VM gives
- *	EOPNOTSUPP
+ * @VMX_STATUS_MISSING: the CPU's VMX lacks a feature that the module needs (for
+ *	instance MSR bitmaps or secondary controls), or does not let the module
+ *	switch one off that it must; the kernel log names it; %VMX_CREATE_VM
+ *	gives EOPNOTSUPP
  */
 enum vmx_status {
 	VMX_STATUS_OK = 0,
@@ -136,8 +136,8 @@ enum vmx_status {
 };
 
 /**
- * enum vmx_feature - bits of struct vmx_caps.features, what the module makes
- * of the capability MSRs
+ * enum vmx_feature - bits of struct vmx_caps.features: what the module offers on
+ * this CPU
  * @VMX_HAS_EPT: %VMX_CREATE_EPT works
  * @VMX_HAS_VPID: translations are tagged, transitions need not flush
  * @VMX_HAS_UNRESTRICTED: guests may run with CR0.PE or CR0.PG clear, with EPT;
@@ -147,15 +147,15 @@ enum vmx_status {
  * @VMX_HAS_EPT_AD: EPT has accessed and dirty bits
  * @VMX_HAS_EPT_EXEC_ONLY: EPT can map execute-only pages
  * @VMX_HAS_EPT_5LEVEL: EPT walks can have five levels
- * @VMX_HAS_PREEMPTION_TIMER: the deadline is kept by the VMX preemption
- *	timer, otherwise by a host timer (also where the CPU's has an erratum)
+ * @VMX_HAS_PREEMPTION_TIMER: the VMX preemption timer keeps the deadline; without
+ *	it, and where the CPU's has an erratum, a host timer does
  * @VMX_HAS_VIRTUAL_NMI: virtual NMIs; %VMX_WINDOW_NMI works
  * @VMX_HAS_LOAD_EFER: guest EFER can differ from the host's
  * @VMX_HAS_LOAD_PAT: guest PAT can differ from the host's
  * @VMX_HAS_XSAVE: guests can use XSAVE and XSETBV
- * @VMX_HAS_SHADOW_VMCS: the CPU has VMCS shadowing; the module has no use of it
+ * @VMX_HAS_SHADOW_VMCS: the CPU has VMCS shadowing; the module does not use it
  * @VMX_HAS_PML: the CPU has page-modification logging; %VMX_DIRTY_PML works
- * @VMX_HAS_VMFUNC: guests can go from one EPT to another by VMFUNC;
+ * @VMX_HAS_VMFUNC: guests can go from one EPT to another with VMFUNC;
  *	%VMX_SET_EPTP_LIST works
  * @VMX_HAS_VE: EPT violations can be virtualization exceptions (#VE); %VMX_SET_VE
  *	and %VMX_MMU_VE work
@@ -235,8 +235,8 @@ struct vmx_msr_caps {
 };
 
 /**
- * struct vmx_control - what the module allows in one control field
- * @must: bits that are always 1: the CPU or the module insists
+ * struct vmx_control - bits that the module allows in one control field
+ * @must: bits that are always 1, because the CPU or the module forces them
  * @may: bits that can be 1, @must included
  */
 struct vmx_control {
@@ -256,7 +256,7 @@ struct vmx_control {
  * @features: enum vmx_feature bits
  * @tsc_khz: host TSC frequency, 0 if unknown
  * @timer_shift: the preemption timer counts at the TSC's rate shifted right
- *	by this; a deadline is served no finer
+ *	by this; deadlines have no finer resolution
  * @msr: the raw capability MSRs
  * @pin: pin-based VM-execution controls
  * @cpu: primary processor-based VM-execution controls
@@ -265,8 +265,8 @@ struct vmx_control {
  * @entry: VM-entry controls
  * @reserved: written as 0
  *
- * Works on every machine the module loads on, VMX or not, and from any address
- * space. It has no errors of its own.
+ * Works on every machine that the module loads on, with VMX or without, and from
+ * any address space. It has no errors of its own.
  */
 struct vmx_caps {
 	__u32 size;
@@ -299,11 +299,11 @@ struct vmx_caps {
  * ENODEV      %VMX_CREATE_VM: the CPU has no VMX
  * EACCES      %VMX_CREATE_VM: firmware locked VMX off
  * EBUSY       %VMX_CREATE_VM: another hypervisor (KVM) has VMX on; the kernel
- *             log names the way out
- * EOPNOTSUPP  %VMX_CREATE_VM: the CPU's VMX is not enough, see
+ *             log says what to do
+ * EOPNOTSUPP  %VMX_CREATE_VM: the CPU lacks a VMX feature, see
  *             %VMX_STATUS_MISSING; %VMX_CREATE_EPT: the CPU has no EPT
  * EMFILE      the process has too many open files
- * ENFILE      the system has
+ * ENFILE      the system has too many open files
  * ==========  ============================================================
  */
 struct vmx_create {
@@ -312,10 +312,10 @@ struct vmx_create {
 };
 
 /**
- * struct vmx_create_vcpu - %VMX_CREATE_VCPU: a VMCS and an mmu make a vCPU
+ * struct vmx_create_vcpu - %VMX_CREATE_VCPU: make a vCPU of a VMCS and an mmu
  * @size: sizeof(struct vmx_create_vcpu)
  * @flags: 0
- * @vmcs_fd: a vmcs of this VM that no vCPU has
+ * @vmcs_fd: a vmcs of this VM that belongs to no vCPU
  * @mmu_fd: an mmu of this VM
  *
  * Return: a new descriptor. mmap() one page of it, shared, at offset 0, for
@@ -329,7 +329,7 @@ struct vmx_create {
  * EBUSY   the vmcs belongs to a vCPU, or another thread is inside it
  * ENOSPC  too many vCPUs: there are 65535 VPIDs
  * EMFILE  the process has too many open files
- * ENFILE  the system has
+ * ENFILE  the system has too many open files
  * ======  ===============================================================
  */
 struct vmx_create_vcpu {
@@ -342,7 +342,7 @@ struct vmx_create_vcpu {
 #define VMX_STATS_REASONS 80
 
 /**
- * struct vmx_vm_stats - %VMX_VM_STATS: what the VM's vCPUs did so far
+ * struct vmx_vm_stats - %VMX_VM_STATS: counters of the VM's vCPUs
  * @size: sizeof(struct vmx_vm_stats)
  * @flags: 0
  * @runs: calls of %VMX_RUN
@@ -359,7 +359,7 @@ struct vmx_create_vcpu {
  *	up a VMCS
  * @vcpus: vCPUs alive now
  * @reserved: written as 0
- * @exits: exits by basic exit reason, kernel-finished ones included
+ * @exits: exits by basic exit reason, including those that the kernel finished
  *
  * Counters of running vCPUs may lag by the run in progress. Works from any
  * address space, and has no errors of its own.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
  * The mmu object: guest-physical memory and the tables that map it: EPT, or shadow
- * page tables. The ioctls' numbers are in linux/vmx.h, which is what to include.
+ * page tables. Include linux/vmx.h, which has the ioctls' numbers.
  */
 #ifndef _UAPI_LINUX_VMX_MMU_H
 #define _UAPI_LINUX_VMX_MMU_H
@@ -23,16 +23,16 @@
 /**
  * define VMX_MMU_EXEC_USER - the guest may fetch instructions in user mode
  *
- * For vCPUs with mode-based execute control (%VMX_CPU2_MODE_BASED_EXEC), to which
- * %VMX_MMU_EXEC is for supervisor-mode linear addresses alone. To others
+ * For vCPUs with mode-based execute control (%VMX_CPU2_MODE_BASED_EXEC). There
+ * %VMX_MMU_EXEC is for supervisor-mode linear addresses alone. On other vCPUs
  * %VMX_MMU_EXEC is for both. Needs %VMX_HAS_MODE_EXEC.
  */
 #define VMX_MMU_EXEC_USER 0x8
 /**
- * define VMX_MMU_VE - what the other bits forbid is the guest's own business
+ * define VMX_MMU_VE - accesses that the other bits forbid go to the guest
  *
- * On vCPUs with virtualization exceptions (%VMX_SET_VE) such an access is one of
- * them; elsewhere it is an exit, as without the bit. Needs %VMX_HAS_VE.
+ * On vCPUs with virtualization exceptions (%VMX_SET_VE) such an access raises one.
+ * Elsewhere it is an exit, as without the bit. Needs %VMX_HAS_VE.
  */
 #define VMX_MMU_VE 0x10
 
@@ -42,7 +42,7 @@
  * @VMX_MEMTYPE_WC: write-combining
  * @VMX_MEMTYPE_WT: write-through
  * @VMX_MEMTYPE_WP: write-protected
- * @VMX_MEMTYPE_WB: write-back, what RAM wants
+ * @VMX_MEMTYPE_WB: write-back, the type for RAM
  */
 enum vmx_memtype {
 	VMX_MEMTYPE_UC = 0,
@@ -61,11 +61,11 @@ enum vmx_memtype {
  * @length: bytes, a non-zero multiple of 4 KiB
  * @prot: VMX_MMU_* bits, at least one of %VMX_MMU_READ and %VMX_MMU_EXEC
  * @memtype: an enum vmx_memtype, of all RAM in the range; the guest's PAT is ignored.
- *	What the owner has mapped of a device (VM_PFNMAP, VM_IO) is %VMX_MEMTYPE_WC where
- *	it is so mapped there, or else %VMX_MEMTYPE_UC.
+ *	Memory of a device that the owner has mapped (VM_PFNMAP, VM_IO) is %VMX_MEMTYPE_WC
+ *	where the owner's mapping is, and %VMX_MEMTYPE_UC elsewhere.
  *
- * Pages are found on first touch, so @uaddr need not be mapped yet; when the
- * guest touches a page that is not there then, RUN fails with EFAULT. The
+ * The kernel looks for a page on first touch, so @uaddr need not be mapped yet. If
+ * the guest touches a page that is missing there, RUN fails with EFAULT. The
  * memory stays the owner's: it can be swapped, migrated, unmapped and mapped
  * again under the guest.
  *
@@ -73,11 +73,11 @@ enum vmx_memtype {
  * EEXIST      part of the range is mapped
  * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, a
  *             userspace address beyond the address space, no such @memtype,
- *             or a @prot that allows neither to read nor to execute, or to write
- *             and not to read
- * EOPNOTSUPP  the CPU cannot express @prot: not to read, without
- *             %VMX_HAS_EPT_EXEC_ONLY or with shadow paging; or a bit that needs a
- *             feature
+ *             or a @prot with neither %VMX_MMU_READ nor %VMX_MMU_EXEC, or with
+ *             %VMX_MMU_WRITE but not %VMX_MMU_READ
+ * EOPNOTSUPP  the CPU cannot express @prot: it lacks %VMX_MMU_READ, without
+ *             %VMX_HAS_EPT_EXEC_ONLY or with shadow paging; or has a bit that needs a
+ *             missing feature
  * ENOSPC      too many ranges: an mmu has up to 32768
  * ==========  ============================================================
  */
@@ -100,16 +100,14 @@ struct vmx_mmu_map {
  * @prot: PROTECT: VMX_MMU_* bits as for MAP; the others: 0
  * @reserved: 0
  *
- * UNMAP takes any part of any ranges and is content with holes. PROTECT needs
- * the whole of it mapped. When either returns, no vCPU uses the old
- * translation.
+ * UNMAP takes any part of any ranges and skips holes. PROTECT needs the whole
+ * interval mapped. When either returns, no vCPU uses the old translation.
  *
- * INVALIDATE says that guest page tables in the range were written by somebody
- * else than a guest: the owner, or a device of its. When it returns, no vCPU uses
- * a translation of a linear address that came of what they were before. It is
- * content with holes and ranges without tables, and is the same for EPT and for
- * shadow page tables. PDPTEs in registers
- * stay what they are (SDM, "PDPTE Registers").
+ * INVALIDATE announces that the owner, or a device, wrote guest page tables in the
+ * range. When it returns, no vCPU uses a translation of a linear address from the
+ * tables' earlier contents. It skips holes and ranges without tables, and is the
+ * same for EPT and for shadow page tables. PDPTEs in registers keep their values
+ * (SDM, "PDPTE Registers").
  *
  * ==========  ============================================================
  * ENOENT      PROTECT: part of it is not mapped
@@ -129,28 +127,27 @@ struct vmx_mmu_range {
 };
 
 /**
- * struct vmx_mmu_populate - %VMX_MMU_POPULATE: map memory before it is touched
+ * struct vmx_mmu_populate - %VMX_MMU_POPULATE: map memory before the guest touches it
  * @size: sizeof(struct vmx_mmu_populate)
  * @flags: 0
  * @gpa: guest-physical address, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
  * @prot: VMX_MMU_* bits that the guest will need, as for MAP and without
- *	%VMX_MMU_VE. With
- *	%VMX_MMU_WRITE the owner's memory comes to be as if it was written to;
- *	without, memory that was never touched stays so, and the guest's first
- *	write faults.
+ *	%VMX_MMU_VE. With %VMX_MMU_WRITE the owner's memory is allocated as if it
+ *	was written to. Without it, untouched memory stays unallocated, and the
+ *	guest's first write faults.
  * @reserved: 0
  * @done: out: bytes from @gpa on that are mapped, also after an error other than
  *	EINVAL and EOPNOTSUPP
  *
- * Large pages are used as faults use them. What is mapped can go again any time,
- * as any page of the owner's: this saves faults, it pins nothing.
+ * Maps large pages where faults would. The host may take any page back at any
+ * time: POPULATE saves faults, and pins nothing.
  *
  * ==========  ============================================================
  * ENOENT      at @gpa + @done no range has the page, or it does not allow
  *             @prot
  * EFAULT      the owner's memory does not provide that page
- * EINTR       a signal: @done bytes are mapped, and may go on from there
+ * EINTR       a signal: @done bytes are mapped; call again for the rest
  * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or
  *             @prot
  * EOPNOTSUPP  the CPU cannot express @prot
@@ -167,13 +164,12 @@ struct vmx_mmu_populate {
 };
 
 /**
- * enum vmx_dirty_method - how it is found out which pages guests write
- * @VMX_DIRTY_OFF: not at all
+ * enum vmx_dirty_method - how the kernel finds the pages that guests write
+ * @VMX_DIRTY_OFF: it does not
  * @VMX_DIRTY_WRITE_PROTECT: the first write to each page faults
- * @VMX_DIRTY_BITS: by the dirty bits of EPT entries, where the CPU has them
- *	(%VMX_HAS_EPT_AD)
- * @VMX_DIRTY_PML: likewise, and the CPU writes down where to look for them
- *	(%VMX_HAS_PML): the cheapest where few pages of many are written
+ * @VMX_DIRTY_BITS: dirty bits of EPT entries (%VMX_HAS_EPT_AD)
+ * @VMX_DIRTY_PML: dirty bits, and the CPU logs where to look for them
+ *	(%VMX_HAS_PML); the cheapest method if guests write few pages of many
  */
 enum vmx_dirty_method {
 	VMX_DIRTY_OFF = 0,
@@ -190,8 +186,8 @@ enum vmx_dirty_method {
  * @reserved: 0
  *
  * When it returns, every page counts as not written, whatever was logged before.
- * While pages are logged they are mapped by 4 KiB; large pages come back when
- * logging ends. What the owner writes, or POPULATE prepares, is not logged.
+ * While the log is on, mappings are 4 KiB; large pages come back when it ends.
+ * Writes of the owner and pages that POPULATE maps are not logged.
  *
  * ==========  ============================================================
  * EINVAL      no such @method
@@ -215,22 +211,22 @@ struct vmx_mmu_log {
  * @bitmap: userspace address, 8-byte aligned, of a 64-bit word for each 64 pages
  *	or what is left of them: bit n % 64 of word n / 64 is out for the page at
  *	@gpa + n * 4 KiB
- * @done: out: bytes from @gpa on that @bitmap tells of, also after an error other
+ * @done: out: bytes from @gpa on that @bitmap covers, also after an error other
  *	than EINVAL
  * @dirty: out: bits set
  *
  * A bit is set if a guest wrote to the page since %VMX_MMU_LOG, or since the last
- * call that told of it: each write is told of once, while vCPUs run by this call
- * or the next, and by this one if it was before the call. A write that this call
- * told of is in the owner's memory when it returns. UNMAP forgets the pages it
- * takes; pages that the host takes back and gives again stay in the log. Where EPT
+ * call that reported the page. Each write is reported once: by this call if it came
+ * before the call, by this or the next if it came during the call. A write that this
+ * call reports is in the owner's memory when it returns. UNMAP removes pages from
+ * the log; pages that the host takes back and maps again stay in it. Where EPT
  * has accessed and dirty bits, the CPU's use of the guest's page tables counts as
  * writing them (SDM, "Accessed and Dirty Flags for EPT").
  *
  * =======  ==============================================================
- * ENODATA  nothing is logged
+ * ENODATA  the log is off
  * EFAULT   @bitmap is not writable from @done on
- * EINTR    a signal: go on from @done
+ * EINTR    a signal: call again from @gpa + @done
  * EINVAL   alignment, overflow, or a gpa beyond the guest-physical width
  * =======  ==============================================================
  */
@@ -262,10 +258,9 @@ struct vmx_mmu_dirty {
  * @entry: out: the raw entry of each level, @entry[n - 1] for level n; 0 below
  *	@leaf
  *
- * What the tables hold now: a page that no guest has touched yet is absent. With
- * shadow paging the guest-physical map is kept in the format of EPT, and is what
- * is shown; %VMX_WALK shows the guest's own tables.
- * Works from any address space.
+ * Shows the tables' present contents: a page that no guest has touched yet is absent.
+ * With shadow paging it shows the guest-physical map, which has the format of EPT;
+ * %VMX_WALK shows the guest's own tables. Works from any address space.
  *
  * ======  ===============================================================
  * EINVAL  @gpa is beyond the guest-physical width
@@ -298,11 +293,11 @@ struct vmx_mmu_walk {
  * @flushes: times all CPUs that use the mmu had to drop translations
  * @notified: invalidations by the host's memory management
  * @collapses: times that small mappings made room for a large one
- * @shrunk: pages of page tables that the host has had back for want of memory;
- *	guests fault for what they said
- * @shadow_pages: shadow paging: pages that stand for tables of the guest's, at most 8192
- * @shadow_bytes: kernel memory that these take, and what they are found by
- * @evictions: shadow pages that made room for others, or that the host has had back
+ * @shrunk: pages of page tables that the host took back when short of memory;
+ *	guests fault for their mappings again
+ * @shadow_pages: shadow paging: pages that stand for tables of the guest, at most 8192
+ * @shadow_bytes: kernel memory of the shadow pages and of their index
+ * @evictions: shadow pages that made room for others, or that the host took back
  * @syncs: times that a shadow page was compared with the guest's table
  *
  * Works from any address space, and has no errors of its own.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
  * The vcpu object: CPUID, MSRs, FPU and debug registers, the run page, RUN and
- * KICK. The ioctls' numbers are in linux/vmx.h, which is what to include.
+ * KICK. Include linux/vmx.h, which has the ioctls' numbers.
  */
 #ifndef _UAPI_LINUX_VMX_VCPU_H
 #define _UAPI_LINUX_VMX_VCPU_H
@@ -40,7 +40,7 @@ struct vmx_cpuid_entry {
 #define VMX_CPUID_MAX 128
 
 /**
- * struct vmx_cpuid - %VMX_SET_CPUID: the table the kernel answers CPUID from
+ * struct vmx_cpuid - %VMX_SET_CPUID: the table for the kernel's answers to CPUID
  * @size: sizeof(struct vmx_cpuid)
  * @flags: 0
  * @entries: pointer to an array of struct vmx_cpuid_entry
@@ -73,7 +73,7 @@ struct vmx_cpuid {
  *	switches. For FS_BASE, GS_BASE, SYSENTER_CS, _ESP, _EIP, KERNEL_GS_BASE,
  *	STAR, LSTAR, CSTAR, FMASK, and TSC_AUX where the CPU has RDTSCP or
  *	RDPID; EFER and PAT where the VM-entry controls load them. With shadow
- *	paging EFER always, and its value is kept by the module.
+ *	paging, EFER always; the module keeps its value.
  */
 enum vmx_msr_policy {
 	VMX_MSR_EXIT = 0,
@@ -113,9 +113,9 @@ struct vmx_msr {
  * ======  ===============================================================
  * EACCES  SET: the MSR cannot be passed through
  * ENOENT  GET: the MSR is not in the policy
- * EINVAL  SET: no such policy, the same MSR twice, a value where 0 is asked
- *         for, or one that would fault in an MSR passed through (a
- *         non-canonical address in LSTAR, say); both: @count
+ * EINVAL  SET: no such policy, the same MSR twice, a value where @value must be
+ *         0, or one that would fault in an MSR passed through (for instance a
+ *         non-canonical address in LSTAR); both: @count
  * EBUSY   the vCPU is running
  * ======  ===============================================================
  */
@@ -139,10 +139,10 @@ struct vmx_msrs {
  * @xcr0: the guest's XCR0
  *
  * ======  ===============================================================
- * EINVAL  SET: @length; XCR0 is not one that XSETBV would take (1 where the
- *         CPU has no XSAVE); or the header or MXCSR has reserved bits, or
- *         the header names state that guests cannot have. State that @xcr0
- *         does not name is kept: a guest uses SSE before it uses XSAVE
+ * EINVAL  SET: @length; XSETBV would refuse @xcr0 (where the CPU has no XSAVE, it
+ *         is not 1); or the header or MXCSR has reserved bits, or the header
+ *         names state that guests cannot have. The kernel keeps state that @xcr0
+ *         does not name, since a guest uses SSE before it uses XSAVE
  * ENOSPC  GET: the area is too small; @needed is set
  * EBUSY   the vCPU is running
  * ======  ===============================================================
@@ -161,7 +161,7 @@ struct vmx_fpu {
  * @size: sizeof(struct vmx_debug)
  * @flags: 0
  * @dr: breakpoint linear addresses, canonical
- * @dr6: DR6; reserved bits are forced as MOV to DR6 would
+ * @dr6: DR6; the kernel forces reserved bits as MOV to DR6 would
  *
  * DR7 is the VMCS field %VMX_F_GUEST_DR7.
  *
@@ -178,15 +178,15 @@ struct vmx_debug {
 };
 
 /**
- * struct vmx_vcpu_mmu - %VMX_SET_MMU and %VMX_GET_MMU: the mmu a guest is on
+ * struct vmx_vcpu_mmu - %VMX_SET_MMU and %VMX_GET_MMU: the guest's current mmu
  * @size: sizeof(struct vmx_vcpu_mmu)
  * @flags: 0
  * @mmu_fd: SET: an mmu of this VM; out: -1
- * @index: SET: 0; out: where in the list of %VMX_SET_EPTP_LIST the mmu is that the
- *	guest is on, the first place if there are several; -1 if it is not there
+ * @index: SET: 0; out: the first index of the guest's current mmu in the list of
+ *	%VMX_SET_EPTP_LIST; -1 if the list does not have it
  *
- * SET moves the vCPU; its list, if it has one, stays. GET tells where the guest
- * has gone by VMFUNC.
+ * SET moves the vCPU and keeps its list, if it has one. GET tells which mmu the
+ * guest has selected with VMFUNC.
  *
  * ==========  ===========================================================
  * EOPNOTSUPP  SET: the vCPU has shadow page tables
@@ -206,18 +206,18 @@ struct vmx_vcpu_mmu {
 #define VMX_EPTP_LIST_MAX 512
 
 /**
- * struct vmx_eptp_list - %VMX_SET_EPTP_LIST: where a guest can go by itself
+ * struct vmx_eptp_list - %VMX_SET_EPTP_LIST: mmus that a guest can select by itself
  * @size: sizeof(struct vmx_eptp_list)
  * @flags: 0
- * @mmu_fds: pointer to an array of __s32, mmus of this VM; -1 leaves a place empty
+ * @mmu_fds: pointer to an array of __s32, mmus of this VM; -1 leaves an entry empty
  * @count: its length, 0 to %VMX_EPTP_LIST_MAX
  * @reserved: 0
  *
- * With a list, guest software at any privilege level goes to the mmu at index ECX
- * by VMFUNC with EAX 0 (SDM, "EPTP Switching"); an empty place, or one beyond the
- * list, is an exit with reason %VMX_REASON_VMFUNC. The list replaces the one
- * before, and the guest stays on the mmu it is on, listed or not. Without mmus
- * VMFUNC is an invalid opcode again. Mmus in a list live as long as it does.
+ * With a list, VMFUNC with EAX 0 selects the mmu at index ECX, at any privilege
+ * level of the guest (SDM, "EPTP Switching"). An empty index, or one beyond the
+ * list, is an exit with reason %VMX_REASON_VMFUNC. The list replaces the previous
+ * one, and the guest keeps its current mmu, listed or not. With an empty list
+ * VMFUNC is an invalid opcode. Mmus in a list live as long as the list.
  *
  * ==========  ===========================================================
  * EOPNOTSUPP  the CPU has no EPTP switching (%VMX_HAS_VMFUNC), or the vCPU has shadow
@@ -241,19 +241,19 @@ struct vmx_eptp_list {
  * struct vmx_ve - %VMX_SET_VE: virtualization exceptions
  * @size: sizeof(struct vmx_ve)
  * @flags: 0
- * @enable: 1, or 0 for none
+ * @enable: 1 to enable them, 0 to disable them
  * @reserved: 0
  *
- * With them an access that %VMX_MMU_VE leaves to the guest is exception 20 there.
- * What it was is in an area of one page (SDM, "Virtualization-Exception
- * Information"), which is the vCPU's: mmap() it at offset 4096 of the descriptor,
- * once they are enabled, and %VMX_MMU_MAP it from there to where the guest wants it.
- * The guest has the next one when it has written 0 to the 32 bits at offset 4 of the
- * area; until then, and during event delivery, such an access is an exit. The
- * area's EPTP index is what %VMX_GET_MMU would tell, or 0xffff.
+ * An access that %VMX_MMU_VE leaves to the guest then raises exception 20. A page of
+ * the vCPU has its description (SDM, "Virtualization-Exception Information"). Enable
+ * the exceptions, mmap() the page at offset 4096 of the descriptor, and map it for
+ * the guest with %VMX_MMU_MAP. The guest takes the next exception after it has written
+ * 0 to the 32 bits at offset 4 of the page. Until then, and during event delivery,
+ * such an access is an exit. The EPTP index in the page is the one that %VMX_GET_MMU
+ * would return, or 0xffff.
  *
  * ==========  ===========================================================
- * EOPNOTSUPP  the CPU has none (%VMX_HAS_VE), or the vCPU is on a shadow mmu
+ * EOPNOTSUPP  the CPU lacks the feature (%VMX_HAS_VE), or the vCPU has a shadow mmu
  * EINVAL      @enable or @reserved
  * EBUSY       the vCPU is running
  * ==========  ===========================================================
@@ -313,19 +313,19 @@ struct vmx_ve {
 #define VMX_IO_REP 0x4
 
 /**
- * struct vmx_run_page - what RUN takes and gives, shared with the kernel
+ * struct vmx_run_page - input and output of RUN, shared with the kernel
  *
  * @immediate_exit: in: if not 0, RUN takes all input and returns EINTR before
- *	it enters the guest; stays as set. A signal handler that sets it closes
- *	the race between a kick and RUN.
- * @window: in: VMX_WINDOW_* bits; stays as set
+ *	it enters the guest; RUN does not reset it. A signal handler that sets it
+ *	closes the race between a signal and RUN.
+ * @window: in: VMX_WINDOW_* bits; RUN does not reset them
  * @retire: in: if 1, the instruction at RIP is done: RIP moves on by @length,
  *	blocking by STI and MOV SS ends, and a single-step trap becomes pending
  *	if RFLAGS.TF asks for one. Reset by RUN.
  * @pad: unused
  * @dirty: in: VMX_STATE_* members that userspace changed; RUN writes them to
- *	the VMCS, before @retire is looked at, and resets it. The general
- *	registers need no bit: the guest runs with what is here. CR0, CR3, CR4
+ *	the VMCS, before it carries out @retire, and resets it. The general
+ *	registers need no bit: the guest always gets the values here. CR0, CR3, CR4
  *	and EFER also drop the vCPU's cached translations, changed or not
  * @inject_info: in: event to inject, in the format of the VM-entry
  *	interruption-information field (bit 31 valid); out: 0 once delivered, or
@@ -344,8 +344,8 @@ struct vmx_ve {
  * @linear: out: guest-linear address
  * @physical: out: guest-physical address
  * @length: out: VM-exit instruction length, where the exit has one; in, with
- *	@retire: the length, 1 to 15. EPT violations have none: who emulates the
- *	access knows it.
+ *	@retire: the length, 1 to 15. EPT violations have none: the program that
+ *	emulates the access sets it.
  * @insn_info: out: VM-exit instruction information
  * @intr_info: out: VM-exit interruption information
  * @intr_error: out: VM-exit interruption error code
@@ -359,25 +359,24 @@ struct vmx_ve {
  *	@reason is %VMX_REASON_VM_INSTRUCTION
  *
  * @regs: RAX RCX RDX RBX RSP RBP RSI RDI R8 to R15, as the SDM numbers them;
- *	RSP goes by %VMX_STATE_RSP
+ *	RSP has the bit %VMX_STATE_RSP
  * @rip: RIP
  * @rflags: RFLAGS
  * @cr0: guest CR0 field
  * @cr3: guest CR3 field
  * @cr4: guest CR4 field
- * @efer: guest EFER field; 0 without %VMX_HAS_LOAD_EFER, unless paging is shadow
- *	paging: then the guest's EFER
+ * @efer: guest EFER field; 0 without %VMX_HAS_LOAD_EFER; with shadow paging, always
+ *	the guest's EFER
  * @interruptibility: guest interruptibility state
  * @activity: guest activity state
  * @cs_base: base of CS
  * @cs_access: access rights of CS
  * @ss_access: access rights of SS
- * @cr2: CR2, which no VMCS field has; to be set with a page fault that is
- *	injected
+ * @cr2: CR2, which has no VMCS field; set it when you inject a page fault
  *
- * The kernel reads each input once per RUN. While RUN is in progress the page
- * is the kernel's: what userspace writes then may be seen or lost, and affects
- * the guest alone.
+ * The kernel reads each input once per RUN. While RUN is in progress the kernel
+ * owns the page: it may see or lose writes of userspace, which affect the guest
+ * alone.
  */
 struct vmx_run_page {
 	/* in */
@@ -427,11 +426,11 @@ struct vmx_run_page {
 };
 
 /**
- * enum vmx_walk_result - what became of a walk of the guest's tables
- * @VMX_WALK_MAPPED: they have a page there
+ * enum vmx_walk_result - the result of a walk of the guest's tables
+ * @VMX_WALK_MAPPED: they map a page
  * @VMX_WALK_ABSENT: the entry at &vmx_walk.leaf is not present
- * @VMX_WALK_RESERVED: reserved bits are set in it
- * @VMX_WALK_UNREACHABLE: it is in no RAM that the guest may read
+ * @VMX_WALK_RESERVED: it has reserved bits set
+ * @VMX_WALK_UNREACHABLE: it is not in RAM that the guest may read
  */
 enum vmx_walk_result {
 	VMX_WALK_MAPPED = 0,
@@ -445,31 +444,31 @@ enum vmx_walk_result {
  * @size: sizeof(struct vmx_walk)
  * @flags: 0
  * @linear: linear address
- * @physical: out: the guest-physical address it stands for; if the tables do not
- *	say, with %VMX_WALK_UNREACHABLE, that of the entry at @leaf; otherwise 0
+ * @physical: out: the guest-physical address that it maps to; with
+ *	%VMX_WALK_UNREACHABLE, the address of the entry at @leaf; otherwise 0
  * @rights: out: bits 1 (R/W), 2 (U/S) and 63 (XD) of all levels together, as an entry
  *	has them; 0 without paging, and unless @result is %VMX_WALK_MAPPED
- * @levels: out: of the guest's tables: 0 without paging, 2 for 32-bit paging, 3 for
- *	PAE paging, 4 or 5
+ * @levels: out: levels of the guest's tables: 0 without paging, 2 for 32-bit paging,
+ *	3 for PAE paging, 4 or 5
  * @result: out: an enum vmx_walk_result
- * @leaf: out: level that the walk of the guest's tables ended at: 1 is a 4 KiB page;
+ * @leaf: out: level where the walk of the guest's tables ended: 1 is a 4 KiB page;
  *	0 without paging
- * @shadow_levels: out: of the tables that the CPU walks: 3, 4 or 5
- * @shadow_leaf: out: level that the walk of these ended at, in a mapping or in an
- *	absent entry; 0 if there are none now
+ * @shadow_levels: out: levels of the tables that the CPU walks: 3, 4 or 5
+ * @shadow_leaf: out: level where the walk of these ended, in a mapping or in an
+ *	absent entry; 0 if there are no tables now
  * @masked: out: 1 if frame numbers in @shadow were replaced by 0 (the caller lacks
  *	CAP_SYS_ADMIN)
  * @entry: out: the guest's raw entry of each level, @entry[n - 1] for level n; those
  *	of PAE paging's level 3 are the PDPTEs in registers; 0 below @leaf
  * @shadow: out: likewise the entries that the CPU uses in their place
  *
- * Nobody accesses the address: rights do not matter, and no accessed bit is set. The
- * owner's memory that has the guest's tables is brought in. Shadow entries are made
- * as the guest needs them, and there are none from when paging state is changed by
- * userspace or the guest until the guest goes on.
+ * The walk is no access: it ignores rights and sets no accessed bit. It brings in
+ * the owner's memory that has the guest's tables. The kernel makes shadow entries
+ * when the guest needs them. There are none after userspace or the guest changed
+ * paging state, until the guest goes on.
  *
  * ==========  ============================================================
- * EOPNOTSUPP  the vCPU's mmu is no %VMX_CREATE_SHADOW
+ * EOPNOTSUPP  the vCPU's mmu does not come from %VMX_CREATE_SHADOW
  * EINVAL      @linear is no address in the guest's mode: it is not canonical, or has
  *             more than 32 bits
  * EINTR       a signal
@@ -494,26 +493,25 @@ struct vmx_walk {
 /**
  * DOC: VMX_RUN
  *
- * Runs the guest until there is an exit that the kernel does not finish by
- * itself, and describes it in the run page. Takes no argument. The kernel
- * finishes: external interrupts, NMIs and machine checks of the host; faults
- * on mapped guest memory; CPUID leaves and MSRs it was given; XSETBV; and
- * debug, alignment-check and machine-check exceptions that userspace did not
- * ask for in the exception bitmap (they go back to the guest). A failed VM
- * entry is an exit too.
+ * Runs the guest until an exit that the kernel does not finish by itself, and
+ * describes it in the run page. Takes no argument. The kernel finishes: external
+ * interrupts, NMIs and machine checks of the host; faults on mapped guest memory;
+ * CPUID leaves and MSRs that userspace has set; XSETBV; and debug,
+ * alignment-check and machine-check exceptions that userspace did not select in
+ * the exception bitmap (the guest gets them). A failed VM entry is an exit too.
  *
  * ======  ===============================================================
  * EINTR   a signal is pending, VMX_KICK was called, or immediate_exit is set;
- *         the run page's exit part says nothing new (reason is kept)
+ *         the run page's exit part describes no new exit (reason is kept)
  * EBUSY   another thread runs this vCPU, or is inside an ioctl of it or of
  *         its vmcs
  * EPERM   not the owner's address space
  * EINVAL  the run page's inject_info, window, retire (or length with it),
- *         dirty or a dirty value is not allowed; nothing was entered, and the
- *         input is as it was
- * EFAULT  a touched page of guest memory is mapped in the mmu, but the owner's
- *         address space does not provide it; the exit part describes the
- *         access as an EPT violation
+ *         dirty or a dirty value is not allowed; RUN did not enter the guest and
+ *         keeps the input
+ * EFAULT  the guest touched a page that the mmu maps, but the owner's address
+ *         space does not provide; the exit part describes the access as an EPT
+ *         violation
  * ENOMEM  no memory for page tables
  * ======  ===============================================================
  */
@@ -521,9 +519,8 @@ struct vmx_walk {
 /**
  * DOC: VMX_KICK
  *
- * Makes the RUN in progress, or if there is none the next one, return EINTR.
- * Takes no argument. May be called from any thread of the owner, also while RUN
- * is in progress.
+ * Makes the RUN in progress return EINTR; if none is in progress, the next one.
+ * Takes no argument. Any thread of the owner may call it at any time.
  *
  * ======  ===============================================================
  * EPERM   not the owner's address space

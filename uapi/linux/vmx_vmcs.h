@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The vmcs object: its fields, who owns them, and whether VM entry would take
- * them. The ioctls' numbers are in linux/vmx.h, which is what to include.
+ * The vmcs object: its fields, their owners, and the checks of VM entry. Include
+ * linux/vmx.h, which has the ioctls' numbers.
  */
 #ifndef _UAPI_LINUX_VMX_VMCS_H
 #define _UAPI_LINUX_VMX_VMCS_H
@@ -12,11 +12,11 @@
 
 /**
  * enum vmx_refusal - why a batch of VMCS fields was refused
- * @VMX_REFUSED_NOT: it was not
+ * @VMX_REFUSED_NOT: it was not refused
  * @VMX_REFUSED_UNKNOWN: no such field in the SDM's appendix "Field Encoding
  *	in VMCS", or one that this CPU does not have
- * @VMX_REFUSED_MODULE: the field is the module's: host state, an address, or
- *	state the module switches
+ * @VMX_REFUSED_MODULE: the field belongs to the module: host state, an address, or
+ *	state that the module switches
  * @VMX_REFUSED_READ_ONLY: a VM-exit information field
  * @VMX_REFUSED_BITS: a bit of the value is not allowed; struct
  *	vmx_vmcs_io.bad_bits has it
@@ -36,11 +36,11 @@ enum vmx_refusal {
  * struct vmx_field - one VMCS field and its value
  * @field: SDM encoding, a VMX_F_* of linux/vmx_sdm.h
  * @reserved: 0
- * @value: value; after a write, what the field now holds. A read gives the
+ * @value: value; after a write, the new value of the field. A read gives the
  *	controls and the exception bitmap as userspace wrote them, without the
  *	bits that RUN switches and the exceptions that the module adds.
- * @forced: after a write, the bits in which @value differs from what was asked
- *	because the module or the CPU insists; after a read, 0
+ * @forced: after a write, the bits that the module or the CPU forced, in which
+ *	@value differs from the caller's; after a read, 0
  */
 struct vmx_field {
 	__u32 field;
@@ -62,8 +62,8 @@ struct vmx_field {
  * @reserved: 0
  * @bad_bits: out, after EACCES with %VMX_REFUSED_BITS: the bits
  *
- * The whole batch is judged before anything is written: a refused batch
- * changes nothing. A field that a write names twice ends with the last value.
+ * The module judges the whole batch before it writes: a refused batch changes
+ * nothing. If a write names a field twice, the last value counts.
  *
  * ======  ===============================================================
  * EACCES  a field may not be read or written; see @bad_index
@@ -83,11 +83,11 @@ struct vmx_vmcs_io {
 };
 
 /**
- * enum vmx_owner - who may do what with a VMCS field
+ * enum vmx_owner - the owner of a VMCS field
  * @VMX_OWNER_USER: userspace reads and writes it
  * @VMX_OWNER_SHARED: userspace writes it, the module forces some bits
- * @VMX_OWNER_CPU: VM-exit information: userspace reads it
- * @VMX_OWNER_MODULE: the module's; userspace sees at most that it exists
+ * @VMX_OWNER_CPU: VM-exit information; userspace reads it
+ * @VMX_OWNER_MODULE: the module; userspace sees at most that the field exists
  */
 enum vmx_owner {
 	VMX_OWNER_USER = 0,
@@ -101,9 +101,9 @@ enum vmx_owner {
  * @field: SDM encoding
  * @owner: an enum vmx_owner
  * @value: the value; 0 where @masked
- * @must: bits the module or the CPU holds at 1
+ * @must: bits that the module or the CPU forces to 1
  * @may: bits that may be 1, @must included; both are 0 where a write is refused
- * @masked: 1 if the value is withheld: it would reveal host addresses
+ * @masked: 1 if the value is withheld because it would reveal host addresses
  * @reserved: written as 0
  */
 struct vmx_field_info {
@@ -121,8 +121,8 @@ struct vmx_field_info {
  * @size: sizeof(struct vmx_vmcs_dump)
  * @flags: 0
  * @fields: pointer to an array of struct vmx_field_info
- * @count: in, its length; out, how many fields there are. At most the given
- *	length is filled, in the order of the SDM's appendix.
+ * @count: in, its length; out, the number of fields. The kernel fills at most the
+ *	given length, in the order of the SDM's appendix.
  * @reserved: 0
  *
  * ======  ===============================================================
@@ -149,7 +149,7 @@ struct vmx_vmcs_dump {
  * @value2: the value of @field2
  * @bits: the offending bits of @value, or 0 where the whole is wrong
  *
- * Values of the module's fields are given as 0.
+ * Values of fields that belong to the module read as 0.
  */
 struct vmx_failure {
 	__u32 check;
@@ -168,7 +168,7 @@ struct vmx_failure {
  * @failure: out: the first check of the SDM's chapter "VM Entries" that
  *	fails, in the SDM's order
  *
- * Nothing is entered and nothing changes.
+ * The check enters no guest and changes nothing.
  *
  * ======  ===============================================================
  * EBUSY   the vmcs belongs to a vCPU that is running
@@ -184,10 +184,10 @@ struct vmx_vmcs_check {
  * struct vmx_vmcs_state - %VMX_VMCS_STATE (SDM, "VMCS states")
  * @size: sizeof(struct vmx_vmcs_state)
  * @flags: 0
- * @active: 1 if some CPU has the VMCS loaded
+ * @active: 1 if the VMCS is active on a CPU
  * @cpu: that CPU's number, -1 if none
  * @launched: 1 after a VM entry since the last clear
- * @attached: 1 if a vCPU has it
+ * @attached: 1 if it belongs to a vCPU
  *
  * ======  ===============================================================
  * EBUSY   the vmcs belongs to a vCPU that is running
@@ -203,7 +203,7 @@ struct vmx_vmcs_state {
 };
 
 /**
- * struct vmx_vmcs_clear - %VMX_VMCS_CLEAR: VMCLEAR, wherever it is active
+ * struct vmx_vmcs_clear - %VMX_VMCS_CLEAR: VMCLEAR on the CPU where it is active
  * @size: sizeof(struct vmx_vmcs_clear)
  * @flags: 0
  *
