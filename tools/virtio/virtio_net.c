@@ -57,10 +57,7 @@ static bool fetch(struct vmx_virtio_net *net)
 
 /* A frame's place in the guest, while it is being found. */
 struct placing {
-	struct {
-		uint16_t head;
-		uint32_t length;
-	} chains[QUEUE_SIZE];
+	struct vmx_virtio_used chains[QUEUE_SIZE];
 	unsigned int count;
 	size_t done;			/* bytes of the frame */
 	struct iovec header[sizeof(struct virtio_net_hdr_v1)];	/* where it is to go */
@@ -92,7 +89,10 @@ static bool fill_chain(struct vmx_virtio_net *net, struct placing *placing)
 	return true;
 }
 
-/* The header comes last, for it has the number of chains, and they are made known at once. */
+/*
+ * The header comes last, for it has the number of chains. They are made known at once: a driver that
+ * finds fewer of them than the header says gives the frame up.
+ */
 static void deliver(struct vmx_virtio_net *net, struct vmx_virtqueue *queue,
 		    const struct placing *placing)
 {
@@ -105,9 +105,7 @@ static void deliver(struct vmx_virtio_net *net, struct vmx_virtqueue *queue,
 		done += placing->header[n].iov_len;
 	}
 	vmx_virtio_written(&net->virtio, placing->header, placing->header_count);
-	for (unsigned int n = 0; n < placing->count; n++)
-		vmx_virtqueue_return(&net->virtio, queue, placing->chains[n].head,
-				     placing->chains[n].length);
+	vmx_virtqueue_return_all(&net->virtio, queue, placing->chains, placing->count);
 	net->received++;
 	net->frame_size = 0;
 }

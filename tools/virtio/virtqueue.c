@@ -290,28 +290,34 @@ static bool ask_for_notification(struct vmx_virtio *virtio, const struct vmx_vir
 	return true;
 }
 
-bool vmx_virtqueue_available(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue)
+/* The available ring and its index, or NULL if it has nothing new: then the driver tells of the next. */
+static const uint16_t *look(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue,
+			    uint16_t *index)
 {
 	const uint16_t *avail = is_ready(virtio, queue) ? avail_memory(virtio, queue) : NULL;
 
-	return avail && load_index(&avail[RING_INDEX]) != queue->taken;
+	if (!avail)
+		return NULL;
+	*index = load_index(&avail[RING_INDEX]);
+	if (*index == queue->taken && ask_for_notification(virtio, queue))
+		*index = load_index(&avail[RING_INDEX]);
+	return *index == queue->taken ? NULL : avail;
+}
+
+bool vmx_virtqueue_available(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue)
+{
+	uint16_t index;
+
+	return look(virtio, queue, &index);
 }
 
 bool vmx_virtqueue_next(struct vmx_virtio *virtio, struct vmx_virtqueue *queue)
 {
-	const uint16_t *avail = is_ready(virtio, queue) ? avail_memory(virtio, queue) : NULL;
 	uint16_t index;
+	const uint16_t *avail = look(virtio, queue, &index);
 
 	if (!avail)
 		return false;
-	index = load_index(&avail[RING_INDEX]);
-	if (index == queue->taken) {
-		if (!ask_for_notification(virtio, queue))
-			return false;
-		index = load_index(&avail[RING_INDEX]);
-		if (index == queue->taken)
-			return false;
-	}
 	if ((uint16_t)(index - queue->taken) > queue->size) {
 		vmx_virtio_break(virtio, "%u entries available in a queue of %u",
 				 (uint16_t)(index - queue->taken), queue->size);
@@ -329,18 +335,28 @@ bool vmx_virtqueue_next(struct vmx_virtio *virtio, struct vmx_virtqueue *queue)
 	return true;
 }
 
-void vmx_virtqueue_return(struct vmx_virtio *virtio, struct vmx_virtqueue *queue, uint16_t head,
-			  uint32_t length)
+void vmx_virtqueue_return_all(struct vmx_virtio *virtio, struct vmx_virtqueue *queue,
+			      const struct vmx_virtio_used *chains, unsigned int count)
 {
-	struct vring_used_elem element = { .id = head, .len = length };
 	uint16_t *used = used_memory(virtio, queue);
 
 	if (!used)
 		return;
-	memcpy(&used[RING_ENTRIES + 4 * (queue->returned & (queue->size - 1))], &element,
-	       sizeof(element));
-	queue->returned++;
+	for (unsigned int n = 0; n < count; n++) {
+		struct vring_used_elem element = { .id = chains[n].head, .len = chains[n].length };
+		unsigned int place = queue->returned++ & (queue->size - 1);
+
+		memcpy(&used[RING_ENTRIES + 4 * place], &element, sizeof(element));
+	}
 	store_index(&used[RING_INDEX], queue->returned);
+}
+
+void vmx_virtqueue_return(struct vmx_virtio *virtio, struct vmx_virtqueue *queue, uint16_t head,
+			  uint32_t length)
+{
+	const struct vmx_virtio_used chain = { .head = head, .length = length };
+
+	vmx_virtqueue_return_all(virtio, queue, &chain, 1);
 }
 
 bool virtqueue_wants_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *queue)

@@ -243,6 +243,8 @@ bool vmx_virtqueue_next(struct vmx_virtio *virtio, struct vmx_virtqueue *queue);
  * @virtio: the device
  * @queue: its queue
  *
+ * If not, the driver is asked to notify the device of the next chain.
+ *
  * Return: whether.
  */
 bool vmx_virtqueue_available(struct vmx_virtio *virtio,
@@ -269,6 +271,30 @@ static inline void vmx_virtqueue_put_back(struct vmx_virtqueue *queue,
 void vmx_virtqueue_return(struct vmx_virtio *virtio,
 			  struct vmx_virtqueue *queue, uint16_t head,
 			  uint32_t length);
+
+/**
+ * struct vmx_virtio_used - a chain that goes back to the driver
+ * @head: its first descriptor
+ * @length: how many bytes were surely written, from the first on
+ */
+struct vmx_virtio_used {
+	uint16_t head;
+	uint32_t length;
+};
+
+/**
+ * vmx_virtqueue_return_all() - give several chains back, as one
+ * @virtio: the device
+ * @queue: its queue
+ * @chains: what vmx_virtqueue_return() would have for each
+ * @count: how many
+ *
+ * The driver sees all of them or none.
+ */
+void vmx_virtqueue_return_all(struct vmx_virtio *virtio,
+			      struct vmx_virtqueue *queue,
+			      const struct vmx_virtio_used *chains,
+			      unsigned int count);
 
 /**
  * vmx_virtio_written() - tell the machine what was written to the guest's memory
