@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the kernel finishes from tables: CPUID, MSRs by policy, XSETBV. */
+#include <cpuid.h>
+
 #include "lib/vm_fixture.h"
 
 #define MSR_TSC_AUX		0xc0000103
@@ -101,6 +103,56 @@ TEST_F(vm, cpuid_osxsave_follows_cr4)
 	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR4, 0, CR4_OSXSAVE));
 	ASSERT_EQ(VMX_REASON_HLT, guest_cpuid(&self->vcpu, 1, 0));
 	EXPECT_EQ(ECX_OSXSAVE | 1, self->run->regs[VMX_RCX]);
+}
+
+/* CPUID of 0DH in a guest with XCR0 as it is: EBX. */
+static uint32_t area_size(struct vmx_vcpu *vcpu, uint32_t subleaf)
+{
+	return guest_cpuid(vcpu, 0xd, subleaf) == VMX_REASON_HLT ? vcpu->run->regs[VMX_RBX] : 0;
+}
+
+#define XSAVEC	(1 << 1)
+
+/*
+ * What a guest may not have, such as PKRU, the host's own CPUID counts in: a guest that believes it
+ * makes a larger area than it was told a component ends at, and Linux switches XSAVE off.
+ */
+TEST_F(vm, cpuid_xsave_area_follows_xcr0)
+{
+	struct vmx_cpuid_entry table[] = {
+		{ .leaf = 0xd, .flags = VMX_CPUID_SUBLEAF, .eax = 7, .ebx = 1, .ecx = 832 },
+		{ .leaf = 0xd, .flags = VMX_CPUID_SUBLEAF, .subleaf = 1, .eax = XSAVEC, .ebx = 1 },
+		{ .leaf = 0xd, .flags = VMX_CPUID_SUBLEAF, .subleaf = 2, .eax = 256, .ebx = 576 },
+		{ .leaf = 0xe, .ebx = 1 },
+	};
+	struct vmx_fpu fpu = { .size = sizeof(fpu) };
+	uint32_t eax, offset, ecx, edx;
+	static char area[8192];
+
+	NEED(VMX_HAS_XSAVE);
+	fpu.area = (uintptr_t)area;
+	fpu.length = sizeof(area);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, cpuid_guest));
+	ASSERT_EQ(0, test_set_cpuid(&self->vcpu, table, TEST_COUNT(table)));
+	EXPECT_EQ(576, area_size(&self->vcpu, 0));
+	EXPECT_EQ(576, area_size(&self->vcpu, 1));
+	EXPECT_EQ(576, area_size(&self->vcpu, 2));
+	EXPECT_EQ(VMX_REASON_HLT, guest_cpuid(&self->vcpu, 0xe, 0));
+	EXPECT_EQ(1, self->run->regs[VMX_RBX]);
+	/* Without XSAVEC and XSAVES the second is the table's. */
+	table[1].eax = 1;
+	ASSERT_EQ(0, test_set_cpuid(&self->vcpu, table, TEST_COUNT(table)));
+	EXPECT_EQ(1, area_size(&self->vcpu, 1));
+	table[1].eax = XSAVEC;
+	ASSERT_EQ(0, test_set_cpuid(&self->vcpu, table, TEST_COUNT(table)));
+	__cpuid_count(0xd, 2, eax, offset, ecx, edx);
+	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_GET_FPU, &fpu));
+	fpu.xcr0 = 7;
+	fpu.length = fpu.needed;
+	if (ioctl(self->vcpu.fd, VMX_SET_FPU, &fpu))
+		SKIP(return, "the CPU has no AVX");
+	EXPECT_EQ(offset + eax, area_size(&self->vcpu, 0));
+	EXPECT_EQ(576 + eax, area_size(&self->vcpu, 1));
 }
 
 /*

@@ -223,6 +223,25 @@ TEST_F(vm, two_guests_keep_their_own)
 	vmx_vm_close(&vm);
 }
 
+/* A guest has SSE without XSAVE, its XCR0 as it was at reset: what was read can be written. */
+TEST_F(vm, sse_without_xsave)
+{
+	uint64_t seed = test_seed();
+	uint8_t pattern[256], area[8192];
+	struct vmx_fpu fpu;
+
+	fill(&self->vm, pattern, &seed);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, xmm_guest));
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+	ASSERT_EQ(0, fpu_io(&self->vcpu, VMX_GET_FPU, area, sizeof(area), &fpu));
+	EXPECT_EQ(1, fpu.xcr0);
+	area[FX_XMM] ^= 1;
+	pattern[0] ^= 1;
+	ASSERT_EQ(0, fpu_io(&self->vcpu, VMX_SET_FPU, area, fpu.needed, &fpu));
+	ASSERT_NEXT_EXIT(&self->vcpu, VMX_REASON_HLT);
+	EXPECT_EQ(0, memcmp(pattern, test_at(&self->vm, TEST_DATA + 256), 256));
+}
+
 TEST_F(vm, bad_states_are_refused)
 {
 	struct vmx_fpu fpu = { 0 }, good = { 0 };

@@ -11,6 +11,15 @@
 
 #define LEAF_SLOT(leaf)	((leaf) & 0x3fffffff)
 
+/* A flag of entries in the table: something of what the leaf says is the vCPU's. */
+#define CPUID_LIVE	BIT(31)
+
+/* SDM, "CPUID" */
+#define LEAF1_ECX_OSXSAVE	BIT(27)
+#define LEAF7_ECX_OSPKE		BIT(4)
+#define LEAFD_EAX_XSAVEC	BIT(1)
+#define LEAFD_EAX_XSAVES	BIT(3)
+
 /**
  * vmx_cpuid_free() - undo vmx_cpuid_set()
  * @v: the vCPU
@@ -43,24 +52,36 @@ static const struct vmx_cpuid_entry *find(const struct vmx_cpuid_state *s,
 	return NULL;
 }
 
-/* Bits of ECX that mirror CR4. SDM, "CPUID". */
-static u32 live_ecx(struct vmx_vcpu *v, u32 leaf, u32 subleaf, u32 ecx)
+static void mirror_cr4(struct vmx_vcpu *v, u64 cr4_bit, u32 bit)
 {
-	u64 cr4;
+	u64 *ecx = &v->run->regs[1];
 
-	if (leaf != 1 && (leaf != 7 || subleaf))
-		return ecx;
-	cr4 = vmx_read(v, VMX_F_GUEST_CR4);
-	if (leaf == 1) {
-		ecx &= ~BIT(27);
-		if (cr4 & X86_CR4_OSXSAVE)
-			ecx |= BIT(27);
-	} else {
-		ecx &= ~BIT(4);
-		if (cr4 & X86_CR4_PKE)
-			ecx |= BIT(4);
-	}
-	return ecx;
+	*ecx &= ~(u64)bit;
+	if (vmx_read(v, VMX_F_GUEST_CR4) & cr4_bit)
+		*ecx |= bit;
+}
+
+/* EBX of leaf 0DH: the area that the guest's XSAVE writes, which the guest's XCR0 determines. */
+static void measure_area(struct vmx_vcpu *v, u32 subleaf, u32 eax)
+{
+	u64 *ebx = &v->run->regs[3];
+
+	if (!subleaf)
+		*ebx = vmx_fpu_area_size(v->xcr0, false);
+	else if (subleaf == 1 && eax & (LEAFD_EAX_XSAVEC | LEAFD_EAX_XSAVES))
+		*ebx = vmx_fpu_area_size(v->xcr0, true);
+}
+
+/* What the table cannot know. SDM, "CPUID". */
+static void reflect_state(struct vmx_vcpu *v, const struct vmx_cpuid_entry *e,
+			  u32 subleaf)
+{
+	if (e->leaf == 1)
+		mirror_cr4(v, X86_CR4_OSXSAVE, LEAF1_ECX_OSXSAVE);
+	else if (e->leaf == 7 && !subleaf)
+		mirror_cr4(v, X86_CR4_PKE, LEAF7_ECX_OSPKE);
+	else if (e->leaf == 0xd)
+		measure_area(v, subleaf, e->eax);
 }
 
 /**
@@ -79,9 +100,11 @@ enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v)
 	if (!e)
 		return VMX_NEXT_USER;
 	regs[0] = e->eax;
-	regs[1] = live_ecx(v, leaf, subleaf, e->ecx);
+	regs[1] = e->ecx;
 	regs[2] = e->edx;
 	regs[3] = e->ebx;
+	if (unlikely(e->flags & CPUID_LIVE))
+		reflect_state(v, e, subleaf);
 	vmx_retire(v);
 	return VMX_NEXT_ENTER;
 }
@@ -130,6 +153,8 @@ static void index_table(struct vmx_cpuid_state *s)
 	for (i = s->count; i--; ) {
 		u32 leaf = s->table[i].leaf;
 
+		if (leaf == 1 || leaf == 7 || leaf == 0xd)
+			s->table[i].flags |= CPUID_LIVE;
 		if (LEAF_SLOT(leaf) < VMX_CPUID_SLOTS)
 			s->first[leaf >> 30][LEAF_SLOT(leaf)] = i + 1;
 	}

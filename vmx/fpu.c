@@ -70,19 +70,55 @@ static u32 fpu_mxcsr_mask __ro_after_init;
 /* What was in the registers before the guest's state. */
 static void __percpu *fpu_host_area __ro_after_init;
 
-/* End of the standard-format area with all components of @mask */
-static u32 area_size(u64 mask)
+/*
+ * The components behind the header that guests can have: CPUID.0DH.2 and up. SDM, "CPUID". They are
+ * asked for once, since CPUID takes long where the host is a guest itself.
+ */
+static struct component {
+	u32 size;
+	u32 offset;	/* in the standard format */
+	bool aligned;	/* in the compacted format */
+} fpu_components[8] __ro_after_init;
+
+static void learn_components(void)
+{
+	unsigned int i;
+
+	for (i = 2; i < ARRAY_SIZE(fpu_components); i++) {
+		struct component *c = &fpu_components[i];
+		u32 ecx, edx;
+
+		if (!(fpu_mask & BIT(i)))
+			continue;
+		cpuid_count(0xd, i, &c->size, &c->offset, &ecx, &edx);
+		c->aligned = ecx & BIT(1);
+	}
+}
+
+/**
+ * vmx_fpu_area_size() - size of an XSAVE area
+ * @xcr0: its components, of those that guests can have
+ * @compacted: is it in the compacted format?
+ *
+ * SDM, "Standard Format of the Extended Region" and the section after it.
+ *
+ * Context: any.
+ * Return: bytes.
+ */
+u32 vmx_fpu_area_size(u64 xcr0, bool compacted)
 {
 	u32 size = FXSAVE_SIZE + HEADER_SIZE;
 	unsigned int i;
 
-	for (i = 2; i < 63; i++) {
-		u32 eax, ebx, ecx, edx;
+	for (i = 2; i < ARRAY_SIZE(fpu_components); i++) {
+		const struct component *c = &fpu_components[i];
+		u32 start = c->offset;
 
-		if (!(mask & BIT_ULL(i)))
+		if (!(xcr0 & BIT(i)))
 			continue;
-		cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx);
-		size = max(size, ebx + eax);
+		if (compacted)
+			start = c->aligned ? ALIGN(size, 64) : size;
+		size = max(size, start + c->size);
 	}
 	return size;
 }
@@ -109,7 +145,8 @@ static void learn_xsave(void)
 	fpu_mask |= fpu_host_xcr0 & XCR0_AVX;
 	if ((fpu_host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
 		fpu_mask |= XCR0_AVX512;
-	fpu_size = area_size(fpu_mask);
+	learn_components();
+	fpu_size = vmx_fpu_area_size(fpu_mask, false);
 }
 
 /**

@@ -354,6 +354,7 @@ void vmx_fpu_end(struct vmx_vcpu *v);
 void vmx_fpu_load(struct vmx_vcpu *v);
 void vmx_fpu_unload(struct vmx_vcpu *v);
 bool vmx_fpu_xcr0_valid(u64 xcr0);
+u32 vmx_fpu_area_size(u64 xcr0, bool compacted);
 long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg);
 long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg);
 

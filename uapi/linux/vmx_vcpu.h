@@ -47,8 +47,11 @@ struct vmx_cpuid_entry {
  * @count: its length, 0 to %VMX_CPUID_MAX
  * @reserved: 0
  *
- * Replaces the table. A leaf that is not in it is an exit. Two bits are live:
- * CPUID.1:ECX.OSXSAVE and CPUID.7.0:ECX.OSPKE follow the guest's CR4.
+ * Replaces the table. A leaf that is not in it is an exit. What follows the
+ * vCPU's state, the kernel fills in: CPUID.1:ECX.OSXSAVE and
+ * CPUID.7.0:ECX.OSPKE have CR4's bits; CPUID.0DH.0:EBX is the size of the XSAVE
+ * area with what XCR0 has on, and CPUID.0DH.1:EBX that of a compacted one, if
+ * the entry has XSAVEC or XSAVES.
  *
  * ======  ===============================================================
  * EINVAL  two entries answer the same leaf and subleaf (one without
