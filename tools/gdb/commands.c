@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Carries out packets (gdb's manual, "Packets", "General Query Packets", "Stop Reply Packets"). */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 /* Errors have numbers, which gdb shows and does not look at. */
 #define FAULT		0x0e
 #define INVALID		0x16
+/* Of memory that a checksum is asked of at once: the machine stands still meanwhile anyhow. */
+#define CRC_MOST	(256 << 20)
 
 static void send_error(struct vmx_gdb *gdb, unsigned int number)
 {
@@ -267,6 +270,33 @@ static void do_write_binary(struct vmx_gdb *gdb, const char *args)
 		send_error(gdb, INVALID);
 }
 
+/* Is memory what a file has? gdb's compare-sections asks. */
+static void do_crc(struct vmx_gdb *gdb, const char *args)
+{
+	uint64_t address, length;
+	uint32_t crc = UINT32_MAX;
+	uint8_t bytes[4096];
+
+	if (!get_range(&args, &address, &length, '\0') || length > CRC_MOST) {
+		send_error(gdb, INVALID);
+		return;
+	}
+	while (length) {
+		size_t wanted = length < sizeof(bytes) ? length : sizeof(bytes);
+		size_t got = gdb->config.target->read_memory(gdb->config.context, gdb->general_cpu,
+							     address, bytes, wanted);
+
+		if (!got) {
+			send_error(gdb, FAULT);
+			return;
+		}
+		crc = gdb_crc32(crc, bytes, got);
+		address += got;
+		length -= got;
+	}
+	gdb_send_text(gdb, "C%x", crc);
+}
+
 /* Breakpoints and watchpoints: TYPE,ADDRESS,KIND; gdb judges conditions itself */
 
 static void set_point(struct vmx_gdb *gdb, const char *args, bool on)
@@ -492,7 +522,7 @@ static void do_attached(struct vmx_gdb *gdb, const char *args)
 	gdb_send_text(gdb, "1");
 }
 
-/* By the packet's first characters; what is behind them goes to the function. */
+/* By the packet's name; what is behind it goes to the function. */
 static const struct {
 	const char *name;
 	void (*run)(struct vmx_gdb *gdb, const char *args);
@@ -505,6 +535,7 @@ static const struct {
 	{ "qThreadExtraInfo,", do_thread_info },
 	{ "qAttached", do_attached },
 	{ "qC", do_current_thread },
+	{ "qCRC:", do_crc },
 	{ "vCont?", do_vcont_query },
 	{ "vCont", do_vcont },
 	{ "vKill", do_vkill },
@@ -528,16 +559,27 @@ static const struct {
 	{ "Z", do_insert },
 };
 
+/*
+ * A letter is a name, with anything behind it. A longer name ends where something else than a letter
+ * follows: "qC" is not the beginning of "qCRC".
+ */
+static bool is_called(const char *packet, const char *name)
+{
+	size_t length = strlen(name);
+
+	return !strncmp(packet, name, length) &&
+	       (length == 1 || !isalnum((unsigned char)name[length - 1]) ||
+		!isalnum((unsigned char)packet[length]));
+}
+
 /* An empty reply is for what is not known here. While vCPUs run, gdb has nothing to ask. */
 void gdb_execute(struct vmx_gdb *gdb)
 {
 	if (gdb->running)
 		return;
 	for (size_t n = 0; n < COUNT(commands); n++) {
-		size_t length = strlen(commands[n].name);
-
-		if (!strncmp(gdb->packet, commands[n].name, length)) {
-			commands[n].run(gdb, gdb->packet + length);
+		if (is_called(gdb->packet, commands[n].name)) {
+			commands[n].run(gdb, gdb->packet + strlen(commands[n].name));
 			return;
 		}
 	}

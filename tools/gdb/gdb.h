@@ -27,6 +27,8 @@ size_t gdb_describe(bool wide, char *buf, size_t size);
 void gdb_put_hex(char *to, const void *bytes, size_t length);
 /* Returns whether there are LENGTH bytes in hexadecimal at TEXT. */
 bool gdb_get_hex(const char *text, void *bytes, size_t length);
+/* What "qCRC" asks for; begins with 0xffffffff. */
+uint32_t gdb_crc32(uint32_t crc, const void *bytes, size_t length);
 /* A number; moves *TEXT behind it. Returns whether there is one, of 64 bits. */
 bool gdb_get_number(const char **text, uint64_t *number);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Hexadecimal numbers and bytes of packets. */
+/* Hexadecimal numbers and bytes of packets, and a checksum of bytes. */
 #include "gdb.h"
 
 static int digit(char c)
@@ -37,6 +37,19 @@ bool gdb_get_hex(const char *text, void *bytes, size_t length)
 		to[n] = high << 4 | low;
 	}
 	return true;
+}
+
+/* CRC-32 of 0x04c11db7, the highest bit first, not inverted in the end. */
+uint32_t gdb_crc32(uint32_t crc, const void *bytes, size_t length)
+{
+	const uint8_t *from = bytes;
+
+	for (size_t n = 0; n < length; n++) {
+		crc ^= (uint32_t)from[n] << 24;
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc << 1 ^ (crc >> 31 ? 0x04c11db7 : 0);
+	}
+	return crc;
 }
 
 bool gdb_get_number(const char **text, uint64_t *number)

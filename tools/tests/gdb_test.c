@@ -103,6 +103,14 @@ TEST_F(gdb, what_is_not_known_has_an_empty_answer)
 	EXPECT_STREQ("", ASK("vMustReplyEmpty"));
 	EXPECT_STREQ("", ASK(""));
 	EXPECT_STREQ("", ASK("Z5,1000,1"));
+	/* Nor is what begins like something known. */
+	EXPECT_STREQ("", ASK("qCRX:1000,1"));
+	EXPECT_STREQ("", ASK("qSupportedX"));
+	EXPECT_STREQ("", ASK("qfThreadInfoX"));
+	EXPECT_STREQ("", ASK("QStartNoAckModeX"));
+	EXPECT_STREQ("", ASK("vContX"));
+	EXPECT_STREQ("", ASK("vKillX"));
+	EXPECT_EQ('\0', self->stub.diary[0]);
 	memset(long_packet, 'm', sizeof(long_packet));
 	EXPECT_STREQ("", ask_bytes(&self->stub, long_packet, sizeof(long_packet)));
 }
@@ -179,6 +187,18 @@ TEST_F(gdb, memory)
 	EXPECT_STREQ("E0e", ASK("mffffffffffffffff,ffffffffffffffff"));
 	/* More than a packet holds: some of it. */
 	EXPECT_EQ(VMX_GDB_PACKET, strlen(ASK("m1000,1fff")));
+}
+
+/* The check value of CRC-32/MPEG-2, which gdb's is. */
+TEST_F(gdb, checksum_of_memory)
+{
+	memcpy(self->stub.memory, "123456789", 9);
+	EXPECT_STREQ("C376e6e7", ASK("qCRC:1000,9"));
+	EXPECT_STREQ("Cffffffff", ASK("qCRC:1000,0"));
+	EXPECT_STREQ("E0e", ASK("qCRC:2fff,2"));
+	EXPECT_STREQ("E16", ASK("qCRC:1000,10000001"));
+	EXPECT_STREQ("E16", ASK("qCRC:1000"));
+	EXPECT_STREQ("QC1", ASK("qC"));
 }
 
 TEST_F(gdb, points)
