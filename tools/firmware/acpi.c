@@ -192,15 +192,6 @@ struct madt_wakeup {
 	uint64_t mailbox;
 } __attribute__((packed));
 
-struct mcfg {
-	struct acpi_header header;
-	uint64_t reserved;
-	uint64_t base;
-	uint16_t segment;
-	uint8_t first_bus, last_bus;
-	uint32_t reserved2;
-} __attribute__((packed));
-
 /* Lengths are the specification's. */
 _Static_assert(sizeof(struct acpi_header) == 36, "header");
 _Static_assert(sizeof(struct acpi_rsdp) == 36, "RSDP");
@@ -391,18 +382,6 @@ static size_t put_madt(struct bytes *tables, const struct vmx_acpi *acpi)
 	return start;
 }
 
-static size_t put_mcfg(struct bytes *tables, const struct vmx_acpi *acpi)
-{
-	struct mcfg mcfg = { .header = table_header("MCFG", 1), .base = acpi->ecam };
-	size_t start;
-
-	align(tables, 16);
-	start = tables->size;
-	bytes_put(tables, &mcfg, sizeof(mcfg));
-	table_end(tables, start);
-	return start;
-}
-
 static size_t put_xsdt(struct bytes *tables, const size_t *entries, unsigned int count)
 {
 	struct acpi_header header = table_header("XSDT", 1);
@@ -430,7 +409,7 @@ static void write_rsdp(struct bytes *tables, size_t xsdt)
 
 static void put_tables(struct bytes *tables, const struct vmx_acpi *acpi)
 {
-	size_t entries[3];
+	size_t entries[2];
 	unsigned int count = 0;
 	size_t dsdt, facs;
 
@@ -440,8 +419,6 @@ static void put_tables(struct bytes *tables, const struct vmx_acpi *acpi)
 	facs = put_facs(tables);
 	entries[count++] = put_fadt(tables, acpi, facs, dsdt);
 	entries[count++] = put_madt(tables, acpi);
-	if (acpi->pci && acpi->ecam)
-		entries[count++] = put_mcfg(tables, acpi);
 	write_rsdp(tables, put_xsdt(tables, entries, count));
 }
 
@@ -468,29 +445,6 @@ void vmx_acpi_init(struct vmx_acpi *acpi, const struct vmx_memory *memory, unsig
 	};
 }
 
-/* Devices on memory may not be where PCI devices' memory is given out. */
-static int check_window(const struct vmx_acpi *acpi, const char *what, uint32_t base, uint64_t size)
-{
-	if (!acpi->pci || base + size <= acpi->pci_base ||
-	    base >= acpi->pci_base + (uint64_t)acpi->pci_size)
-		return 0;
-	return vmx_fail(EINVAL, "%s at %#x would be in PCI memory, %#x to %#llx", what, base,
-			acpi->pci_base, (unsigned long long)acpi->pci_base + acpi->pci_size);
-}
-
-static int check_devices(const struct vmx_acpi *acpi)
-{
-	int error = 0;
-
-	if (acpi->pci && acpi->ecam)
-		error = check_window(acpi, "PCI configuration space", acpi->ecam,
-				     VMX_ACPI_ECAM_SIZE);
-	for (unsigned int n = 0; !error && n < acpi->mmio_count; n++)
-		error = check_window(acpi, "A virtio device", acpi->mmio[n].base,
-				     acpi->mmio[n].size);
-	return error;
-}
-
 /* What would make the tables lie. */
 static int check(const struct vmx_acpi *acpi, const struct vmx_memory *memory)
 {
@@ -506,21 +460,12 @@ static int check(const struct vmx_acpi *acpi, const struct vmx_memory *memory)
 	if (acpi->power % 4 || acpi->power > 0x10000 - VMX_POWER_LENGTH)
 		return vmx_fail(EINVAL, "ACPI registers at port %#x: it is no multiple of 4",
 				acpi->power);
-	if (acpi->mmio_count > VMX_ACPI_MMIO)
-		return vmx_fail(EINVAL, "%u virtio devices on memory: up to %u can be described",
-				acpi->mmio_count, VMX_ACPI_MMIO);
-	if (acpi->pci && (acpi->pci_base + (uint64_t)acpi->pci_size > VMX_MEMORY_HIGH ||
-			  acpi->pci64_base + acpi->pci64_size < acpi->pci64_base))
-		return vmx_fail(EINVAL, "PCI memory goes past the end of the address space");
+	if (acpi->pci && acpi->pci_base + (uint64_t)acpi->pci_size > VMX_MEMORY_HIGH)
+		return vmx_fail(EINVAL, "PCI memory goes past 4 GiB");
 	if (acpi->pci && acpi->pci_size && acpi->pci_base < memory->low)
 		return vmx_fail(EINVAL, "PCI memory at %#x is RAM up to %#llx", acpi->pci_base,
 				(unsigned long long)memory->low);
-	if (acpi->pci && acpi->ecam &&
-	    (acpi->ecam % VMX_ACPI_ECAM_SIZE || acpi->ecam < memory->low))
-		return vmx_fail(EINVAL,
-				"PCI configuration space at %#x: on a MiB beyond the RAM below 4 GiB",
-				acpi->ecam);
-	return check_devices(acpi);
+	return 0;
 }
 
 /* What the map says from now on. */
@@ -532,8 +477,6 @@ static int change_map(struct vmx_memory *map, const struct vmx_acpi *acpi)
 	if (!error && acpi->mailbox)
 		error = vmx_memory_set(map, VMX_ACPI_PARK, FIRMWARE_END - VMX_ACPI_PARK,
 				       VMX_RANGE_NVS);
-	if (!error && acpi->pci && acpi->ecam)
-		error = vmx_memory_set(map, acpi->ecam, VMX_ACPI_ECAM_SIZE, VMX_RANGE_RESERVED);
 	return error;
 }
 

@@ -65,8 +65,6 @@ struct aml_resources {
 void aml_resources_start(struct aml_resources *resources);
 void aml_resources_io(struct aml_resources *resources, uint16_t base, uint8_t length);
 void aml_resources_irq(struct aml_resources *resources, unsigned int irq);
-void aml_resources_memory(struct aml_resources *resources, uint32_t base, uint32_t size);
-void aml_resources_gsi(struct aml_resources *resources, uint32_t gsi);
 
 /* What a bridge hands on to its bus: a range of bus numbers, ports or memory. */
 enum aml_window {
@@ -75,7 +73,7 @@ enum aml_window {
 	AML_WINDOW_BUS,
 };
 
-/* Of addresses of 2, 4 or 8 bytes. */
+/* Of addresses of 2 or 4 bytes. */
 void aml_resources_window(struct aml_resources *resources, enum aml_window window,
 			  unsigned int width, uint64_t first, uint64_t last);
 /* Name (_CRS, ResourceTemplate () {...}) */

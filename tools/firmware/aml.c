@@ -19,11 +19,8 @@
 #define ITEM_IRQ	0x22
 #define ITEM_IO		0x47
 #define ITEM_END	0x79
-#define ITEM_MEMORY32	0x86
 #define ITEM_DWORD	0x87
 #define ITEM_WORD	0x88
-#define ITEM_INTERRUPT	0x89
-#define ITEM_QWORD	0x8a
 
 void bytes_put(struct bytes *bytes, const void *data, size_t size)
 {
@@ -203,28 +200,6 @@ void aml_resources_irq(struct aml_resources *resources, unsigned int irq)
 	bytes_number(&resources->bytes, 1u << irq, 2);
 }
 
-void aml_resources_memory(struct aml_resources *resources, uint32_t base, uint32_t size)
-{
-	struct bytes *bytes = &resources->bytes;
-
-	bytes_number(bytes, ITEM_MEMORY32, 1);
-	bytes_number(bytes, 9, 2);
-	bytes_number(bytes, 1, 1);	/* writable */
-	bytes_number(bytes, base, 4);
-	bytes_number(bytes, size, 4);
-}
-
-void aml_resources_gsi(struct aml_resources *resources, uint32_t gsi)
-{
-	struct bytes *bytes = &resources->bytes;
-
-	bytes_number(bytes, ITEM_INTERRUPT, 1);
-	bytes_number(bytes, 6, 2);
-	bytes_number(bytes, 3, 1);	/* consumer, edge-triggered, active high, exclusive */
-	bytes_number(bytes, 1, 1);
-	bytes_number(bytes, gsi, 4);
-}
-
 void aml_resources_window(struct aml_resources *resources, enum aml_window window,
 			  unsigned int width, uint64_t first, uint64_t last)
 {
@@ -233,7 +208,7 @@ void aml_resources_window(struct aml_resources *resources, enum aml_window windo
 					       [AML_WINDOW_BUS] = 0 };
 	struct bytes *bytes = &resources->bytes;
 
-	bytes_number(bytes, width == 2 ? ITEM_WORD : width == 4 ? ITEM_DWORD : ITEM_QWORD, 1);
+	bytes_number(bytes, width == 2 ? ITEM_WORD : ITEM_DWORD, 1);
 	bytes_number(bytes, 3 + 5 * width, 2);
 	bytes_number(bytes, window, 1);
 	bytes_number(bytes, 0x0c, 1);	/* a producer; both ends are fixed */

@@ -56,7 +56,6 @@ struct isa_device {
 static const struct isa_device isa_devices[] = {
 	{ "RTC", "PNP0B00", 0, 0x70, 2, 0, 8, offsetof(struct vmx_acpi, rtc) },
 	{ "COM1", "PNP0501", 1, 0x3f8, 8, 0, 4, offsetof(struct vmx_acpi, com1) },
-	{ "COM2", "PNP0501", 2, 0x2f8, 8, 0, 3, offsetof(struct vmx_acpi, com2) },
 	{ "KBD", "PNP0303", 0, 0x60, 1, 0x64, 1, offsetof(struct vmx_acpi, keyboard) },
 };
 
@@ -87,40 +86,12 @@ static void put_isa(struct bytes *aml, const struct isa_device *isa)
 }
 
 /*
- * Device (VR00) {
- *	Name (_HID, "LNRO0005")
- *	Name (_UID, 0)
- *	Name (_CRS, ResourceTemplate () {
- *		Memory32Fixed (ReadWrite, base, size)
- *		Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { gsi } })
- * }
- */
-static void put_mmio(struct bytes *aml, const struct vmx_acpi_mmio *mmio, unsigned int n)
-{
-	size_t device = aml_open(aml, AML_DEVICE);
-	struct aml_resources resources;
-	char name[8];
-
-	snprintf(name, sizeof(name), "VR%02X", n & 0xff);
-	aml_path(aml, name);
-	aml_name(aml, "_HID");
-	aml_string(aml, "LNRO0005");
-	aml_name_integer(aml, "_UID", n);
-	aml_resources_start(&resources);
-	aml_resources_memory(&resources, mmio->base, mmio->size);
-	aml_resources_gsi(&resources, mmio->gsi);
-	aml_resources_put(aml, &resources);
-	aml_close(aml, device);
-}
-
-/*
  * Name (_CRS, ResourceTemplate () {
  *	WordBusNumber (...)		0 to 0
  *	IO (Decode16, 0xcf8, ...)	the bridge's own
  *	WordIO (...)			0 to 0xcf7
  *	WordIO (...)			0xd00 to 0xffff
- *	DWordMemory (...)
- *	QWordMemory (...) })
+ *	DWordMemory (...) })
  */
 static void put_bridge_resources(struct bytes *aml, const struct vmx_acpi *acpi)
 {
@@ -134,9 +105,6 @@ static void put_bridge_resources(struct bytes *aml, const struct vmx_acpi *acpi)
 	if (acpi->pci_size)
 		aml_resources_window(&resources, AML_WINDOW_MEMORY, 4, acpi->pci_base,
 				     acpi->pci_base + (uint64_t)acpi->pci_size - 1);
-	if (acpi->pci64_size)
-		aml_resources_window(&resources, AML_WINDOW_MEMORY, 8, acpi->pci64_base,
-				     acpi->pci64_base + acpi->pci64_size - 1);
 	aml_resources_put(aml, &resources);
 }
 
@@ -218,39 +186,10 @@ static void put_bridge(struct bytes *aml, const struct vmx_acpi *acpi)
 	size_t device = aml_open(aml, AML_DEVICE);
 
 	aml_path(aml, "PCI0");
-	if (acpi->ecam) {
-		aml_name_eisa(aml, "_HID", "PNP0A08");
-		aml_name_eisa(aml, "_CID", "PNP0A03");
-	} else {
-		aml_name_eisa(aml, "_HID", "PNP0A03");
-	}
+	aml_name_eisa(aml, "_HID", "PNP0A03");
 	aml_name_integer(aml, "_UID", 0);
 	put_bridge_resources(aml, acpi);
 	put_routing(aml, acpi);
-	aml_close(aml, device);
-}
-
-/*
- * Device (ECAM) {
- *	Name (_HID, EisaId ("PNP0C02"))
- *	Name (_UID, 0)
- *	Name (_CRS, ResourceTemplate () { Memory32Fixed (ReadWrite, base, size) })
- * }
- *
- * The memory map's word alone is not enough for systems to trust the MCFG ("MCFG Table Description"
- * in the PCI Firmware Specification): it has to be a motherboard's resource.
- */
-static void put_ecam(struct bytes *aml, const struct vmx_acpi *acpi)
-{
-	size_t device = aml_open(aml, AML_DEVICE);
-	struct aml_resources resources;
-
-	aml_path(aml, "ECAM");
-	aml_name_eisa(aml, "_HID", "PNP0C02");
-	aml_name_integer(aml, "_UID", 0);
-	aml_resources_start(&resources);
-	aml_resources_memory(&resources, acpi->ecam, VMX_ACPI_ECAM_SIZE);
-	aml_resources_put(aml, &resources);
 	aml_close(aml, device);
 }
 
@@ -268,11 +207,7 @@ void acpi_dsdt(struct bytes *aml, const struct vmx_acpi *acpi)
 	for (size_t n = 0; n < sizeof(isa_devices) / sizeof(isa_devices[0]); n++)
 		if (*(const bool *)((const char *)acpi + isa_devices[n].present))
 			put_isa(aml, &isa_devices[n]);
-	for (unsigned int n = 0; n < acpi->mmio_count; n++)
-		put_mmio(aml, &acpi->mmio[n], n);
 	if (acpi->pci)
 		put_bridge(aml, acpi);
-	if (acpi->pci && acpi->ecam)
-		put_ecam(aml, acpi);
 	aml_close(aml, scope);
 }

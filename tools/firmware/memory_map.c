@@ -32,12 +32,31 @@ int vmx_memory_init(struct vmx_memory *memory, void *ram, uint64_t size, uint64_
 				"The hole below 4 GiB cannot begin at %#llx: on a page from 1 MiB on",
 				(unsigned long long)hole);
 	*memory = (struct vmx_memory){ .ram = ram, .size = size,
-				       .low = size < hole ? size : hole };
+				       .low = size < hole ? size : hole, .hole = hole };
 	add(memory, 0, CONVENTIONAL, VMX_RANGE_RAM);
 	add(memory, CONVENTIONAL, VGA, VMX_RANGE_RESERVED);
 	add(memory, FIRMWARE, MIB, VMX_RANGE_RESERVED);
 	add(memory, MIB, memory->low, VMX_RANGE_RAM);
 	return add(memory, VMX_MEMORY_HIGH, VMX_MEMORY_HIGH + size - memory->low, VMX_RANGE_RAM);
+}
+
+/* "BIOS Data Area": words of segment 40H */
+#define BDA_EBDA_SEGMENT	0x40e
+#define BDA_MEMORY_KIB		0x413
+
+void vmx_bios_data_write(const struct vmx_memory *memory)
+{
+	uint64_t end = memory->low < CONVENTIONAL ? memory->low : CONVENTIONAL;
+	uint16_t segment = CONVENTIONAL >> 4, kib = end >> 10;
+	unsigned char *ebda = vmx_memory_at(memory, CONVENTIONAL, 1);
+
+	if (!vmx_memory_at(memory, BDA_MEMORY_KIB, sizeof(kib)))
+		return;
+	memcpy(memory->ram + BDA_MEMORY_KIB, &kib, sizeof(kib));
+	if (!ebda)
+		return;
+	memcpy(memory->ram + BDA_EBDA_SEGMENT, &segment, sizeof(segment));
+	*ebda = (VGA - CONVENTIONAL) >> 10;
 }
 
 /* A map in the making; it may turn out too long. */

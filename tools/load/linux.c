@@ -15,6 +15,7 @@
 #define HEADER_AT		0x1f1
 #define HEADER_JUMP_AT		0x201		/* a jump over the header: says where it ends */
 #define HEADER_MAGIC_AT		0x202
+#define VERSION_AT		0x206
 #define HEADER_MIN_END		0x264		/* with init_size */
 #define VERSION_MIN		0x020c		/* 2.12: the first with a 64-bit entry point */
 #define LOADER_UNDEFINED	0xff
@@ -55,15 +56,24 @@ bool bzimage_is(const struct vmx_boot *boot)
 	return magic == HEADER_MAGIC;
 }
 
+/* Before anything else of the header: that is shorter in older versions. */
+static int check_version(const struct vmx_boot *boot)
+{
+	uint16_t version;
+	int error = image_read(boot, VERSION_AT, &version, sizeof(version), "setup header");
+
+	if (!error && version < VERSION_MIN)
+		error = vmx_fail(EOPNOTSUPP,
+				 "The bzImage has boot protocol %u.%02u (byte 0x206): 64-bit entry needs 2.12, of Linux 3.8",
+				 version >> 8, version & 0xff);
+	return error;
+}
+
 static int check_header(const struct setup_header *header)
 {
 	if (header->boot_flag != BOOT_FLAG)
 		return vmx_fail(ENOEXEC, "The bzImage is damaged: %#x at byte 0x1fe, not %#x",
 				header->boot_flag, BOOT_FLAG);
-	if (header->version < VERSION_MIN)
-		return vmx_fail(EOPNOTSUPP,
-				"The bzImage has boot protocol %u.%02u (byte 0x206): 64-bit entry needs 2.12, of Linux 3.8",
-				header->version >> 8, header->version & 0xff);
 	if (!(header->loadflags & LOADED_HIGH))
 		return vmx_fail(EOPNOTSUPP,
 				"The kernel is a zImage (bit 0 at byte 0x211 is 0): these are loaded below 1 MiB, by nobody any more");
@@ -87,6 +97,9 @@ static int read_setup_header(const struct vmx_boot *boot, struct boot_params *pa
 	if (!bzimage_is(boot))
 		return vmx_fail(ENOEXEC,
 				"The kernel image is no bzImage: \"HdrS\" is not at byte 0x202");
+	error = check_version(boot);
+	if (error)
+		return error;
 	if (jump > INT8_MAX || end < HEADER_MIN_END)
 		return vmx_fail(ENOEXEC,
 				"The bzImage is damaged: its setup header would end at %#llx (byte 0x201), not between %#x and %#x",
@@ -118,17 +131,27 @@ static int find_address(const struct setup_header *header, uint64_t *address)
 	return 0;
 }
 
+/* How much of the code the file has: Linux fills the last paragraph up, others do not. */
+static int find_code(const struct vmx_boot *boot, uint64_t offset, uint64_t size, uint64_t *here)
+{
+	*here = size;
+	if (inside(boot->kernel_size, offset, 0) && boot->kernel_size - offset < size &&
+	    size - (boot->kernel_size - offset) < PARAGRAPH)
+		*here = boot->kernel_size - offset;
+	return image_has(boot, offset, *here, "protected-mode code");
+}
+
 static int plan_bzimage(struct plan *plan, const struct vmx_boot *boot, struct linux_boot *to)
 {
 	struct setup_header *header = &to->params.hdr;
-	uint64_t offset, size, address = 0;
+	uint64_t offset, size, here, address = 0;
 	int error = read_setup_header(boot, &to->params);
 
 	if (error)
 		return error;
 	offset = ((header->setup_sects ? header->setup_sects : SECTS_DEFAULT) + 1) * SECTOR;
 	size = (uint64_t)header->syssize * PARAGRAPH;
-	error = image_has(boot, offset, size, "protected-mode code");
+	error = find_code(boot, offset, size, &here);
 	if (error)
 		return error;
 	if (size <= ENTRY_64 || size > header->init_size)
@@ -145,7 +168,7 @@ static int plan_bzimage(struct plan *plan, const struct vmx_boot *boot, struct l
 		return error;
 	header->code32_start = address;
 	to->entry = address + ENTRY_64;
-	error = plan_at(plan, address, size, (const unsigned char *)boot->kernel + offset, size,
+	error = plan_at(plan, address, size, (const unsigned char *)boot->kernel + offset, here,
 			"kernel");
 	return error ? error : plan_reserved(plan, address + size, header->init_size - size,
 					     "kernel's working memory");

@@ -46,6 +46,16 @@ static int add(struct plan *plan, const struct piece *piece)
 	return 0;
 }
 
+/* What there is to be done about RAM that is missing somewhere in [BASE, END). */
+static const char *way_out(const struct vmx_memory *memory, uint64_t base, uint64_t end)
+{
+	if (end <= memory->low || end < base)
+		return "the kernel has to be linked elsewhere";
+	if (end > memory->hole && base < VMX_MEMORY_HIGH)
+		return "below 4 GiB there are devices, however much memory the guest has: the kernel has to be linked elsewhere";
+	return "give the guest more memory";
+}
+
 static int add_at(struct plan *plan, const struct piece *piece)
 {
 	const struct piece *other;
@@ -56,8 +66,9 @@ static int add_at(struct plan *plan, const struct piece *piece)
 		return 0;
 	if (!find_ram(plan->memory, base, size))
 		return vmx_fail(ENOSPC,
-				"The %s needs %#llx bytes at %#llx, which are not all free RAM: give the guest more memory",
-				what, (unsigned long long)size, (unsigned long long)base);
+				"The %s needs %#llx bytes at %#llx, which are not all free RAM: %s", what,
+				(unsigned long long)size, (unsigned long long)base,
+				way_out(plan->memory, base, base + size));
 	other = find_overlap(plan, base, size);
 	if (other)
 		return vmx_fail(ENOEXEC, "The %s at %#llx to %#llx overlaps the %s at %#llx", what,
@@ -121,9 +132,10 @@ int plan_below(struct plan *plan, uint64_t lowest, uint64_t end, uint64_t alignm
 		return add(plan, &piece);
 	}
 	return vmx_fail(ENOSPC,
-			"The %s needs %#llx bytes of RAM between %#llx and %#llx that the kernel leaves free: give the guest more memory",
+			"The %s needs %#llx bytes of RAM between %#llx and %#llx that the kernel leaves free%s",
 			what, (unsigned long long)size, (unsigned long long)lowest,
-			(unsigned long long)end);
+			(unsigned long long)end, end > plan->memory->low &&
+			plan->memory->low < plan->memory->hole ? ": give the guest more memory" : "");
 }
 
 int plan_low(struct plan *plan, uint64_t size, const void *data, uint64_t data_size,

@@ -85,7 +85,8 @@ static int add_legacy_devices(struct vmx_machine *machine)
 	vmx_pit_init(&machine->pit, &machine->clock, line(machine, IRQ_TIMER));
 	ret = vmx_pit_attach(&machine->pit, &machine->ports);
 	vmx_rtc_init(&machine->rtc, &rtc);
-	vmx_rtc_set_ram(&machine->rtc, machine->memory.low, 0);
+	vmx_rtc_set_ram(&machine->rtc, machine->memory.low,
+			machine->memory.size - machine->memory.low);
 	ret = ret ?: vmx_rtc_attach(&machine->rtc, &machine->ports);
 	vmx_i8042_init(&machine->i8042, &i8042);
 	ret = ret ?: vmx_i8042_attach(&machine->i8042, &machine->ports);
@@ -229,5 +230,6 @@ int vmx_board_describe(struct vmx_machine *machine, uint64_t *rsdp)
 	struct vmx_acpi acpi;
 
 	describe(machine, &acpi);
+	vmx_bios_data_write(&machine->memory);
 	return vmx_acpi_write(&acpi, &machine->memory, rsdp);
 }

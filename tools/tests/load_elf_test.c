@@ -182,6 +182,22 @@ TEST_F(load, reserved_memory_is_not_the_kernels)
 	EXPECT_SENTENCE(ENOSPC, "not all free RAM");
 }
 
+/* Where no amount of memory makes RAM, nobody is told to get more. */
+TEST_F(load, the_hole_is_no_ram)
+{
+	make_elf64(&self->image);
+	set(&self->image, PH(0, p_paddr), 0xfff00000, 8);
+	set(&self->image, PVH_NOTE + 16, 0xfff00000, 8);
+	EXPECT_SENTENCE(ENOSPC, "linked elsewhere");
+	EXPECT_EQ(NULL, strstr(vmx_error(), "more memory"));
+	set(&self->image, PH(0, p_paddr), RAM, 8);
+	set(&self->image, PVH_NOTE + 16, RAM, 8);
+	EXPECT_SENTENCE(ENOSPC, "more memory");
+	set(&self->image, PH(0, p_paddr), 0x9f000, 8);
+	set(&self->image, PVH_NOTE + 16, 0x9f000, 8);
+	EXPECT_SENTENCE(ENOSPC, "linked elsewhere");
+}
+
 TEST_F(load, programs_are_no_kernels)
 {
 	make_elf64(&self->image);

@@ -380,6 +380,7 @@ TEST_F(machine, the_tables_have_the_bridge)
 	ASSERT_NE(0, rsdp);
 	EXPECT_NE(NULL, memmem(self->machine.memory.ram + rsdp, 0x10000, "PCI0", 4));
 	EXPECT_NE(NULL, memmem(self->machine.memory.ram + rsdp, 0x10000, "_PRT", 4));
+	EXPECT_EQ(639, *(uint16_t *)(self->machine.memory.ram + 0x413));
 }
 
 TEST_HARNESS_MAIN

@@ -58,6 +58,23 @@ TEST_F(map, a_large_guest_goes_on_beyond_the_hole)
 	EXPECT_EQ(NULL, vmx_memory_at(&self->memory, 1, UINT64_MAX));
 }
 
+/* Where kernels look: Xen takes the smaller one of both. */
+TEST_F(map, bios_data)
+{
+	static unsigned char ram[MIB];
+
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, ram, MIB, 0xc0000000));
+	vmx_bios_data_write(&self->memory);
+	EXPECT_EQ(639, number(ram + 0x413, 2));
+	EXPECT_EQ(0x9fc0, number(ram + 0x40e, 2));
+	EXPECT_EQ(1, ram[0x9fc00]);
+	memset(ram, 0, sizeof(ram));
+	ASSERT_EQ(0, vmx_memory_init(&self->memory, ram, 0x8000, 0xc0000000));
+	vmx_bios_data_write(&self->memory);
+	EXPECT_EQ(32, number(ram + 0x413, 2));
+	EXPECT_EQ(0, number(ram + 0x40e, 2));
+}
+
 TEST_F(map, sizes_are_judged)
 {
 	EXPECT_EQ(-EINVAL, vmx_memory_init(&self->memory, self->ram, 0, 0xc0000000));

@@ -57,6 +57,7 @@ struct vmx_memory_range {
  * @ram: the RAM in this process, in one piece
  * @size: its size in bytes
  * @low: so much of it begins at guest-physical 0; the rest at 4 GiB
+ * @hole: more of it than that cannot: there the hole below 4 GiB begins
  * @map: sorted by address, disjoint; what is not in it is a hole
  * @count: how many entries it has
  */
@@ -64,6 +65,7 @@ struct vmx_memory {
 	unsigned char *ram;
 	uint64_t size;
 	uint64_t low;
+	uint64_t hole;
 	struct vmx_memory_range map[VMX_MEMORY_RANGES];
 	unsigned int count;
 };
@@ -112,6 +114,16 @@ int vmx_memory_set(struct vmx_memory *memory, uint64_t base, uint64_t size,
  */
 void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base,
 		    uint64_t size);
+
+/**
+ * vmx_bios_data_write() - write what firmware leaves in the BIOS data area
+ * @memory: the RAM
+ *
+ * For kernels that look for the size of conventional memory there: the words at
+ * 40:13H (its KiB) and 40:0EH (the segment of the extended BIOS data area), and
+ * the first byte of that area (its KiB), as far as there is RAM.
+ */
+void vmx_bios_data_write(const struct vmx_memory *memory);
 
 /* Power management */
 
@@ -192,23 +204,6 @@ extern const struct vmx_range_ops vmx_power_reset_ops;
 
 /* ACPI */
 
-#define VMX_ACPI_MMIO	16
-
-/* Of one bus. */
-#define VMX_ACPI_ECAM_SIZE	0x100000
-
-/**
- * struct vmx_acpi_mmio - a virtio device on memory
- * @base: its registers
- * @size: bytes
- * @gsi: its interrupt, edge-triggered
- */
-struct vmx_acpi_mmio {
-	uint32_t base;
-	uint32_t size;
-	uint32_t gsi;
-};
-
 /**
  * struct vmx_acpi - the machine that ACPI tables describe
  * @cpus: how many CPUs there are; their APIC IDs count from 0
@@ -226,20 +221,12 @@ struct vmx_acpi_mmio {
  * @keyboard: there is an 8042
  * @rtc: there is a CMOS clock at port 0x70, IRQ 8
  * @com1: there is a UART at port 0x3f8, IRQ 4
- * @com2: there is a UART at port 0x2f8, IRQ 3
  * @pci: there is a PCI host bridge at port 0xcf8, with bus 0 behind it
  * @intx: the GSIs of PCI interrupts; pin p (INTA is 0) of slot s is
  *	intx[(s + p) % 4]
  * @irqs: the inputs of the 8259As that they lead to as well, level-triggered
- * @pci_base: where PCI devices' memory begins, below 4 GiB; neither @ecam nor
- *	@mmio may lie in it
+ * @pci_base: where PCI devices' memory begins, below 4 GiB
  * @pci_size: its size in bytes
- * @pci64_base: where more of it begins
- * @pci64_size: its size, 0 for none
- * @ecam: where the configuration space of bus 0 is in memory (1 MiB), 0 for
- *	nowhere. It makes the bridge a PCI Express one.
- * @mmio: virtio devices on memory
- * @mmio_count: how many
  */
 struct vmx_acpi {
 	unsigned int cpus;
@@ -255,17 +242,11 @@ struct vmx_acpi {
 	bool keyboard;
 	bool rtc;
 	bool com1;
-	bool com2;
 	bool pci;
 	uint32_t intx[4];
 	uint32_t irqs[4];
 	uint32_t pci_base;
 	uint32_t pci_size;
-	uint64_t pci64_base;
-	uint64_t pci64_size;
-	uint32_t ecam;
-	struct vmx_acpi_mmio mmio[VMX_ACPI_MMIO];
-	unsigned int mmio_count;
 };
 
 /* Where vmx_acpi_write() puts its tables, what parked CPUs run (see
@@ -292,8 +273,7 @@ void vmx_acpi_init(struct vmx_acpi *acpi, const struct vmx_memory *memory,
 /**
  * vmx_acpi_write() - write ACPI tables into guest memory
  * @acpi: what to describe
- * @memory: the RAM; tables go to %VMX_ACPI_TABLES, the map learns of them (and
- *	of @acpi->ecam)
+ * @memory: the RAM; tables go to %VMX_ACPI_TABLES, the map learns of them
  * @rsdp: where the root pointer is: also where systems that are not told search
  *	for it
  *
