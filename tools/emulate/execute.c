@@ -251,9 +251,25 @@ static int xmm(struct emulation *em, unsigned int n, uint8_t bytes[WIDEST], bool
 	return ops->xmm(em->emulator->machine, reg - ZYDIS_REGISTER_XMM0, bytes, write);
 }
 
-/* Loads clear what they do not load. */
-static int move_xmm(struct emulation *em, unsigned int aligned)
+enum half { WHOLE, ALIGNED, LOW, HIGH };
+
+/*
+ * SDM, "Exceptions Type 4": the CPU made these checks of the instruction that exited. Another one may be
+ * there by now.
+ */
+static int check_sse(struct emulation *em)
 {
+	const struct vmx_run_page *run = em->run;
+
+	if (run->cr0 & CR0_EM || !(run->cr4 & CR4_OSFXSR))
+		return vmx_em_raise_exception(em, VECTOR_UD, 0);
+	return run->cr0 & CR0_TS ? vmx_em_raise_exception(em, VECTOR_NM, 0) : 0;
+}
+
+/* Loads clear what they do not load, but for those of a half. */
+static int move_xmm(struct emulation *em, unsigned int half)
+{
+	unsigned int skip = half == HIGH ? 8 : 0;
 	bool store = em->code->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 	const ZydisDecodedOperand *other = &em->code->operands[store];
 	uint8_t bytes[WIDEST] = { 0 };
@@ -265,16 +281,21 @@ static int move_xmm(struct emulation *em, unsigned int aligned)
 		return vmx_em_cannot(em, "it is emulated only between memory and an XMM register");
 	if (!em->emulator->ops->xmm)
 		return vmx_em_cannot(em, "XMM registers are out of reach");
-	if (aligned && em->place.pieces[0].gpa & (WIDEST - 1))
+	ret = check_sse(em);
+	if (ret)
+		return ret;
+	if (half == ALIGNED && em->place.pieces[0].gpa & (WIDEST - 1))
 		return vmx_em_raise_exception(em, VECTOR_GP, 0);
-	if (!store) {
-		vmx_em_read_place(em, &em->place, bytes);
-		return xmm(em, 0, bytes, true);
+	if (store || half >= LOW)
+		ret = xmm(em, store, bytes, false);
+	if (ret)
+		return ret;
+	if (store) {
+		vmx_em_write_place(em, &em->place, bytes + skip);
+		return 0;
 	}
-	ret = xmm(em, 1, bytes, false);
-	if (!ret)
-		vmx_em_write_place(em, &em->place, bytes);
-	return ret;
+	vmx_em_read_place(em, &em->place, bytes + skip);
+	return xmm(em, 0, bytes, true);
 }
 
 /* Accesses nothing that a device would see. */
@@ -329,21 +350,25 @@ static const struct row rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_CLFLUSH] = { flush, 0, 0 },
 	[ZYDIS_MNEMONIC_CLFLUSHOPT] = { flush, 0, 0 },
 	[ZYDIS_MNEMONIC_CLWB] = { flush, 0, 0 },
-	[ZYDIS_MNEMONIC_MOVD] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVQ] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVSS] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVSD] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVUPS] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVUPD] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVDQU] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_LDDQU] = { move_xmm, false, XMM },
-	[ZYDIS_MNEMONIC_MOVAPS] = { move_xmm, true, XMM },
-	[ZYDIS_MNEMONIC_MOVAPD] = { move_xmm, true, XMM },
-	[ZYDIS_MNEMONIC_MOVDQA] = { move_xmm, true, XMM },
-	[ZYDIS_MNEMONIC_MOVNTPS] = { move_xmm, true, XMM },
-	[ZYDIS_MNEMONIC_MOVNTPD] = { move_xmm, true, XMM },
-	[ZYDIS_MNEMONIC_MOVNTDQ] = { move_xmm, true, XMM },
-	[ZYDIS_MNEMONIC_MOVNTDQA] = { move_xmm, true, XMM },
+	[ZYDIS_MNEMONIC_MOVD] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVQ] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVSS] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVSD] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVUPS] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVUPD] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVDQU] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_LDDQU] = { move_xmm, WHOLE, XMM },
+	[ZYDIS_MNEMONIC_MOVAPS] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVAPD] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVDQA] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVNTPS] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVNTPD] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVNTDQ] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVNTDQA] = { move_xmm, ALIGNED, XMM },
+	[ZYDIS_MNEMONIC_MOVLPS] = { move_xmm, LOW, XMM },
+	[ZYDIS_MNEMONIC_MOVLPD] = { move_xmm, LOW, XMM },
+	[ZYDIS_MNEMONIC_MOVHPS] = { move_xmm, HIGH, XMM },
+	[ZYDIS_MNEMONIC_MOVHPD] = { move_xmm, HIGH, XMM },
 };
 
 static const struct row conditional_move = { move_if, 0, 0 };

@@ -4,6 +4,8 @@
 #define LIBVMX_X86_H
 
 #define CR0_PE		(1ull << 0)
+#define CR0_EM		(1ull << 2)
+#define CR0_TS		(1ull << 3)
 #define CR0_ET		(1ull << 4)
 #define CR0_WP		(1ull << 16)
 #define CR0_AM		(1ull << 18)
@@ -74,6 +76,7 @@
 
 #define VECTOR_NMI	2
 #define VECTOR_UD	6
+#define VECTOR_NM	7
 #define VECTOR_SS	12
 #define VECTOR_GP	13
 #define VECTOR_PF	14

@@ -54,20 +54,6 @@ static uint64_t seen(const uint64_t *values, unsigned int reg, unsigned int mask
 	return (values[reg] & ~values[mask]) | (values[shadow] & values[mask]);
 }
 
-/* The FPU (SDM, "FXSAVE Area"): legacy state at the start of an XSAVE area */
-
-#define AREA_SIZE	16384
-#define XSTATE_BV	512
-#define MXCSR_AT	24
-#define ST_AT		32
-#define XMM_AT		160
-#define X87_SSE		3
-
-struct area {
-	struct vmx_fpu fpu;
-	uint8_t bytes[AREA_SIZE] __attribute__((aligned(64)));
-};
-
 /* Members of struct vmx_gdb_registers.fpu in the area; the tag word is another matter. */
 static const struct {
 	uint8_t at;
@@ -75,17 +61,6 @@ static const struct {
 } fpu_words[8] = {
 	{ 0, 2 }, { 2, 2 }, { 0, 0 }, { 12, 2 }, { 8, 4 }, { 20, 2 }, { 16, 4 }, { 6, 2 },
 };
-
-static int get_area(const struct vmx_cpu *cpu, struct area *area)
-{
-	area->fpu = (struct vmx_fpu){
-		.size = sizeof(area->fpu), .area = (uintptr_t)area->bytes, .length = AREA_SIZE,
-	};
-	memset(area->bytes, 0, sizeof(area->bytes));
-	if (ioctl(cpu->vcpu.fd, VMX_GET_FPU, &area->fpu))
-		return vmx_fail(errno, "cannot read the FPU: %s", strerror(errno));
-	return 0;
-}
 
 /* FXSAVE has a bit for each register that is in use, gdb two: 0 or, for an empty one, 3. */
 static uint32_t tag_word(uint8_t used)
@@ -100,40 +75,35 @@ static uint32_t tag_word(uint8_t used)
 
 static int read_fpu(const struct vmx_cpu *cpu, struct vmx_gdb_registers *registers)
 {
-	struct area area;
-	int ret = get_area(cpu, &area);
+	struct fpu_area area;
+	int ret = vmx_cpu_get_fpu(cpu, &area);
 
 	if (ret)
 		return ret;
 	for (unsigned int n = 0; n < 8; n++) {
 		memcpy(&registers->fpu[n], area.bytes + fpu_words[n].at, fpu_words[n].size);
-		memcpy(registers->st[n], area.bytes + ST_AT + 16 * n, sizeof(registers->st[n]));
+		memcpy(registers->st[n], area.bytes + FPU_ST_AT + 16 * n, sizeof(registers->st[n]));
 	}
 	registers->fpu[2] = tag_word(area.bytes[4]);
-	memcpy(registers->xmm, area.bytes + XMM_AT, sizeof(registers->xmm));
-	memcpy(&registers->mxcsr, area.bytes + MXCSR_AT, sizeof(registers->mxcsr));
+	memcpy(registers->xmm, area.bytes + FPU_XMM_AT, sizeof(registers->xmm));
+	memcpy(&registers->mxcsr, area.bytes + FPU_MXCSR_AT, sizeof(registers->mxcsr));
 	return 0;
 }
 
 static int write_fpu(const struct vmx_cpu *cpu, const struct vmx_gdb_registers *registers)
 {
-	struct area area;
-	int ret = get_area(cpu, &area);
+	struct fpu_area area;
+	int ret = vmx_cpu_get_fpu(cpu, &area);
 
 	if (ret)
 		return ret;
 	for (unsigned int n = 0; n < 8; n++) {
 		memcpy(area.bytes + fpu_words[n].at, &registers->fpu[n], fpu_words[n].size);
-		memcpy(area.bytes + ST_AT + 16 * n, registers->st[n], sizeof(registers->st[n]));
+		memcpy(area.bytes + FPU_ST_AT + 16 * n, registers->st[n], sizeof(registers->st[n]));
 	}
-	memcpy(area.bytes + XMM_AT, registers->xmm, sizeof(registers->xmm));
-	memcpy(area.bytes + MXCSR_AT, &registers->mxcsr, sizeof(registers->mxcsr));
-	if (area.fpu.needed > XSTATE_BV)
-		area.bytes[XSTATE_BV] |= X87_SSE;
-	area.fpu.length = area.fpu.needed;
-	if (ioctl(cpu->vcpu.fd, VMX_SET_FPU, &area.fpu))
-		return vmx_fail(errno, "cannot write the FPU: %s", strerror(errno));
-	return 0;
+	memcpy(area.bytes + FPU_XMM_AT, registers->xmm, sizeof(registers->xmm));
+	memcpy(area.bytes + FPU_MXCSR_AT, &registers->mxcsr, sizeof(registers->mxcsr));
+	return vmx_cpu_set_fpu(cpu, &area);
 }
 
 static bool same_fpu(const struct vmx_gdb_registers *a, const struct vmx_gdb_registers *b)

@@ -179,7 +179,7 @@ FIXTURE_SETUP(emulate)
 		.rip = CODE,
 		.cr0 = CR0_PE | CR0_PG | CR0_WP,
 		.cr3 = TABLES,
-		.cr4 = CR4_PAE,
+		.cr4 = CR4_PAE | CR4_OSFXSR,
 		.efer = EFER_LME | EFER_LMA | EFER_NXE,
 		.cs_access = 0xa09b,
 		.ss_access = 0xc093,
@@ -215,7 +215,7 @@ static inline void expect_exception(struct __test_metadata *_metadata, emulate_t
 {
 	uint32_t info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | vector;
 
-	if (vector != VECTOR_UD && self->run.cr0 & CR0_PE)
+	if (vector != VECTOR_UD && vector != VECTOR_NM && self->run.cr0 & CR0_PE)
 		info |= VMX_INTR_ERROR_CODE;
 	ASSERT_EQ(VMX_EMULATE_INJECT, ret);
 	EXPECT_EQ(info, self->run.inject_info);

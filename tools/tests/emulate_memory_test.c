@@ -80,6 +80,32 @@ TEST_F(emulate, xmm_registers)
 	EXPECT_EQ(0, memcmp(self->device + 16, self->device + 49, 16));
 	ASSERT_EQ(0, EMULATE("\xf2\x0f\x10\x03"));		/* movsd xmm0, [rbx] */
 	EXPECT_EQ(0, memcmp(old, self->xmm[0], 16));
+	/* Halves: the other one stays, or is not stored. */
+	ASSERT_EQ(0, EMULATE("\x0f\x16\x03"));			/* movhps xmm0, [rbx] */
+	memcpy(old + 8, self->device + 16, 8);
+	EXPECT_EQ(0, memcmp(old, self->xmm[0], 16));
+	memcpy(self->xmm[1], self->device + 32, 16);
+	ASSERT_EQ(0, EMULATE("\x66\x0f\x12\x0b"));		/* movlpd xmm1, [rbx] */
+	EXPECT_EQ(0, memcmp(self->device + 16, self->xmm[1], 8));
+	EXPECT_EQ(0, memcmp(self->device + 40, self->xmm[1] + 8, 8));
+	self->writes = 0;
+	ASSERT_EQ(0, EMULATE("\x0f\x17\x4b\x60"));		/* movhps [rbx + 96], xmm1 */
+	EXPECT_EQ(0, memcmp(self->device + 40, self->device + 112, 8));
+	EXPECT_EQ(1, self->writes);
+}
+
+/* What the CPU would have said of the instruction that is there by now. */
+TEST_F(emulate, xmm_registers_are_switched_off)
+{
+	self->run.regs[VMX_RBX] = DATA;
+	self->run.cr0 |= CR0_TS;
+	expect_exception(_metadata, self, EMULATE("\x0f\x10\x03"), VECTOR_NM, 0, 0);
+	self->run.cr0 |= CR0_EM;
+	expect_exception(_metadata, self, EMULATE("\x0f\x10\x03"), VECTOR_UD, 0, 0);
+	self->run.cr0 &= ~(CR0_EM | CR0_TS);
+	self->run.cr4 &= ~CR4_OSFXSR;
+	expect_exception(_metadata, self, EMULATE("\x0f\x10\x03"), VECTOR_UD, 0, 0);
+	EXPECT_EQ(0, self->reads);
 }
 
 TEST_F(emulate, code_in_two_pages)
