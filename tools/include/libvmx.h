@@ -136,6 +136,20 @@ int vmx_vm_open(struct vmx_vm *vm, size_t ram_size);
 int vmx_vm_open_mmu(struct vmx_vm *vm, size_t ram_size, enum vmx_mmu_kind kind);
 
 /**
+ * vmx_vm_open_split() - the same with a hole in guest-physical memory, as on a PC
+ * @vm: filled in
+ * @ram_size: bytes, a multiple of 4 KiB; 0 for a VM without memory
+ * @low: so many of them begin at guest-physical 0, a multiple of 4 KiB up to
+ *	4 GiB; the rest, if there is one, at 4 GiB. @vm->ram has them in one piece.
+ * @kind: what maps it
+ *
+ * Return: 0 or -errno, -EINVAL if RAM goes past the CPU's physical addresses; on
+ * an error there is nothing to close.
+ */
+int vmx_vm_open_split(struct vmx_vm *vm, size_t ram_size, size_t low,
+		      enum vmx_mmu_kind kind);
+
+/**
  * vmx_vm_close() - close a VM and free its RAM
  * @vm: the VM; may be closed already. Its vCPUs are closed before it.
  */

@@ -13,6 +13,7 @@
 
 #define PAGE_SIZE	4096ul
 #define LARGE_PAGE	(2ul << 20)
+#define RAM_HIGH	0x100000000ull	/* VMX_MEMORY_HIGH */
 
 static __thread char sentence[512];
 
@@ -118,20 +119,35 @@ static int add_mmu(struct vmx_vm *vm, enum vmx_mmu_kind kind)
 }
 
 /* RAM and an mmu with nothing else in it. */
-static int add_ram(struct vmx_vm *vm, size_t size, enum vmx_mmu_kind kind)
+static int add_ram(struct vmx_vm *vm, size_t size, size_t low, enum vmx_mmu_kind kind)
 {
+	const uint32_t all = VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC;
+	const uint64_t end = low < size ? RAM_HIGH + (size - low) : size;
 	int ret = add_mmu(vm, kind);
 
 	if (ret)
 		return ret;
+	if (end > 1ull << vm->caps.phys_bits)
+		return vmx_fail(EINVAL,
+				"%zu MiB of RAM go past the %u physical-address bits of this CPU",
+				size >> 20, vm->caps.phys_bits);
 	vm->ram = map_ram(size);
 	if (!vm->ram)
-		return fail_errno("cannot allocate guest RAM");
+		return vmx_fail(errno, "cannot allocate %zu MiB of guest RAM: %s", size >> 20,
+				strerror(errno));
 	vm->ram_size = size;
-	return vmx_vm_map(vm, 0, vm->ram, size, VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC);
+	ret = vmx_vm_map(vm, 0, vm->ram, low < size ? low : size, all);
+	if (!ret && low < size)
+		ret = vmx_vm_map(vm, RAM_HIGH, vm->ram + low, size - low, all);
+	return ret;
 }
 
 int vmx_vm_open_mmu(struct vmx_vm *vm, size_t ram_size, enum vmx_mmu_kind kind)
+{
+	return vmx_vm_open_split(vm, ram_size, ram_size, kind);
+}
+
+int vmx_vm_open_split(struct vmx_vm *vm, size_t ram_size, size_t low, enum vmx_mmu_kind kind)
 {
 	struct vmx_create create = { .size = sizeof(create) };
 	int ret;
@@ -144,7 +160,7 @@ int vmx_vm_open_mmu(struct vmx_vm *vm, size_t ram_size, enum vmx_mmu_kind kind)
 	vm->fd = ioctl(vm->dev, VMX_CREATE_VM, &create);
 	ret = vm->fd < 0 ? fail_create_vm() : 0;
 	if (!ret && ram_size)
-		ret = add_ram(vm, ram_size, kind);
+		ret = add_ram(vm, ram_size, low, kind);
 	if (ret)
 		vmx_vm_close(vm);
 	return ret;

@@ -155,22 +155,30 @@ static void topology(struct table *table, const struct vmx_cpu *cpu)
 	entry->edx = cpu->id;
 }
 
-/* x87, SSE, AVX and AVX-512, in the standard format */
+/*
+ * x87, SSE, AVX and AVX-512, in the standard format. The host may have more, so the largest area (ECX)
+ * ends with what a guest can have; the module says how large the present one is (EBX).
+ */
 static void state_components(struct table *table)
 {
-	struct vmx_cpuid_entry *entry = copy(table, 0xd, 0);
+	struct vmx_cpuid_entry *all = copy(table, 0xd, 0), *entry;
 
-	entry->eax &= 0xe7;
-	entry->edx = 0;
+	all->eax &= 0xe7;
+	all->ecx = 512 + 64;
+	all->edx = 0;
 	/* XSAVEOPT, XGETBV with ECX = 1 */
 	entry = copy(table, 0xd, 1);
 	entry->eax &= BIT(0) | BIT(2);
 	entry->ebx = 0;
 	entry->ecx = 0;
 	entry->edx = 0;
-	for (unsigned int n = 2; n < 8; n++)
-		if (table->entries[table->count - n].eax)
-			copy(table, 0xd, n);
+	for (unsigned int n = 2; n < 8; n++) {
+		if (!(all->eax & BIT(n)))
+			continue;
+		entry = copy(table, 0xd, n);
+		if (all->ecx < entry->ebx + entry->eax)
+			all->ecx = entry->ebx + entry->eax;
+	}
 }
 
 /*
@@ -355,6 +363,7 @@ static const struct vmx_emulator_ops emulator_ops = {
 	.in = port_read,
 	.out = port_write,
 	.field = read_field,
+	.xmm = vmx_cpu_xmm,
 };
 
 /*
@@ -365,7 +374,8 @@ static int watch_loops(struct vmx_cpu *cpu)
 {
 	const struct vmx_machine *machine = cpu->machine;
 
-	if (machine->config.cpus == 1 || machine->vm.caps.features & VMX_HAS_PREEMPTION_TIMER)
+	if (!vmx_machine_short_stays(machine) ||
+	    machine->vm.caps.features & VMX_HAS_PREEMPTION_TIMER)
 		return 0;
 	return vmx_field_change(cpu->vcpu.vmcs, VMX_F_CPU_CONTROLS, 0, VMX_CPU_PAUSE_EXITING);
 }

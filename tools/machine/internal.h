@@ -4,6 +4,9 @@
 
 #include <libvmx/machine.h>
 
+/* What a vCPU's sleep goes by: not the time of day, which can be set back while it sleeps. */
+#define WAKE_CLOCK	CLOCK_MONOTONIC
+
 /* Callers hold the machine's lock. */
 
 /* Ends the machine, once, and makes every vCPU notice. */
@@ -21,6 +24,12 @@ void vmx_cpu_kick(void *cpu);
 int vmx_board_init(struct vmx_machine *machine);
 /* Writes ACPI tables; where the root pointer is. */
 int vmx_board_describe(struct vmx_machine *machine, uint64_t *rsdp);
+/* Does a vCPU have to leave the guest now and then, so that others run? See loop.c. */
+static inline bool vmx_machine_short_stays(const struct vmx_machine *machine)
+{
+	return machine->config.short_stays && machine->config.cpus > 1;
+}
+
 /* A vCPU's thread. */
 void *vmx_cpu_loop(void *cpu);
 /* What the guest did; 0 or -errno with vmx_error() set. */
@@ -63,6 +72,21 @@ int vmx_cpu_set_efer(struct vmx_cpu *cpu, uint64_t value);
 int vmx_cpu_get_efer(struct vmx_cpu *cpu, uint64_t *value);
 /* The guest has paging, and what belongs to it, for its own. */
 int vmx_cpu_own_paging(struct vmx_cpu *cpu);
+/* The FPU (SDM, "FXSAVE Area"): legacy state at the start of an XSAVE area. */
+#define FPU_MXCSR_AT	24
+#define FPU_ST_AT	32
+#define FPU_XMM_AT	160
+
+struct fpu_area {
+	struct vmx_fpu fpu;
+	uint8_t bytes[16384] __attribute__((aligned(64)));
+};
+
+int vmx_cpu_get_fpu(const struct vmx_cpu *cpu, struct fpu_area *area);
+/* What vmx_cpu_get_fpu() got, with x87 and SSE state changed. */
+int vmx_cpu_set_fpu(const struct vmx_cpu *cpu, struct fpu_area *area);
+/* A register of a vCPU; a struct vmx_emulator_ops.xmm. */
+int vmx_cpu_xmm(void *cpu, unsigned int n, uint8_t bytes[16], bool write);
 /* Gives a vCPU its CPUID table and its MSRs. */
 int vmx_cpu_identify(struct vmx_cpu *cpu);
 

@@ -135,7 +135,7 @@ static void wait_until(struct vmx_cpu *cpu, uint64_t when)
 	}
 	if (when <= now)
 		return;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(WAKE_CLOCK, &until);
 	when = until.tv_nsec + (when - now);
 	until.tv_sec += when / 1000000000;
 	until.tv_nsec = when % 1000000000;
@@ -156,8 +156,8 @@ static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
 /*
  * For the emulator Bochs: there, interrupts of the host do not end the guest's stay while the guest
  * has its own off, although the SDM has them do so ("External-Interrupt Exiting"). A vCPU that
- * waits for another one like that would keep the host from running the other one, for ever. Real
- * processors make up to a hundred exits a second more, and nothing tells the two apart.
+ * waits for another one like that would keep the host from running the other one, for ever. Nothing
+ * tells Bochs from a real processor, so that whoever makes the machine has to say.
  */
 #define LONGEST_STAY	10000000ull
 
@@ -165,7 +165,7 @@ static uint64_t end_of_stay(const struct vmx_cpu *cpu)
 {
 	uint64_t longest = vmx_clock_now(&cpu->machine->clock) + LONGEST_STAY;
 
-	return cpu->machine->config.cpus > 1 && longest < cpu->noted ? longest : cpu->noted;
+	return vmx_machine_short_stays(cpu->machine) && longest < cpu->noted ? longest : cpu->noted;
 }
 
 /* Somebody who set a timer earlier than the first vCPU expects has to tell it. */

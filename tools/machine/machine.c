@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <x86intrin.h>
 
 #include "../lib/internal.h"
 #include "internal.h"
 
-/* RAM ends here, below where PCI devices and APICs are. */
-#define RAM_MAX		0xc0000000ull
+/* From here to 4 GiB there are PCI devices and APICs; RAM goes on behind. */
+#define HOLE		0xc0000000ull
 
 void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end)
 {
@@ -74,20 +75,34 @@ static int add_cpu(struct vmx_machine *machine, unsigned int id)
 static int assemble(struct vmx_machine *machine)
 {
 	const struct vmx_machine_config *config = &machine->config;
-	int ret = vmx_vm_open_mmu(&machine->vm, config->memory, config->mmu);
+	struct vmx_memory *memory = &machine->memory;
+	int ret = vmx_memory_init(memory, NULL, config->memory, HOLE);
 
+	ret = ret ?: vmx_vm_open_split(&machine->vm, config->memory, memory->low, config->mmu);
 	if (ret)
 		return ret;
+	memory->ram = machine->vm.ram;
 	if (!machine->vm.caps.tsc_khz)
 		return vmx_fail(EOPNOTSUPP, "the kernel does not know this CPU's TSC rate");
 	machine->tsc_start = __rdtsc();
 	machine->clock = (struct vmx_clock){ .now = now, .source = machine };
 	/* Fewer faults and shorter page walks. An error is a kernel without huge pages. */
 	madvise(machine->vm.ram, config->memory, MADV_HUGEPAGE);
-	ret = vmx_memory_init(&machine->memory, machine->vm.ram, config->memory, RAM_MAX);
 	for (unsigned int n = 0; !ret && n < config->cpus; n++)
 		ret = add_cpu(machine, n);
 	return ret ?: vmx_board_init(machine);
+}
+
+static void init_locks(struct vmx_machine *machine)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&machine->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, WAKE_CLOCK);
+	for (unsigned int n = 0; n < VMX_MACHINE_CPUS; n++)
+		pthread_cond_init(&machine->cpus[n].wake, &attributes);
+	pthread_condattr_destroy(&attributes);
 }
 
 int vmx_machine_init(struct vmx_machine *machine, const struct vmx_machine_config *config)
@@ -97,16 +112,12 @@ int vmx_machine_init(struct vmx_machine *machine, const struct vmx_machine_confi
 	if (!config->cpus || config->cpus > VMX_MACHINE_CPUS)
 		return vmx_fail(EINVAL, "a machine takes 1 to %d CPUs, not %u", VMX_MACHINE_CPUS,
 				config->cpus);
-	if (config->memory > RAM_MAX)
-		return vmx_fail(EINVAL, "a machine has up to %llu MiB of memory", RAM_MAX >> 20);
 	memset(machine, 0, sizeof(*machine));
 	machine->config = *config;
 	machine->vm.fd = -1;
-	pthread_mutex_init(&machine->lock, NULL);
-	for (unsigned int n = 0; n < VMX_MACHINE_CPUS; n++) {
-		pthread_cond_init(&machine->cpus[n].wake, NULL);
+	init_locks(machine);
+	for (unsigned int n = 0; n < VMX_MACHINE_CPUS; n++)
 		machine->cpus[n].vcpu = (struct vmx_vcpu){ .fd = -1, .vmcs = -1 };
-	}
 	ret = assemble(machine);
 	if (ret)
 		vmx_machine_free(machine);

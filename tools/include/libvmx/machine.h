@@ -60,9 +60,13 @@ struct vmx_debugger;
 
 /**
  * struct vmx_machine_config - what a machine is to be
- * @memory: RAM in bytes, a multiple of 4 KiB, up to 3 GiB
+ * @memory: RAM in bytes, a multiple of 4 KiB; what is more than 3 GiB of it is
+ *	at 4 GiB
  * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
  * @mmu: what maps its memory
+ * @short_stays: for machines that run in the emulator Bochs, where interrupts of
+ *	the host do not end a guest's stay while it has its own off: end the stay
+ *	of each of several vCPUs after 10 ms, or at PAUSE
  * @send: takes a byte that the guest sends by its serial port
  * @room: told that the serial port takes bytes again, as in struct
  *	vmx_uart_config; NULL for nobody
@@ -82,6 +86,7 @@ struct vmx_machine_config {
 	uint64_t memory;
 	unsigned int cpus;
 	enum vmx_mmu_kind mmu;
+	bool short_stays;
 	void (*send)(void *host, uint8_t byte);
 	void (*room)(void *host);
 	void (*report)(void *host, const char *sentence);
