@@ -192,7 +192,7 @@ class Boot:
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
                         {**programs(), **(extra or {}), **belongings(tests, setup, self.folder)},
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1,
-                         "VMX_MACHINE": setup.backend.name,
+                         "VMX_MACHINE": setup.backend.name, **setup.backend.variables,
                          "LEAK_LIMIT": suite.DEFAULT_LIMIT * scale if setup.leaks else 0, **plan},
                         [(test.name, self.limits[test.name], test.command) for test in tests])
         level = 7 if setup.verbose else 3

@@ -25,6 +25,7 @@ class Qemu:
     name = "kvm"
     # Its TSC counts time, not instructions: some 3 GHz where Bochs has 100 MHz.
     limit_scale = 30
+    variables = {}
     kernel_options = ""
 
     def __init__(self, folder, setup, command_line, terminal=None):

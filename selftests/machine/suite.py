@@ -122,9 +122,12 @@ def guests():
             linux("linux-6.12", "linux /guest/cloud-6.12 2 2", "haswell"),
             linux("linux-6.1-up", "linux /guest/cloud-6.1-memory 1 1", "haswell"),
             linux("linux-6.12-up", "linux /guest/cloud-6.12-memory 1 1", "haswell"),
+            # Its RAM goes on above 4 GiB, and its disks' buffers are there.
+            linux("linux-large", "linux /guest/cloud-6.12 2 1 --memory 5G", "haswell"),
             linux("linux-disk", "linux /guest/disk 2 2", "lynnfield", "haswell"),
             # The fast kernel has no network.
-            linux("linux-net", "linux-net /guest/cloud-6.12", "haswell", kernel="debian-6.12")]
+            linux("linux-net", "linux-net /guest/cloud-6.12 messages", "haswell", kernel="debian-6.12"),
+            linux("linux-net-pins", "linux-net /guest/cloud-6.12 pins", "haswell", kernel="debian-6.12")]
 
 
 def choose(patterns):

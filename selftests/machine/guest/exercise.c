@@ -6,8 +6,11 @@
  *                          wait for each other
  *   exercise write DEVICE  a pattern onto the whole disk, to the medium, and back
  *   exercise check FILE    is it there? For whoever has the disk when the guest is gone
+ *   exercise flood ADDRESS thousands of datagrams to it, as fast as they go. For whoever has the
+ *                          other end of the guest's wire
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -280,6 +284,23 @@ static int with_file(const char *path, int flags, int (*use)(int fd))
 	return use(fd);
 }
 
+/* Far more than the guest's card and the host's queue have room for; nobody has to take any. */
+static int flood(const char *address)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char datagram[1400] = { 0 };
+
+	if (fd < 0 || !inet_aton(address, &to.sin_addr))
+		err(1, "no datagrams can be sent to %s", address);
+	for (unsigned int n = 0; n < 5000; n++) {
+		if (sendto(fd, datagram, sizeof(datagram), 0, (void *)&to, sizeof(to)) < 0 &&
+		    errno != ENOBUFS && errno != ECONNREFUSED)
+			err(1, "datagram %u", n);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "processes"))
@@ -290,5 +311,7 @@ int main(int argc, char **argv)
 		return with_file(argv[2], O_RDWR, write_disk);
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return with_file(argv[2], O_RDONLY, check);
-	errx(2, "usage: exercise processes | write DEVICE | check FILE");
+	if (argc == 3 && !strcmp(argv[1], "flood"))
+		return flood(argv[2]);
+	errx(2, "usage: exercise processes | write DEVICE | check FILE | flood ADDRESS");
 }
