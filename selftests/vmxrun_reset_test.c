@@ -79,6 +79,18 @@ TEST_F(vmxrun, starts_as_new_fifty_times)
 	EXPECT_STATUS(130);
 }
 
+/* It was read once: what became of the file meanwhile is nobody's business. */
+TEST_F(vmxrun, a_kernel_whose_file_is_cut)
+{
+	START(marking_guest, OPTIONS("--initrd", self->kernel));
+	ASSERT_TRUE(heard(self, "R"));
+	ASSERT_EQ(0, truncate(self->kernel, 0));
+	type(self, "g");
+	ASSERT_TRUE(heard(self, "R"));
+	type(self, "\1x");
+	EXPECT_STATUS(130);
+}
+
 TEST_F(vmxrun, a_guest_that_always_resets_is_ended)
 {
 	START(restless_guest, NULL);

@@ -23,7 +23,53 @@ GUEST64(tsc_guest, "mov $1, %bl\n rdtsc\n mov %edx, %esi\n"
 	"mov $0x10, %ecx\n xor %eax, %eax\n mov $0x200, %edx\n wrmsr\n"
 	"rdtsc\n cmp $0x200, %edx\n jne 1f\n xor %ebx, %ebx\n"
 	"1: mov %ebx, %eax\n out %al, $0xf4\n 2: jmp 2b");
+/* Exits with 0 if XMM registers come from and go to memory that is a device's, or nobody's. */
+GUEST64(sse_guest, "mov %cr4, %rax\n or $0x200, %eax\n mov %rax, %cr4\n xor %ebp, %ebp\n inc %ebp\n"
+	"mov $0xfee00080, %ebx\n mov $0x20, %eax\n movd %eax, %xmm9\n movd %xmm9, (%rbx)\n"
+	"pxor %xmm9, %xmm9\n movd (%rbx), %xmm9\n movd %xmm9, %eax\n cmp $0x20, %eax\n jne 1f\n"
+	"mov $0xd0000000, %ebx\n movups (%rbx), %xmm3\n movaps %xmm3, (%rbx)\n"
+	"pcmpeqd %xmm4, %xmm4\n pcmpeqb %xmm3, %xmm4\n pmovmskb %xmm4, %eax\n"
+	"cmp $0xffff, %eax\n jne 1f\n xor %ebp, %ebp\n"
+	"1: mov %ebp, %eax\n out %al, $0xf4\n 2: jmp 2b");
+/*
+ * Maps 4 to 6 GiB, as far as it looks there, and exits with 0 if what it writes to the first bytes and to
+ * the last is there, and nothing behind these.
+ */
+GUEST64(large_guest, "mov %cr3, %rax\n mov (%rax), %rdx\n and $-4096, %rdx\n"
+	"movq $0x200003, 32(%rdx)\n movq $0x201003, 40(%rdx)\n movq $0x202003, 48(%rdx)\n"
+	"mov $0x100000083, %rax\n mov %rax, 0x200000\n"
+	"mov $0x17fe00083, %rax\n mov %rax, 0x201ff8\n"
+	"mov $0x180000083, %rax\n mov %rax, 0x202000\n"
+	"mov $1, %ebp\n mov $0x100000000, %rbx\n mov $0x17ffffff8, %rcx\n mov $0x180000000, %rsi\n"
+	"mov %rbx, (%rbx)\n mov %rcx, (%rcx)\n movq $5, (%rsi)\n"
+	"cmp %rbx, (%rbx)\n jne 1f\n cmp %rcx, (%rcx)\n jne 1f\n cmpq $-1, (%rsi)\n jne 1f\n"
+	"xor %ebp, %ebp\n 1: mov %ebp, %eax\n out %al, $0xf4\n 2: jmp 2b");
+/* Listens to the power button, and says B when it is pressed; then it goes on, or switches itself off. */
+#define LISTEN	"mov $0x602, %edx\n mov $0x100, %eax\n out %ax, %dx\n"				\
+		TO_PORT "mov $'R', %al\n out %al, %dx\n"						\
+		"mov $0x600, %edx\n 1: pause\n in %dx, %ax\n test $0x100, %eax\n jz 1b\n"		\
+		TO_PORT "mov $'B', %al\n out %al, %dx\n"
+GUEST64(deaf_guest, LISTEN "cli\n 2: hlt\n jmp 2b");
+GUEST64(polite_guest, LISTEN "mov $0x604, %edx\n mov $0x3400, %eax\n out %ax, %dx\n 2: jmp 2b");
+/* Writes the byte at 0x100400 to the exit port. */
+#define EXIT_WITH(value) "mov $" #value ", %eax\n out %al, $0xf4\n 1: jmp 1b"
+GUEST64(exit_60_guest, EXIT_WITH(60));
+GUEST64(exit_61_guest, EXIT_WITH(61));
+GUEST64(exit_255_guest, EXIT_WITH(255));
+/* Two CPUs: the first is busy for a second by its TSC, with interrupts on, and exits. */
+GUEST64(busy_guest, "sti\n rdtsc\n mov %eax, %esi\n 1: pause\n rdtsc\n sub %esi, %eax\n"
+	"cmp $25000000, %eax\n jb 1b\n mov $5, %al\n out %al, $0xf4\n 2: jmp 2b");
 GUEST64(triple_fault_guest, "push $0\n push $0\n lidt (%rsp)\n ud2");
+
+/* Says R, sleeps for half a second by its local APIC's timer, and says D. */
+GUEST64(sleeping_guest, "mov $0x300000, %esp\n mov $0x200000, %edi\n"
+	"lea 2f(%rip), %rax\n mov %ax, 0x200(%rdi)\n movl $0x8e000010, 0x202(%rdi)\n"
+	"shr $16, %rax\n mov %ax, 0x206(%rdi)\n"
+	"sub $16, %rsp\n movw $0x20f, (%rsp)\n mov %rdi, 2(%rsp)\n lidt (%rsp)\n"
+	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
+	"movl $0x20, 0x320(%rbx)\n" TO_PORT "mov $'R', %al\n out %al, %dx\n"
+	"movl $500000000, 0x380(%rbx)\n 1: sti\n hlt\n jmp 1b\n"
+	"2: mov $'D', %al\n out %al, %dx\n cli\n 3: hlt\n jmp 3b");
 
 static struct termios settings(int fd)
 {
@@ -54,6 +100,173 @@ TEST_F(vmxrun, the_tsc_can_be_set)
 {
 	START(tsc_guest, NULL);
 	EXPECT_STATUS(1);
+}
+
+/* Sets the time of day, and leaves all other clocks alone. */
+static int move_time(int seconds)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += seconds;
+	return clock_settime(CLOCK_REALTIME, &now);
+}
+
+/* A guest sleeps by a clock that only goes on. */
+TEST_F(vmxrun, the_clock_is_set_back)
+{
+	struct timespec tick = { .tv_nsec = 100000000 };
+
+	if (!getenv("VMX_MACHINE"))
+		SKIP(return, "it sets the clock: make test T=vmxrun_test has a machine for that");
+	START(sleeping_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	nanosleep(&tick, NULL);
+	ASSERT_EQ(0, move_time(-86400));
+	EXPECT_TRUE(heard(self, "D"));
+	EXPECT_EQ(0, move_time(86400));
+	type(self, "\1x");
+	EXPECT_STATUS(130);
+}
+
+TEST_F(vmxrun, sse_moves_reach_devices)
+{
+	START(sse_guest, NULL);
+	EXPECT_STATUS(1);
+}
+
+/* What one has is nobody else's: the guest's are odd and below 122, vmxrun's own are others. */
+TEST_F(vmxrun, exit_port_values)
+{
+	START(exit_60_guest, NULL);
+	EXPECT_STATUS(121);
+	START(exit_61_guest, NULL);
+	EXPECT_STATUS(122);
+	EXPECT_TRUE(complained(self, "wrote 61 to the exit port"));
+	START(exit_255_guest, NULL);
+	EXPECT_STATUS(122);
+}
+
+TEST_F(vmxrun, memory_goes_on_above_4_gib)
+{
+	ASSERT_EQ(0, test_write_file("/proc/sys/vm/overcommit_memory", "1"));
+	START(large_guest, OPTIONS("--memory", "5G"));
+	EXPECT_STATUS(1);
+	START(large_guest, OPTIONS("--memory", "5G", "--mmu", "shadow"));
+	EXPECT_STATUS(1);
+	START(large_guest, OPTIONS("--memory", "65536G"));
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "physical-address bits of this CPU"));
+	ASSERT_EQ(0, test_write_file("/proc/sys/vm/overcommit_memory", "0"));
+}
+
+/* On processors that need nothing of the kind, nothing interrupts the guest. */
+TEST_F(vmxrun, stays_as_long_as_it_likes)
+{
+	const char *short_stays = getenv("VMXRUN_SHORT_STAYS");
+
+	unsetenv("VMXRUN_SHORT_STAYS");
+	START(busy_guest, OPTIONS("--cpus", "2", "--stats"));
+	if (short_stays)
+		setenv("VMXRUN_SHORT_STAYS", short_stays, 1);
+	EXPECT_STATUS(11);
+	EXPECT_TRUE(complained(self, "vCPU 0: 1 exits, "));
+}
+
+TEST_F(vmxrun, the_power_button)
+{
+	START(polite_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	kill(self->child, SIGTERM);
+	EXPECT_STATUS(0);
+	EXPECT_TRUE(complained(self, "the power button is pressed"));
+	START(deaf_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	kill(self->child, SIGTERM);
+	ASSERT_TRUE(heard(self, "B"));
+	kill(self->child, SIGTERM);
+	EXPECT_STATUS(143);
+	EXPECT_TRUE(complained(self, "as if its power failed"));
+}
+
+/* As QEMU locks what its guest writes: consistent reading and writing are done, others' writing is not. */
+static void lock_as_qemu(int fd)
+{
+	static const off_t bytes[] = { 100, 101, 201, 203 };
+
+	for (size_t n = 0; n < TEST_COUNT(bytes); n++)
+		fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_RDLCK, .l_start = bytes[n],
+							.l_len = 1 });
+}
+
+static bool is_locked(int fd, off_t byte)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_start = byte, .l_len = 1 };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
+}
+
+TEST_F(vmxrun, disks_are_locked)
+{
+	char disk[80], read_only[90];
+	int fd;
+
+	snprintf(disk, sizeof(disk), "%s/disk", self->folder);
+	snprintf(read_only, sizeof(read_only), "%s,ro", disk);
+	fd = open(disk, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_EQ(0, ftruncate(fd, 1 << 20));
+	/* QEMU would find it in use, and so does another one. */
+	START(deaf_guest, OPTIONS("--disk", disk));
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_TRUE(is_locked(fd, 100) && is_locked(fd, 101) && is_locked(fd, 201));
+	EXPECT_FALSE(is_locked(fd, 102) || is_locked(fd, 200) || is_locked(fd, 202));
+	type(self, "\1x");
+	EXPECT_STATUS(130);
+	START(exit_guest, OPTIONS("--disk", disk, "--disk", disk));
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "it is in use"));
+	/* Reading goes together. */
+	START(exit_guest, OPTIONS("--disk", read_only, "--disk", read_only));
+	EXPECT_STATUS(11);
+	START(exit_guest, OPTIONS("--disk", disk, "--disk", read_only));
+	EXPECT_STATUS(125);
+	START(exit_guest, OPTIONS("--disk", read_only, "--disk", disk));
+	EXPECT_STATUS(125);
+	lock_as_qemu(fd);
+	START(exit_guest, OPTIONS("--disk", disk));
+	EXPECT_STATUS(125);
+	START(exit_guest, OPTIONS("--disk", read_only));
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "by somebody who writes to it"));
+	close(fd);
+	START(exit_guest, OPTIONS("--disk", disk));
+	EXPECT_STATUS(11);
+}
+
+#define EXPECT_ERROR(text, ...) do {							\
+	START(exit_guest, OPTIONS(__VA_ARGS__));					\
+	EXPECT_STATUS(125);								\
+	EXPECT_TRUE(complained(self, text));						\
+} while (0)
+
+TEST_F(vmxrun, the_command_line_is_judged)
+{
+	static char *const sizes[] = {
+		"512K", "", "M", "-1M", " 1M", "0", "0x10M", "17179869184G", "18446744073709551616", "1.5G",
+	};
+
+	for (size_t n = 0; n < TEST_COUNT(sizes); n++)
+		EXPECT_ERROR("(examples: 256M, 1G)", "--memory", sizes[n]);
+	EXPECT_ERROR("invalid size '512K'", "--memory", "512K");
+	EXPECT_ERROR("no multiple of 4 KiB", "--memory", "4097");
+	EXPECT_ERROR("'exits' belongs to no option; a trace goes to a file with --trace=exits",
+		     "--trace", "exits");
+	EXPECT_ERROR("'stray' belongs to no option", "stray");
+	EXPECT_ERROR("unrecognized option '--memroy'", "--memroy", "1G");
+	EXPECT_ERROR("1 to 16", "--cpus", "18446744073709551617");
+	START(exit_guest, OPTIONS("--version"));
+	EXPECT_STATUS(0);
+	EXPECT_TRUE(heard(self, "vmxrun 0."));
 }
 
 TEST_F(vmxrun, errors)

@@ -204,8 +204,26 @@ static void take_wake(void)
 		fail("an eventfd does not work: %s", strerror(errno));
 }
 
+/* A guest that listens gets the chance to shut down, once. */
+static bool press_power_button(int number)
+{
+	static bool pressed;
+
+	if (number != SIGTERM || pressed)
+		return false;
+	pthread_mutex_lock(&machine.lock);
+	pressed = vmx_power_button(&machine.power);
+	pthread_mutex_unlock(&machine.lock);
+	if (pressed && somebody_listens())
+		fprintf(stderr, "vmxrun: %s: the power button is pressed; the next signal stops the machine\n",
+			strsignal(number));
+	return pressed;
+}
+
 static void stop_by_signal(int number)
 {
+	if (press_power_button(number))
+		return;
 	if (somebody_listens())
 		fprintf(stderr, "vmxrun: %s: the machine stops, as if its power failed\n",
 			strsignal(number));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Disks: files and block devices of the host that are virtio disks of the guest. */
+#define _GNU_SOURCE	/* F_OFD_SETLK */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,6 +31,52 @@ static int open_disk(const char *path, bool read_only)
 	fail("--disk %s: %s%s", path, strerror(errno), way_out);
 }
 
+/*
+ * The locks that QEMU takes of an image, so that neither has one that the other writes: a byte for each
+ * thing that somebody does with it, and one for each that nobody else is to do (block/file-posix.c and
+ * "Permissions" in include/block/block-common.h there). All are shared locks. Whoever cannot bear what
+ * others do looks whether they have the byte.
+ */
+#define DOES		100
+#define FORBIDS		200
+#define CONSISTENT_READ	0
+#define WRITE		1
+#define RESIZE		3
+
+static int lock_byte(int fd, int command, int type, off_t byte)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	int ret = fcntl(fd, command, &lock);
+
+	if (!ret && command == F_OFD_GETLK && lock.l_type != F_UNLCK) {
+		errno = EAGAIN;
+		ret = -1;
+	}
+	return ret;
+}
+
+static void lock_disk(const struct disk *disk)
+{
+	static const off_t locked[] = { DOES + CONSISTENT_READ, FORBIDS + WRITE, FORBIDS + RESIZE,
+					DOES + WRITE };
+	static const off_t looked_at[] = { FORBIDS + CONSISTENT_READ, DOES + WRITE, DOES + RESIZE,
+					   FORBIDS + WRITE };
+	/* Who only reads writes nothing, and minds nobody who forbids it. */
+	const size_t count = disk->read_only ? 3 : 4;
+	int ret = 0;
+
+	for (size_t n = 0; !ret && n < count; n++)
+		ret = lock_byte(disk->fd, F_OFD_SETLK, F_RDLCK, locked[n]);
+	/* Own locks do not count. With all of them taken first, of two at once one sees the other. */
+	for (size_t n = 0; !ret && n < count; n++)
+		ret = lock_byte(disk->fd, F_OFD_GETLK, F_WRLCK, looked_at[n]);
+	if (ret && (errno == EAGAIN || errno == EACCES))
+		fail("--disk %s: it is in use%s", disk->path, disk->read_only ?
+		     " by somebody who writes to it" : "; several can have it with FILE,ro");
+	if (ret)
+		fail("--disk %s: it cannot be locked: %s", disk->path, strerror(errno));
+}
+
 void disks_add(char *argument)
 {
 	struct disk *disk = &disks[disk_count];
@@ -42,6 +89,7 @@ void disks_add(char *argument)
 		*comma = 0;
 	disk->path = argument;
 	disk->fd = open_disk(argument, disk->read_only);
+	lock_disk(disk);
 	disk_count++;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The command line. */
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static const struct option long_options[] = {
 	{ "trace", optional_argument, NULL, 't' },
 	{ "gdb", required_argument, NULL, 'g' },
 	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'v' },
 	{}
 };
 
@@ -55,35 +57,51 @@ static void print_help(FILE *out)
 		"  --trace[=FILE]  print each exit as it happens, to a file or to standard error\n"
 		"  --gdb ADDRESS   wait for gdb at :PORT, HOST:PORT or unix:PATH before the first\n"
 		"                  instruction\n"
+		"  --version       print the version\n"
 		"\n"
 		"Exit status: 0 the guest powered off; 123 it asked for a reset, with --no-reboot; 124 triple\n"
 		"fault; 125 an error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4),\n"
-		"value * 2 + 1.\n",
+		"value * 2 + 1, or 122 for a value above 60.\n",
 		DISKS, NETS);
+}
+
+/* Digits alone: no sign, no space, nothing that goes past 64 bits. Moves *TEXT behind them. */
+static bool get_number(const char **text, uint64_t *number)
+{
+	const char *at = *text;
+
+	for (*number = 0; isdigit((unsigned char)*at); at++)
+		if (__builtin_mul_overflow(*number, 10, number) ||
+		    __builtin_add_overflow(*number, *at - '0', number))
+			return false;
+	if (at == *text)
+		return false;
+	*text = at;
+	return true;
 }
 
 static uint64_t size_of(const char *text)
 {
-	char *end;
-	uint64_t size = strtoull(text, &end, 0);
+	static const struct {
+		const char *suffix;
+		unsigned int shift;
+	} units[] = { { "", 0 }, { "M", 20 }, { "m", 20 }, { "G", 30 }, { "g", 30 } };
+	const char *end = text;
+	uint64_t number;
 
-	if (*end == 'G' || *end == 'g')
-		size <<= 30;
-	else if (*end == 'M' || *end == 'm')
-		size <<= 20;
-	else if (*end)
-		size = 0;
-	if (!size)
-		fail("invalid size '%s' (examples: 256M, 1G)", text);
-	return size;
+	if (get_number(&end, &number) && number)
+		for (size_t n = 0; n < sizeof(units) / sizeof(units[0]); n++)
+			if (!strcmp(end, units[n].suffix) && number <= UINT64_MAX >> units[n].shift)
+				return number << units[n].shift;
+	fail("--memory: invalid size '%s' (examples: 256M, 1G)", text);
 }
 
 static unsigned int number_of(const char *text)
 {
-	char *end;
-	unsigned long number = strtoul(text, &end, 10);
+	const char *end = text;
+	uint64_t number;
 
-	if (*end || !number || number > VMX_MACHINE_CPUS)
+	if (!get_number(&end, &number) || *end || !number || number > VMX_MACHINE_CPUS)
 		fail("--cpus %s: give a number from 1 to %d", text, VMX_MACHINE_CPUS);
 	return number;
 }
@@ -105,6 +123,12 @@ static bool is_virtio(const char *name)
 	if (strcmp(name, "virtio") && strcmp(name, "serial"))
 		fail("--console %s: give serial or virtio", name);
 	return !strcmp(name, "virtio");
+}
+
+static void __attribute__((noreturn)) point_to_help(void)
+{
+	fprintf(stderr, "vmxrun: 'vmxrun --help' lists the options\n");
+	exit(STATUS_ERROR);
 }
 
 static void set(struct options *options, int option)
@@ -153,10 +177,23 @@ static void set(struct options *options, int option)
 	case 'h':
 		print_help(stdout);
 		exit(0);
+	case 'v':
+		printf("vmxrun %d.%d\n", VMX_API_MAJOR, VMX_API_MINOR);
+		exit(0);
 	default:
-		print_help(stderr);
-		exit(STATUS_ERROR);
+		/* getopt_long() said what is wrong. */
+		point_to_help();
 	}
+}
+
+/* --trace has a value only with a '=', so what is meant as one may be here. */
+static void __attribute__((noreturn)) refuse_word(const struct options *options, const char *word)
+{
+	fprintf(stderr, "vmxrun: '%s' belongs to no option", word);
+	if (options->trace && !options->trace_file)
+		fprintf(stderr, "; a trace goes to a file with --trace=%s", word);
+	fputc('\n', stderr);
+	point_to_help();
 }
 
 void options_parse(struct options *options, int argc, char **argv)
@@ -165,9 +202,11 @@ void options_parse(struct options *options, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		set(options, option);
-	if (!options->kernel || optind < argc) {
-		print_help(stderr);
-		exit(STATUS_ERROR);
+	if (optind < argc)
+		refuse_word(options, argv[optind]);
+	if (!options->kernel) {
+		fprintf(stderr, "vmxrun: nothing to boot: --kernel FILE is missing\n");
+		point_to_help();
 	}
 	if (!options->append)
 		options->append = options->virtio_console ? "console=hvc0" : "console=ttyS0";

@@ -8,12 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmxrun.h"
+
+#define PAGE	4096
 
 struct vmx_machine machine;
 pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
@@ -40,32 +41,45 @@ bool somebody_listens(void)
 	return poll(&fd, 1, 0) == 1;
 }
 
-static const void *map_file(const char *path, size_t *size)
+/*
+ * Every reset boots it again, whatever became of the file. Pipes have no size, so there is more room as
+ * long as more comes.
+ */
+static const void *read_file(const char *path, size_t *size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t room = 0;
+	char *data = NULL;
 	struct stat stat;
-	void *data;
+	ssize_t got = 1;
 
 	if (fd < 0 || fstat(fd, &stat))
 		fail("%s: %s", path, strerror(errno));
-	if (!stat.st_size)
-		fail("%s: the file is empty", path);
-	data = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		fail("%s: %s", path, strerror(errno));
+	for (*size = 0; got; *size += got) {
+		if (*size == room) {
+			room = room ? 2 * room : (size_t)stat.st_size + PAGE;
+			data = realloc(data, room);
+			if (!data)
+				fail("%s: no memory for %zu bytes", path, room);
+		}
+		got = read(fd, data + *size, room - *size);
+		if (got < 0)
+			fail("%s: %s", path, strerror(errno));
+	}
 	close(fd);
-	*size = stat.st_size;
+	if (!*size)
+		fail("%s: the file is empty", path);
 	return data;
 }
 
-static void map_image(const struct options *options)
+static void read_image(const struct options *options)
 {
 	static struct vmx_module initrd;
 
 	image.command_line = options->append;
-	image.kernel = map_file(options->kernel, &image.kernel_size);
+	image.kernel = read_file(options->kernel, &image.kernel_size);
 	if (options->initrd) {
-		initrd.data = map_file(options->initrd, &initrd.size);
+		initrd.data = read_file(options->initrd, &initrd.size);
 		image.modules = &initrd;
 		image.module_count = 1;
 	}
@@ -137,6 +151,16 @@ static enum vmx_end run(const struct options *options)
 	}
 }
 
+/* Values of the guest have statuses of their own as far as there are any. */
+static int exit_port_status(uint32_t value)
+{
+	if (value <= STATUS_PORT_LAST)
+		return value * 2 + 1;
+	fprintf(stderr, "vmxrun: the guest wrote %u to the exit port: values from 0 to %d have an exit status\n",
+		value, STATUS_PORT_LAST);
+	return STATUS_PORT_OTHER;
+}
+
 static int status_of(enum vmx_end end)
 {
 	switch (end) {
@@ -145,7 +169,7 @@ static int status_of(enum vmx_end end)
 	case VMX_END_RESET:
 		return STATUS_RESET;
 	case VMX_END_EXIT:
-		return (machine.status * 2 + 1) & 0xff;
+		return exit_port_status(machine.status);
 	case VMX_END_STOPPED:
 		return console_status();
 	case VMX_END_TRIPLE_FAULT:
@@ -163,13 +187,15 @@ int main(int argc, char **argv)
 	enum vmx_end end;
 	int status;
 
+	/* Whoever runs it in Bochs says so: see struct vmx_machine_config. */
+	options.machine.short_stays = getenv("VMXRUN_SHORT_STAYS");
 	options_parse(&options, argc, argv);
 	if (options.gdb)
 		gdb_listen(options.gdb);
 	console_init(&options.machine);
 	if (options.trace)
 		trace_start(&options.machine, options.trace_file);
-	map_image(&options);
+	read_image(&options);
 	make_machine(&options);
 	if (options.gdb)
 		gdb_start(options.gdb, is_wide(&image));

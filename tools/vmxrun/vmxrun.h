@@ -9,9 +9,11 @@
 
 #include <libvmx/machine.h>
 
-/* Exit statuses. A guest that writes to the exit port chooses its own. */
+/* Exit statuses. A guest that writes to the exit port has the odd ones up to 121. */
 enum {
 	STATUS_OFF = 0,
+	STATUS_PORT_LAST = 60,	/* the value; 2 * value + 1 is the status */
+	STATUS_PORT_OTHER = 122,
 	STATUS_RESET = 123,
 	STATUS_TRIPLE_FAULT = 124,
 	STATUS_ERROR = 125,
