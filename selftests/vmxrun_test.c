@@ -154,7 +154,7 @@ TEST_F(vmxrun, memory_goes_on_above_4_gib)
 	EXPECT_STATUS(1);
 	START(large_guest, OPTIONS("--memory", "5G", "--mmu", "shadow"));
 	EXPECT_STATUS(1);
-	START(large_guest, OPTIONS("--memory", "65536G"));
+	START(large_guest, OPTIONS("--memory", "32768G"));
 	EXPECT_STATUS(125);
 	EXPECT_TRUE(complained(self, "physical-address bits of this CPU"));
 	ASSERT_EQ(0, test_write_file("/proc/sys/vm/overcommit_memory", "0"));
