@@ -32,8 +32,8 @@ GUEST64(sse_guest, "mov %cr4, %rax\n or $0x200, %eax\n mov %rax, %cr4\n xor %ebp
 	"cmp $0xffff, %eax\n jne 1f\n xor %ebp, %ebp\n"
 	"1: mov %ebp, %eax\n out %al, $0xf4\n 2: jmp 2b");
 /*
- * Maps 4 to 6 GiB, as far as it looks there, and exits with 0 if what it writes to the first bytes and to
- * the last is there, and nothing behind these.
+ * Maps 4 to 6 GiB, as far as it looks there, and exits with 0 if what it writes to the first bytes
+ * and to the last is there, and nothing behind these.
  */
 GUEST64(large_guest, "mov %cr3, %rax\n mov (%rax), %rdx\n and $-4096, %rdx\n"
 	"movq $0x200003, 32(%rdx)\n movq $0x201003, 40(%rdx)\n movq $0x202003, 48(%rdx)\n"
@@ -44,19 +44,19 @@ GUEST64(large_guest, "mov %cr3, %rax\n mov (%rax), %rdx\n and $-4096, %rdx\n"
 	"mov %rbx, (%rbx)\n mov %rcx, (%rcx)\n movq $5, (%rsi)\n"
 	"cmp %rbx, (%rbx)\n jne 1f\n cmp %rcx, (%rcx)\n jne 1f\n cmpq $-1, (%rsi)\n jne 1f\n"
 	"xor %ebp, %ebp\n 1: mov %ebp, %eax\n out %al, $0xf4\n 2: jmp 2b");
-/* Listens to the power button, and says B when it is pressed; then it goes on, or switches itself off. */
-#define LISTEN	"mov $0x602, %edx\n mov $0x100, %eax\n out %ax, %dx\n"				\
-		TO_PORT "mov $'R', %al\n out %al, %dx\n"						\
-		"mov $0x600, %edx\n 1: pause\n in %dx, %ax\n test $0x100, %eax\n jz 1b\n"		\
+/* Listens to the power button, and says B when it is pressed; then it sleeps, or switches off. */
+#define LISTEN	"mov $0x602, %edx\n mov $0x100, %eax\n out %ax, %dx\n"			\
+		TO_PORT "mov $'R', %al\n out %al, %dx\n"				\
+		"mov $0x600, %edx\n 1: pause\n in %dx, %ax\n test $0x100, %eax\n jz 1b\n"	\
 		TO_PORT "mov $'B', %al\n out %al, %dx\n"
 GUEST64(deaf_guest, LISTEN "cli\n 2: hlt\n jmp 2b");
 GUEST64(polite_guest, LISTEN "mov $0x604, %edx\n mov $0x3400, %eax\n out %ax, %dx\n 2: jmp 2b");
-/* Writes the byte at 0x100400 to the exit port. */
+/* Writes a byte to the exit port. */
 #define EXIT_WITH(value) "mov $" #value ", %eax\n out %al, $0xf4\n 1: jmp 1b"
 GUEST64(exit_60_guest, EXIT_WITH(60));
 GUEST64(exit_61_guest, EXIT_WITH(61));
 GUEST64(exit_255_guest, EXIT_WITH(255));
-/* Two CPUs: the first is busy for a second by its TSC, with interrupts on, and exits. */
+/* Is busy for half a second by its TSC, with interrupts on, and exits. */
 GUEST64(busy_guest, "sti\n rdtsc\n mov %eax, %esi\n 1: pause\n rdtsc\n sub %esi, %eax\n"
 	"cmp $25000000, %eax\n jb 1b\n mov $5, %al\n out %al, $0xf4\n 2: jmp 2b");
 GUEST64(triple_fault_guest, "push $0\n push $0\n lidt (%rsp)\n ud2");
@@ -189,7 +189,7 @@ TEST_F(vmxrun, the_power_button)
 	EXPECT_TRUE(complained(self, "as if its power failed"));
 }
 
-/* As QEMU locks what its guest writes: consistent reading and writing are done, others' writing is not. */
+/* As QEMU locks what its guest writes. */
 static void lock_as_qemu(int fd)
 {
 	static const off_t bytes[] = { 100, 101, 201, 203 };
@@ -237,7 +237,7 @@ TEST_F(vmxrun, disks_are_locked)
 	EXPECT_STATUS(125);
 	START(exit_guest, OPTIONS("--disk", read_only));
 	EXPECT_STATUS(125);
-	EXPECT_TRUE(complained(self, "by somebody who writes to it"));
+	EXPECT_TRUE(complained(self, "it is in use and written to"));
 	close(fd);
 	START(exit_guest, OPTIONS("--disk", disk));
 	EXPECT_STATUS(11);
@@ -252,7 +252,8 @@ TEST_F(vmxrun, disks_are_locked)
 TEST_F(vmxrun, the_command_line_is_judged)
 {
 	static char *const sizes[] = {
-		"512K", "", "M", "-1M", " 1M", "0", "0x10M", "17179869184G", "18446744073709551616", "1.5G",
+		"512K", "", "M", "-1M", " 1M", "0", "0x10M", "17179869184G",
+		"18446744073709551616", "1.5G",
 	};
 
 	for (size_t n = 0; n < TEST_COUNT(sizes); n++)

@@ -71,8 +71,9 @@ static u32 fpu_mxcsr_mask __ro_after_init;
 static void __percpu *fpu_host_area __ro_after_init;
 
 /*
- * The components behind the header that guests can have: CPUID.0DH.2 and up. SDM, "CPUID". They are
- * asked for once, since CPUID takes long where the host is a guest itself.
+ * The components behind the header that guests can have: CPUID.0DH.2 and up.
+ * SDM, "CPUID". They are asked for once, since CPUID takes long where the host
+ * is a guest itself.
  */
 static struct component {
 	u32 size;

@@ -254,8 +254,8 @@ static int xmm(struct emulation *em, unsigned int n, uint8_t bytes[WIDEST], bool
 enum half { WHOLE, ALIGNED, LOW, HIGH };
 
 /*
- * SDM, "Exceptions Type 4": the CPU made these checks of the instruction that exited. Another one may be
- * there by now.
+ * SDM, "Exceptions Type 4": the CPU made these checks of the instruction that exited. Another one
+ * may be there by now.
  */
 static int check_sse(struct emulation *em)
 {

@@ -560,8 +560,8 @@ static const struct {
 };
 
 /*
- * A letter is a name, with anything behind it. A longer name ends where something else than a letter
- * follows: "qC" is not the beginning of "qCRC".
+ * A letter is a name, with anything behind it. A longer name ends where something else than a
+ * letter follows: "qC" is not the beginning of "qCRC".
  */
 static bool is_called(const char *packet, const char *name)
 {

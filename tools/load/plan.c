@@ -46,13 +46,19 @@ static int add(struct plan *plan, const struct piece *piece)
 	return 0;
 }
 
+/* Would a guest of more memory have more below END? */
+static bool could_be_more(const struct vmx_memory *memory, uint64_t end)
+{
+	return end > memory->low && memory->low < memory->hole;
+}
+
 /* What there is to be done about RAM that is missing somewhere in [BASE, END). */
 static const char *way_out(const struct vmx_memory *memory, uint64_t base, uint64_t end)
 {
 	if (end <= memory->low || end < base)
 		return "the kernel has to be linked elsewhere";
 	if (end > memory->hole && base < VMX_MEMORY_HIGH)
-		return "below 4 GiB there are devices, however much memory the guest has: the kernel has to be linked elsewhere";
+		return "devices are there, however much memory the guest has: the kernel has to be linked elsewhere";
 	return "give the guest more memory";
 }
 
@@ -134,8 +140,8 @@ int plan_below(struct plan *plan, uint64_t lowest, uint64_t end, uint64_t alignm
 	return vmx_fail(ENOSPC,
 			"The %s needs %#llx bytes of RAM between %#llx and %#llx that the kernel leaves free%s",
 			what, (unsigned long long)size, (unsigned long long)lowest,
-			(unsigned long long)end, end > plan->memory->low &&
-			plan->memory->low < plan->memory->hole ? ": give the guest more memory" : "");
+			(unsigned long long)end, could_be_more(plan->memory, end) ?
+			": give the guest more memory" : "");
 }
 
 int plan_low(struct plan *plan, uint64_t size, const void *data, uint64_t data_size,

@@ -156,8 +156,8 @@ static void topology(struct table *table, const struct vmx_cpu *cpu)
 }
 
 /*
- * x87, SSE, AVX and AVX-512, in the standard format. The host may have more, so the largest area (ECX)
- * ends with what a guest can have; the module says how large the present one is (EBX).
+ * x87, SSE, AVX and AVX-512, in the standard format. The host may have more, so the largest area
+ * (ECX) ends with what a guest can have; the module says how large the present one is (EBX).
  */
 static void state_components(struct table *table)
 {

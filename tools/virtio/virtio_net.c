@@ -90,8 +90,8 @@ static bool fill_chain(struct vmx_virtio_net *net, struct placing *placing)
 }
 
 /*
- * The header comes last, for it has the number of chains. They are made known at once: a driver that
- * finds fewer of them than the header says gives the frame up.
+ * The header comes last, for it has the number of chains. They are made known at once: a driver
+ * that finds fewer of them than the header says gives the frame up.
  */
 static void deliver(struct vmx_virtio_net *net, struct vmx_virtqueue *queue,
 		    const struct placing *placing)

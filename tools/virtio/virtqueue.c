@@ -290,7 +290,7 @@ static bool ask_for_notification(struct vmx_virtio *virtio, const struct vmx_vir
 	return true;
 }
 
-/* The available ring and its index, or NULL if it has nothing new: then the driver tells of the next. */
+/* The available ring and its index; NULL if nothing is new: then the driver tells of the next. */
 static const uint16_t *look(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue,
 			    uint16_t *index)
 {

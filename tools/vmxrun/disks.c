@@ -32,10 +32,10 @@ static int open_disk(const char *path, bool read_only)
 }
 
 /*
- * The locks that QEMU takes of an image, so that neither has one that the other writes: a byte for each
- * thing that somebody does with it, and one for each that nobody else is to do (block/file-posix.c and
- * "Permissions" in include/block/block-common.h there). All are shared locks. Whoever cannot bear what
- * others do looks whether they have the byte.
+ * The locks that QEMU takes of an image, so that neither has one that the other writes: a byte for
+ * each thing that a user does with it, and one for each that no other user may do
+ * (block/file-posix.c and the permissions in include/block/block-common.h there). All are shared
+ * locks, so a user looks whether another one has the bytes that it cannot bear.
  */
 #define DOES		100
 #define FORBIDS		200
@@ -67,12 +67,12 @@ static void lock_disk(const struct disk *disk)
 
 	for (size_t n = 0; !ret && n < count; n++)
 		ret = lock_byte(disk->fd, F_OFD_SETLK, F_RDLCK, locked[n]);
-	/* Own locks do not count. With all of them taken first, of two at once one sees the other. */
+	/* Own locks do not count. All are taken first, so that of two at once one sees the other. */
 	for (size_t n = 0; !ret && n < count; n++)
 		ret = lock_byte(disk->fd, F_OFD_GETLK, F_WRLCK, looked_at[n]);
 	if (ret && (errno == EAGAIN || errno == EACCES))
 		fail("--disk %s: it is in use%s", disk->path, disk->read_only ?
-		     " by somebody who writes to it" : "; several can have it with FILE,ro");
+		     " and written to" : "; several machines can have it with FILE,ro");
 	if (ret)
 		fail("--disk %s: it cannot be locked: %s", disk->path, strerror(errno));
 }
