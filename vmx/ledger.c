@@ -59,7 +59,8 @@ void vmx_ledger_mmu_free(struct vmx_mmu *mmu)
  * @vmcs: the VMCS
  *
  * A VMCS may be active on one CPU only (SDM, "Software Use of
- * Virtual-Machine Control Structures").
+ * Virtual-Machine Control Structures"), and not before VMCLEAR has initialized its
+ * region ("Initializing a VMCS").
  *
  * Context: preemption off.
  */
@@ -70,6 +71,8 @@ void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs)
 
 	WARN_ONCE(old && old != cpu + 1,
 		  "VMCS loaded on CPU %d while active on CPU %d\n", cpu, old - 1);
+	WARN_ONCE(!vmcs->ledger.initialized,
+		  "VMPTRLD of a region that VMCLEAR has not initialized\n");
 }
 
 /**
@@ -85,6 +88,23 @@ void vmx_ledger_vmclear(struct vmx_vmcs *vmcs)
 
 	WARN_ONCE(old && old != cpu + 1,
 		  "VMCS cleared on CPU %d while active on CPU %d\n", cpu, old - 1);
+	vmcs->ledger.initialized = true;
+	vmcs->ledger.launched = false;
+}
+
+/**
+ * vmx_ledger_vmcs_free() - a VMCS region goes back to the host
+ * @vmcs: the VMCS
+ *
+ * A CPU that has it active writes to it.
+ *
+ * Context: any.
+ */
+void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs)
+{
+	int cpu = atomic_read(&vmcs->ledger.cpu);
+
+	WARN_ONCE(cpu, "VMCS region freed while active on CPU %d\n", cpu - 1);
 }
 
 /**
@@ -139,6 +159,11 @@ static void check_vmcs(struct vmx_vcpu *v)
 		  "entering with another VMCS than the vCPU's\n");
 	WARN_ONCE(atomic_read(&v->vmcs->ledger.cpu) != smp_processor_id() + 1,
 		  "entering with a VMCS that is not active here\n");
+	/* SDM, "VMLAUNCH/VMRESUME--Launch/Resume Virtual Machine" */
+	WARN_ONCE(v->vmcs->launched != v->vmcs->ledger.launched,
+		  "entering by %s with a VMCS whose launch state is %s\n",
+		  v->vmcs->launched ? "VMRESUME" : "VMLAUNCH",
+		  v->vmcs->ledger.launched ? "launched" : "clear");
 }
 
 static void check_vpid(struct vmx_vcpu *v)
@@ -186,8 +211,13 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 	WRITE_ONCE(v->ledger.inside, true);
 }
 
+static bool entered(const struct vmx_vcpu *v)
+{
+	return !(v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION));
+}
+
 /**
- * vmx_ledger_leave() - a VM exit happened
+ * vmx_ledger_leave() - a VM exit happened, or the entry failed
  * @v: the vCPU
  *
  * Context: interrupts off.
@@ -195,6 +225,25 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 void vmx_ledger_leave(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->ledger.inside, false);
+	/* A failed entry leaves the launch state as it was. */
+	if (entered(v))
+		v->vmcs->ledger.launched = true;
+}
+
+/**
+ * vmx_ledger_handled() - the last exit was looked at, while interrupts are off
+ * @v: the vCPU
+ *
+ * An event whose delivery it ended must not be lost (SDM, "Information for VM Exits That
+ * Occur During Event Delivery").
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_handled(struct vmx_vcpu *v)
+{
+	WARN_ONCE(entered(v) && !v->event.info &&
+		  vmx_insn_vmread(VMX_F_IDT_VECTORING_INFO) & VMX_INTR_VALID,
+		  "exit %u lost an event that was being delivered\n", v->reason);
 }
 
 /**

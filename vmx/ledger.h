@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Ledgers of debug builds (CONFIG_VMX_DEBUG): which CPU has which VMCS, and which
- * translations it has dropped. Code that executes the VMX instructions writes them,
- * and code that relies on these instructions reads them. So a missing
- * VMCLEAR, INVEPT, INVVPID or kick is reported at once, even on CPUs and
- * emulators that forgive it.
+ * Ledgers of debug builds (CONFIG_VMX_DEBUG): which CPU has which VMCS, in which launch
+ * state, and which translations it has dropped. Code that executes the VMX instructions
+ * writes them, and code that relies on these instructions reads them. So a missing
+ * VMCLEAR, INVEPT, INVVPID or kick is reported at once, even on CPUs and emulators that
+ * forgive it. So is an event that an exit loses.
  */
 #ifndef VMX_LEDGER_H
 #define VMX_LEDGER_H
@@ -47,10 +47,14 @@ struct vmx_view_ledger {
 /**
  * struct vmx_vmcs_ledger - a VMCS's page
  * @cpu: the CPU it was loaded on and not cleared since, plus 1
+ * @initialized: VMCLEAR was executed for the region
+ * @launched: its launch state
  */
 struct vmx_vmcs_ledger {
 #ifdef CONFIG_VMX_DEBUG
 	atomic_t cpu;
+	bool initialized;
+	bool launched;
 #endif
 };
 
@@ -69,20 +73,24 @@ int vmx_ledger_mmu_init(struct vmx_mmu *mmu);
 void vmx_ledger_mmu_free(struct vmx_mmu *mmu);
 void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs);
 void vmx_ledger_vmclear(struct vmx_vmcs *vmcs);
+void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs);
 void vmx_ledger_invept(struct vmx_view *view);
 void vmx_ledger_invvpid(struct vmx_vcpu *v);
 void vmx_ledger_enter(struct vmx_vcpu *v);
 void vmx_ledger_leave(struct vmx_vcpu *v);
+void vmx_ledger_handled(struct vmx_vcpu *v);
 void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen);
 #else
 static inline int vmx_ledger_mmu_init(struct vmx_mmu *mmu) { return 0; }
 static inline void vmx_ledger_mmu_free(struct vmx_mmu *mmu) { }
 static inline void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_vmclear(struct vmx_vmcs *vmcs) { }
+static inline void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_invept(struct vmx_view *view) { }
 static inline void vmx_ledger_invvpid(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_leave(struct vmx_vcpu *v) { }
+static inline void vmx_ledger_handled(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen) { }
 #endif
 

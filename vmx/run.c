@@ -111,6 +111,7 @@ static enum vmx_next enter_until(struct vmx_vcpu *v)
 		next = vmx_handle_exit(v);
 	} while (next == VMX_NEXT_ENTER);
 	return next;
+		vmx_ledger_handled(v);
 }
 
 /* Is there a reason not to enter? */

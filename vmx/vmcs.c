@@ -66,6 +66,28 @@ void vmx_vmcs_clear(struct vmx_vmcs *vmcs)
 }
 
 /*
+ * Make a VMCS active on this CPU. The first instruction on a new region has to be
+ * VMCLEAR (SDM, "Initializing a VMCS"); one that is active nowhere and had its VMCLEAR
+ * does not mind another.
+ */
+static bool activate_here(struct vmx_vmcs *vmcs)
+{
+	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
+
+	if (READ_ONCE(vmcs->cpu) >= 0)
+		vmx_vmcs_clear(vmcs);
+	else if (vmx_insn_vmclear(__pa(vmcs->region)))
+		vmx_ledger_vmclear(vmcs);
+	else
+		return false;
+	local_irq_disable();
+	list_add(&vmcs->active_link, &cpu->active);
+	vmcs->cpu = smp_processor_id();
+	local_irq_enable();
+	return true;
+}
+
+/*
  * Another VM's guest may have trained the indirect-branch predictor. This is no
  * business of an ioctl that reads fields, but RUN would look for it each time.
  */
@@ -93,11 +115,8 @@ int vmx_vmcs_make_current(struct vmx_vmcs *vmcs)
 		return cpu_active(smp_processor_id()) ? -EIO : -EAGAIN;
 
 	if (vmcs->cpu != smp_processor_id()) {
-		vmx_vmcs_clear(vmcs);
-		local_irq_disable();
-		list_add(&vmcs->active_link, &cpu->active);
-		vmcs->cpu = smp_processor_id();
-		local_irq_enable();
+		if (!activate_here(vmcs))
+			return -EIO;
 		moved = 1;
 	}
 	if (!vmx_insn_vmptrld(__pa(vmcs->region)))
@@ -145,6 +164,7 @@ static void vmcs_free(struct kref *ref)
 	struct vmx_vm *vm = vmcs->vm;
 
 	vmx_vmcs_clear(vmcs);
+	vmx_ledger_vmcs_free(vmcs);
 	free_page((unsigned long)vmcs->region);
 	kfree(vmcs);
 	vmx_vm_put(vm);
