@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "mmu.h"
 #include "vcpu.h"
+#include "vpid.h"
 
 /* What the module's own fields hold while the vCPU has the VMCS. */
 static void write_module_fields(struct vmx_vcpu *v)
@@ -105,8 +106,7 @@ static void vcpu_free(struct vmx_vcpu *v)
 {
 	struct vmx_vm *vm = v->vm;
 
-	if (v->vpid)
-		vmx_vpid_free(v->vpid);
+	vmx_vpid_return(v->vpid, &vm->vpids);
 	vmx_fpu_free(v);
 	vmx_msr_free(v);
 	vmx_cpuid_free(v);
@@ -155,7 +155,7 @@ static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 		err = vmx_paging_alloc(v);
 	if (err)
 		return err;
-	err = vmx_vpid_alloc();
+	err = vmx_vpid_alloc(v->vm);
 	if (err < 0)
 		return err;
 	v->vpid = err;

@@ -124,7 +124,7 @@ struct vmx_cpuid_state {
  * @running_on: the CPU that is between load and unload, or -1; what a kick
  *	looks at
  * @kicked: leave RUN at the next opportunity
- * @vpid: its VPID, 0 where the CPU has none
+ * @vpid: its VPID, 0 if it has none
  * @ept_on: the CPU whose cached translations the generations in @views speak of
  * @vpid_on: the CPU that may have used translations of @vpid since they were
  *	last invalidated there: @ept_on, or -1
@@ -283,8 +283,7 @@ static __always_inline void vmx_flush_l1d(struct vmx_vcpu *v)
 }
 
 /* vmx/vpid.c */
-int vmx_vpid_alloc(void);
-void vmx_vpid_free(int vpid);
+int vmx_vpid_alloc(struct vmx_vm *vm);
 void vmx_vpid_flush_all(void);
 
 /* Were translations removed since the vCPU last dropped what it has cached? */

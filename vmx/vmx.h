@@ -27,6 +27,7 @@ struct vmx_vmcs;
  * @vcpus: vCPUs alive
  * @past: counters of vCPUs that are gone
  * @ipis: interprocessor interrupts sent for the VM
+ * @vpids: VPIDs that its vCPUs have
  * @id: no other VM has or will have it
  */
 struct vmx_vm {
@@ -36,6 +37,7 @@ struct vmx_vm {
 	struct list_head vcpus;
 	struct vmx_vm_stats past;
 	atomic64_t ipis;
+	atomic_t vpids;
 	u64 id;
 };
 

@@ -14,9 +14,11 @@
 #include <linux/smp.h>
 
 #include "caps.h"
+#include "kunit-export.h"
 #include "ledger.h"
 #include "mmu.h"
 #include "vcpu.h"
+#include "vpid.h"
 
 /* IA32_VMX_EPT_VPID_CAP */
 #define CAP_INVEPT		BIT_ULL(20)
@@ -37,28 +39,53 @@ static bool can(u64 capability)
 }
 
 /**
- * vmx_vpid_alloc() - a VPID for a new vCPU
+ * vmx_vpid_take() - take one of the VPIDs
+ * @taken: how many the VM has
  *
  * Context: may sleep.
- * Return: the VPID, 0 where the CPU has none, or -ENOMEM or -ENOSPC.
+ * Return: the VPID, 0 if the VM has its share or none is left, or -ENOMEM.
  */
-int vmx_vpid_alloc(void)
+int vmx_vpid_take(atomic_t *taken)
 {
-	if (!(vmx_caps.features & VMX_HAS_VPID))
-		return 0;
-	return ida_alloc_range(&vpids, 1, U16_MAX, GFP_KERNEL_ACCOUNT);
+	int vpid = -ENOSPC;
+
+	if (atomic_inc_return(taken) <= VMX_VM_VPIDS)
+		vpid = ida_alloc_range(&vpids, 1, U16_MAX, GFP_KERNEL_ACCOUNT);
+	if (vpid < 0)
+		atomic_dec(taken);
+	return vpid == -ENOSPC ? 0 : vpid;
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_vpid_take);
 
 /**
- * vmx_vpid_free() - give a VPID back
+ * vmx_vpid_return() - undo vmx_vpid_take()
  * @vpid: the VPID, or 0
+ * @taken: how many the VM has
  *
  * Context: any.
  */
-void vmx_vpid_free(int vpid)
+void vmx_vpid_return(int vpid, atomic_t *taken)
 {
-	if (vpid)
-		ida_free(&vpids, vpid);
+	if (!vpid)
+		return;
+	ida_free(&vpids, vpid);
+	atomic_dec(taken);
+}
+EXPORT_SYMBOL_IF_KUNIT(vmx_vpid_return);
+
+/**
+ * vmx_vpid_alloc() - a VPID for a new vCPU
+ * @vm: its VM
+ *
+ * A guest without one runs as on a CPU that has none: each VM entry and exit drops
+ * its translations.
+ *
+ * Context: may sleep.
+ * Return: the VPID, 0 where there is none, or -ENOMEM.
+ */
+int vmx_vpid_alloc(struct vmx_vm *vm)
+{
+	return vmx_caps.features & VMX_HAS_VPID ? vmx_vpid_take(&vm->vpids) : 0;
 }
 
 /**

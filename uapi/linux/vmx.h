@@ -327,7 +327,6 @@ struct vmx_create {
  * EBADF   a descriptor is not open
  * EINVAL  a descriptor is of another kind, or of another VM
  * EBUSY   the vmcs belongs to a vCPU, or another thread is inside it
- * ENOSPC  too many vCPUs: there are 65535 VPIDs
  * EMFILE  the process has too many open files
  * ENFILE  the system has too many open files
  * ======  ===============================================================
