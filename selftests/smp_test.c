@@ -67,6 +67,35 @@ TEST_F(vm, two_vcpus_share_memory)
 	vmx_vcpu_close(&other);
 }
 
+#define MSR_TSC_AUX	0xc0000103u
+
+/* RDTSCP tells of the guest's TSC_AUX, never of the host's, which has the CPU's number. */
+TEST_F(vm, tsc_aux_is_the_guests)
+{
+	GUEST64(rdtscp_guest, "mov $~0, %ecx\n rdtscp\n hlt");
+	const struct vmx_msr value = {
+		.index = MSR_TSC_AUX, .policy = VMX_MSR_PASSTHROUGH, .value = 0x1234,
+	};
+	unsigned int cpu, node;
+	uint32_t bad;
+
+	if (!(self->vm.caps.cpu2.may & VMX_CPU2_RDTSCP))
+		SKIP(return, "the CPU has no RDTSCP in guests");
+	ASSERT_EQ(0, test_pin(1));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, rdtscp_guest));
+	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_CPU2_CONTROLS, 0, VMX_CPU2_RDTSCP));
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+	EXPECT_EQ(0, self->run->regs[VMX_RCX]);
+	ASSERT_EQ(0, test_set_msrs(&self->vcpu, &value, 1, &bad));
+	test_goto(&self->vcpu, 0);
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+	EXPECT_EQ(0x1234, self->run->regs[VMX_RCX]);
+	/* and the thread has the host's */
+	__builtin_ia32_rdtscp(&node);
+	ASSERT_EQ(0, getcpu(&cpu, NULL));
+	EXPECT_EQ(cpu, node & 0xfff);
+}
+
 /* From CPU to CPU between runs: registers, fields and FPU state come along. */
 TEST_F(vm, migrates_between_runs)
 {

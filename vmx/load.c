@@ -72,8 +72,8 @@ static void load_msrs(struct vmx_vcpu *v)
 	v->host.kernel_gs_base = switch_kernel_gs(v, v->msr.kernel_gs_base);
 	if (v->vmcs->syscall)
 		vmx_msr_load_syscall(v);
-	if (v->msr.tsc_aux)
-		vmx_msr_switch_tsc_aux(v);
+	if (v->vmcs->rdtscp)
+		vmx_msr_load_tsc_aux(v);
 }
 
 static void unload_msrs(struct vmx_vcpu *v)
@@ -81,8 +81,8 @@ static void unload_msrs(struct vmx_vcpu *v)
 	v->msr.kernel_gs_base = switch_kernel_gs(v, v->host.kernel_gs_base);
 	if (v->host.syscall_loaded)
 		vmx_msr_unload_syscall(v);
-	if (v->msr.tsc_aux)
-		vmx_msr_switch_tsc_aux(v);
+	if (v->host.tsc_aux_loaded)
+		vmx_msr_unload_tsc_aux(v);
 }
 
 /*

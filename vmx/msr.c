@@ -6,7 +6,9 @@
  * SYSCALL, SYSRET and SWAPGS use MSRs of the CPU and cannot be intercepted. So
  * the CPU has the guest's values whatever the policy is: SYSCALL to the host's
  * LSTAR would reveal the kernel's address, and SWAPGS would change the thread's GS
- * base. MSRs of SYSCALL are not switched where the guest cannot execute it.
+ * base. MSRs of SYSCALL are not switched where the guest cannot execute it. RDTSCP
+ * and RDPID read TSC_AUX likewise, and the host's has the number of the CPU. It is
+ * not switched where the guest cannot execute them.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -188,19 +190,32 @@ void vmx_msr_unload_syscall(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_msr_switch_tsc_aux() - TSC_AUX of the guest for the host's, or back
- * @v: the vCPU; the MSR is passed through
+ * vmx_msr_load_tsc_aux() - the guest's TSC_AUX into the CPU
+ * @v: the vCPU; its guest may execute RDTSCP and RDPID
  *
  * Context: preemption off.
  */
-void vmx_msr_switch_tsc_aux(struct vmx_vcpu *v)
+void vmx_msr_load_tsc_aux(struct vmx_vcpu *v)
 {
-	u64 *kept = &v->msr.switched[VMX_SWITCHED_TSC_AUX];
-	u64 other = *kept;
+	u64 value = v->msr.switched[VMX_SWITCHED_TSC_AUX];
 
-	*kept = __rdmsr(MSR_TSC_AUX);
-	if (*kept != other)
-		vmx_wrmsr(v, MSR_TSC_AUX, other);
+	v->host.tsc_aux = __rdmsr(MSR_TSC_AUX);
+	if (v->host.tsc_aux != value)
+		vmx_wrmsr(v, MSR_TSC_AUX, value);
+	v->host.tsc_aux_loaded = true;
+}
+
+/**
+ * vmx_msr_unload_tsc_aux() - the host's TSC_AUX back into the CPU
+ * @v: the vCPU; its guest's is there
+ *
+ * Context: preemption off.
+ */
+void vmx_msr_unload_tsc_aux(struct vmx_vcpu *v)
+{
+	if (v->host.tsc_aux != v->msr.switched[VMX_SWITCHED_TSC_AUX])
+		vmx_wrmsr(v, MSR_TSC_AUX, v->host.tsc_aux);
+	v->host.tsc_aux_loaded = false;
 }
 
 static struct vmx_msr *find_msr(struct vmx_vcpu *v, u32 index)
@@ -261,10 +276,9 @@ static bool write_passed(struct vmx_vcpu *v, u32 index, u64 value)
 		return write_efer(v, value);
 	if (desc->kind == MSR_JUDGED)
 		return !vmx_vmcs_set(v->vmcs, desc->field, value);
-	if (index == MSR_TSC_AUX || v->host.syscall_loaded)
+	if (index == MSR_TSC_AUX ? v->host.tsc_aux_loaded : v->host.syscall_loaded)
 		vmx_wrmsr(v, index, value);
-	if (index != MSR_TSC_AUX)
-		v->msr.switched[desc->slot] = value;
+	v->msr.switched[desc->slot] = value;
 	return true;
 }
 
@@ -283,12 +297,7 @@ enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v)
 
 	if (!msr || msr->policy == VMX_MSR_EXIT)
 		return VMX_NEXT_USER;
-	if (msr->policy != VMX_MSR_PASSTHROUGH)
-		value = msr->value;
-	else if (index == MSR_TSC_AUX)
-		rdmsrl(MSR_TSC_AUX, value);
-	else
-		value = read_passed(v, index);
+	value = msr->policy == VMX_MSR_PASSTHROUGH ? read_passed(v, index) : msr->value;
 	v->run->regs[0] = (u32)value;
 	v->run->regs[2] = value >> 32;
 	vmx_retire(v);
@@ -387,7 +396,6 @@ static void use_table(struct vmx_vcpu *v, struct vmx_msr *table,
 	memset(s->bitmap, 0xff, PAGE_SIZE);
 	memset(s->switched, 0, sizeof(s->switched));
 	s->kernel_gs_base = 0;
-	s->tsc_aux = false;
 	for (i = 0; i < count; i++) {
 		const struct vmx_msr *m = &table[i];
 		const struct msr_desc *desc = find_desc(m->index);
@@ -400,8 +408,6 @@ static void use_table(struct vmx_vcpu *v, struct vmx_msr *table,
 			s->kernel_gs_base = m->value;
 		if (desc->kind == MSR_SWITCHED)
 			s->switched[desc->slot] = m->value;
-		if (m->index == MSR_TSC_AUX)
-			s->tsc_aux = true;
 	}
 	swap(s->table, table);
 	s->count = count;

@@ -33,6 +33,7 @@ struct vmx_event {
  * @fs_base: what HOST_FS_BASE holds: the thread's FS base
  * @rsp: what HOST_RSP holds; maintained by __vmx_enter()
  * @kernel_gs_base: the thread's GS base, while the guest's is in the CPU
+ * @tsc_aux: the CPU's TSC_AUX, while @tsc_aux_loaded
  * @debugctl: IA32_DEBUGCTL, which VM exit clears; all its bits are low
  * @fs: selectors of the thread; all 0 in an ordinary 64-bit process
  * @gs: likewise
@@ -41,6 +42,7 @@ struct vmx_event {
  * @ldt: likewise
  * @selectors: any of these is not 0
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
+ * @tsc_aux_loaded: the guest's TSC_AUX is
  */
 struct vmx_host {
 	unsigned long cr3;
@@ -48,10 +50,12 @@ struct vmx_host {
 	unsigned long fs_base;
 	unsigned long rsp;
 	u64 kernel_gs_base;
+	u64 tsc_aux;
 	u32 debugctl;
 	u16 fs, gs, ds, es, ldt;
 	bool selectors;
 	bool syscall_loaded;
+	bool tsc_aux_loaded;
 };
 
 /* MSRs that SYSCALL and RDTSCP use; they have no VMCS field. */
@@ -71,7 +75,6 @@ enum vmx_switched {
  * @bitmap: the MSR bitmap the CPU uses
  * @kernel_gs_base: guest value while it is not in the CPU
  * @switched: guest values of enum vmx_switched
- * @tsc_aux: the policy passes TSC_AUX through
  */
 struct vmx_msr_state {
 	struct vmx_msr *table;
@@ -79,7 +82,6 @@ struct vmx_msr_state {
 	void *bitmap;
 	u64 kernel_gs_base;
 	u64 switched[VMX_SWITCHED_COUNT];
-	bool tsc_aux;
 };
 
 /**
@@ -363,7 +365,8 @@ int vmx_msr_alloc(struct vmx_vcpu *v);
 void vmx_msr_free(struct vmx_vcpu *v);
 void vmx_msr_load_syscall(struct vmx_vcpu *v);
 void vmx_msr_unload_syscall(struct vmx_vcpu *v);
-void vmx_msr_switch_tsc_aux(struct vmx_vcpu *v);
+void vmx_msr_load_tsc_aux(struct vmx_vcpu *v);
+void vmx_msr_unload_tsc_aux(struct vmx_vcpu *v);
 enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v);
 enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v);
 long vmx_msr_set(struct vmx_vcpu *v, void __user *arg);

@@ -33,6 +33,7 @@
  * @pin_ctls: pin-based controls as userspace wrote them
  * @pin_ctls_now: the same with the timer bit that RUN switches
  * @mode_exec: secondary controls have mode-based execute control
+ * @rdtscp: and RDTSCP, which RDPID goes with
  * @tsc_offset: TSC offset field
  * @efer: guest EFER field, as last written; LMA may differ
  * @syscall: the guest may be in 64-bit mode, or get there without an exit, and
@@ -64,6 +65,7 @@ struct vmx_vmcs {
 	bool syscall;
 	bool debug;
 	bool mode_exec;
+	bool rdtscp;
 	struct vmx_vmcs_ledger ledger;
 };
 

@@ -110,6 +110,7 @@ static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 		break;
 	case VMX_F_CPU2_CONTROLS:
 		vmcs->mode_exec = value & VMX_CPU2_MODE_BASED_EXEC;
+		vmcs->rdtscp = value & VMX_CPU2_RDTSCP;
 		break;
 	case VMX_F_ENTRY_CONTROLS:
 		vmcs->entry_ctls = value;

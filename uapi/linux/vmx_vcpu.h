@@ -76,7 +76,8 @@ struct vmx_cpuid {
  *	switches. For FS_BASE, GS_BASE, SYSENTER_CS, _ESP, _EIP, KERNEL_GS_BASE,
  *	STAR, LSTAR, CSTAR, FMASK, and TSC_AUX where the CPU has RDTSCP or
  *	RDPID; EFER and PAT where the VM-entry controls load them. With shadow
- *	paging, EFER always; the module keeps its value.
+ *	paging, EFER always; the module keeps its value. RDTSCP and RDPID read 0
+ *	while TSC_AUX is not passed through.
  */
 enum vmx_msr_policy {
 	VMX_MSR_EXIT = 0,
