@@ -28,39 +28,16 @@
 
 /* Page faults */
 
-/* SDM, "Conditions for Generating a Double Fault"; the class of what is delivered. */
-static bool is_contributory(u32 vector)
-{
-	return vector == X86_TRAP_DE || vector == X86_TRAP_PF ||
-	       (vector >= X86_TRAP_TS && vector <= X86_TRAP_GP);
-}
+#define EVENT	(VMX_INTR_VALID | VMX_INTR_TYPE_MASK | VMX_INTR_VECTOR_MASK)
+#define EXCEPTION(vector)	(VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | (vector))
 
-/* A page fault in the delivery of an event; false if userspace is to see to it. */
-static bool combine(struct vmx_vcpu *v, u32 *vector, u32 *error)
+/* With it a page fault makes two events, and neither may get lost. */
+static bool is_interrupt(u32 event)
 {
-	u32 type = v->event.info & VMX_INTR_TYPE_MASK;
-	u32 first = v->event.info & VMX_INTR_VECTOR_MASK;
+	u32 type = event & VMX_INTR_TYPE_MASK;
 
-	switch (type) {
-	case VMX_INTR_TYPE_EXTERNAL:
-	case VMX_INTR_TYPE_NMI:
-		/* Two events, and neither may get lost. */
-		return false;
-	case VMX_INTR_TYPE_HARDWARE_EXCEPTION:
-		if (first == X86_TRAP_DF) {
-			v->event.info = 0;
-			v->reason = VMX_REASON_TRIPLE_FAULT;
-			return false;
-		}
-		if (is_contributory(first)) {
-			*vector = X86_TRAP_DF;
-			*error = 0;
-		}
-		return true;
-	default:
-		/* The instruction raises it again. */
-		return true;
-	}
+	return event & VMX_INTR_VALID &&
+	       (type == VMX_INTR_TYPE_EXTERNAL || type == VMX_INTR_TYPE_NMI);
 }
 
 /* SDM, "Exception Bitmap": whether userspace asked for the page fault. */
@@ -71,19 +48,31 @@ static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
 	return match == !!(v->vmcs->exceptions & BIT(X86_TRAP_PF));
 }
 
+/*
+ * The guest's page fault. In the delivery of another exception it is delivered all the same,
+ * and the other comes back with its instruction; but after #PF it is #DF, and after #DF the
+ * end (SDM, "Conditions for Generating a Double Fault").
+ */
 static int deliver_fault(struct vmx_vcpu *v, u64 gva, u32 error)
 {
+	u32 first = v->event.info & EVENT;
 	u32 vector = X86_TRAP_PF;
 
 	v->intr_error = error;
-	if (user_wants_fault(v, error))
+	if (user_wants_fault(v, error) || is_interrupt(first))
 		return VMX_FAULT_EXIT;
-	if (v->event.info && !combine(v, &vector, &error))
+	/* Whatever comes of it (SDM, "Interrupt 14--Page-Fault Exception (#PF)") */
+	v->cr2 = gva;
+	if (first == EXCEPTION(X86_TRAP_DF)) {
+		v->event.info = 0;
+		v->reason = VMX_REASON_TRIPLE_FAULT;
 		return VMX_FAULT_EXIT;
-	if (vector == X86_TRAP_PF)
-		v->cr2 = gva;
-	v->event.info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION |
-			VMX_INTR_ERROR_CODE | vector;
+	}
+	if (first == EXCEPTION(X86_TRAP_PF)) {
+		vector = X86_TRAP_DF;
+		error = 0;
+	}
+	v->event.info = EXCEPTION(vector) | VMX_INTR_ERROR_CODE;
 	v->event.error = error;
 	return VMX_FAULT_DONE;
 }

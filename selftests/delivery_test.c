@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What comes of exceptions whose delivery faults, and of those that the module makes or passes on. */
+#define EVERY_MMU
+#include "lib/guest_tables.h"
+
+#define MSR_LSTAR	0xc0000082u
+#define VECTOR_DF	8
+#define VECTOR_AC	17
+#define RFLAGS_TF	0x102
+#define RFLAGS_AC	0x40002
+#define CR0_AM		(1ull << 18)
+#define DEBUGCTL_BTF	2
+
+/* One fault each, at multiples of 16 bytes. */
+enum fault { DE, NP, SS, GP, UD, BP, PF };
+
+GUEST64(faults,
+	"xor	%ecx, %ecx\n"
+	"div	%ecx\n"
+	".balign 16\n"
+	"mov	$0x8, %eax\n"
+	"mov	%eax, %ds\n"
+	".balign 16\n"
+	"movabs	$0x8000000000000000, %rbp\n"
+	"mov	(%rbp), %eax\n"
+	".balign 16\n"
+	"mov	$0x1230, %eax\n"
+	"mov	%eax, %ds\n"
+	".balign 16\n"
+	"ud2\n"
+	".balign 16\n"
+	"int3\n"
+	".balign 16\n"
+	"mov	(%rbx), %eax");
+
+/* Descriptors that the guest starts with. */
+#define CS32_PRESENT	(1ull << 47)
+
+/*
+ * The IDT's gates below FIRST, or from FIRST on, are in a page that the guest's tables do not have:
+ * LINEAR is one that they have, and they have neither of those beside it.
+ */
+static int tear_idt(struct vmx_vcpu *vcpu, unsigned int first, bool below)
+{
+	uint64_t base = LINEAR + (below ? 0 : PAGE) - first * 16;
+	uint64_t *page = test_at(vcpu->vm, DATA);
+	int ret = test_set_idt(vcpu);
+
+	if (below)
+		memcpy(page, test_at(vcpu->vm, TEST_IDT + first * 16), (256 - first) * 16);
+	else
+		memcpy(page + (PAGE - first * 16) / 8, test_at(vcpu->vm, TEST_IDT), first * 16);
+	return ret ?: vmx_field_set(vcpu->vmcs, VMX_F_GUEST_IDTR_BASE, base);
+}
+
+static int raise_fault(struct vmx_vcpu *vcpu, enum fault fault)
+{
+	test_goto(vcpu, fault * 16);
+	vcpu->run->regs[VMX_RSP] = TEST_STACK;
+	vcpu->run->dirty |= VMX_STATE_RSP;
+	return vmx_run(vcpu);
+}
+
+/* SDM, "Conditions for Generating a Double Fault": the page fault, whatever came before but another. */
+TEST_F(vm, page_fault_after_an_exception)
+{
+	static const struct { enum fault first; unsigned int vector; } cases[] = {
+		{ DE, 0 }, { BP, 3 }, { UD, 6 }, { NP, 11 }, { SS, 12 }, { GP, 13 },
+	};
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, faults));
+	map_linear(&self->vm);
+	*(uint64_t *)test_at(&self->vm, VMX_GUEST_GDT + VMX_GUEST_CS32) &= ~CS32_PRESENT;
+	ASSERT_VMX(tear_idt(&self->vcpu, VECTOR_PF, true));
+	for (unsigned int n = 0; n < TEST_COUNT(cases); n++) {
+		ASSERT_VMX(raise_fault(&self->vcpu, cases[n].first));
+		ASSERT_EQ((uint32_t)VMX_REASON_VMCALL, self->run->reason) {
+			TH_LOG("after vector %u: %s", cases[n].vector, test_describe(&self->vcpu));
+		}
+		EXPECT_EQ(VECTOR_PF, self->run->regs[VMX_RDI]);
+		EXPECT_EQ(0, self->run->regs[VMX_RSI]);
+		EXPECT_EQ(LINEAR - (VECTOR_PF - cases[n].vector) * 16, self->run->cr2);
+	}
+}
+
+TEST_F(vm, page_fault_after_a_page_fault)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, faults));
+	map_linear(&self->vm);
+	self->run->regs[VMX_RBX] = LINEAR - 2 * PAGE;
+	ASSERT_VMX(tear_idt(&self->vcpu, VECTOR_PF, false));
+	ASSERT_VMX(raise_fault(&self->vcpu, PF));
+	ASSERT_EQ((uint32_t)VMX_REASON_VMCALL, self->run->reason) {
+		TH_LOG("%s", test_describe(&self->vcpu));
+	}
+	EXPECT_EQ(VECTOR_DF, self->run->regs[VMX_RDI]);
+	EXPECT_EQ(0, self->run->regs[VMX_RSI]);
+	EXPECT_EQ(LINEAR + PAGE, self->run->cr2);
+}
+
+TEST_F(vm, page_fault_after_a_double_fault)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, faults));
+	map_linear(&self->vm);
+	self->run->regs[VMX_RBX] = LINEAR - 2 * PAGE;
+	ASSERT_VMX(tear_idt(&self->vcpu, 64, true));
+	ASSERT_VMX(raise_fault(&self->vcpu, PF));
+	EXPECT_EQ((uint32_t)VMX_REASON_TRIPLE_FAULT, self->run->reason) {
+		TH_LOG("%s", test_describe(&self->vcpu));
+	}
+}
+
+GUEST64(cpuid_guest, "cpuid\n hlt");
+
+/* What retiring an instruction under RFLAGS.TF leaves pending, and what VM entry makes of it. */
+static uint64_t pending_after(struct vmx_vcpu *vcpu, uint64_t debugctl)
+{
+	uint64_t pending = ~0ull;
+
+	if (vmx_field_set(vcpu->vmcs, VMX_F_GUEST_PENDING_DEBUG, 0) ||
+	    vmx_field_set(vcpu->vmcs, VMX_F_GUEST_DEBUGCTL, debugctl) ||
+	    vmx_field_set(vcpu->vmcs, VMX_F_GUEST_RFLAGS, RFLAGS_TF))
+		return pending;
+	test_goto(vcpu, 0);
+	vcpu->run->length = 2;
+	vcpu->run->retire = 1;
+	vcpu->run->immediate_exit = 1;
+	if (vmx_run(vcpu) != -EINTR ||
+	    vmx_field_get(vcpu->vmcs, VMX_F_GUEST_PENDING_DEBUG, &pending))
+		return ~0ull;
+	vcpu->run->immediate_exit = 0;
+	return pending;
+}
+
+/* SDM, "Single-Stepping on Branches": with DEBUGCTL.BTF what is no branch does not trap. */
+TEST_F(vm, single_step_on_branches)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, cpuid_guest));
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_CPUID);
+	EXPECT_EQ(VMX_PENDING_BS, pending_after(&self->vcpu, 0));
+	EXPECT_EQ(0, pending_after(&self->vcpu, DEBUGCTL_BTF));
+}
+
+GUEST64(nops_guest, "nop\n nop\n nop\n hlt");
+
+/* SDM, likewise: a debug exception clears BTF. One that the module passes on does, too. */
+TEST_F(vm, debug_exception_ends_stepping_on_branches)
+{
+	struct vmx_debug debug = { .size = sizeof(debug), .dr = { TEST_CODE + 1 } };
+	uint64_t debugctl = ~0ull;
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, nops_guest));
+	ASSERT_VMX(test_set_idt(&self->vcpu));
+	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_SET_DEBUG, &debug));
+	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DR7, 0x402));
+	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, DEBUGCTL_BTF));
+	ASSERT_EVENT(&self->vcpu, 1, 0);
+	ASSERT_VMX(vmx_field_get(self->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, &debugctl));
+	EXPECT_EQ(0, debugctl);
+}
+
+GUEST64(misaligned, "mov 1(%rbx), %eax\n vmcall");
+
+/* An alignment check is the guest's own: at privilege level 3, with CR0.AM and RFLAGS.AC. */
+TEST_F(vm, alignment_check)
+{
+	const struct vmx_field user[] = {
+		{ .field = VMX_F_GUEST_CS_ACCESS, .value = 0xa0fb },
+		{ .field = VMX_F_GUEST_SS_ACCESS, .value = 0xc0f3 },
+		{ .field = VMX_F_GUEST_CS_SELECTOR, .value = VMX_GUEST_CS64 | 3 },
+		{ .field = VMX_F_GUEST_SS_SELECTOR, .value = VMX_GUEST_DS | 3 },
+		{ .field = VMX_F_GUEST_RFLAGS, .value = RFLAGS_AC },
+	};
+	const uint64_t stack = TEST_STACK;
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, misaligned));
+	ASSERT_VMX(test_set_idt(&self->vcpu));
+	*entry(&self->vm, VMX_GUEST_PAGE_TABLES, 0) |= U;
+	*entry(&self->vm, POINTERS, 0) |= U;
+	*entry(&self->vm, IDENTITY, 0) |= U;
+	/* RSP0 of the TSS */
+	memcpy(test_at(&self->vm, VMX_GUEST_TSS + 4), &stack, sizeof(stack));
+	self->run->regs[VMX_RBX] = TEST_DATA;
+	ASSERT_VMX(vmx_field_change(self->vcpu.vmcs, VMX_F_GUEST_CR0, 0, CR0_AM));
+	/* Not the supervisor's. */
+	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_RFLAGS, RFLAGS_AC));
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+	EXPECT_EQ(TEST_CODE + 3, self->run->rip);
+
+	test_goto(&self->vcpu, 0);
+	ASSERT_VMX(vmx_fields_set(self->vcpu.vmcs, (struct vmx_field *)user, TEST_COUNT(user)));
+	ASSERT_EVENT(&self->vcpu, VECTOR_AC, 0);
+}
+
+GUEST64(split_lock, "lock incl 62(%rbx)\n vmcall");
+
+/* Where the host has the CPU detect split locks, it is the host that hears of them. */
+TEST_F(vm, split_lock_is_no_exception)
+{
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, split_lock));
+	ASSERT_VMX(test_set_idt(&self->vcpu));
+	self->run->regs[VMX_RBX] = TEST_DATA;
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+	EXPECT_EQ(TEST_CODE + 4, self->run->rip) { TH_LOG("%s", test_describe(&self->vcpu)); }
+}
+
+VMX_TEST_MAIN
