@@ -187,6 +187,21 @@ static inline bool ept_is_leaf(u64 entry, int level)
 }
 
 /**
+ * ept_is_ram() - does an entry map RAM, rather than memory of a device
+ * @entry: the entry, a leaf
+ *
+ * RAM is write-back, as the host has it, and memory of devices never is cached. The kernel
+ * has RAM in its own address space; of the frame's number alone it cannot be told, since
+ * devices may have frames with a struct page, too.
+ *
+ * Return: true for RAM.
+ */
+static inline bool ept_is_ram(u64 entry)
+{
+	return (entry & EPT_MEMTYPE) >> EPT_MEMTYPE_SHIFT == VMX_MEMTYPE_WB;
+}
+
+/**
  * ept_misconfigured() - would the CPU take an EPT misconfiguration
  * @fmt: the CPU's format
  * @entry: the entry

@@ -5,7 +5,7 @@
 #include <sys/io.h>
 
 #define EVERY_MMU
-#include "lib/mmu_guest.h"
+#include "lib/guest_tables.h"
 
 #define DEVICES "/sys/bus/pci/devices"
 
@@ -179,6 +179,38 @@ TEST_F(vm, ram_of_the_kernel_is_refused)
 	EXPECT_EQ(0, mmu_populate(self->vm.mmu, AREA, PAGE, VMX_MMU_READ));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(0, mmu_walk(self->vm.mmu, AREA).present);
+}
+
+/* Where PCs have a window to the display's memory; the kernel has a struct page for it, as for RAM. */
+#define WINDOW_FRAME	0xa0000
+
+/*
+ * A guest's page table in such memory: the CPU reads it by EPT, the module does not, as it does not
+ * read any device.
+ */
+TEST_F(vm, device_among_ram)
+{
+	int file = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	char *at;
+
+	if (file < 0)
+		SKIP(return, "this kernel has no /dev/mem");
+	ASSERT_EQ(0, display_on(true));
+	at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, WINDOW_FRAME);
+	ASSERT_NE(MAP_FAILED, at);
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at, PAGE, RW));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, operations));
+	map_linear(&self->vm);
+	*entry(&self->vm, DIRECTORY, TABLE_INDEX) = AREA | P | W;
+	*(volatile uint64_t *)(at + INDEX * 8) = DATA | P | W | A | D;
+	ASSERT_EQ(DATA | P | W | A | D, word(at + INDEX * 8));
+	EXPECT_EQ(variant->mmu == VMX_MMU_SHADOW ? ACCESS_EXIT : ACCESS_DONE,
+		  operate(&self->vcpu, READ, LINEAR, 0)) {
+		TH_LOG("%s", test_describe(&self->vcpu));
+	}
+	EXPECT_EQ(VMX_MEMTYPE_UC, mmu_walk(self->vm.mmu, AREA).memtype);
+	display_on(false);
+	close(file);
 }
 
 VMX_TEST_MAIN

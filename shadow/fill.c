@@ -127,21 +127,13 @@ static u64 link_bits(const struct fill *f)
 	return bits;
 }
 
-/* SDM, "Memory Typing": by the host's PAT, which the guest runs with. */
+/* By the host's PAT, which the guest runs with (SDM, "Page Attribute Table (PAT)"). */
 static u64 memory_type(u64 map)
 {
-	switch ((map & EPT_MEMTYPE) >> EPT_MEMTYPE_SHIFT) {
-	case VMX_MEMTYPE_WB:
+	if (ept_is_ram(map))
 		return 0;
-	case VMX_MEMTYPE_WC:
-		return cachemode2protval(_PAGE_CACHE_MODE_WC);
-	case VMX_MEMTYPE_WT:
-		return cachemode2protval(_PAGE_CACHE_MODE_WT);
-	case VMX_MEMTYPE_WP:
-		return cachemode2protval(_PAGE_CACHE_MODE_WP);
-	default:
-		return cachemode2protval(_PAGE_CACHE_MODE_UC);
-	}
+	return cachemode2protval((map & EPT_MEMTYPE) >> EPT_MEMTYPE_SHIFT == VMX_MEMTYPE_WC ?
+				 _PAGE_CACHE_MODE_WC : _PAGE_CACHE_MODE_UC);
 }
 
 /*

@@ -63,7 +63,7 @@ bool paging_is_device(struct vmx_vcpu *v, u64 gpa)
 {
 	u64 entry = ept_find(v->mmu, gpa, NULL);
 
-	return entry && !pfn_valid((entry & EPT_ADDR) >> PAGE_SHIFT);
+	return entry && !ept_is_ram(entry);
 }
 
 /*

@@ -230,7 +230,12 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 		.gpa = f->gpa,
 		.pfn = page_to_pfn(*f->pages),
 		.prot = f->range.prot,
-		.memtype = f->range.memtype,
+		/*
+		 * Whatever MAP asked for: with another type beside the host's the
+		 * guest could read what caches have not written back, and hang
+		 * some CPUs (SDM, "Programming the PAT").
+		 */
+		.memtype = VMX_MEMTYPE_WB,
 		.access = fault_use(f),
 	};
 	int level = fault_still_good(mmu, f);
@@ -259,8 +264,7 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 
 /*
  * Where there is no page there may be a device. Its memory is mapped by 4 KiB,
- * with the type that the host has it with, whatever the range's is. 1, which is
- * the level, or an errno.
+ * with the type that the host has it with. 1, which is the level, or an errno.
  */
 static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 {

@@ -77,8 +77,7 @@ static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
 	err = check_prot(mmu, map->prot);
 	if (err)
 		return err;
-	range = vmx_range_alloc(map->gpa, map->uaddr, map->length, map->prot,
-				map->memtype);
+	range = vmx_range_alloc(map->gpa, map->uaddr, map->length, map->prot);
 	if (!range)
 		return -ENOMEM;
 	err = mutex_lock_interruptible(&mmu->edit);
@@ -129,7 +128,7 @@ static int edit_alloc(struct edit *edit)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(edit->spare); i++) {
-		edit->spare[i] = vmx_range_alloc(0, 0, PAGE_SIZE, 0, 0);
+		edit->spare[i] = vmx_range_alloc(0, 0, PAGE_SIZE, 0);
 		if (!edit->spare[i]) {
 			edit_free(edit);
 			return -ENOMEM;

@@ -24,14 +24,12 @@ static struct vmx_range *by_gpa(struct interval_tree_node *node)
  * @uaddr: userspace address that backs it
  * @length: bytes, not 0
  * @prot: VMX_MMU_* bits
- * @memtype: an enum vmx_memtype
  *
  * Context: may sleep.
  * Return: the range, to be added to a set or given to kfree(); NULL without
  * memory.
  */
-struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot,
-				  u32 memtype)
+struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot)
 {
 	struct vmx_range *range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
 
@@ -42,7 +40,6 @@ struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot,
 	range->uaddr.start = uaddr;
 	range->uaddr.last = uaddr + length - 1;
 	range->prot = prot;
-	range->memtype = memtype;
 	return range;
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_range_alloc);
@@ -173,7 +170,6 @@ void vmx_ranges_split(struct vmx_ranges *set, u64 gpa, struct vmx_range **spare)
 	high->uaddr.start = low->uaddr.start + length;
 	high->uaddr.last = low->uaddr.last;
 	high->prot = low->prot;
-	high->memtype = low->memtype;
 
 	vmx_ranges_take(set, low);
 	low->gpa.last = gpa - 1;
@@ -197,7 +193,6 @@ void vmx_ranges_merge(struct vmx_ranges *set, u64 gpa)
 	struct vmx_range *high = vmx_ranges_first(set, gpa, gpa);
 
 	if (!low || !high || low == high || low->prot != high->prot ||
-	    low->memtype != high->memtype ||
 	    low->uaddr.last + 1 != high->uaddr.start)
 		return;
 	vmx_ranges_take(set, low);
@@ -215,7 +210,6 @@ static void vmx_range_copy_out(const struct vmx_range *range,
 	copy->last = READ_ONCE(range->gpa.last);
 	copy->uaddr = READ_ONCE(range->uaddr.start);
 	copy->prot = READ_ONCE(range->prot);
-	copy->memtype = READ_ONCE(range->memtype);
 }
 
 /**

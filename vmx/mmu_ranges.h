@@ -18,14 +18,12 @@
  * @uaddr: where it is in the owner's address space; several may overlap there
  * @rcu: frees it after vmx_ranges_peek() is done with it
  * @prot: VMX_MMU_* bits
- * @memtype: an enum vmx_memtype
  */
 struct vmx_range {
 	struct interval_tree_node gpa;
 	struct interval_tree_node uaddr;
 	struct rcu_head rcu;
 	u32 prot;
-	u32 memtype;
 };
 
 /**
@@ -51,18 +49,15 @@ struct vmx_ranges {
  * @last: last guest-physical address
  * @uaddr: userspace address of @first
  * @prot: VMX_MMU_* bits
- * @memtype: an enum vmx_memtype
  */
 struct vmx_range_copy {
 	u64 first;
 	u64 last;
 	unsigned long uaddr;
 	u32 prot;
-	u32 memtype;
 };
 
-struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot,
-				  u32 memtype);
+struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot);
 struct vmx_range *vmx_ranges_first(struct vmx_ranges *set, u64 first, u64 last);
 void vmx_ranges_add(struct vmx_ranges *set, struct vmx_range *range);
 void vmx_ranges_remove(struct vmx_ranges *set, struct vmx_range *range);

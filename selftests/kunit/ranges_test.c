@@ -32,8 +32,7 @@ static void ranges_exit(struct kunit *test)
 
 static void add(struct kunit *test, u64 gpa, u64 uaddr, u64 length, u32 prot)
 {
-	struct vmx_range *range = vmx_range_alloc(gpa, uaddr, length, prot,
-						  VMX_MEMTYPE_WB);
+	struct vmx_range *range = vmx_range_alloc(gpa, uaddr, length, prot);
 
 	KUNIT_ASSERT_NOT_NULL(test, range);
 	vmx_ranges_add(test->priv, range);
@@ -41,7 +40,7 @@ static void add(struct kunit *test, u64 gpa, u64 uaddr, u64 length, u32 prot)
 
 static void split(struct kunit *test, u64 gpa)
 {
-	struct vmx_range *spare = vmx_range_alloc(0, 0, 1, 0, 0);
+	struct vmx_range *spare = vmx_range_alloc(0, 0, 1, 0);
 
 	KUNIT_ASSERT_NOT_NULL(test, spare);
 	vmx_ranges_split(test->priv, gpa, &spare);

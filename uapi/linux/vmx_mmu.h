@@ -60,9 +60,9 @@ enum vmx_memtype {
  * @uaddr: userspace address that backs it, 4 KiB aligned
  * @length: bytes, a non-zero multiple of 4 KiB
  * @prot: VMX_MMU_* bits, at least one of %VMX_MMU_READ and %VMX_MMU_EXEC
- * @memtype: an enum vmx_memtype, of all RAM in the range; the guest's PAT is ignored.
- *	Memory of a device that the owner has mapped (VM_PFNMAP, VM_IO) is %VMX_MEMTYPE_WC
- *	where the owner's mapping is, and %VMX_MEMTYPE_UC elsewhere.
+ * @memtype: an enum vmx_memtype. RAM is %VMX_MEMTYPE_WB whatever the value is. Memory
+ *	of a device that the owner has mapped (VM_PFNMAP, VM_IO) is %VMX_MEMTYPE_WC where
+ *	the owner's mapping is, and %VMX_MEMTYPE_UC elsewhere. The guest's PAT is ignored.
  *
  * The kernel looks for a page on first touch, so @uaddr need not be mapped yet. If
  * the guest touches a page that is missing there, RUN fails with EFAULT. The
