@@ -340,4 +340,27 @@ TEST_F(vm, xsetbv)
 	}
 }
 
+GUEST16(real_guest, "wrmsr\n hlt\n .balign 16\n vmcall");
+
+/* Without protection #GP has no error code: neither VM entry nor the handler would take one. */
+TEST_F(vm, general_protection_in_real_mode)
+{
+	const struct vmx_msr lstar = { .index = MSR_LSTAR, .policy = VMX_MSR_PASSTHROUGH };
+	const uint32_t handler = TEST_CODE + 16;
+	uint16_t frame[3];
+	uint32_t bad;
+
+	NEED(VMX_HAS_UNRESTRICTED);
+	ASSERT_EQ(0, test_set_msrs(&self->vcpu, &lstar, 1, &bad));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_REAL, real_guest));
+	memcpy(test_at(&self->vm, 13 * 4), &handler, sizeof(handler));
+	ASSERT_EQ(VMX_REASON_VMCALL, guest_msr(&self->vcpu, MSR_LSTAR, 1ull << 63)) {
+		TH_LOG("%s", test_describe(&self->vcpu));
+	}
+	EXPECT_EQ(handler, self->run->rip);
+	memcpy(frame, test_at(&self->vm, self->run->regs[VMX_RSP] & 0xffff), sizeof(frame));
+	EXPECT_EQ(TEST_CODE, frame[0]);
+	EXPECT_EQ(0, frame[1]);
+}
+
 VMX_TEST_MAIN

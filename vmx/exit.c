@@ -11,22 +11,25 @@
 #include <asm/trapnr.h>
 
 #include "caps.h"
+#include "exit.h"
+#include "kunit-export.h"
 #include "trace.h"
 #include "vcpu.h"
-
-#define GP_FAULT							\
-	(VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION |		\
-	 VMX_INTR_ERROR_CODE | X86_TRAP_GP)
 
 /**
  * vmx_inject_gp() - answer the instruction that exited with #GP(0)
  * @v: the vCPU, loaded; no event is waiting
  *
+ * Exceptions have no error code in real-address mode, and an entry that injects
+ * one fails (SDM, "Checks on VM-Entry Control Fields").
+ *
  * Context: preemption off.
  */
 void vmx_inject_gp(struct vmx_vcpu *v)
 {
-	v->event.info = GP_FAULT;
+	v->event.info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | X86_TRAP_GP;
+	if (vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PE)
+		v->event.info |= VMX_INTR_ERROR_CODE;
 	v->event.error = 0;
 }
 
@@ -42,10 +45,21 @@ static u64 next_rip(struct vmx_vcpu *v, u32 length)
 	return next;
 }
 
+/*
+ * Does each instruction end with a single-step trap? With BTF only branches do, and
+ * VM entry insists on the difference (SDM, "Single-Stepping on Branches", "Checks on
+ * Guest Non-Register State").
+ */
+static bool single_steps(struct vmx_vcpu *v)
+{
+	return unlikely(vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF) &&
+	       !(vmx_read(v, VMX_F_GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
+}
+
 /**
  * vmx_retire_length() - complete the instruction at RIP
  * @v: the vCPU, loaded
- * @length: its length
+ * @length: its length; it is no branch
  *
  * As the CPU would have: RIP moves on, blocking by STI and by MOV SS ends, and
  * RFLAGS.TF leaves a single-step trap pending (SDM, "Debug Exceptions" and
@@ -62,7 +76,7 @@ void vmx_retire_length(struct vmx_vcpu *v, u32 length)
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
 			  blocking & ~(VMX_BLOCKING_BY_STI |
 				       VMX_BLOCKING_BY_MOV_SS));
-	if (unlikely(vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF))
+	if (single_steps(v))
 		vmx_write(v, VMX_F_GUEST_PENDING_DEBUG,
 			  vmx_read(v, VMX_F_GUEST_PENDING_DEBUG) |
 			  VMX_PENDING_BS);
@@ -104,8 +118,9 @@ static void block_nmi_again(struct vmx_vcpu *v)
 }
 
 /*
- * #DB exits before it changes DR6 and DR7: the CPU leaves that to software.
- * SDM, "Architectural State Before a VM Exit".
+ * #DB exits before it changes DR6, DR7 and DEBUGCTL.BTF: the CPU leaves that to
+ * software. SDM, "Architectural State Before a VM Exit", "Single-Stepping on
+ * Branches".
  */
 static void deliver_debug_state(struct vmx_vcpu *v)
 {
@@ -114,11 +129,11 @@ static void deliver_debug_state(struct vmx_vcpu *v)
 
 	v->dr6 = (v->dr6 & ~0xfull) | (q & (0xf | BIT(13) | BIT(14)));
 	vmx_write(v, VMX_F_GUEST_DR7, dr7 & ~BIT_ULL(13));
+	vmx_write(v, VMX_F_GUEST_DEBUGCTL, 0);
 	/* VM entry insists on a pending trap here (SDM, "Checks on Guest
 	 * Non-Register State"), and clears it by delivering the event.
 	 */
-	if (vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF &&
-	    vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) &
+	if (single_steps(v) && vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) &
 	    (VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS))
 		vmx_write(v, VMX_F_GUEST_PENDING_DEBUG, VMX_PENDING_BS);
 }
@@ -137,6 +152,35 @@ static enum vmx_next reflect(struct vmx_vcpu *v, u32 vector)
 	return VMX_NEXT_ENTER;
 }
 
+/**
+ * vmx_checks_alignment() - can #AC be an exception of the guest's own
+ * @cr0: CR0
+ * @rflags: RFLAGS
+ * @ss_access: access rights of SS, which have the privilege level
+ *
+ * SDM, "Interrupt 17--Alignment Check Exception (#AC)".
+ *
+ * Return: false if only the detection of split locks raises it.
+ */
+bool vmx_checks_alignment(u64 cr0, u64 rflags, u32 ss_access)
+{
+	return cr0 & X86_CR0_AM && rflags & X86_EFLAGS_AC &&
+	       (ss_access & VMX_ACCESS_DPL_MASK) == VMX_ACCESS_DPL_MASK;
+}
+EXPORT_SYMBOL_IF_KUNIT(vmx_checks_alignment);
+
+/*
+ * The host has the CPU detect split locks, in guests too. Their #AC is the host's to
+ * answer, as for a thread in user mode: no guest expects it.
+ */
+static bool is_split_lock(struct vmx_vcpu *v)
+{
+	return boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
+	       !vmx_checks_alignment(vmx_read(v, VMX_F_GUEST_CR0),
+				     vmx_read(v, VMX_F_GUEST_RFLAGS),
+				     vmx_read(v, VMX_F_GUEST_SS_ACCESS));
+}
+
 static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 {
 	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
@@ -149,6 +193,8 @@ static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 		block_nmi_again(v);
 	if (vector == X86_TRAP_PF && v->paging)
 		return VMX_NEXT_FAULT;
+	if (vector == X86_TRAP_AC && is_split_lock(v))
+		return VMX_NEXT_SPLIT_LOCK;
 	if (v->vmcs->exceptions & BIT(vector))
 		return VMX_NEXT_USER;
 	if (vector == X86_TRAP_MC)
@@ -184,22 +230,6 @@ static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->access))
 		return VMX_NEXT_FAULT;
 	trace_fault(v->vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
-	return VMX_NEXT_USER;
-}
-
-/* stay() makes room. SDM, "Exit Qualification for Page-Modification Log-Full Events" */
-static noinline enum vmx_next handle_pml_full(struct vmx_vcpu *v)
-{
-	keep_event(v);
-	if (unlikely(vmx_read(v, VMX_F_EXIT_QUALIFICATION) & VMX_VIOLATION_UNBLOCK_NMI))
-		block_nmi_again(v);
-	return VMX_NEXT_IRQ;
-}
-
-static noinline enum vmx_next handle_ept_misconfig(struct vmx_vcpu *v)
-{
-	keep_event(v);
-	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
 	return VMX_NEXT_USER;
 }
 
@@ -249,10 +279,48 @@ static noinline enum vmx_next handle_beyond(struct vmx_vcpu *v)
 	return VMX_NEXT_USER;
 }
 
-static noinline enum vmx_next handle_task_switch(struct vmx_vcpu *v)
+/* Exits that can come while an event is delivered, and what they tell of IRET. */
+#define DELIVERY	BIT(0)
+#define DELIVERY_IRET	(DELIVERY | BIT(1))	/* their qualification does, in bit 12 */
+
+/*
+ * SDM, "Information for VM Exits That Occur During Event Delivery", "Exit Qualification
+ * for EPT Violations" and those after it.
+ */
+static const u8 delivery[VMX_STATS_REASONS] = {
+	[VMX_REASON_EXCEPTION_NMI] = DELIVERY,
+	[VMX_REASON_TASK_SWITCH] = DELIVERY,
+	[VMX_REASON_APIC_ACCESS] = DELIVERY,
+	[VMX_REASON_EPT_VIOLATION] = DELIVERY_IRET,
+	[VMX_REASON_EPT_MISCONFIG] = DELIVERY,
+	[VMX_REASON_PML_FULL] = DELIVERY_IRET,
+	[VMX_REASON_SPP] = DELIVERY_IRET,
+	[VMX_REASON_INSN_TIMEOUT] = DELIVERY_IRET,
+};
+
+/**
+ * vmx_exit_in_delivery() - can an exit come while an event is delivered
+ * @reason: the basic exit reason
+ *
+ * Return: true if IDT-vectoring information goes with it.
+ */
+bool vmx_exit_in_delivery(u32 reason)
+{
+	return reason < VMX_STATS_REASONS && delivery[reason];
+}
+EXPORT_SYMBOL_IF_KUNIT(vmx_exit_in_delivery);
+
+/* Those of them that are rare. */
+static noinline enum vmx_next handle_in_delivery(struct vmx_vcpu *v)
 {
 	keep_event(v);
-	return VMX_NEXT_USER;
+	if (delivery[v->reason] == DELIVERY_IRET &&
+	    vmx_read(v, VMX_F_EXIT_QUALIFICATION) & VMX_VIOLATION_UNBLOCK_NMI)
+		block_nmi_again(v);
+	if (v->reason == VMX_REASON_EPT_MISCONFIG)
+		v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
+	/* stay() makes room in the log. */
+	return v->reason == VMX_REASON_PML_FULL ? VMX_NEXT_IRQ : VMX_NEXT_USER;
 }
 
 static noinline enum vmx_next handle_cr_access(struct vmx_vcpu *v)
@@ -297,18 +365,12 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 		return handle_xsetbv(v);
 	case VMX_REASON_PREEMPTION_TIMER:
 		return handle_timer(v);
-	case VMX_REASON_EPT_MISCONFIG:
-		return handle_ept_misconfig(v);
-	case VMX_REASON_TASK_SWITCH:
-		return handle_task_switch(v);
-	case VMX_REASON_PML_FULL:
-		return handle_pml_full(v);
 	case VMX_REASON_CR_ACCESS:
 		return handle_cr_access(v);
 	case VMX_REASON_INVLPG:
 	case VMX_REASON_INVPCID:
 		return v->paging ? VMX_NEXT_FAULT : VMX_NEXT_USER;
 	default:
-		return VMX_NEXT_USER;
+		return delivery[reason] ? handle_in_delivery(v) : VMX_NEXT_USER;
 	}
 }

@@ -3,6 +3,7 @@
 #include <asm/trapnr.h>
 
 #include "caps.h"
+#include "exit.h"
 #include "vcpu.h"
 
 #define CODE	(VMX_STATE_CS | VMX_STATE_SS)
@@ -11,6 +12,8 @@
 #define STATE	(VMX_STATE_RIP | VMX_STATE_RSP | VMX_STATE_RFLAGS | CODE |	\
 		 PAGING | CALM | VMX_STATE_CR2)
 #define INSN	(STATE | VMX_VALID_LENGTH)
+/* Exits that are not instructions have no length. */
+#define NO_INSN	(STATE | VMX_VALID_QUALIFICATION)
 #define OPERAND	(INSN | VMX_VALID_INSN_INFO | VMX_VALID_QUALIFICATION |	\
 		 VMX_VALID_LINEAR)
 
@@ -27,8 +30,8 @@
  */
 static const u32 wanted[VMX_STATS_REASONS] = {
 	[VMX_REASON_EXCEPTION_NMI] = INSN | VMX_VALID_QUALIFICATION |
-				     VMX_VALID_INTR | VMX_VALID_IDT,
-	[VMX_REASON_TASK_SWITCH] = INSN | VMX_VALID_QUALIFICATION | VMX_VALID_IDT,
+				     VMX_VALID_INTR,
+	[VMX_REASON_TASK_SWITCH] = INSN | VMX_VALID_QUALIFICATION,
 	[VMX_REASON_CPUID] = VMX_STATE_RIP | VMX_VALID_LENGTH,
 	[VMX_REASON_HLT] = VMX_STATE_RIP | VMX_STATE_RFLAGS | CALM |
 			   VMX_VALID_LENGTH,
@@ -48,16 +51,14 @@ static const u32 wanted[VMX_STATS_REASONS] = {
 	[VMX_REASON_MONITOR] = INSN | VMX_VALID_QUALIFICATION | VMX_VALID_LINEAR,
 	[VMX_REASON_GDTR_IDTR] = OPERAND,
 	[VMX_REASON_LDTR_TR] = OPERAND,
-	[VMX_REASON_EPT_MISCONFIG] = STATE | VMX_VALID_PHYSICAL | VMX_VALID_IDT,
+	[VMX_REASON_EPT_MISCONFIG] = STATE | VMX_VALID_PHYSICAL,
 	[VMX_REASON_INVEPT] = OPERAND,
 	[VMX_REASON_INVVPID] = OPERAND,
 	[VMX_REASON_RDRAND] = INSN | VMX_VALID_INSN_INFO,
 	[VMX_REASON_RDSEED] = INSN | VMX_VALID_INSN_INFO,
 	[VMX_REASON_INVPCID] = OPERAND,
+	[VMX_REASON_INSN_TIMEOUT] = NO_INSN,
 };
-
-/* Exits that are not instructions have no length. */
-#define NO_INSN	(STATE | VMX_VALID_QUALIFICATION)
 
 static u32 wants(u32 reason)
 {
@@ -217,6 +218,8 @@ static u32 wants_now(const struct vmx_vcpu *v)
 {
 	u32 want = wants(v->reason & VMX_REASON_BASIC_MASK);
 
+	if (vmx_exit_in_delivery(v->reason))
+		want |= VMX_VALID_IDT;
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		want = STATE;
 	if (v->reason == VMX_REASON_EXCEPTION_NMI && !has_length(v->intr_info))

@@ -17,6 +17,7 @@
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 
+#include <asm/cpu.h>
 #include <asm/msr.h>
 #include <asm/special_insns.h>
 
@@ -39,6 +40,7 @@ enum leave {
 	LEAVE_HOME,	/* work that the kernel does on the way to userspace */
 	LEAVE_FAULT,	/* a fault whose resolution sleeps */
 	LEAVE_LONG,	/* interrupts were let in, for the first time */
+	LEAVE_SPLIT_LOCK, /* a split lock, which the host detects */
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
 
@@ -109,9 +111,9 @@ static enum vmx_next enter_until(struct vmx_vcpu *v)
 		if (trace_exit_enabled())
 			trace_exit_of(v);
 		next = vmx_handle_exit(v);
+		vmx_ledger_handled(v);
 	} while (next == VMX_NEXT_ENTER);
 	return next;
-		vmx_ledger_handled(v);
 }
 
 /* Is there a reason not to enter? */
@@ -274,6 +276,8 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 		local_irq_enable();
 		if (next == VMX_NEXT_USER)
 			return LEAVE_USER;
+		if (unlikely(next == VMX_NEXT_SPLIT_LOCK))
+			return LEAVE_SPLIT_LOCK;
 		if (next == VMX_NEXT_FAULT && !resolve_fault(v, &leave, err))
 			return leave;
 		if (unlikely(!v->fpu_long))
@@ -334,6 +338,22 @@ static int give_late(struct vmx_vcpu *v, int fault)
 	return fault == VMX_FAULT_EXIT ? 0 : fault;
 }
 
+/*
+ * The host warns, slows the thread down and lets the CPU execute it, or sends SIGBUS.
+ * 1 if the guest may try again, 0 if the exit is userspace's, or an errno.
+ */
+static int split_lock(struct vmx_vcpu *v)
+{
+	int err = vmx_vmcs_get(v->vmcs);
+	u64 rip;
+
+	if (err)
+		return err;
+	rip = vmx_insn_vmread(VMX_F_GUEST_RIP);
+	vmx_vmcs_unget();
+	return handle_guest_split_lock(rip) ? 1 : give_late(v, VMX_FAULT_EXIT);
+}
+
 static long run_locked(struct vmx_vcpu *v)
 {
 	int err = load(v);
@@ -367,6 +387,11 @@ static long run_locked(struct vmx_vcpu *v)
 			return give_late(v, err);
 		case LEAVE_LONG:
 			break;
+		case LEAVE_SPLIT_LOCK:
+			err = split_lock(v);
+			if (err > 0)
+				break;
+			return err;
 		}
 		v->fpu_again = true;
 		if (!v->fpu_long)

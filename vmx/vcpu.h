@@ -328,6 +328,7 @@ enum vmx_next {
 	VMX_NEXT_USER,		/* userspace's */
 	VMX_NEXT_IRQ,		/* finished once interrupts were open */
 	VMX_NEXT_FAULT,		/* a fault to look at, or paging to change */
+	VMX_NEXT_SPLIT_LOCK,	/* the host's to answer, who may sleep */
 };
 
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
