@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What comes of exceptions whose delivery faults, and of those that the module makes or passes on. */
+/* Exceptions whose delivery faults, and those that the module makes or passes on. */
 #define EVERY_MMU
 #include "lib/guest_tables.h"
 
@@ -61,7 +61,7 @@ static int raise_fault(struct vmx_vcpu *vcpu, enum fault fault)
 	return vmx_run(vcpu);
 }
 
-/* SDM, "Conditions for Generating a Double Fault": the page fault, whatever came before but another. */
+/* SDM, "Conditions for Generating a Double Fault": after all exceptions but #PF and #DF. */
 TEST_F(vm, page_fault_after_an_exception)
 {
 	static const struct { enum fault first; unsigned int vector; } cases[] = {

@@ -181,7 +181,7 @@ TEST_F(vm, ram_of_the_kernel_is_refused)
 	EXPECT_EQ(0, mmu_walk(self->vm.mmu, AREA).present);
 }
 
-/* Where PCs have a window to the display's memory; the kernel has a struct page for it, as for RAM. */
+/* Where PCs have a window to the display's memory. The kernel has a struct page for it. */
 #define WINDOW_FRAME	0xa0000
 
 /*
