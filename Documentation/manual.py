@@ -24,7 +24,7 @@ import fields
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # What a name in the text has to begin with to be taken for a file of the project.
-FOLDERS = "vmx|ept|uapi|tools|selftests|Documentation|LICENSES|packaging|ci"
+FOLDERS = r"vmx|ept|shadow|uapi|tools|selftests|Documentation|LICENSES|packaging|\.ci"
 
 STYLE = """
 body { max-width: 52em; margin: 2em auto; padding: 0 1em; line-height: 1.45; }
@@ -127,7 +127,7 @@ def fix_links(document, page):
             link.replace_self(link.children)
         elif uri and ":" not in uri and not uri.startswith("#"):
             file, _, place = uri.partition("#")
-            if not (HERE / file).exists():
+            if not (page.parent / file).exists():
                 raise Wrong(f"{page.name}: there is no {file} to link to")
             if file.endswith(".rst"):
                 link["refuri"] = file.removesuffix(".rst") + ".html" + ("#" + place if place else "")
@@ -149,7 +149,9 @@ def make_page(page, out, style):
     fix_links(document, page)
     check_names(document, page)
     html = docutils.core.publish_from_doctree(document, writer_name="html5", settings_overrides=settings)
-    (out / f"{page.stem}.html").write_bytes(html)
+    path = out / page.relative_to(HERE).with_suffix(".html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(html)
 
 
 def check_readme():
@@ -165,7 +167,7 @@ def main(script, out):
     out.mkdir(parents=True, exist_ok=True)
     style = out / "style.css"
     style.write_text(STYLE)
-    pages = sorted(HERE.glob("*.rst"))
+    pages = sorted(HERE.rglob("*.rst"))
     for page in pages:
         make_page(page, out, style)
     print(f"{len(pages)} pages; begin with {os.path.relpath(out / 'index.html', ROOT)}")
