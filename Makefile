@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The commands people type; `make help` explains them. What the module is made of is in Kbuild.
+# The commands for people; `make help` explains them. Kbuild lists the module's objects.
 
 machine := selftests/machine
 run := $(machine)/run.py
 
-# Settings reach the runner through the environment, wherever they were given.
+# Settings reach the runner through the environment, whether they come from there or from make's command line.
 export T PROGRAM FILES LIMIT ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG V W C CF CC LLVM KCFLAGS
-# make's own default is no choice of anybody's.
+# make's own default is not the user's choice.
 ifeq ($(origin CC),default)
 unexport CC
 endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The benchmarks: this module beside KVM in one boot of the same machine, and the table of it."""
+"""The benchmarks: runs this module and KVM in one boot of the same machine, and prints the table."""
 
 import dataclasses
 import pathlib
@@ -56,7 +56,7 @@ class Result:
 
 
 def parse(lines):
-    """{side: {operation: Result}}, of several the median; what is no result is an error message."""
+    """{side: {operation: Result}}, the median of several. Prints all other output."""
     found = {"kvm": {}, "vmx": {}}
     for line in lines:
         side, _, rest = line.partition(" ")
@@ -95,7 +95,7 @@ def number(result):
 
 
 def print_table(results):
-    """Returns the operations whose results differ between the sides."""
+    """Returns the operations whose results differ between KVM and vmx."""
     different = []
     kvms, vmxs = results["kvm"], results["vmx"]
     say(f"\n  {'operation':15} {'':31} {'KVM':>11} {'vmx':>11} {'ratio':>6} {'target':>7}      "
@@ -133,7 +133,7 @@ def write_table(path, cpu, results):
 
 
 def add_recorded(results):
-    """KVM's figures of Linux as a guest, if they were not measured; True if it took some."""
+    """Adds KVM's recorded figures of Linux as a guest where none was measured; True if it added some."""
     recorded = {**linuxbench.RECORDED, **{name: row[0] for name, row in shadowbench.RECORDED.items()}}
     missing = [name for name in recorded if name in results["vmx"] and name not in results["kvm"]]
     results["kvm"].update({name: Result(recorded[name], "0", {}) for name in missing})
@@ -151,16 +151,16 @@ def compare(setup, path):
     different = print_table(results)
     linuxbench.show_exits([line for line in lines if line.startswith("exits ")])
     if recorded:
-        say("\n  KVM's figures of Linux as a guest are recorded ones: there is no lkvm here to measure them")
+        say("\n  KVM's figures of Linux as a guest are recorded ones; put an lkvm on the PATH to measure them")
     write_table(path, setup.cpu.name, results)
     say(f"\n  written to {path.relative_to(ROOT)}")
     for text in different:
-        say(f"  FAILED the same guest code gave different results: {text}")
+        say(f"  FAILED the same guest code computed different results: {text}")
     return not different
 
 
 def run(make_setup, kernel=""):
-    """The frozen kernel and the one with mitigations, or KERNEL alone. Slow is no failure."""
+    """Runs on the frozen kernel and on the one with mitigations, or on KERNEL alone. Being slow is no failure."""
     tables = {"fast": BUILD / "bench.tsv", "mitigations": BUILD / "bench-mitigations.tsv"}
     if kernel:
         tables = {kernel: tables.get(kernel, BUILD / f"bench-{pathlib.Path(kernel).name}.tsv")}

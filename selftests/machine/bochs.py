@@ -38,7 +38,7 @@ log: {log}
 
 
 class Bochs:
-    """One emulated PC. FOLDER holds the initrd and takes configuration, image and logs."""
+    """One emulated PC. FOLDER has the initrd, and gets configuration, image and logs."""
 
     name = "bochs"
     # How many ticks of the TSC stand for one instruction of a limit.
@@ -75,7 +75,7 @@ class Bochs:
                                             env=self.environment)
 
     def clock(self):
-        """Seconds the emulator has had: on a busy computer it gets few, and that is no hang."""
+        """Seconds of CPU time that the emulator has had. A busy computer gives it few, which is no hang."""
         try:
             words = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -92,7 +92,7 @@ class Bochs:
         self.process.stdin.close()
 
     def interrogate(self):
-        """Stops the emulated CPUs where they are and returns what the debugger says of them."""
+        """Stops the emulated CPUs and returns the debugger's answer about them."""
         out = self.folder / "bochs.out"
         start = out.stat().st_size
         commands = "".join(f"set $cpu = {cpu}\nr\nprint-stack 64\ncreg\n" for cpu in range(self.cpus))
@@ -109,7 +109,7 @@ class Bochs:
         return out.read_bytes()[start:].decode(errors="replace")
 
     def ended_by(self):
-        """Why the emulator ended: 'power-off', 'triple fault' or its own words."""
+        """The reason for the emulator's end: 'power-off', 'triple fault' or its own message."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         text += (self.folder / "bochs.out").read_text(errors="replace")
         if "soft power off" in text:

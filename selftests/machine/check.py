@@ -105,7 +105,7 @@ def plan(make_setup):
     if not only:
         steps += [machine_step(kernel, cpu, make_setup) for kernel, cpu in rows()]
     if only and not steps:
-        raise Failure(f"ONLY={only}: there is no such gate; there are {', '.join(gates.GATES)}")
+        raise Failure(f"ONLY={only}: unknown gate; give one of {', '.join(gates.GATES)}")
     shard = os.environ.get("SHARD")
     if shard:
         index, _, count = shard.partition("/")
@@ -114,7 +114,7 @@ def plan(make_setup):
 
 
 class Progress:
-    """Says what runs, and that it still does when nothing else is said for a while."""
+    """Prints the steps as they run, and a line now and then while they print nothing."""
 
     def __init__(self, total):
         self.started = time.monotonic()
@@ -153,7 +153,7 @@ def fail(collector, step, text):
 
 
 def prepare(steps, progress, collector, build_programs):
-    """Builds, one after the other, what the steps will share; a failure is a failed step of its own."""
+    """Builds the parts that the steps share, one after the other. A failure counts as a failed step."""
     def run_kernels(_):
         for name in dict.fromkeys(name for name, _ in rows()):
             kernels.find(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make controls`: mistakes on purpose, in a copy of the checkout; the tests have to notice each."""
+"""`make controls`: makes mistakes on purpose in a copy of the checkout. The tests have to notice each."""
 
 import fnmatch
 import os
@@ -19,7 +19,7 @@ OURS = ("T", "KERNEL", "CPU", "CPUS", "SMP", "KDIR")
 
 
 def copy_checkout():
-    """Keeps the copy's own build folder, so that only what changes is built again."""
+    """Keeps the copy's build folder, so that only changed files are built again."""
     TREE.mkdir(parents=True, exist_ok=True)
     for path in TREE.iterdir():
         if path.name != "build":
@@ -33,13 +33,13 @@ def table():
 
 
 def out_of_date(tree, control):
-    """Why a control cannot be tried, or nothing."""
+    """The reason why a control cannot be tried, or nothing."""
     count = (tree / control["file"]).read_text().count(control["old"])
     return "" if count == 1 else f"{control['file']} has what to replace {count} times, not once"
 
 
 class broken:
-    """The copy with one mistake in it."""
+    """Makes the copy with one mistake."""
 
     def __init__(self, control):
         wrong = out_of_date(TREE, control)
@@ -57,7 +57,7 @@ class broken:
 
 
 def try_out(control):
-    """Returns what is wrong with the tests, or nothing, and all they printed."""
+    """Returns the complaint about the tests, or nothing, and their output."""
     chosen = {"T": control["test"], "KERNEL": control.get("kernel", SETTINGS["KERNEL"]),
               "CPU": control.get("cpu", SETTINGS["CPU"])}
     settings = [f"{key}={value}" for key, value in {**SETTINGS, **chosen}.items()]
@@ -75,12 +75,12 @@ def try_out(control):
 
 
 def run():
-    """Those whose names match T=, or all."""
+    """The controls whose names match T=, or all."""
     controls = table()
     chosen = {name: control for name, control in controls.items()
               if fnmatch.fnmatch(name, os.environ.get("T") or "*")}
     if not chosen:
-        raise Failure(f"T={os.environ['T']}: no such control; there are: {', '.join(controls)}")
+        raise Failure(f"T={os.environ['T']}: unknown control; give some of: {', '.join(controls)}")
     copy_checkout()
     collector = results.Collector({})
     for name, control in chosen.items():

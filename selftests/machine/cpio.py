@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Writes the initramfs format (newc), so that device nodes need no root and nothing is copied twice."""
+"""Writes the initramfs format (newc): device nodes need no root, and no file is copied twice."""
 
 import os
 import pathlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The gate of the examples: what the one in Python writes down of the ABI is what the header says."""
+"""The gate of the examples: compares the ABI as the Python example repeats it with the headers."""
 
 import ctypes
 import importlib.util
@@ -24,7 +24,7 @@ def of_struct(name, struct):
 
 
 def claims(module):
-    """(a condition in C, what it is about)"""
+    """(a condition in C, the name that it checks)"""
     for name, value in vars(module).items():
         if name.startswith("VMX_"):
             yield f"{name} == {value}", name
@@ -33,7 +33,7 @@ def claims(module):
 
 
 def run():
-    """(what is wrong, what was checked)"""
+    """(complaints, the source that was compiled)"""
     lines = [f'_Static_assert({condition}, "{what}");'
              for condition, what in claims(load(ROOT / "tools/examples/hello.py"))]
     source = "#include <stddef.h>\n#include <linux/vmx.h>\n" + "\n".join(lines) + "\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Static gates: what compilers and the kernel's own checkers say of the source."""
+"""Static gates: compilers and the kernel's own checkers judge the source."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def files(folders, suffixes=(".c", ".h", ".S")):
 
 
 def complaints(text, pattern):
-    """Lines that match, each once, with paths that mean something to the reader."""
+    """Lines that match, each once, with paths inside the project."""
     lines = [line for line in text.splitlines() if re.search(pattern, line)]
     return [re.sub(r"^.*/build/module/[^/]+/", "", line) for line in dict.fromkeys(lines)]
 
@@ -41,7 +41,7 @@ def outcome(name, failed, reproduce, output=""):
 
 
 def compile_with(name, kernel_name, options, pattern):
-    """Compiles everything anew in a folder of its own; any line that matches PATTERN fails."""
+    """Compiles everything anew in a separate folder; any line that matches PATTERN fails."""
     kernel = kernels.find(kernel_name)
     folder = BUILD / "module" / f"gate-{name}"
     reproduce = f"make check ONLY={name}"
@@ -66,8 +66,8 @@ def sparse_gate(name, kernel_name):
 
 
 def clang_gate(name, kernel_name):
-    """objtool would miss the thunks that only gcc makes for these headers, and clang has more to say
-    of the headers themselves than gcc has: only what it says of our files counts.
+    """objtool would miss the thunks that only gcc makes for these headers, and clang complains more than
+    gcc about the headers themselves: only complaints about our files count.
     """
     options = ["W=1", f"CC={CLANG}", "objtool=true"]
     return compile_with(name, kernel_name, options, r"/build/module/.*(?:warning|error):")
@@ -120,18 +120,18 @@ TOOLS = USERSPACE + ("PARENTHESIS_ALIGNMENT",)
 
 
 def controls_gate(name):
-    """Every mistake of `make controls` can still be made."""
+    """Checks that every mistake of `make controls` can still be made."""
     wrong = {control: controls.out_of_date(ROOT, what) for control, what in controls.table().items()}
     return outcome(name, [f"{control}: {why}" for control, why in wrong.items() if why], f"make check ONLY={name}")
 
 
 def library_gate(name):
-    """Tests of the library that need no VMX: they run here, under the sanitizers."""
+    """Runs the library's tests without VMX here, under the sanitizers."""
     return tools_gate(name, "check")
 
 
 def tools_gate(name, target):
-    """A target of tools/ that prints TAP."""
+    """Runs a target of tools/ that prints TAP."""
     command = ["make", "--no-print-directory", "-C", "tools", f"-j{jobs()}", "--output-sync=target", target]
     result = subprocess.run(command, cwd=ROOT, env=environment(), text=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make bench T=growth`: how costs grow with a guest's memory and its vCPUs."""
+"""`make bench T=growth`: measures how costs grow with a guest's memory and vCPUs."""
 
 import machine
 import suite
@@ -20,7 +20,7 @@ def boot(setup):
 
 
 def run(setup):
-    """One line for each size and number of vCPUs, a column for each operation."""
+    """Prints a line for each size and number of vCPUs, with a column for each operation."""
     say(f"\n{setup.place}: ticks for each 4 KiB page")
     table = {}
     for words in boot(setup):
@@ -29,7 +29,7 @@ def run(setup):
         else:
             say(f"  {' '.join(words)}")
     if not table:
-        raise Failure("the benchmark gave no results")
+        raise Failure("the benchmark printed no results")
     names = list(next(iter(table.values())))
     say("\n  " + " ".join(f"{name:>17}" for name in ("MB", "vCPUs", *names)))
     with open(PATH, "w") as file:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reads the emulator's debugger after a hang: where each CPU is, and by which way it got there."""
+"""Reads the emulator's debugger after a hang: the location and the call chain of each CPU."""
 
 import bisect
 import re
@@ -33,7 +33,7 @@ class Symbols:
 
 
 def describe(text, symbols):
-    """Lines that say where the CPUs are; TEXT is the debugger's answer, one part for each CPU."""
+    """Lines with the CPUs' locations. TEXT is the debugger's answer, with a part for each CPU."""
     lines = []
     for part in re.split(r"(?=^rip: )", text, flags=re.MULTILINE):
         rip = RIP.search(part)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""MACHINE=host: loads the module into the kernel that runs here. Only when told so."""
+"""MACHINE=host: loads the module into the running kernel of this computer. Only on request."""
 
 import os
 import platform
@@ -20,14 +20,14 @@ SECONDS = 120
 
 
 def kernel_log_since(start):
-    """Lines that the kernel log has gained; START is what it was before."""
+    """Lines that the kernel log has gained since START."""
     text = subprocess.run(["dmesg"], stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = text.splitlines()
     return lines[len(start):] if lines[:len(start)] == start else lines
 
 
 def run_one(test, program, environment):
-    """The same Span that a machine's console gives."""
+    """Runs a test and returns a Span, like a machine's console."""
     span = session.Span(test.name)
     before = kernel_log_since([])
     try:
@@ -52,7 +52,7 @@ def run(tests, seed, collector):
     kdir = module.default_kdir()
     folder = module.build(kdir, "host", quiet=True)
     vmx = folder / "vmx.ko"
-    say(f"MACHINE=host: loading {vmx} into this computer's own kernel")
+    say(f"MACHINE=host: loading {vmx} into this computer's kernel")
     result = subprocess.run(["/sbin/insmod", vmx], text=True, stderr=subprocess.PIPE)
     if result.returncode:
         raise Failure(f"insmod: {result.stderr.strip()}")

@@ -21,7 +21,7 @@ GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
 
 
 def program(name):
-    """A program of the machine or of guests in it, compiled when its source changed."""
+    """Compiles a program of the machine or of its guests, if its source changed."""
     source = MACHINE / f"guest/{name}.c"
     program = BUILD / "machine" / name
     program.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def program(name):
 
 
 class Link(str):
-    """In place of a file: a symbolic link to this."""
+    """A symbolic link to this path, in place of a file."""
 
 
 def shared_objects(program):
@@ -47,7 +47,7 @@ def shared_objects(program):
 
 
 def plain_name(path):
-    """modules.dep names a compressed module; the image has it uncompressed."""
+    """The name of a module in the image: uncompressed, while modules.dep may name a compressed one."""
     return re.sub(r"\.xz$", "", path)
 
 
@@ -133,7 +133,7 @@ def initramfs(path, kernel, own_modules, programs, plan, tests):
 
 
 def guest_initramfs(path):
-    """For Linux as a guest of the machine."""
+    """The initramfs of Linux as a guest of the machine."""
     with open(path, "wb") as file:
         archive = cpio.Archive(file)
         archive.node("/dev/console", 5, 1)
@@ -148,7 +148,7 @@ def guest_initramfs(path):
 
 
 def disk_initramfs(path, kernel):
-    """For a guest whose root is on its first disk: finds the disk, and goes there."""
+    """The initramfs of a guest with its root on the first disk: finds the disk and starts from there."""
     with open(path, "wb") as file:
         archive = cpio.Archive(file)
         archive.node("/dev/console", 5, 1)
@@ -175,7 +175,7 @@ def guest_root(path):
 
 
 def single_program(path, program):
-    """For Linux as a guest: PROGRAM is all there is."""
+    """The initramfs of Linux as a guest whose only process is PROGRAM."""
     with open(path, "wb") as file:
         archive = cpio.Archive(file)
         archive.node("/dev/console", 5, 1)

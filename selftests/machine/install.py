@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The gate of `make install`: what it installs is all there, works from there, and goes away again."""
+"""The gate of `make install`: the installed files are complete, work, and go away with uninstall."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ share/man/man1/vmxrun.1 share/man/man3/libvmx.3 share/man/man4/vmx.4"""
 
 
 class Install:
-    """An installation in a folder of its own, like one that a package is made of."""
+    """An installation in a separate folder, as for a package."""
 
     def __init__(self, folder, output):
         self.folder = folder
@@ -29,7 +29,7 @@ class Install:
         self.module = self.root / "usr/src" / f"vmx-{self.version}"
 
     def run(self, *command, **variables):
-        """What COMMAND prints; that is the reason, if it fails."""
+        """Returns the output of COMMAND, which is the reason if it fails."""
         words = [str(word) for word in command]
         result = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
                                 env=environment("DESTDIR", "PREFIX", LC_ALL="C.UTF-8", **variables),
@@ -43,7 +43,7 @@ class Install:
         self.run("make", "--no-print-directory", goal, f"DESTDIR={self.root}")
 
     def names(self, folder):
-        """Of all files in FOLDER and below."""
+        """The names of all files in FOLDER and below."""
         return {str(path.relative_to(folder)) for path in folder.rglob("*")
                 if path.is_symlink() or not path.is_dir()}
 
@@ -63,7 +63,7 @@ def files(install):
     expected = set(FILES.format(version=install.version, soname=version.soname(install.version)).split())
     for folder in (ROOT / "tools/include", ROOT / "uapi"):
         expected |= {f"include/{path.relative_to(folder)}" for path in folder.rglob("*.h")}
-    expect_same(install.names(install.prefix), expected, "nobody expects it",
+    expect_same(install.names(install.prefix), expected, "unexpected",
                 "packaging/Makefile installs, selftests/machine/install.py expects")
     outside = install.names(install.root) - {str(path.relative_to(install.root)) for folder in
                                              (install.prefix, install.module) for path in folder.rglob("*")}
@@ -74,7 +74,7 @@ def files(install):
 
 
 def exports(install):
-    """The compiler says what the headers declare: the list that the library is linked with is made otherwise."""
+    """Compares the exports with the compiler's list of declarations, which is independent of the Makefile's."""
     declared = set()
     for header in [install.prefix / "include/libvmx.h", *(install.prefix / "include/libvmx").glob("*.h")]:
         notes = install.folder / "declared"
@@ -89,7 +89,7 @@ def exports(install):
 
 
 def private(install):
-    """Names that the static library gives to a program begin with vmx_."""
+    """All names that the static library adds to a program begin with vmx_."""
     archive = install.prefix / "lib/libvmx.a"
     symbols = install.run("nm", "--defined-only", "--extern-only", "--format=posix", archive)
     names = {line.split()[0] for line in symbols.splitlines() if line and not line.endswith(":")}

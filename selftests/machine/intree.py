@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make kunit`: the module as drivers/vmx of a kernel tree, and the kernel's own kunit.py."""
+"""`make kunit`: builds the module as drivers/vmx of a kernel tree and runs the kernel's kunit.py."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, say
 
 
 def tree():
-    """A copy of the kernel source, by hard links, with our folder in it."""
+    """A copy of the kernel source, made of hard links, with our folder in it."""
     copy = BUILD / "kunit/linux"
     if not copy.exists():
         say("  linking a copy of the kernel source")
@@ -30,7 +30,7 @@ def tree():
 
 
 def replace(path, text):
-    """Writes a new file: the old one is shared with the cache."""
+    """Writes a new file, since the cache shares the old one."""
     path.unlink()
     path.write_text(text)
 
@@ -41,7 +41,7 @@ def add_line(path, line):
 
 def run():
     if not shutil.which("qemu-system-x86_64"):
-        raise Failure("make kunit runs the kernel in QEMU: apt-get install qemu-system-x86")
+        raise Failure("make kunit runs the kernel in QEMU, which is missing: apt-get install qemu-system-x86")
     copy = tree()
     return subprocess.run(["python3", "tools/testing/kunit/kunit.py", "run", "--arch=x86_64",
                            f"--kunitconfig={MACHINE}/kernels/kunit.config", f"--jobs={jobs()}",

@@ -26,13 +26,13 @@ class Kernel:
 
     @property
     def vmlinux(self):
-        """With symbols, to decode addresses; stock kernels have none."""
+        """The kernel with symbols, to decode addresses; stock kernels have none."""
         path = self.kdir / "vmlinux"
         return path if self.kdir == self.image.parents[3] else None
 
     @property
     def slow(self):
-        """Watches every memory access: for finding mistakes, and several times slower."""
+        """Does the kernel check every memory access? It is then several times slower."""
         options = self.config.read_text().splitlines()
         return "CONFIG_KASAN=y" in options or "CONFIG_KCSAN=y" in options
 

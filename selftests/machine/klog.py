@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Finds what the kernel complains about, and says where in the source that is."""
+"""Finds complaints in the kernel log, and their places in the source."""
 
 import dataclasses
 import re
@@ -97,7 +97,7 @@ def reports(lines):
 
 
 def is_kernels_own(report):
-    """A data race of the kernel with itself: no part of it is called by the module.
+    """Is this a data race of the kernel with itself, without any call from the module?
 
     What an interrupt found below it has no part in the race.
     """

@@ -60,7 +60,7 @@ def wanted_options(files):
 
 
 def check_config(config, files):
-    """kconfig drops what has an unmet dependency without a word; this says so."""
+    """Fails if kconfig dropped a line, which it does silently for unmet dependencies."""
     lines = set(config.read_text().splitlines())
     present = {line.split("=")[0] for line in lines if line.startswith("CONFIG_")}
     missing = [line for option, line in wanted_options(files).items()
@@ -70,7 +70,7 @@ def check_config(config, files):
 
 
 def cache_key(flavour, tree):
-    """Everything that decides what comes out: source, configuration, compiler."""
+    """All inputs of a build: source, configuration, compiler."""
     digest = hashlib.sha256(output("gcc", "-dumpfullversion").encode())
     for file in fragments(flavour):
         digest.update(file.read_bytes())
@@ -78,7 +78,7 @@ def cache_key(flavour, tree):
 
 
 def drop_objects(build):
-    """Keeps what builds modules and decodes addresses; the rest is gigabytes."""
+    """Keeps the files that build modules and decode addresses; the rest is gigabytes."""
     for folder, folders, names in os.walk(build):
         if pathlib.Path(folder) == build:
             folders[:] = [name for name in folders if name not in ("tools", "scripts")]
@@ -106,7 +106,7 @@ def compile_kernel(flavour, tree, build):
 
 
 def compile_alone(flavour, tree, path):
-    """One kernel at a time: each build uses all the cores it may."""
+    """Builds one kernel at a time, since each build uses all cores it may."""
     with locked(path.with_name("compiling")):
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
@@ -117,7 +117,7 @@ def compile_alone(flavour, tree, path):
 
 
 def build(flavour):
-    """The build tree of FLAVOUR, made now if the cache does not have it."""
+    """The build tree of FLAVOUR, built now if the cache does not have it."""
     tree = source()
     path = cache() / "kernels" / cache_key(flavour, tree)
     with locked(path):

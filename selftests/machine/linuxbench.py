@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The benchmarks of Linux as a guest: what their rows are, what they need, what their exits were."""
+"""The benchmarks of Linux as a guest: their rows, their files, their exits."""
 
 import collections
 import shutil
@@ -66,7 +66,7 @@ def show_exits(lines):
             phases[phase][" ".join(what)] += int(count)
     if not ticks:
         return
-    say(f"\n  exits that come to vmxrun: {phases['uart'].total() / UART_BYTES:.2f} a byte to the serial console, "
+    say(f"\n  exits to vmxrun: {phases['uart'].total() / UART_BYTES:.2f} a byte to the serial console, "
         f"{phases['ticks'].total() / ticks:.2f} a timer tick,\n  {phases['disk'].total() / DISK_REQUESTS:.2f} "
         f"a request to a virtio disk; {phases['boot'].total():,} to boot, of which")
     for what, count in phases["boot"].most_common(12):

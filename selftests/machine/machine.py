@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Boots the machine, follows its console, and says what ended it."""
+"""Boots the machine, reads its console, and finds the reason for its end."""
 
 import dataclasses
 import hashlib
@@ -64,12 +64,12 @@ def find_cpu(name):
     for cpu in models.values():
         if name in (cpu.name, cpu.model):
             return cpu
-    raise Failure(f"CPU={name} is unknown; there are: {', '.join(models)}")
+    raise Failure(f"CPU={name}: unknown model; give one of: {', '.join(models)}")
 
 
 @dataclasses.dataclass
 class Setup:
-    """A machine to boot: everything but what it is to do."""
+    """A machine to boot, without its tasks."""
     kernel: Kernel
     cpu: Cpu
     smp: int
@@ -98,7 +98,7 @@ def prepare_module(kernel):
 
 
 def programs():
-    """Tools that every machine has on its PATH."""
+    """The tools on the PATH of every machine."""
     tools = BUILD / "tools"
     found = {f"/usr/bin/{path.name}": path for path in sorted(tools.glob("*"))
              if path.is_file() and not path.suffix and path.stat().st_mode & 0o111}
@@ -141,7 +141,7 @@ def text_file(path, text):
 
 
 def belongings(tests, setup, folder):
-    """What only some tests need."""
+    """Files that only some tests need."""
     commands = " ".join(test.command for test in tests)
     found = {}
     if "/machine/linux" in commands:
@@ -165,13 +165,13 @@ def belongings(tests, setup, folder):
 
 
 class Boot:
-    """One boot of one machine, in a folder of its own that is gone afterwards."""
+    """One boot of one machine, in a temporary folder."""
 
     booted = set()
 
     @classmethod
     def stop_all(cls):
-        """For a run that is interrupted while other threads follow machines."""
+        """Ends the machine, for a run that is interrupted while other threads follow machines."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         for boot in list(cls.booted):
@@ -215,7 +215,7 @@ class Boot:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def follow(self):
-        """Reads the console until the machine ends or has to be ended; sets `cause`."""
+        """Reads the console until the machine ends or must be ended; sets `cause`."""
         heard = self.machine.clock()
         rest = b""
         with open(self.machine.console, "rb") as console:
@@ -236,7 +236,7 @@ class Boot:
                     time.sleep(0.02)
 
     def _is_over(self, silence):
-        """After that much silence: what the machine said last decides."""
+        """The reason for a long silence, by the machine's last words."""
         if self.session.dead:
             # The last words need a moment to arrive.
             self.cause = "kernel panic" if silence > 0.5 else ""
@@ -248,7 +248,7 @@ class Boot:
         return bool(self.cause)
 
     def record(self, manifest):
-        """What this machine was made of."""
+        """Facts about this machine, for the log."""
         def digest(path):
             return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -289,7 +289,7 @@ class Boot:
             instructions=span.instructions)
 
     def death(self, span):
-        """The machine itself died: which way, and its last words unless a kernel report has them."""
+        """How the machine died, with its last words unless a kernel report has them."""
         known = {"hang": "the machine hangs", "triple fault": "triple fault: the CPU shut down",
                  "kernel panic": "the kernel died; its report follows"}
         log = span.raw[-40:]
@@ -303,14 +303,14 @@ class Boot:
 
 
 def run_tests(setup, tests, extra, collector, listener=None, plan=None):
-    """Runs TESTS, those that need more memory in a machine that has it."""
+    """Runs TESTS; those that need more memory run in a larger machine."""
     for memory in sorted({test.memory for test in tests}):
         run_alike(dataclasses.replace(setup, memory=memory), [test for test in tests if test.memory == memory],
                   extra, collector, listener, plan)
 
 
 def run_alike(setup, tests, extra, collector, listener, plan):
-    """When a test kills the machine, boots another for those after it."""
+    """Runs TESTS; if one kills the machine, boots another for the rest."""
     waiting = sorted(tests, key=lambda test: test.ends)
     while waiting:
         with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:

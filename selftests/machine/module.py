@@ -40,9 +40,9 @@ def link_sources(folder):
 
 
 def build(kdir, name, options=(), quiet=False, want_output=False):
-    """Builds for KDIR in build/module/NAME; returns that folder, or what was printed."""
+    """Builds for KDIR in build/module/NAME; returns that folder, or the output."""
     if not (ROOT / "Kbuild").exists():
-        raise Failure(f"there is no module to build: {ROOT}/Kbuild does not exist")
+        raise Failure(f"cannot build the module: {ROOT}/Kbuild does not exist")
     folder = BUILD / "module" / name
     folder.mkdir(parents=True, exist_ok=True)
     link_sources(folder)
@@ -59,12 +59,12 @@ def build(kdir, name, options=(), quiet=False, want_output=False):
 
 
 def built(folder):
-    """The modules in FOLDER, vmx.ko first: the others may need it."""
+    """The modules in FOLDER, with vmx.ko first, since the others may need it."""
     return sorted(folder.glob("*.ko"), key=lambda path: (path.name != "vmx.ko", path.name))
 
 
 def default_kdir():
-    """What plain `make` builds for: the running kernel, or else the newest headers installed."""
+    """The kernel that plain `make` builds for: the running one, or else the newest installed headers."""
     running = pathlib.Path("/lib/modules", os.uname().release, "build")
     if (running / "Makefile").exists():
         return running

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""BOCHS=3: the Bochs of Debian 13, unpacked into the cache, for what only it emulates."""
+"""BOCHS=3: unpacks the Bochs of Debian 13 into the cache, for features that only it emulates."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ PACKAGES = "bochs,bochsbios,vgabios"
 
 
 def unpack(root):
-    """Its libraries come along: no chroot is needed to run it, and nothing of it is configured."""
+    """Unpacks Bochs with its libraries, so that it runs without a chroot and without configuration."""
     if not shutil.which("debootstrap", path="/usr/sbin:/sbin:" + os.environ["PATH"]):
         raise Failure("BOCHS=3 needs the package debootstrap: `make deps` installs it")
     as_root = [] if os.getuid() == 0 else ["sudo"]
@@ -36,7 +36,7 @@ def find():
 
 
 def command(root):
-    """Its program, run by its own loader with its own libraries."""
+    """The command that runs it, with its own loader and libraries."""
     libraries = root / "usr/lib/x86_64-linux-gnu"
     return [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries),
             str(root / "usr/bin/bochs-bin")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Python for the machine: of its library what a program imports."""
+"""Python for the machine: the modules of its library that a program imports."""
 
 import pathlib
 

@@ -13,7 +13,7 @@ NESTED = pathlib.Path("/sys/module/kvm_intel/parameters/nested")
 
 
 def why_not():
-    """What is missing here for MACHINE=kvm, or None."""
+    """The reason why MACHINE=kvm does not work here, or None."""
     if not pathlib.Path("/dev/kvm").exists():
         return "there is no /dev/kvm"
     if not NESTED.exists() or NESTED.read_text().strip() not in ("Y", "1"):
@@ -31,7 +31,7 @@ class Qemu:
     def __init__(self, folder, setup, command_line, terminal=None):
         missing = why_not()
         if missing:
-            raise Failure(f"MACHINE=kvm: {missing}; MACHINE=bochs needs nothing")
+            raise Failure(f"MACHINE=kvm: {missing}; MACHINE=bochs works on any computer")
         self.folder = folder
         self.console = folder / "console.log"
         self.console.write_bytes(b"")
@@ -64,7 +64,7 @@ class Qemu:
         return ""
 
     def ended_by(self):
-        """QEMU ends the same way for a power-off and for a triple fault; the console tells."""
+        """QEMU ends in the same way after a power-off and a triple fault; the console tells which it was."""
         if self.process.returncode:
             return (self.folder / "qemu.out").read_text(errors="replace").strip()
         if b"reboot: Power down" in self.console.read_bytes()[-4096:]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What came out: verdicts, files, totals."""
+"""Results: verdicts, files, totals."""
 
 import dataclasses
 import fnmatch
@@ -45,7 +45,7 @@ def expected_skips():
 
 
 def check_skips(place, name, cases, rows):
-    """A skip that nobody listed is a test that silently stopped testing."""
+    """An unlisted skip fails, since the test may have stopped testing unnoticed."""
     for case in cases:
         if case.status != "skipped":
             continue
@@ -58,7 +58,7 @@ def check_skips(place, name, cases, rows):
 
 
 def how_it_ended(span):
-    """A case for a program that did not end well by itself, or None."""
+    """A failed case for a program that ended badly, or None."""
     if span.timeout:
         return tap.Case("time limit", "failed", f"still running after {span.instructions or 'all its'} "
                         "instructions; what it was doing is in its output")
@@ -70,7 +70,7 @@ def how_it_ended(span):
 
 
 def judge(span, test, decode, death=""):
-    """The cases of one test that ran in the machine; DEATH says what ended the machine during it."""
+    """The cases of one test that ran in the machine; DEATH is the reason if the machine ended meanwhile."""
     # KUnit prints through the kernel log.
     lines = span.output + (span.kernel if span.name == "kunit" else [])
     cases = tap.parse(lines)
@@ -101,7 +101,7 @@ def judge(span, test, decode, death=""):
 
 
 class Collector:
-    """Gathers outcomes from parallel runs, writes their files, prints the end."""
+    """Collects outcomes of parallel runs, writes their files, prints the totals."""
 
     def __init__(self, manifest):
         self.outcomes = []

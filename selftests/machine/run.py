@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""What `make test`, `make check` and the others do. Settings come from make, as environment variables."""
+"""The commands behind `make test`, `make check` and others. Settings come from make, in the environment."""
 
 import ctypes
 import os
@@ -53,7 +53,7 @@ CHECK_SEED = 1806008990
 
 
 def backend():
-    """MACHINE=: says what `auto` takes, and why."""
+    """The backend for MACHINE=; prints the choice of `auto` and the reason."""
     wanted = setting("MACHINE", "auto")
     if wanted == "auto":
         missing = qemu.why_not()
@@ -64,7 +64,7 @@ def backend():
         return bochs.Bochs
     if wanted in ("bochs", "kvm"):
         return {"bochs": bochs.Bochs, "kvm": qemu.Qemu}[wanted]
-    raise Failure(f"MACHINE={wanted} is unknown; there are auto, bochs, kvm and host")
+    raise Failure(f"MACHINE={wanted}: unknown machine; give auto, bochs, kvm or host")
 
 
 def make(*goals):
@@ -85,7 +85,7 @@ def build_tools():
 
 
 def build_tests(tests):
-    """Only what is asked for: a test in progress must not keep the others from running."""
+    """Builds only these tests, so that an unfinished test does not keep the others from running."""
     for target in filter(None, (test.target for test in tests)):
         make("-C", "tools", target)
     programs = [test.name for test in tests if test.name in suite.programs()]
@@ -110,7 +110,7 @@ def setup_for(kernel_name, cpu_name, smp, the_seed, machine_backend):
 
 
 def manifest(the_seed):
-    """What it takes to get the same results again."""
+    """The facts that someone needs to get the same results."""
     def version(*command):
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               text=True).stdout.strip()
@@ -176,7 +176,7 @@ def command_demo():
     demo = suite.choose("vmx-demo,linux-demo")
     tests = [test for test in demo if test.fits(setup.kernel.name, setup.cpu.name)]
     if tests != demo:
-        say(f"  Linux as a guest is left out: {setup.kernel.name} would take minutes; KERNEL=fast takes seconds")
+        say(f"  skipping Linux as a guest, which takes minutes on {setup.kernel.name}; KERNEL=fast takes seconds")
     say(f"4/4 booting {setup.place}; its console follows in about 10 s\n")
     collector = results.Collector(manifest(setup.seed))
     machine.run_tests(setup, tests, {}, collector, stream)
@@ -200,7 +200,7 @@ def command_bench():
         "": lambda: bench.run(make_setup, setting("KERNEL")),
     }
     if setting("T") not in tables:
-        raise Failure(f"T={setting('T')}: no such table; there are growth and shadow, and without T= the main ones")
+        raise Failure(f"T={setting('T')}: unknown table; give growth or shadow, or leave T= out for the main ones")
     return tables[setting("T")]()
 
 
@@ -211,7 +211,7 @@ def command_shell():
     try:
         build_tests(suite.everything())
     except Failure as failure:
-        say(f"{failure}\nthe shell goes without the tests that do not build")
+        say(f"{failure}\nthe shell starts without the tests that do not build")
     built = [test for test in suite.everything() if (BUILD / "selftests" / test.name).exists()]
     mine = program.files(FILES)
     setup.memory = mine.memory()
@@ -256,7 +256,7 @@ COMMANDS = {"build": command_build, "test": command_test, "check": command_check
 
 
 def end_with_make():
-    """A run that is killed takes its machines with it, and so does a make that is."""
+    """Makes a killed run, or a killed make, stop its machines."""
     def terminate(number, _):
         # Once: make passes on what its whole group was sent.
         signal.signal(number, signal.SIG_IGN)

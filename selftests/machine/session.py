@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Follows one boot of the machine through its console."""
+"""Follows one boot of the machine on its console."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ END = re.compile(r"end (\S+) (exit|signal)=(\d+) instructions=(\d+)")
 
 @dataclasses.dataclass
 class Span:
-    """What was said while one test ran, or outside all tests."""
+    """The console's lines while one test ran, or outside all tests."""
     name: str
     output: list = dataclasses.field(default_factory=list)   # the test's own lines
     kernel: list = dataclasses.field(default_factory=list)   # the kernel's

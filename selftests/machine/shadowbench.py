@@ -44,7 +44,7 @@ def test(processes=(0,)):
 
 
 def measure(setup):
-    """{(side, operation, processes): cost}, of several the median; the rest is said."""
+    """{(side, operation, processes): cost}, the median of several. Prints all other output."""
     found = {}
     with machine.Boot(setup, {"MODE": "tests", "MODULES": "", "TRACE": 0}, [test(PROCESSES)],
                       {}) as machine_:
@@ -60,7 +60,7 @@ def measure(setup):
 
 
 def judge(name, kvm, vmx):
-    """Columns: what the ratio was to be, and whether it is. Nothing was asked of memory."""
+    """Columns: the target ratio and the verdict. Memory has no target."""
     if name not in OPERATIONS:
         return "-", ""
     target = OPERATIONS[name][1]
@@ -70,11 +70,11 @@ def judge(name, kvm, vmx):
 
 
 def run(setup):
-    """A line for each operation and number of processes."""
+    """Prints a line for each operation and number of processes."""
     say(f"\n{setup.place}: Linux as a guest with shadow page tables")
     measured = measure(setup)
     if not any(side == "vmx" for side, *_ in measured):
-        raise Failure("the benchmark gave no results")
+        raise Failure("the benchmark printed no results")
     recorded = {("kvm", name, alive): cost for name, row in RECORDED.items() for alive, cost in zip(PROCESSES, row)}
     costs = {**recorded, **measured}
     say("\n  " + " ".join(f"{name:>14}" for name in ("operation", "processes", "KVM", "vmx", "ratio", "target", "")))
@@ -87,5 +87,5 @@ def run(setup):
                 file.write("\t".join(map(str, cells)) + "\n")
                 say("  " + " ".join(f"{cell:>14}" for cell in [*cells, *judge(name, kvm, vmx)]))
     if recorded.keys() - measured.keys():
-        say("\n  KVM's figures are recorded ones, where there is no lkvm here to measure them")
+        say("\n  KVM's figures are recorded ones where no lkvm is on the PATH to measure them")
     return 0

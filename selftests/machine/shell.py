@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make shell`: the user's terminal becomes the machine's serial console."""
+"""`make shell`: connects the user's terminal to the machine's serial console."""
 
 import os
 import pty
@@ -42,9 +42,9 @@ def bridge(master, alive):
 
 
 def run(setup, tests, extra):
-    """With the files of TESTS and EXTRA."""
+    """Boots a machine with the files of TESTS and EXTRA."""
     if not sys.stdin.isatty():
-        raise Failure("make shell needs a terminal")
+        raise Failure("make shell needs a terminal as its input and output")
     master, slave = pty.openpty()
     tty.setraw(slave)
     saved = termios.tcgetattr(sys.stdin)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Debian's own kernels: fetched and unpacked into the cache, never installed on this machine.
+"""Debian's own kernels: fetches and unpacks them into the cache, and never installs them.
 
 The headers are unpacked next to the image rather than installed because the 6.12 headers depend on
 the image package, which would become the kernel that this machine boots next.

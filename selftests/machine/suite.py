@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tests: what they are called, what they need, what they are expected to put in the kernel log.
+"""The tests: their names, their needs, their expected kernel reports.
 
 A test says so itself, in comments of its source:
 
@@ -70,7 +70,7 @@ def from_source(path):
         elif what == "kernel" and value:
             test.kernel = value
         else:
-            raise Failure(f"{path}: 'needs: {need}' is not understood; cpus=2 and kernel=debug would be")
+            raise Failure(f"{path}: 'needs: {need}' is unknown (examples: cpus=2, memory=3072, kernel=debug)")
     return test
 
 
@@ -80,12 +80,12 @@ def programs():
 
 
 def everything():
-    """KUnit first: it needs no VMX, and says more simply what is wrong."""
+    """All tests, with KUnit first: it needs no VMX, and its failures are easier to read."""
     return [Test("kunit", "/machine/kunit"), *map(from_source, programs().values())]
 
 
 def commands():
-    """Programs of tools/ that are run as tests: they must end well. Examples that use the ABI alone do without
+    """Programs of tools/ that run as tests: they must succeed. Examples that use the ABI alone do without
     page tables, which unrestricted guest allows.
     """
     without_tables = ("penryn", "lynnfield")
@@ -138,7 +138,7 @@ def choose(patterns):
         found = [test for test in tests
                  if fnmatch.fnmatch(test.name, pattern) or fnmatch.fnmatch(test.name, f"{pattern}_test")]
         if not found:
-            raise Failure(f"T={pattern}: no such test; there are: {', '.join(t.name for t in tests)}")
+            raise Failure(f"T={pattern}: unknown test; give some of: {', '.join(t.name for t in tests)}")
         chosen += [test for test in found if test not in chosen]
     return chosen
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The gate of the version: uapi/linux/vmx.h has the number, and these files agree with it."""
+"""The gate of the version: compares every copy of the number with uapi/linux/vmx.h."""
 
 import re
 
@@ -22,7 +22,7 @@ def number():
 
 
 def soname(version):
-    """What follows libvmx.so. in the library's SONAME."""
+    """The number after libvmx.so. in the library's SONAME."""
     major = version.split(".")[0]
     return version if major == "0" else major
 
@@ -38,7 +38,7 @@ def complaints_of(path, pattern, version):
 
 
 def run():
-    """What is wrong."""
+    """The complaints."""
     version = number()
     return [line for path, patterns in PLACES.items() for pattern in patterns
             for line in complaints_of(path, pattern, version)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where things are, and how to say what is going on."""
+"""Paths, messages, locks, and commands with a log."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ BUILD = ROOT / "build"
 
 
 def cache():
-    """What `make clean` keeps and every checkout on this machine shares."""
+    """The cache, which `make clean` keeps and all checkouts on this computer share."""
     xdg = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(os.environ.get("VMX_CACHE") or os.path.join(xdg, "vmx"))
 
@@ -32,13 +32,13 @@ def jobs():
 
 
 def environment(*without, **more):
-    """Ours for another build: without what an outer make hands down (its flags, its job server)."""
+    """The environment for another build, without the flags and the job server of an outer make."""
     dropped = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", *without}
     return {**{key: value for key, value in os.environ.items() if key not in dropped}, **more}
 
 
 def bound(command):
-    """COMMAND, made to die with the thread that starts it: who is killed has no time to stop others."""
+    """Makes COMMAND die with the thread that starts it, since a killed process cannot stop others."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
 
 
@@ -48,7 +48,7 @@ def output(*command):
 
 
 class locked:
-    """Holds PATH.lock, so that two builders never work on the same thing."""
+    """Holds PATH.lock, so that two builders never work on the same tree."""
 
     def __init__(self, path):
         self.path = pathlib.Path(f"{path}.lock")
@@ -68,7 +68,7 @@ class locked:
 
 
 def run_logged(what, command, log, counts=None, **kwargs):
-    """Runs COMMAND into LOG and shows that it moves; a failure shows the end of the log.
+    """Runs COMMAND with its output in LOG, and shows progress. A failure shows the end of the log.
 
     COUNTS names what a line of output stands for; a line that starts with two spaces is one of make's.
     """
