@@ -377,6 +377,27 @@ static int run_gdb(struct stub *stub, const char *commands, char *output, size_t
 	return pclose(gdb);
 }
 
+/* gdb compares memory with a file: what it wrote there itself, and what was changed since. */
+TEST_F(gdb, gdb_compares_sections)
+{
+	char commands[200], path[] = "/tmp/gdb_test-XXXXXX";
+	static char output[20000];
+
+	if (system("command -v gdb > /dev/null"))
+		SKIP(return, "gdb is not installed");
+	close(mkstemp(path));
+	memset(self->stub.memory, 0x5a, 0x1000);
+	snprintf(commands, sizeof(commands), "-ex 'dump srec memory %s 0x1000 0x2000' -ex 'file %s' "
+		 "-ex compare-sections -ex 'set *(char *)0x1ffe = 9' -ex compare-sections "
+		 "-ex 'detach'", path, path);
+	ASSERT_EQ(0, run_gdb(&self->stub, commands, output, sizeof(output)))
+		TH_LOG("%s", output);
+	EXPECT_NE(NULL, strstr(output, "matched.")) TH_LOG("%s", output);
+	EXPECT_NE(NULL, strstr(output, "MIS-MATCHED!"));
+	EXPECT_LT(strstr(output, "matched."), strstr(output, "MIS-MATCHED!"));
+	unlink(path);
+}
+
 TEST_F(gdb, gdb_itself)
 {
 	struct vmx_gdb_registers *registers = &self->stub.registers[0];
