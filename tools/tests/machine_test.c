@@ -14,7 +14,8 @@
 #include "../machine/internal.h"
 #include "virtio_guest.h"
 
-#define MEMORY		(4ull << 20)
+#define MIB		(1ull << 20)
+#define MEMORY		(4 * MIB)
 #define SECTORS		8
 #define HEADER		DATA
 #define SECTOR		(DATA + 0x1000)
@@ -231,6 +232,23 @@ TEST_F(machine, reset_control_lies_within_the_bridge)
 	EXPECT_EQ(0x80000800, value);
 	vmx_bus_write(guest->ports, 0xcf9, 1, VMX_POWER_RESET_VALUE);
 	EXPECT_EQ(VMX_END_RESET, self->machine.end);
+}
+
+/* The last MiB of RAM is what begins at 4 GiB. */
+TEST_F(machine, devices_reach_ram_above_4_gib)
+{
+	struct vmx_memory *memory = &self->machine.memory;
+	struct guest *guest = &self->guest;
+
+	ASSERT_EQ(0, vmx_memory_init(memory, memory->ram, MEMORY, MEMORY - MIB));
+	start(guest);
+	read_sector(guest, 3, VMX_MEMORY_HIGH + MIB - 512);
+	EXPECT_EQ(513, used(guest, 0, NULL));
+	EXPECT_EQ('D', memory->ram[MEMORY - 512]);
+	EXPECT_EQ('D', memory->ram[MEMORY - 1]);
+	read_sector(guest, 4, VMX_MEMORY_HIGH + MIB - 511);
+	EXPECT_EQ(0x40, status(guest) & 0x40);
+	EXPECT_EQ('D', memory->ram[MEMORY - 1]);
 }
 
 TEST_F(machine, a_message_interrupts)
