@@ -56,9 +56,9 @@ static bool could_be_more(const struct vmx_memory *memory, uint64_t end)
 static const char *way_out(const struct vmx_memory *memory, uint64_t base, uint64_t end)
 {
 	if (end <= memory->low || end < base)
-		return "the kernel has to be linked elsewhere";
+		return "link the kernel elsewhere";
 	if (end > memory->hole && base < VMX_MEMORY_HIGH)
-		return "devices are there, however much memory the guest has: the kernel has to be linked elsewhere";
+		return "devices are there in every guest; link the kernel elsewhere";
 	return "give the guest more memory";
 }
 
@@ -72,8 +72,8 @@ static int add_at(struct plan *plan, const struct piece *piece)
 		return 0;
 	if (!find_ram(plan->memory, base, size))
 		return vmx_fail(ENOSPC,
-				"The %s needs %#llx bytes at %#llx, which are not all free RAM: %s", what,
-				(unsigned long long)size, (unsigned long long)base,
+				"The %s needs %#llx bytes at %#llx, which are not all free RAM: %s",
+				what, (unsigned long long)size, (unsigned long long)base,
 				way_out(plan->memory, base, base + size));
 	other = find_overlap(plan, base, size);
 	if (other)

@@ -387,7 +387,8 @@ TEST_F(gdb, gdb_compares_sections)
 		SKIP(return, "gdb is not installed");
 	close(mkstemp(path));
 	memset(self->stub.memory, 0x5a, 0x1000);
-	snprintf(commands, sizeof(commands), "-ex 'dump srec memory %s 0x1000 0x2000' -ex 'file %s' "
+	snprintf(commands, sizeof(commands),
+		 "-ex 'dump srec memory %s 0x1000 0x2000' -ex 'file %s' "
 		 "-ex compare-sections -ex 'set *(char *)0x1ffe = 9' -ex compare-sections "
 		 "-ex 'detach'", path, path);
 	ASSERT_EQ(0, run_gdb(&self->stub, commands, output, sizeof(output)))

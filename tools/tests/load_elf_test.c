@@ -188,14 +188,14 @@ TEST_F(load, the_hole_is_no_ram)
 	make_elf64(&self->image);
 	set(&self->image, PH(0, p_paddr), 0xfff00000, 8);
 	set(&self->image, PVH_NOTE + 16, 0xfff00000, 8);
-	EXPECT_SENTENCE(ENOSPC, "linked elsewhere");
+	EXPECT_SENTENCE(ENOSPC, "link the kernel elsewhere");
 	EXPECT_EQ(NULL, strstr(vmx_error(), "more memory"));
 	set(&self->image, PH(0, p_paddr), RAM, 8);
 	set(&self->image, PVH_NOTE + 16, RAM, 8);
 	EXPECT_SENTENCE(ENOSPC, "more memory");
 	set(&self->image, PH(0, p_paddr), 0x9f000, 8);
 	set(&self->image, PVH_NOTE + 16, 0x9f000, 8);
-	EXPECT_SENTENCE(ENOSPC, "linked elsewhere");
+	EXPECT_SENTENCE(ENOSPC, "link the kernel elsewhere");
 }
 
 TEST_F(load, programs_are_no_kernels)

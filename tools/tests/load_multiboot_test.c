@@ -119,7 +119,7 @@ TEST_F(load, multiboot_damaged)
 		{ HEADER_AT + 20, TEXT_TO + 0x1001, 4, ENOEXEC, "truncated" },
 		{ HEADER_AT + 20, UINT32_MAX, 4, ENOEXEC, "load end" },
 		{ HEADER_AT + 24, TEXT_TO + 0xfff, 4, ENOEXEC, "BSS end" },
-		{ HEADER_AT + 24, UINT32_MAX, 4, ENOSPC, "linked elsewhere" },
+		{ HEADER_AT + 24, UINT32_MAX, 4, ENOSPC, "link the kernel elsewhere" },
 		{ HEADER_AT + 28, TEXT_TO - 1, 4, ENOEXEC, "entry" },
 		{ HEADER_AT + 28, TEXT_TO + 0x4000, 4, ENOEXEC, "entry" },
 	};

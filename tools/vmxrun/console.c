@@ -215,7 +215,8 @@ static bool press_power_button(int number)
 	pressed = vmx_power_button(&machine.power);
 	pthread_mutex_unlock(&machine.lock);
 	if (pressed && somebody_listens())
-		fprintf(stderr, "vmxrun: %s: the power button is pressed; the next one stops the machine\n",
+		fprintf(stderr,
+			"vmxrun: %s: the power button is pressed; the next one stops the machine\n",
 			strsignal(number));
 	return pressed;
 }

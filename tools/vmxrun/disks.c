@@ -67,7 +67,7 @@ static void lock_disk(const struct disk *disk)
 
 	for (size_t n = 0; !ret && n < count; n++)
 		ret = lock_byte(disk->fd, F_OFD_SETLK, F_RDLCK, locked[n]);
-	/* Own locks do not count. All are taken first, so that of two at once one sees the other. */
+	/* Own locks do not count. All are taken first: of two at once, one sees the other. */
 	for (size_t n = 0; !ret && n < count; n++)
 		ret = lock_byte(disk->fd, F_OFD_GETLK, F_WRLCK, looked_at[n]);
 	if (ret && (errno == EAGAIN || errno == EACCES))

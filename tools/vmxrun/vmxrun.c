@@ -42,8 +42,8 @@ bool somebody_listens(void)
 }
 
 /*
- * Every reset boots it again, whatever became of the file. Pipes have no size, so there is more room
- * as long as more comes.
+ * Every reset boots it again, whatever became of the file. Pipes have no size, so there is more
+ * room as long as more comes.
  */
 static const void *read_file(const char *path, size_t *size)
 {
@@ -156,7 +156,8 @@ static int exit_port_status(uint32_t value)
 {
 	if (value <= STATUS_PORT_LAST)
 		return value * 2 + 1;
-	fprintf(stderr, "vmxrun: the guest wrote %u to the exit port, and only 0 to %d are a status\n",
+	fprintf(stderr,
+		"vmxrun: the guest wrote %u to the exit port: only 0 to %d have an exit status\n",
 		value, STATUS_PORT_LAST);
 	return STATUS_PORT_OTHER;
 }
