@@ -20,10 +20,10 @@ help:
 
 # | Commands:
 # |   make            build vmx.ko and the tools
-# |   make deps       say which Debian packages are missing for any of these, then install them (root or
+# |   make deps       list the Debian packages that any of these lacks, then install them (root or
 # |                   sudo); each command by itself installs what it needs
-# |   make demo       from nothing to running guests: set up, boot the emulated machine, run them
-# |   make check      static gates and every test, from nothing; results in build/results
+# |   make demo       set everything up, boot the emulated machine, run guests in it
+# |   make check      set everything up, run static gates and every test; results in build/results
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
 # |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv.
 # |                   T=growth: how costs grow with guest memory and vCPUs; T=shadow: Linux with
@@ -32,11 +32,11 @@ help:
 # |   make run        PROGRAM='./mine ARGS' FILES='data ...': a program of your own in the emulated machine
 # |   make shell      a prompt in the emulated machine, module loaded, tools on PATH; FILES= as for run
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
-# |   make list       the CPU models, kernels and tests there are
+# |   make list       list CPU models, kernels and tests
 # |   make docs       the manual as HTML, in build/docs
 # |   make install    libvmx, vmxrun, manual pages; the module's sources for DKMS; /dev/vmx for group vmx
-# |   make uninstall  remove them
-# |   make deb        Debian packages of the same, in build/deb
+# |   make uninstall  remove what make install installed, with the same settings
+# |   make deb        Debian packages of the installed files, in build/deb
 # |   make clean      remove build/; kernels in the cache stay
 # |   make distclean  remove the cache as well
 # |
@@ -44,21 +44,21 @@ help:
 # |   KDIR=PATH       for make: headers or tree of the kernel to build vmx.ko for; now the running one
 # |   KERNEL=fast     or debug, race, mitigations, debian-6.1, debian-6.12, a built tree's path; for
 # |                   check also all
-# |   CPU=haswell     CPU model; `make list` shows all and what they have. CPUS=a,b or all for check
+# |   CPU=haswell     CPU model; `make list` shows all and their features. CPUS=a,b or all for check
 # |   ONLY=GATE       for check: one static gate
 # |   SMP=2           CPUs of the machine
 # |   VMX_DEBUG=1     the module's ledgers also on kernels that are not for debugging
 # |   SEED=N          random numbers of the tests
-# |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module right here)
+# |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module into this kernel)
 # |   LEAKS=1         kmemleak too, on KERNEL=debug; the boot takes twice as long
-# |   BOCHS=3         Bochs 3 from a newer Debian, for what only it emulates
+# |   BOCHS=3         Bochs 3 from a newer Debian, for features that only it emulates
 # |   SHARD=1/4       the first of four parts of check
 # |   VERBOSE=1       kernel messages of the machine's boot too
 # |   JOBS=N          compilers at a time; now as many as there are cores
-# |   PREFIX=/usr     for install: where to; now /usr/local. LIBDIR=DIR: libraries; now PREFIX/lib
-# |   DESTDIR=DIR     for install: into a copy of the tree that begins there, for packages
-# |   ASSUME_YES=1    packages are installed without a question, as if nobody sat at the terminal
-# |   VMX_CACHE=DIR   where kernels are kept; now ${XDG_CACHE_HOME:-~/.cache}/vmx
+# |   PREFIX=/usr     for install: the folder; now /usr/local. LIBDIR=DIR: for libraries; now PREFIX/lib
+# |   DESTDIR=DIR     for install: a folder that stands for /, for packages
+# |   ASSUME_YES=1    install packages without a question
+# |   VMX_CACHE=DIR   the folder for kernels; now ${XDG_CACHE_HOME:-~/.cache}/vmx
 
 deps:
 	@$(machine)/deps

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Announcements to shadow page tables: which tables they look at, and what they meet there.
+ * Announcements of written page tables: which shadow pages they compare, and races with guests.
  *
  * needs: cpus=2
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Every ioctl with every member wrong in turn: the documented errno, and nothing changes. */
+/* Every ioctl, with one invalid member at a time: the documented errno, and no other effect. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/wait.h>

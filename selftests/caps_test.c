@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* VMX_GET_CAPS against what CPUID and the MSRs say, and the rules of growing structs. */
+/* VMX_GET_CAPS against CPUID and the MSRs, and the rules of growing structs. */
 #include <cpuid.h>
 #include <fcntl.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the kernel finishes from tables: CPUID, MSRs by policy, XSETBV. */
+/* Exits that the kernel finishes from tables: CPUID, MSRs by policy, XSETBV. */
 #include <cpuid.h>
 
 #include "lib/vm_fixture.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guests that change their control registers: by instructions, which userspace may have asked for,
- * and by a task switch, which userspace finishes. What they translate follows.
+ * Guests change their control registers: by instructions, whose exits userspace may have requested,
+ * and by a task switch, which userspace finishes. Their translations follow.
  */
 #define EVERY_MMU
 

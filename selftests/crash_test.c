@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel crashes while a guest runs: each CPU leaves VMX operation, so that what comes after
- * the kernel can start them.
+ * The kernel crashes while a guest runs: each CPU leaves VMX operation, so that the crash kernel
+ * can start it.
  *
  * needs: cpus=2
  * needs: kernel=debian-*

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Debug registers and traps: the guest's are its own, the process's stay untouched. */
+/* Debug registers and traps: guest and process each keep their own. */
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <sys/syscall.h>

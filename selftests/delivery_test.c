@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Exceptions whose delivery faults, and those that the module makes or passes on. */
+/* Exceptions whose delivery faults, and exceptions that the module raises or reflects. */
 #define EVERY_MMU
 #include "lib/guest_tables.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory of a device that the owner has mapped: the guest has the same, and never cached. */
+/* Memory of a device that the owner has mapped: the guest gets it, and never cached. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/io.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which pages guests write: each write is told of once, whatever finds it out.
+ * The dirty log: each method reports each write once.
  *
  * needs: cpus=2
  */

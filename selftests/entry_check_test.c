@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The module's checks of VM entry against the CPU's: both fail, or neither does. */
+/* The module's checks of VM entry against the CPU's: both fail, or both pass. */
 #include <x86intrin.h>
 
 #define EVERY_MMU

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation, and every copy from and to userspace, fails once: each
- * ioctl then gives a documented errno or succeeds all the same, and nothing
- * else has happened.
+ * Every allocation, and every copy from and to userspace, fails once. Each
+ * ioctl then returns a documented errno or succeeds all the same, and has
+ * no other effect.
  *
  * limit: 40G
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* vmxrun --gdb, by the packets that gdb sends: the guest stops, shows itself, and goes on. */
+/* vmxrun --gdb under the packets that gdb sends: the guest stops, shows its state, and goes on. */
 #include <sys/socket.h>
 #include <sys/un.h>
 

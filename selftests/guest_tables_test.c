@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page tables of guests that the owner writes and looks at: what a guest translates follows.
+ * The owner writes and reads page tables of guests; the guests' translations follow.
  *
  * needs: cpus=2
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* State of the process and of the CPU that VM exits do not bring back by themselves. */
+/* State of the process and of the CPU that VM exits do not restore by themselves. */
 #include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <sys/io.h>

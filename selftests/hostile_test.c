@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a user with access to /dev/vmx and nothing else can try against the
- * host. Each test ends with the host as it was: its MSRs on every CPU, and a
- * guest that runs.
+ * Attacks on the host by a user who has access to /dev/vmx and no other
+ * privilege. Each test checks at its end that the host's MSRs are unchanged
+ * on every CPU and that a guest runs.
  *
  * needs: cpus=2
  * limit: 20G

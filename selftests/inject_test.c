@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Events put into guests, and events whose delivery an exit interrupted. */
+/* Events injected into guests, and events whose delivery an exit interrupted. */
 #include "lib/vm_fixture.h"
 
 #define RFLAGS_IF	0x202

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel makes room for another one while a guest runs: each CPU leaves VMX operation, so that
- * the next kernel can start them.
+ * Another kernel replaces this one while a guest runs: each CPU leaves VMX operation, so that
+ * the next kernel can start it.
  *
  * needs: cpus=2
  * needs: kernel=debian-*

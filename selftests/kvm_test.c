@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KVM before, after and beside: whoever has VMX keeps it, the other is told,
- * and takes over when it is free.
+ * KVM before, after and beside the module: the owner of VMX keeps it, the other
+ * gets an error, and takes over when VMX is free.
  *
  * KVM complains in the kernel log when it finds VMX on:
  * expect-log: WARNING: .* cpu_emergency_(un)?register_virt_callback
  *
- * To load a stock kernel's KVM takes a thousand million instructions:
+ * Loading a stock kernel's KVM takes a thousand million instructions:
  * limit: 20G
  */
 #include <fcntl.h>

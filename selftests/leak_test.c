@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two thousand VMs, created, run and destroyed, leave memory where it was.
+ * Creates, runs and destroys two thousand VMs: the use of memory does not grow.
  *
  * limit: 40G
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Objects outlive what they were made from, and go when the last one does. */
+/* Objects keep the objects that they were made from alive, and the last one takes all along. */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>

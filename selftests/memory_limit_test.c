@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest whose owner may have little memory becomes slow, or ends; its neighbour, who has no such
+ * A guest whose owner has a low memory limit becomes slow, or ends. Its neighbour, without such a
  * limit, notices nothing.
  */
 #include <sys/mount.h>

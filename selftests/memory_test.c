@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Guest memory follows the pages that the host has for it: the guest finds what it wrote. */
+/* Guest memory follows the host's pages: the guest finds its data when the host moves them. */
 #include <fcntl.h>
 #include <linux/memfd.h>
 

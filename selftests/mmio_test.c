@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the run page says of device accesses: ports decoded, memory by address and kind. */
+/* Device accesses in the run page: ports decoded, memory by address and kind. */
 #include "lib/vm_fixture.h"
 
 GUEST64(ports_guest,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The ioctls of an mmu: every member wrong in turn, and what walks and counters say. */
+/* The ioctls of an mmu: one invalid member at a time; results of walks and counters. */
 #include <stddef.h>
 #include <sys/wait.h>
 

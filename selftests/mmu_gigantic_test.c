@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guest memory behind which the host has a page of 1 GiB.
+ * Guest memory on a 1 GiB page of the host.
  *
  * needs: memory=3072
  * needs: kernel=debian-6.12
  *
- * A kernel without contiguous allocation has such pages by its command line alone.
+ * Only the command line gives such pages to a kernel without contiguous allocation.
  */
 #include <fcntl.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Guest memory behind which the host has huge pages. */
+/* Guest memory on huge pages of the host. */
 #include "lib/huge_pages.h"
 
 #define LENGTH (4 * LARGE)

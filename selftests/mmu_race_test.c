@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that goes, and comes, while guests use it on other CPUs.
+ * Memory is unmapped, and mapped again, while guests use it on other CPUs.
  *
  * needs: cpus=2
  * limit: 12G

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two vCPUs count in memory whose map, tables and backing three threads change all the time, each
- * in its way. Nothing that a guest wrote may be lost, or be found elsewhere.
+ * Two vCPUs count in memory, while each of three threads keeps changing its map, its tables or the
+ * pages behind it. No write of a guest may be lost, or appear elsewhere.
  *
  * needs: cpus=2
  * limit: 20G

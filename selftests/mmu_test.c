@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Guest memory: what ranges allow, and what the host does with the memory behind them. */
+/* Guest memory: the permissions of ranges, and changes of the host to the memory behind them. */
 #include <sys/wait.h>
 
 #define EVERY_MMU

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mode-based execute control: who may execute guest memory is told apart by the
- * linear address, of user mode or of supervisor mode, that the guest has for it.
+ * Mode-based execute control: permission to execute guest memory depends on
+ * whether the linear address belongs to user mode or to supervisor mode.
  */
 #include "lib/mmu_guest.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Guests in each mode compute something that only that mode gets right, and print. */
+/* Guests in each mode compute a result that only this mode gives, and print it. */
 #include <libvmx/uart.h>
 
 #define EVERY_MMU

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Non-maskable interrupts of the host, which reach a CPU in the middle of a guest: the host handles
- * them as if there had been no guest.
+ * Non-maskable interrupts of the host that reach a CPU while a guest runs: the host handles
+ * them as if no guest ran.
  *
  * needs: cpus=2
  * needs: kernel=debug

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Two guests with the same memory, one with EPT and one with shadow page tables: random page
- * tables, changed between random accesses, must mean the same to both. VMX_SEED makes a run again.
+ * tables, changed between random accesses, must give both the same results. VMX_SEED repeats a run.
  */
 #include <cpuid.h>
 

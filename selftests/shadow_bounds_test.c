@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest with shadow page tables can make an instruction of its own cost: the host does not
- * have its CPU back before it is finished. It must not grow with what the guest's tables are like.
+ * The cost of one instruction of a guest with shadow page tables. The host gets its CPU back only
+ * afterwards, so the cost must have a bound whatever the guest's tables are.
  *
  * limit: 20G
  */

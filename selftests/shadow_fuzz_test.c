@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guests that do their worst to shadow paging: RUN comes back, the kernel's memory stays within its
- * bound, and no guest reads what its VM has not. VMX_SEED makes a run again, but for what two CPUs
- * do to each other.
+ * Guests attack shadow paging: RUN returns, the kernel's memory stays within its bound, and no
+ * guest reads memory outside its VM. VMX_SEED repeats a run, except for the races of
+ * two CPUs.
  *
  * needs: cpus=2
  * limit: 20G

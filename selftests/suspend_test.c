@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The machine goes to sleep while VMs exist, as far as that goes without the firmware: other CPUs
+ * The machine suspends while VMs exist, as far as that works without the firmware: other CPUs
  * offline, devices and system cores suspended (Documentation/power/basic-pm-debugging.rst).
  *
  * needs: cpus=2

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guests that change their page tables, and rely on what a CPU owes them for it: with shadow page
- * tables it is the module that has to notice.
+ * Guests change their page tables, and rely on the SDM's guarantees: with shadow page
+ * tables the module has to notice.
  */
 #define EVERY_MMU
 

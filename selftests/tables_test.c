@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The memory that page tables take: the host gets it back. */
+/* The memory of page tables: the host gets it back. */
 #include "lib/host_memory.h"
 
 /* Pages that lie so far apart in guest memory that each needs a table of its own. */

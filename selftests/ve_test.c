@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* EPT violations that are the guest's own business: virtualization exceptions. */
+/* Virtualization exceptions: EPT violations that go to the guest. */
 #include "lib/mmu_guest.h"
 
 #define PAGES	8ul

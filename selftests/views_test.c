@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Several EPTs in a VM: a vCPU is moved from one to another, or its guest goes
- * there by VMFUNC.
+ * Several EPTs in a VM: an ioctl moves a vCPU from one to another, or its guest goes
+ * there with VMFUNC.
  *
  * needs: cpus=2
  */

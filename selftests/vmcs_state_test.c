@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VMCSs that vCPUs have: states, and who may touch one while it runs.
+ * VMCSs of vCPUs: their states, and accesses while the vCPU runs.
  *
  * needs: cpus=2
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A guest of vmxrun asks for a reset: its machine starts again, nothing is left of the old one. */
+/* A guest of vmxrun asks for a reset: its machine starts again, without state of the old one. */
 #include <dirent.h>
 
 #include "lib/vmxrun_fixture.h"

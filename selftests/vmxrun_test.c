@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* vmxrun as its user has it: a terminal, keys, signals, exit status, what it prints. */
+/* vmxrun as its user sees it: terminal, keys, signals, exit status, messages. */
 #include "lib/vmxrun_fixture.h"
 
 #define TO_PORT		"mov $0x3f8, %edx\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is done to much guest memory at once, or needs much of it. What the host's own memory
- * management costs on the way is measured in the same run and taken off.
+ * Operations on much guest memory at once. The program measures the cost of the host's own memory
+ * management in the same run and subtracts it.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The benchmarks: the same guest code on two hypervisors. What is measured and
- * how is in vmx_bench.c; kvm.c and vmx.c are the sides; guests.S is the code.
+ * The benchmarks: the same guest code on two hypervisors. vmx_bench.c explains the
+ * measurement; kvm.c and vmx.c are the two sides; guests.S is the code.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -2,7 +2,7 @@
 /*
  * Guest code, 64-bit and position-independent. An operation OP is four macros:
  * OP_setup once, then OP_before, OP_op and OP_after again and again. The loop
- * owns R8 (batches left), R9 (a checksum) and RDI (where the times go). Each
+ * owns R8 (batches left), R9 (a checksum) and RDI (the buffer for times). Each
  * exists twice, the second time without OP_op: that is the loop's own cost.
  */
 #include "layout.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What an interrupt of the host costs a guest that computes: all that the guest does not get of the time. */
+/* The cost of a host interrupt to a guest that computes: all the time that the guest loses. */
 #include <stdio.h>
 #include <string.h>
 #include <x86intrin.h>

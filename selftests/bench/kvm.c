@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The benchmarks' KVM side: /dev/kvm, with as little around it as it takes. */
+/* The benchmarks' KVM side: /dev/kvm with as little code as possible. */
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdlib.h>

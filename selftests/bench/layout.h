@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Numbers that guest code and the program around it share. */
+/* Numbers that guest code shares with the program that runs it. */
 #ifndef BENCH_LAYOUT_H
 #define BENCH_LAYOUT_H
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vmx_bench kvm|vmx: what operations cost on one hypervisor, in ticks of the
- * TSC. In an emulator whose clock counts instructions, that is instructions.
+ * vmx_bench kvm|vmx: measures operations on one hypervisor, in ticks of the
+ * TSC. In an emulator whose clock counts instructions, these are instructions.
  *
  * Guests read the TSC around batches of operations. A batch is short, so that
- * few are hit by a timer interrupt and the median batch is not; that, less the
- * same for a guest without the operation, is one measurement. Five are taken.
+ * few batches have a timer interrupt and the median one has none. The median, less the
+ * median for a guest without the operation, is one measurement. It makes five.
  *
  * Prints a line for each result:
  *
  *	SIDE OPERATION COST CHECKSUM [NAME=COUNT...]
  *
- * The checksum is over everything that the guest computed and userspace saw; it
- * is the same on every hypervisor that works.
+ * The checksum covers all data that the guest computed and userspace saw; it
+ * is the same on every correct hypervisor.
  */
 #include <cpuid.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vmx_growth: how costs grow with a guest's memory and its vCPUs, in ticks of the TSC. In an
- * emulator whose clock counts instructions those are instructions of each CPU, so that work which
+ * vmx_growth: measures how costs grow with a guest's memory and vCPUs, in ticks of the TSC. In an
+ * emulator whose clock counts instructions these are instructions of each CPU, so that work which
  * two CPUs do side by side takes half as many.
  *
  * Prints a line for each measurement:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Handlers for all 256 vectors of a 64-bit guest, see test_set_idt(). Each
- * tells its vector and error code by VMCALL, then returns.
+ * reports its vector and error code with VMCALL, then returns.
  */
 
 	/* TEST_STUB_SIZE */

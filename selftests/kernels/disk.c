@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A kernel that measures requests to a virtio disk, of 4 KiB each, one at a time: it prints a line
+ * A kernel that measures requests to a virtio disk, of 4 KiB each, one at a time. It prints a line
  * "NAME TICKS" for reads and one for writes, the median in ticks of the TSC from before the request
- * is in the queue until after its interrupt, which it waits for in HLT. What is going on is told by
+ * is in the queue until after its interrupt, for which it waits in HLT. It reports its phases to
  * port 0x80.
  */
 #include <x86intrin.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What kernels for a bare PC begin with: ports, a console, an interrupt, an end. They are entered
- * in 64-bit mode with memory mapped to itself, and get to kernel() with a stack.
+ * Common code of kernels for a bare PC: ports, a console, an interrupt, an end. They start
+ * in 64-bit mode with memory mapped to itself, and reach kernel() with a stack.
  */
 #ifndef KERNELS_PC_H
 #define KERNELS_PC_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A kernel whose page tables are not written by its own CPU: a disk reads into them, and the
- * hypervisor finishes an instruction that copies to them what a device has in a register. After
- * that, and an instruction that invalidates, it has to find what they say now. It prints a line for
+ * A kernel whose own CPU does not write its page tables: a disk reads into them, and the
+ * hypervisor finishes an instruction that copies a device's register to them. After
+ * that, and an instruction that invalidates, the CPU must use the new entries. It prints a line for
  * each case: "good: NAME" or "stale: NAME".
  */
 #include "virtio_disk.h"

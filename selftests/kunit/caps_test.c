@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the module makes of capability MSRs. Needs no VMX. */
+/* The module's use of capability MSRs. Needs no VMX. */
 #include <kunit/test.h>
 #include <linux/prandom.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* CPUs to test with: what their capability MSRs say. */
+/* CPUs for tests: values of their capability MSRs. */
 #ifndef VMX_KUNIT_CPUS_H
 #define VMX_KUNIT_CPUS_H
 

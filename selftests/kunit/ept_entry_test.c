@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* EPT entries, and what violations say. Needs no VMX. */
+/* EPT entries, and the decoding of violations. Needs no VMX. */
 #include <kunit/test.h>
 
 #include <linux/vmx.h>

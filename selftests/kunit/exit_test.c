@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What exits tell that no emulator makes. Needs no VMX. */
+/* Exits that no emulator makes. Needs no VMX. */
 #include <kunit/test.h>
 
 #include <asm/processor-flags.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The field table and the judgements made from it. Needs no VMX. */
+/* The field table, and judgements of values. Needs no VMX. */
 #include <kunit/test.h>
 #include <linux/prandom.h>
 

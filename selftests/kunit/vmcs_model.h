@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* VMCSs in ordinary memory that pass the checks of VM entry, and how to spoil them. */
+/* VMCSs in ordinary memory that pass the checks of VM entry, and changes that make them fail. */
 #ifndef VMX_KUNIT_VMCS_MODEL_H
 #define VMX_KUNIT_VMCS_MODEL_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* VPIDs are shared out, and run out. Needs no VMX. */
+/* The allocation of VPIDs, until none is left. Needs no VMX. */
 #include <kunit/test.h>
 #include <linux/limits.h>
 #include <linux/mm.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Walks of guests' page tables, made by hand for each format. Needs no VMX. */
+/* Walks of guests' page tables that are written by hand for each format. Needs no VMX. */
 #include <kunit/test.h>
 
 #include <asm/trap_pf.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A 64-bit guest with some page tables besides those it starts with, for tests of what it
- * translates. All RAM is mapped one to one, too.
+ * A 64-bit guest with some page tables besides those it starts with, for tests of its
+ * translations. It also maps all RAM one to one.
  */
 #ifndef GUEST_TABLES_H
 #define GUEST_TABLES_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Memory that the guest of mmu_guest.h fills with a pattern and reads back, and
- * what the host says of the pages behind it.
+ * the host's information about the pages behind it.
  */
 #ifndef HOST_MEMORY_H
 #define HOST_MEMORY_H

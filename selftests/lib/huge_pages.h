@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Transparent huge pages: machines with little memory come up without. */
+/* Transparent huge pages, which machines with little memory have to switch on. */
 #ifndef HUGE_PAGES_H
 #define HUGE_PAGES_H
 

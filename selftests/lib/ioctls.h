@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Every ioctl that takes a struct, with a struct that it accepts. */
+/* Every ioctl that takes a struct, with a valid struct. */
 #ifndef TEST_IOCTLS_H
 #define TEST_IOCTLS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A guest for tests of paging: what it does is the same in all modes, and so are its bytes. */
+/* A guest for tests of paging: its code has the same effect, and the same bytes, in all modes. */
 #ifndef PAGING_GUEST_H
 #define PAGING_GUEST_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A vCPU that is running while the test does something else. */
+/* A vCPU that runs while the test does something else. */
 #include <errno.h>
 #include <sched.h>
 #include <sys/ioctl.h>

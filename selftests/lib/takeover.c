@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The end of a kernel, by a crash or kexec. A CPU in VMX operation blocks INIT (SDM, "Restrictions
- * on VMX Operation"), and no kernel after this one could start it: so what takes over is
- * takeover_code.S, which tries, and says in the runner's terms how the test ended.
+ * on VMX Operation"), and no later kernel could start it. So takeover_code.S takes over,
+ * tries to start it, and reports the result in the runner's terms.
  */
 #include <errno.h>
 #include <fcntl.h>

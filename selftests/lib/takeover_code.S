@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What takes the machine over from the kernel, see takeover.c: tries to start the other CPUs, tells
- * what came of it on the console and switches the machine off. Linux enters it in 64-bit mode with
- * interrupts off, wherever it was put, and with RAM mapped one to one.
+ * Takes the machine over from the kernel, see takeover.c: tries to start the other CPUs, reports
+ * the result on the console and switches the machine off. Linux enters it in 64-bit mode with
+ * interrupts off, at any address, and with RAM mapped one to one.
  */
 
 	COM1 = 0x3f8

@@ -2,7 +2,7 @@
 /*
  * The fixture of most tests: a VM with TEST_RAM bytes of RAM and one vCPU. A test
  * that defines EVERY_MMU before it includes this runs with EPT and with shadow
- * page tables; others with what the CPU has.
+ * page tables; others with the CPU's default.
  */
 #ifndef VM_FIXTURE_H
 #define VM_FIXTURE_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Helpers of the tests that need nothing of the harness. */
+/* Helpers of the tests that do not need the harness. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests share: whether there is something to test, guest code, a VM
+ * Shared by the tests: features of the CPU that they need, guest code, a VM
  * with one vCPU as a fixture, and assertions about exits.
  */
 #ifndef VMX_TEST_H

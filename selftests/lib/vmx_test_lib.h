@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The part of the tests' helpers that needs nothing of the harness. */
+/* The part of the tests' helpers that does not need the harness. */
 #ifndef VMX_TEST_LIB_H
 #define VMX_TEST_LIB_H
 

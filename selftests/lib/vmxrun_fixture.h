@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Runs vmxrun, from PATH, with a kernel of the test's: GUEST64 code, entered in 64-bit mode. */
+/* Runs vmxrun, from PATH, with the test's kernel: GUEST64 code, entered in 64-bit mode. */
 #ifndef VMXRUN_FIXTURE_H
 #define VMXRUN_FIXTURE_H
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * First process of a Linux guest that measures what its kernel does: prints a line "NAME TICKS"
- * for each operation, the median in ticks of the TSC, then ends the machine. What is going on is
- * told by port 0x80, for who watches exits from outside.
+ * First process of a Linux guest that measures its kernel: prints a line "NAME TICKS"
+ * for each operation, the median in ticks of the TSC, then ends the machine. It reports its phases
+ * to port 0x80, for a watcher of exits outside.
  *
- * What comes first does not count: the memory is new to the hypervisor then.
+ * The first round does not count, since the memory is new to the hypervisor then.
  */
 #include <fcntl.h>
 #include <stdint.h>

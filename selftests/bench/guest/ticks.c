@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ticks FILE COMMAND...: runs COMMAND with its output in FILE, and prints what it took from its
- * beginning to its end in ticks of the TSC.
+ * ticks FILE COMMAND...: runs COMMAND with its output in FILE, and prints its duration from
+ * start to end in ticks of the TSC.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a Linux guest is made to do, as a program in it:
+ * Exercises a Linux guest from inside:
  *
  *   exercise processes     fork, exec, pipes, shared and private memory, signals, CPUs that
  *                          wait for each other
- *   exercise write DEVICE  a pattern onto the whole disk, to the medium, and back
- *   exercise check FILE    is it there? For whoever has the disk when the guest is gone
- *   exercise flood ADDRESS thousands of datagrams to it, as fast as they go. For whoever has the
+ *   exercise write DEVICE  writes a pattern to the whole disk, syncs it, and reads it back
+ *   exercise check FILE    checks the pattern in the disk's file, after the end of the guest
+ *   exercise flood ADDRESS sends thousands of datagrams as fast as it can, from the
  *                          other end of the guest's wire
  */
 #define _GNU_SOURCE

@@ -2,11 +2,11 @@
 /*
  * Runs one test inside the machine: supervise NAME TICKS COMMAND...
  *
- * The test's output goes through the kernel log, line by line: there it is in order with what the
- * kernel says, no line breaks another one, and nothing is lost when the kernel dies right after.
+ * The test's output goes through the kernel log, line by line: there it is in order with the
+ * kernel's messages, no line breaks another, and nothing is lost if the kernel dies right after.
  *
  * The limit is in ticks of the TSC: instructions, in an emulator whose clock counts them, whatever
- * the speed of the computer underneath and whatever the guest takes for a second.
+ * the speed of the computer underneath and the guest's notion of a second.
  */
 #define _GNU_SOURCE
 #include <errno.h>
