@@ -47,9 +47,10 @@ SYM_FUNC_START(__vmx_enter)
 
 	cmp	%rsp, (%rsi)
 	je	1f
-	mov	%rsp, (%rsi)
 	mov	$HOST_RSP, %eax
+.Lhost_rsp:
 	vmwrite	%rsp, %rax
+	mov	%rsp, (%rsi)
 1:
 	UNWIND_HINT_SAVE
 	/* Into CF, which neither MOV nor VERW changes */
@@ -71,9 +72,15 @@ SYM_FUNC_START(__vmx_enter)
 	mov	RAX(%rdi), %rax
 	mov	RDI(%rdi), %rdi
 
-	/* Nothing of the host's may be left in CPU buffers (MDS and kin) */
+	/*
+	 * Nothing of the host's may be left in CPU buffers (MDS and kin). Which of
+	 * the two features asks for it depends on the flaw and on the kernel.
+	 */
 #ifdef VMX_HAVE_CLEAR_CPU_BUFFERS_VM
-	VM_CLEAR_CPU_BUFFERS
+	ALTERNATIVE_2 "jmp .Lcleared", "", X86_FEATURE_CLEAR_CPU_BUF,\
+		      "", X86_FEATURE_CLEAR_CPU_BUF_VM
+	verw	x86_verw_sel(%rip)
+.Lcleared:
 #elif defined(VMX_HAVE_CLEAR_CPU_BUFFERS)
 	CLEAR_CPU_BUFFERS
 #endif
@@ -85,6 +92,8 @@ SYM_FUNC_START(__vmx_enter)
 	vmlaunch
 	jmp	.Lfailed
 
+	/* Where a reboot or a crash has turned VMX off */
+	_ASM_EXTABLE(.Lhost_rsp, .Lfailed)
 	_ASM_EXTABLE(.Lresume, .Lfailed)
 	_ASM_EXTABLE(.Llaunch, .Lfailed)
 

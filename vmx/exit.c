@@ -7,12 +7,16 @@
 
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
+#include <asm/mce.h>
 #include <asm/msr.h>
+#include <asm/ptrace.h>
 #include <asm/trapnr.h>
 
 #include "caps.h"
 #include "exit.h"
+#include "exit_reason.h"
 #include "kunit-export.h"
+#include "perf.h"
 #include "trace.h"
 #include "vcpu.h"
 
@@ -181,14 +185,33 @@ static bool is_split_lock(struct vmx_vcpu *v)
 				     vmx_read(v, VMX_F_GUEST_SS_ACCESS));
 }
 
+/*
+ * As one that a program in user mode met: memory that is lost costs those who used
+ * it a SIGBUS, by task work, and the host nothing. The handler has no use for the
+ * guest's registers. SDM, "Machine-Check Handling".
+ */
+static void handle_machine_check(void)
+{
+#ifdef CONFIG_X86_MCE
+	struct pt_regs regs = { .cs = USER_RPL, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+#endif
+}
+
 static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 {
 	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
 
 	keep_event(v);
 	/* The host's; vmx_enter() has had it handled. */
-	if ((v->intr_info & VMX_INTR_TYPE_MASK) == VMX_INTR_TYPE_NMI)
+	if (vmx_is_nmi(v->intr_info))
 		return VMX_NEXT_ENTER;
+	/* The host's too, which may have found work for the way to userspace. */
+	if (vmx_is_machine_check(v->intr_info)) {
+		handle_machine_check();
+		return v->vmcs->exceptions & BIT(X86_TRAP_MC) ? VMX_NEXT_USER : VMX_NEXT_IRQ;
+	}
 	if (v->intr_info & VMX_INTR_UNBLOCK_NMI)
 		block_nmi_again(v);
 	if (vector == X86_TRAP_PF && v->paging)
@@ -197,8 +220,6 @@ static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 		return VMX_NEXT_SPLIT_LOCK;
 	if (v->vmcs->exceptions & BIT(vector))
 		return VMX_NEXT_USER;
-	if (vector == X86_TRAP_MC)
-		return VMX_NEXT_ENTER;
 	return reflect(v, vector);
 }
 
@@ -257,10 +278,12 @@ static enum vmx_next handle_failure(struct vmx_vcpu *v)
 
 	/* The host's (SDM, "Machine-Check Events During VM Entry") */
 	if (v->reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
-		asm volatile("int $18" : : : "memory");
+		handle_machine_check();
 	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
-	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+	if (v->reason == VMX_REASON_VM_INSTRUCTION) {
 		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
+		vmx_perf_undo(v);
+	}
 	if (info & VMX_INTR_VALID) {
 		v->event.info = info;
 		v->event.error = vmx_read(v, VMX_F_ENTRY_EXCEPTION_ERROR);

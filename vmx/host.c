@@ -100,15 +100,23 @@ static unsigned long thread_fs_base(void)
 
 static bool any_selector(void)
 {
-	unsigned int fs, gs, ds, es, ldt;
+	unsigned int fs, gs, ds, es;
 
 	savesegment(fs, fs);
 	savesegment(gs, gs);
 	savesegment(ds, ds);
 	savesegment(es, es);
-	/* store_ldt() would go through memory. */
-	asm volatile("sldt %0" : "=r" (ldt));
-	return fs | gs | ds | es | ldt;
+	return fs | gs | ds | es;
+}
+
+/* Other threads may give the address space one, and load it here by interrupt. */
+static bool has_ldt(void)
+{
+#ifdef CONFIG_MODIFY_LDT_SYSCALL
+	return READ_ONCE(current->mm->context.ldt);
+#else
+	return false;
+#endif
 }
 
 static noinline void save_selectors(struct vmx_host *h)
@@ -117,7 +125,6 @@ static noinline void save_selectors(struct vmx_host *h)
 	savesegment(gs, h->gs);
 	savesegment(ds, h->ds);
 	savesegment(es, h->es);
-	store_ldt(h->ldt);
 }
 
 /* Loading a selector loads the base too, so the bases come after. */
@@ -125,8 +132,6 @@ static noinline void restore_selectors(struct vmx_host *h)
 {
 	unsigned long gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 
-	if (h->ldt)
-		asm volatile("lldt %w0" : : "rm" (h->ldt));
 	loadsegment(ds, h->ds);
 	loadsegment(es, h->es);
 	if (h->fs) {
@@ -148,22 +153,73 @@ static noinline void restore_selectors(struct vmx_host *h)
 void vmx_host_load(struct vmx_vcpu *v)
 {
 	struct vmx_host *h = &v->host;
-	unsigned long cr3, fs_base;
+	unsigned long fs_base;
 
 	h->selectors = any_selector();
 	if (unlikely(h->selectors))
 		save_selectors(h);
-	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
-	cr3 = __read_cr3();
-	if (cr3 != h->cr3) {
-		h->cr3 = cr3;
-		vmx_write(v, VMX_F_HOST_CR3, cr3);
-	}
 	fs_base = thread_fs_base();
 	if (fs_base != h->fs_base) {
 		h->fs_base = fs_base;
 		vmx_write(v, VMX_F_HOST_FS_BASE, fs_base);
 	}
+}
+
+/*
+ * DR7 is a VMCS field, DR6 never needs to be in the CPU: MOV DR exits, and so
+ * does #DB, before it changes DR6 (SDM, "Architectural State Before a VM Exit").
+ */
+static noinline void load_debug_registers(const struct vmx_vcpu *v)
+{
+	set_debugreg(v->debug[0], 0);
+	set_debugreg(v->debug[1], 1);
+	set_debugreg(v->debug[2], 2);
+	set_debugreg(v->debug[3], 3);
+}
+
+/**
+ * vmx_host_note() - before the first VM entry after interrupts were open
+ * @v: the vCPU, loaded
+ *
+ * Interrupts change CR4 (RDPMC permission), DEBUGCTL (branch records) and the
+ * breakpoints in DR0 to DR3 (perf), for other CPUs above all. So what VM exits
+ * load is noted here, and the guest's breakpoints are put in their place.
+ *
+ * Context: interrupts off; none since.
+ */
+void vmx_host_note(struct vmx_vcpu *v)
+{
+	struct vmx_host *h = &v->host;
+	unsigned long cr3 = __read_cr3(), cr4 = native_read_cr4();
+
+	if (unlikely(cr3 != h->cr3)) {
+		h->cr3 = cr3;
+		vmx_write(v, VMX_F_HOST_CR3, cr3);
+	}
+	if (unlikely(cr4 != h->cr4)) {
+		h->cr4 = cr4;
+		vmx_write(v, VMX_F_HOST_CR4, cr4);
+	}
+	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	if (unlikely(v->vmcs->debug))
+		load_debug_registers(v);
+}
+
+/**
+ * vmx_host_restore() - after the last VM exit before interrupts are open
+ * @v: the vCPU, loaded
+ *
+ * VM exit cleared DEBUGCTL and disabled the breakpoints (SDM, "Loading Host
+ * Control Registers, Debug Registers, MSRs").
+ *
+ * Context: interrupts off since vmx_host_note().
+ */
+void vmx_host_restore(struct vmx_vcpu *v)
+{
+	if (unlikely(v->host.debugctl))
+		vmx_wrmsr(v, MSR_IA32_DEBUGCTLMSR, v->host.debugctl);
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
 }
 
 /* A thread with an I/O bitmap needs it at once, others when they get one. */
@@ -182,6 +238,9 @@ void vmx_host_unload(struct vmx_vcpu *v)
 {
 	struct vmx_host *h = &v->host;
 
+	/* VM exit cleared LDTR. */
+	if (unlikely(has_ldt()))
+		asm volatile("lldt %w0" : : "r" (GDT_ENTRY_LDT * 8));
 	if (unlikely(h->selectors))
 		restore_selectors(h);
 	/*
@@ -194,8 +253,4 @@ void vmx_host_unload(struct vmx_vcpu *v)
 		reload_tss_limit();
 	else
 		this_cpu_write(__tss_limit_invalid, true);
-	if (unlikely(h->debugctl))
-		vmx_wrmsr(v, MSR_IA32_DEBUGCTLMSR, h->debugctl);
-	if (hw_breakpoint_active())
-		hw_breakpoint_restore();
 }

@@ -22,6 +22,9 @@ struct vpid_entry {
 #define FOLLOWED_VPIDS 64
 
 static DEFINE_PER_CPU(struct vpid_entry [FOLLOWED_VPIDS], vpid_ledger);
+
+/* The VMCS whose guest is the only one that has run since the last barrier. */
+static DEFINE_PER_CPU(u64, predictor_ledger);
 static atomic64_t next_vcpu = ATOMIC64_INIT(0);
 
 /**
@@ -105,6 +108,17 @@ void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs)
 	int cpu = atomic_read(&vmcs->ledger.cpu);
 
 	WARN_ONCE(cpu, "VMCS region freed while active on CPU %d\n", cpu - 1);
+}
+
+/**
+ * vmx_ledger_barrier() - an indirect-branch prediction barrier was issued
+ * @vmcs: the VMCS that is current
+ *
+ * Context: preemption off.
+ */
+void vmx_ledger_barrier(const struct vmx_vmcs *vmcs)
+{
+	__this_cpu_write(predictor_ledger, vmcs->id);
 }
 
 /**
@@ -205,6 +219,8 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 	unsigned int i;
 
 	check_vmcs(v);
+	WARN_ONCE(__this_cpu_read(predictor_ledger) != v->vmcs->id,
+		  "entering with what another guest taught the branch predictor\n");
 	check_vpid(v);
 	for (i = 0; i < v->views->count; i++)
 		check_view(&v->views->view[i]);

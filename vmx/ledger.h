@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Ledgers of debug builds (CONFIG_VMX_DEBUG): which CPU has which VMCS, in which launch
- * state, and which translations it has dropped. Code that executes the VMX instructions
- * writes them, and code that relies on these instructions reads them. So a missing
- * VMCLEAR, INVEPT, INVVPID or kick is reported at once, even on CPUs and emulators that
- * forgive it. So is an event that an exit loses.
+ * state, which translations it has dropped, and whose branches it has predicted. Code
+ * that executes the instructions writes them, and code that relies on these
+ * instructions reads them. So a missing VMCLEAR, INVEPT, INVVPID, barrier or kick is
+ * reported at once, even on CPUs and emulators that forgive it. So is an event that an
+ * exit loses.
  */
 #ifndef VMX_LEDGER_H
 #define VMX_LEDGER_H
@@ -74,6 +75,7 @@ void vmx_ledger_mmu_free(struct vmx_mmu *mmu);
 void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs);
 void vmx_ledger_vmclear(struct vmx_vmcs *vmcs);
 void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs);
+void vmx_ledger_barrier(const struct vmx_vmcs *vmcs);
 void vmx_ledger_invept(struct vmx_view *view);
 void vmx_ledger_invvpid(struct vmx_vcpu *v);
 void vmx_ledger_enter(struct vmx_vcpu *v);
@@ -86,6 +88,7 @@ static inline void vmx_ledger_mmu_free(struct vmx_mmu *mmu) { }
 static inline void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_vmclear(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs) { }
+static inline void vmx_ledger_barrier(const struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_invept(struct vmx_view *view) { }
 static inline void vmx_ledger_invvpid(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }

@@ -5,57 +5,12 @@
  * Preemption is off in between, so no other code sees a CPU with guest state,
  * and the module needs no scheduler hook.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
-#include <linux/printk.h>
 #include <linux/sched.h>
-
-#include <asm/debugreg.h>
-#include <asm/processor.h>
 
 #include "compat.h"
 #include "host.h"
 #include "power.h"
 #include "vcpu.h"
-
-DEFINE_STATIC_KEY_FALSE(vmx_l1tf);
-
-/**
- * vmx_load_init() - find out what has to be flushed before VM entry
- *
- * L1TF: a guest's page-table entries are taken for host-physical addresses while
- * they are not present, EPT or not (SDM volume 3 has no chapter on it; see
- * Documentation/admin-guide/hw-vuln/l1tf.rst of the kernel).
- *
- * Context: module init.
- */
-void vmx_load_init(void)
-{
-	u64 capabilities = 0;
-
-	if (!boot_cpu_has_bug(X86_BUG_L1TF) ||
-	    l1tf_mitigation == L1TF_MITIGATION_OFF)
-		return;
-	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
-		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, capabilities);
-	if (capabilities & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH)
-		return;
-	if (boot_cpu_has(X86_FEATURE_FLUSH_L1D))
-		static_branch_enable(&vmx_l1tf);
-	else
-		pr_warn("this CPU has the L1TF flaw, and its microcode cannot flush the L1 data cache: guests may read host memory; update the microcode\n");
-}
-
-/**
- * vmx_do_flush_l1d() - vmx_flush_l1d() where it is needed
- * @v: the vCPU, loaded
- *
- * Context: interrupts off, right before VM entry.
- */
-void vmx_do_flush_l1d(struct vmx_vcpu *v)
-{
-	vmx_wrmsr(v, MSR_IA32_FLUSH_CMD, L1D_FLUSH);
-}
 
 /* SWAPGS and the guest's own WRMSR change it without an exit. */
 static u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)
@@ -85,18 +40,6 @@ static void unload_msrs(struct vmx_vcpu *v)
 		vmx_msr_unload_tsc_aux(v);
 }
 
-/*
- * DR7 is a VMCS field, DR6 never needs to be in the CPU: MOV DR exits, and so
- * does #DB, before it changes DR6 (SDM, "Architectural State Before a VM Exit").
- */
-static void load_debug(struct vmx_vcpu *v)
-{
-	set_debugreg(v->debug[0], 0);
-	set_debugreg(v->debug[1], 1);
-	set_debugreg(v->debug[2], 2);
-	set_debugreg(v->debug[3], 3);
-}
-
 /**
  * vmx_load() - begin a stay on this CPU
  * @v: the vCPU, its VMCS locked
@@ -118,8 +61,6 @@ int vmx_load(struct vmx_vcpu *v)
 		vmx_host_write_cpu(v->vmcs);
 	vmx_host_load(v);
 	load_msrs(v);
-	if (v->vmcs->debug)
-		load_debug(v);
 	/*
 	 * The barrier pairs with vmx_mmu_kick()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.

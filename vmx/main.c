@@ -7,6 +7,7 @@
 #include <linux/module.h>
 #include <linux/printk.h>
 
+#include "buffers.h"
 #include "caps.h"
 #include "compat.h"
 #include "mmu.h"
@@ -73,10 +74,13 @@ static int __init vmx_init(void)
 	}
 	vmx_caps_init();
 	vmx_msr_init();
-	vmx_load_init();
-	err = vmx_fpu_init();
+	err = vmx_buffers_init();
 	if (err)
 		return err;
+	vmx_run_init();
+	err = vmx_fpu_init();
+	if (err)
+		goto buffers;
 	err = vmx_power_init();
 	if (err)
 		goto fpu;
@@ -94,6 +98,8 @@ power:
 	vmx_power_exit();
 fpu:
 	vmx_fpu_exit();
+buffers:
+	vmx_buffers_exit();
 	return err;
 }
 
@@ -104,6 +110,7 @@ static void __exit vmx_exit(void)
 	vmx_mmu_exit();
 	vmx_power_exit();
 	vmx_fpu_exit();
+	vmx_buffers_exit();
 }
 
 module_init(vmx_init);

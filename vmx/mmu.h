@@ -74,6 +74,7 @@ struct vmx_dirty_batch {
  *	in the owner's memory before may no longer be installed after
  * @ranges: the guest-physical map
  * @log: how it is found out which pages are written, an enum vmx_dirty_method
+ * @has_device: memory of a device was mapped; stays so
  * @dead: the owner's address space is gone, or the mmu is
  * @invalidating: invalidations that have begun and not ended
  * @inv_start: lowest userspace address that they have in hand
@@ -111,6 +112,7 @@ struct vmx_mmu {
 	seqcount_spinlock_t seq;
 	struct vmx_ranges ranges;
 	u32 log;
+	bool has_device;
 	bool dead;
 	unsigned int invalidating;
 	unsigned long inv_start;

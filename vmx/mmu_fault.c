@@ -263,6 +263,18 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 }
 
 /*
+ * Before the first page of a device's can be accessed, each vCPU is entered anew:
+ * see vmx_clear_before_each().
+ */
+static void fault_announce_device(struct vmx_mmu *mmu)
+{
+	if (mmu->has_device)
+		return;
+	WRITE_ONCE(mmu->has_device, true);
+	vmx_mmu_kick(mmu);
+}
+
+/*
  * Where there is no page there may be a device. Its memory is mapped by 4 KiB,
  * with the type that the host has it with. 1, which is the level, or an errno.
  */
@@ -280,7 +292,11 @@ static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 	if (ret)
 		return ret;
 	spin_lock(&mmu->lock);
-	ret = fault_still_good(mmu, f) ?: ept_install(mmu, &map);
+	ret = fault_still_good(mmu, f);
+	if (!ret) {
+		fault_announce_device(mmu);
+		ret = ept_install(mmu, &map);
+	}
 	if (ret > 0)
 		mmu->stats.faults += !f->expected;
 	spin_unlock(&mmu->lock);

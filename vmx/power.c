@@ -52,7 +52,7 @@ static int cpu_on(void)
 		return -EIO;
 	}
 	cpu->on = true;
-	cpu->last_vm = 0;
+	cpu->last_vmcs = 0;
 	native_store_gdt(&cpu->gdt);
 	/*
 	 * Translations can survive VMXOFF and VMXON (SDM, "Operations that

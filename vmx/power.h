@@ -18,7 +18,7 @@ struct vmx_vmcs;
  * @current_vmcs: its current VMCS, NULL if none
  * @active: VMCSs active on it, by struct vmx_vmcs.active_link
  * @gdt: what SGDT says, to be loaded again after VM exits changed the limit
- * @last_vm: struct vmx_vm.id of the VM whose VMCS was current here last, or 0
+ * @last_vmcs: struct vmx_vmcs.id of the one that was current here last, or 0
  *
  * Touched by its own CPU alone, @active with interrupts off.
  */
@@ -28,7 +28,7 @@ struct vmx_cpu {
 	struct vmx_vmcs *current_vmcs;
 	struct list_head active;
 	struct desc_ptr gdt;
-	u64 last_vm;
+	u64 last_vmcs;
 };
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);

@@ -21,11 +21,13 @@
 #include <asm/msr.h>
 #include <asm/special_insns.h>
 
+#include "buffers.h"
 #include "caps.h"
 #include "compat.h"
 #include "host.h"
 #include "ledger.h"
 #include "mmu.h"
+#include "perf.h"
 #include "trace.h"
 #include "vcpu.h"
 
@@ -95,10 +97,44 @@ static void trace_exit_of(struct vmx_vcpu *v)
 		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
 }
 
+/* Something has to be done before VM entry that most CPUs do without. */
+static DEFINE_STATIC_KEY_FALSE(before_first);
+static DEFINE_STATIC_KEY_FALSE(before_each);
+
+/**
+ * vmx_run_init() - find out what this CPU needs before VM entry
+ *
+ * Context: module init; vmx_buffers_init() was called.
+ */
+void __init vmx_run_init(void)
+{
+	bool perf = vmx_perf_init();
+
+	if (perf || vmx_clears_before_first)
+		static_branch_enable(&before_first);
+	if (perf || vmx_clears_before_each)
+		static_branch_enable(&before_each);
+}
+
+static noinline void prepare_first(struct vmx_vcpu *v)
+{
+	vmx_perf_switch(v);
+	vmx_clear_before_first(v);
+}
+
+static noinline void prepare_each(struct vmx_vcpu *v)
+{
+	if (v->perf_count)
+		vmx_perf_switch(v);
+	vmx_clear_before_each(v);
+}
+
 static enum vmx_next enter_until(struct vmx_vcpu *v)
 {
 	enum vmx_next next;
 
+	if (static_branch_unlikely(&before_first))
+		prepare_first(v);
 	do {
 		trace_entry(v->vpid, v->event.info);
 		if (unlikely(v->event.info))
@@ -106,6 +142,8 @@ static enum vmx_next enter_until(struct vmx_vcpu *v)
 		if (v->deadline && has_timer())
 			set_timer(v);
 		vmx_ledger_enter(v);
+		if (static_branch_unlikely(&before_each))
+			prepare_each(v);
 		v->reason = vmx_enter(v);
 		vmx_ledger_leave(v);
 		if (trace_exit_enabled())
@@ -202,20 +240,6 @@ static bool load_paging(struct vmx_vcpu *v, enum leave *leave)
 	return !r;
 }
 
-/*
- * Other CPUs change CR4 bits here by interrupt (RDPMC permission), so what VM
- * exits load has to be looked at whenever interrupts were open.
- */
-static void refresh_host_cr4(struct vmx_vcpu *v)
-{
-	unsigned long cr4 = native_read_cr4();
-
-	if (unlikely(cr4 != v->host.cr4)) {
-		v->host.cr4 = cr4;
-		vmx_write(v, VMX_F_HOST_CR4, cr4);
-	}
-}
-
 /* Those that the guest could go to by itself. */
 static noinline bool others_stale(const struct vmx_views *views)
 {
@@ -254,16 +278,16 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			leave = LEAVE_USER;
 			break;
 		}
-		refresh_host_cr4(v);
+		vmx_host_note(v);
 		if (unlikely(needs_flush(v))) {
 			vmx_flush(v);
 			vmx_pml_switch(v);
 		}
 		vtime_account_guest_enter();
 		vmx_fpu_load(v);
-		vmx_flush_l1d(v);
 		next = enter_until(v);
 		vmx_fpu_unload(v);
+		vmx_host_restore(v);
 		if (unlikely(v->pml_on))
 			vmx_pml_drain(v);
 		if (next == VMX_NEXT_IRQ) {

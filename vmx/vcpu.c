@@ -14,6 +14,7 @@
 #include "caps.h"
 #include "compat.h"
 #include "mmu.h"
+#include "perf.h"
 #include "vcpu.h"
 #include "vpid.h"
 
@@ -32,6 +33,7 @@ static void write_module_fields(struct vmx_vcpu *v)
 		vmx_paging_attach(v);
 	vmx_views_attach(v);
 	vmx_pml_attach(v);
+	vmx_perf_attach(v);
 	if (v->vpid) {
 		vmx_insn_vmwrite(VMX_F_VPID, v->vpid);
 		vmcs->cpu2_must |= VMX_CPU2_VPID;
@@ -50,6 +52,7 @@ static void clear_module_fields(struct vmx_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, 0);
 	if (vmx_caps.features & VMX_HAS_PML)
 		vmx_insn_vmwrite(VMX_F_PML_ADDR, 0);
+	vmx_perf_detach(v);
 	if (v->paging)
 		vmx_paging_detach(v);
 	vmcs->cpu2_must = 0;
@@ -114,6 +117,7 @@ static void vcpu_free(struct vmx_vcpu *v)
 		put_page(v->page);
 	vmx_ve_free(v);
 	vmx_pml_free(v);
+	vmx_perf_free(v);
 	vmx_paging_free(v);
 	vmx_views_free(v);
 	if (!IS_ERR_OR_NULL(v->vmcs))
@@ -147,6 +151,8 @@ static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 		return -ENOMEM;
 	v->run = page_address(v->page);
 	err = vmx_pml_alloc(v);
+	if (!err)
+		err = vmx_perf_alloc(v);
 	if (!err)
 		err = vmx_msr_alloc(v);
 	if (!err)

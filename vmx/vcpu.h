@@ -34,12 +34,12 @@ struct vmx_event {
  * @rsp: what HOST_RSP holds; maintained by __vmx_enter()
  * @kernel_gs_base: the thread's GS base, while the guest's is in the CPU
  * @tsc_aux: the CPU's TSC_AUX, while @tsc_aux_loaded
- * @debugctl: IA32_DEBUGCTL, which VM exit clears; all its bits are low
+ * @debugctl: IA32_DEBUGCTL, which VM exit clears; all its bits are low. As of
+ *	when interrupts were last open
  * @fs: selectors of the thread; all 0 in an ordinary 64-bit process
  * @gs: likewise
  * @ds: likewise
  * @es: likewise
- * @ldt: likewise
  * @selectors: any of these is not 0
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
  * @tsc_aux_loaded: the guest's TSC_AUX is
@@ -52,7 +52,7 @@ struct vmx_host {
 	u64 kernel_gs_base;
 	u64 tsc_aux;
 	u32 debugctl;
-	u16 fs, gs, ds, es, ldt;
+	u16 fs, gs, ds, es;
 	bool selectors;
 	bool syscall_loaded;
 	bool tsc_aux_loaded;
@@ -120,6 +120,9 @@ struct vmx_cpuid_state {
  * @ve: the area of virtualization exceptions; NULL until they are enabled
  * @pml: where the CPU writes down which pages the guest wrote; NULL if it cannot
  * @pml_on: it does
+ * @perf: MSRs that VM entry and VM exit exchange for the host's performance
+ *	counters; NULL where there are none
+ * @perf_count: how many
  * @link: in struct vmx_vm.vcpus
  * @page: the page of @run
  * @run: the run page
@@ -168,6 +171,8 @@ struct vmx_vcpu {
 	struct page *ve;
 	u64 *pml;
 	bool pml_on;
+	struct vmx_perf_areas *perf;
+	unsigned int perf_count;
 	struct list_head link;
 	struct page *page;
 	struct vmx_run_page *run;
@@ -259,6 +264,7 @@ int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
 void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
 
 /* vmx/run.c: one RUN */
+void vmx_run_init(void);
 long vmx_run(struct vmx_vcpu *v);
 
 /* vmx/load.c: what is loaded once per stay on a CPU */
@@ -266,23 +272,6 @@ int vmx_load(struct vmx_vcpu *v);
 void vmx_unload(struct vmx_vcpu *v);
 void vmx_flush(struct vmx_vcpu *v);
 void vmx_vpid_forget(struct vmx_vcpu *v);
-void vmx_load_init(void);
-void vmx_do_flush_l1d(struct vmx_vcpu *v);
-
-/* Guests could read the host's data in the L1 cache, and it has to be flushed. */
-DECLARE_STATIC_KEY_FALSE(vmx_l1tf);
-
-/**
- * vmx_flush_l1d() - nothing of the host's is left in the L1 data cache
- * @v: the vCPU, loaded
- *
- * Context: interrupts off, right before VM entry.
- */
-static __always_inline void vmx_flush_l1d(struct vmx_vcpu *v)
-{
-	if (static_branch_unlikely(&vmx_l1tf))
-		vmx_do_flush_l1d(v);
-}
 
 /* vmx/vpid.c */
 int vmx_vpid_alloc(struct vmx_vm *vm);

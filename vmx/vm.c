@@ -140,7 +140,6 @@ static const struct file_operations vm_fops = {
  */
 int vmx_vm_create(void)
 {
-	static atomic64_t vms;
 	struct vmx_vm *vm;
 	int fd;
 
@@ -153,7 +152,6 @@ int vmx_vm_create(void)
 		return fd;
 	}
 	kref_init(&vm->ref);
-	vm->id = atomic64_inc_return(&vms);
 	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->vcpus);
 	vm->mm = current->mm;

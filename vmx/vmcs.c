@@ -88,15 +88,18 @@ static bool activate_here(struct vmx_vmcs *vmcs)
 }
 
 /*
- * Another VM's guest may have trained the indirect-branch predictor. This is no
- * business of an ioctl that reads fields, but RUN would look for it each time.
+ * Another guest may have trained the indirect-branch predictor, and so may what
+ * another virtual CPU of the same guest executed: its kernel takes them for
+ * different CPUs. This is no business of an ioctl that reads fields, but RUN would
+ * look for it each time.
  */
-static void separate_vms(struct vmx_cpu *cpu, const struct vmx_vm *vm)
+static void separate_guests(struct vmx_cpu *cpu, const struct vmx_vmcs *vmcs)
 {
-	if (cpu->last_vm == vm->id)
+	if (cpu->last_vmcs == vmcs->id)
 		return;
-	cpu->last_vm = vm->id;
+	cpu->last_vmcs = vmcs->id;
 	indirect_branch_prediction_barrier();
+	vmx_ledger_barrier(vmcs);
 }
 
 /**
@@ -123,7 +126,7 @@ int vmx_vmcs_make_current(struct vmx_vmcs *vmcs)
 		return -EIO;
 	vmx_ledger_vmptrld(vmcs);
 	cpu->current_vmcs = vmcs;
-	separate_vms(cpu, vmcs->vm);
+	separate_guests(cpu, vmcs);
 	return moved;
 }
 
@@ -210,6 +213,7 @@ struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmx_vm *vm)
 
 static struct vmx_vmcs *vmcs_alloc(struct vmx_vm *vm)
 {
+	static atomic64_t vmcss;
 	struct vmx_vmcs *vmcs = kzalloc(sizeof(*vmcs), GFP_KERNEL_ACCOUNT);
 
 	if (!vmcs)
@@ -222,6 +226,7 @@ static struct vmx_vmcs *vmcs_alloc(struct vmx_vm *vm)
 	/* SDM, "Format of the VMCS Region" */
 	*(u32 *)vmcs->region = vmx_caps_revision();
 	kref_init(&vmcs->ref);
+	vmcs->id = atomic64_inc_return(&vmcss);
 	vmcs->cpu = -1;
 	vmcs->vm = vmx_vm_get(vm);
 	return vmcs;

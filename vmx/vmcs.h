@@ -19,6 +19,7 @@
  * @busy: bit 0 is held by RUN and by every ioctl that touches the region; see
  *	vmx_vmcs_trylock()
  * @vcpu: the vCPU that has it, or NULL; under @busy
+ * @id: no other VMCS has or will have it
  * @region: the VMCS region
  * @cpu: the CPU it is active on, -1 if none
  * @launched: its launch state; what VMLAUNCH or VMRESUME is chosen by
@@ -47,6 +48,7 @@ struct vmx_vmcs {
 	struct vmx_vm *vm;
 	unsigned long busy;
 	struct vmx_vcpu *vcpu;
+	u64 id;
 	void *region;
 	int cpu;
 	bool launched;

@@ -28,7 +28,6 @@ struct vmx_vmcs;
  * @past: counters of vCPUs that are gone
  * @ipis: interprocessor interrupts sent for the VM
  * @vpids: VPIDs that its vCPUs have
- * @id: no other VM has or will have it
  */
 struct vmx_vm {
 	struct kref ref;
@@ -38,7 +37,6 @@ struct vmx_vm {
 	struct vmx_vm_stats past;
 	atomic64_t ipis;
 	atomic_t vpids;
-	u64 id;
 };
 
 /**

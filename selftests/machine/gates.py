@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import boundary
 import controls
 import depstest
 import examples

@@ -449,7 +449,7 @@
 /* VMLAUNCH or VMRESUME itself failed: VM-instruction errors 7 and 8. Not the SDM's. */
 #define VMX_REASON_VM_INSTRUCTION		0x10000
 
-/* The rest of VMX_F_EXIT_REASON */
+/* The rest of VMX_F_EXIT_REASON; the run page has bit 31 of it */
 #define VMX_REASON_BASIC_MASK			0x0000ffff
 #define VMX_REASON_SHADOW_STACK_BUSY		0x02000000
 #define VMX_REASON_BUS_LOCKED			0x04000000

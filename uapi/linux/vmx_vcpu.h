@@ -342,7 +342,9 @@ struct vmx_ve {
  * @deadline: in: guest TSC at which RUN returns with exit reason
  *	%VMX_REASON_PREEMPTION_TIMER; 0 for none. Reset when it fires.
  *
- * @reason: out: the exit-reason field, all 32 bits
+ * @reason: out: the basic exit reason, with %VMX_REASON_ENTRY_FAILURE if VM entry
+ *	failed. The bits of the exit-reason field that say in which circumstances
+ *	the exit came are left out; %VMX_VMCS_READ of the field has them
  * @valid: out: which members of the exit and state parts are current
  * @qualification: out: exit qualification
  * @linear: out: guest-linear address
@@ -500,9 +502,9 @@ struct vmx_walk {
  * Runs the guest until an exit that the kernel does not finish by itself, and
  * describes it in the run page. Takes no argument. The kernel finishes: external
  * interrupts, NMIs and machine checks of the host; faults on mapped guest memory;
- * CPUID leaves and MSRs that userspace has set; XSETBV; and debug,
- * alignment-check and machine-check exceptions that userspace did not select in
- * the exception bitmap (the guest gets them). A failed VM entry is an exit too.
+ * CPUID leaves and MSRs that userspace has set; XSETBV; and debug and
+ * alignment-check exceptions that userspace did not select in the exception
+ * bitmap (the guest gets them). A failed VM entry is an exit too.
  *
  * ======  ===============================================================
  * EINTR   a signal is pending, VMX_KICK was called, or immediate_exit is set;
