@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Answers CPUID from userspace's table. */
+#include <linux/compiler.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -19,6 +20,16 @@
 #define LEAF7_ECX_OSPKE		BIT(4)
 #define LEAFD_EAX_XSAVEC	BIT(1)
 #define LEAFD_EAX_XSAVES	BIT(3)
+
+/*
+ * The slot of a leaf that has one; below VMX_CPUID_SLOTS for any other, which the
+ * CPU may ask for before it knows. As array_index_nospec(), by one instruction.
+ */
+static __always_inline u32 slot_nospec(u32 leaf)
+{
+	OPTIMIZER_HIDE_VAR(leaf);
+	return leaf & (VMX_CPUID_SLOTS - 1);
+}
 
 /**
  * vmx_cpuid_free() - undo vmx_cpuid_set()
@@ -42,7 +53,7 @@ static const struct vmx_cpuid_entry *find(const struct vmx_cpuid_state *s,
 	unsigned int i = 0;
 
 	if (likely(LEAF_SLOT(leaf) < VMX_CPUID_SLOTS)) {
-		i = s->first[leaf >> 30][LEAF_SLOT(leaf)];
+		i = s->first[leaf >> 30][slot_nospec(leaf)];
 		if (!i--)
 			return NULL;
 	}
@@ -156,7 +167,7 @@ static void index_table(struct vmx_cpuid_state *s)
 		if (leaf == 1 || leaf == 7 || leaf == 0xd)
 			s->table[i].flags |= CPUID_LIVE;
 		if (LEAF_SLOT(leaf) < VMX_CPUID_SLOTS)
-			s->first[leaf >> 30][LEAF_SLOT(leaf)] = i + 1;
+			s->first[leaf >> 30][slot_nospec(leaf)] = i + 1;
 	}
 }
 

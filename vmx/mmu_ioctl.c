@@ -2,6 +2,7 @@
 /* The ioctls of an mmu. See the rules at the top of mmu.c. */
 #include <linux/capability.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -316,10 +317,12 @@ static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
 		[VMX_DIRTY_PML] = VMX_HAS_EPT_AD | VMX_HAS_PML,
 	};
 	u32 method = args->log.method;
+	u64 need;
 
 	if (args->log.reserved || method >= ARRAY_SIZE(needs))
 		return -EINVAL;
-	if (needs[method] & ~vmx_caps.features || (needs[method] && mmu->shadow))
+	need = needs[array_index_nospec(method, ARRAY_SIZE(needs))];
+	if (need & ~vmx_caps.features || (need && mmu->shadow))
 		return -EOPNOTSUPP;
 	return vmx_mmu_set_log(mmu, method);
 }

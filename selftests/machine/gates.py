@@ -9,6 +9,7 @@ import boundary
 import controls
 import depstest
 import examples
+import indices
 import install
 import kernel as kernels
 import labkernel
@@ -170,6 +171,9 @@ GATES = {
     "kernel-doc": kernel_doc_gate,
     "manual": lambda name: script_gate(name, ["make", "-s", "-C"], ["Documentation"], r"\((?:WARNING|ERROR|SEVERE)/"),
     "controls": controls_gate,
+    "mitigations": lambda name: outcome(name, boundary.mitigations(), f"make check ONLY={name}"),
+    "indices": lambda name: outcome(name, indices.check(), f"make check ONLY={name}"),
+    "vmx-instructions": lambda name: outcome(name, boundary.instructions(), f"make check ONLY={name}"),
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
     "fuzz": lambda name: tools_gate(name, "fuzz"),
