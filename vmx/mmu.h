@@ -209,6 +209,7 @@ static inline bool vmx_mmu_misses(const struct vmx_mmu *mmu,
 /* vmx/mmu_fault.c: for the core */
 int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		  struct vmx_miss *miss);
+void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
 
 /**
  * vmx_mmu_kick() - make every vCPU of an mmu look at its flush generation
@@ -291,13 +292,14 @@ static inline void vmx_mmu_derived(struct vmx_mmu *mmu, u64 gpa, int level)
  * vmx_gup_errno() - why pages of the owner could not be got
  * @got: what get_user_pages or pin_user_pages returned instead of pages
  *
- * Return: -ENOMEM, -EINTR (a signal) or -EFAULT.
+ * Return: -ENOMEM, -EINTR (a signal), -EHWPOISON (memory that is lost) or -EFAULT.
  */
 static inline int vmx_gup_errno(long got)
 {
 	switch (got) {
 	case -ENOMEM:
-		return -ENOMEM;
+	case -EHWPOISON:
+		return got;
 	case -EINTR:
 	case -ERESTARTSYS:
 	case -EAGAIN:

@@ -4,6 +4,7 @@
  * userspace announces: gets pages from the owner's memory and maps them. See the
  * rules at the top of mmu.c.
  */
+#include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
@@ -107,7 +108,7 @@ static long fault_bring(struct fault *f, int count, unsigned int flags)
 		return got;
 	/* It knows why, and pages that are not to be had in passing. */
 	return get_user_pages_unlocked(f->uaddr, count, f->pages,
-				       flags | VMX_FOLL_GUEST);
+				       flags | FOLL_HWPOISON | VMX_FOLL_GUEST);
 }
 
 /*
@@ -367,7 +368,8 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
  * Context: the owner's address space, interrupts on, no locks; preemption off
  * if @atomic.
  * Return: an enum vmx_fault, or -EAGAIN (only if @atomic), -EFAULT (the owner's
- * address space does not provide the page), -ENOMEM, -EINTR (a signal).
+ * address space does not provide the page), -EHWPOISON (its memory is lost),
+ * -ENOMEM, -EINTR (a signal).
  */
 int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		  struct vmx_miss *miss)
@@ -391,6 +393,29 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		ret = fault_again(mmu, &f);
 	}
 	return ret;
+}
+
+/**
+ * vmx_mmu_poisoned() - the guest touched memory that is lost: tell the owner
+ * @mmu: the mmu
+ * @gpa: guest-physical address
+ *
+ * By SIGBUS, with the address that backs the page, as if the owner had touched it.
+ *
+ * Context: a thread of the owner's.
+ */
+void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa)
+{
+	struct fault f = { .gpa = gpa & PAGE_MASK };
+	bool found;
+
+	spin_lock(&mmu->lock);
+	found = vmx_ranges_find(&mmu->ranges, f.gpa, &f.range);
+	spin_unlock(&mmu->lock);
+	if (found)
+		send_sig_mceerr(BUS_MCEERR_AR,
+				u64_to_user_ptr(f.range.uaddr + (f.gpa - f.range.first)),
+				PAGE_SHIFT, current);
 }
 
 /*
@@ -456,8 +481,8 @@ static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
  *
  * Context: the owner's address space, may sleep, no locks.
  * Return: 0, or -ENOENT (no range has the page, or it does not allow @access),
- * -EFAULT (the owner's address space does not provide it), -ENOMEM, -EINTR (a
- * signal).
+ * -EFAULT (the owner's address space does not provide it), -EHWPOISON (its memory
+ * is lost), -ENOMEM, -EINTR (a signal).
  */
 int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
 {

@@ -352,6 +352,8 @@ static int give_late(struct vmx_vcpu *v, int fault)
 {
 	int err = vmx_vmcs_get(v->vmcs);
 
+	if (fault == -EHWPOISON)
+		vmx_mmu_poisoned(v->mmu, v->paging ? v->paging->miss : v->gpa);
 	if (err)
 		return err;
 	if (fault == -EINTR)

@@ -290,6 +290,10 @@ int vmx_run(struct vmx_vcpu *vcpu)
 		return vmx_fail(EFAULT, "guest-physical %#llx is mapped, but this process has no "
 				"memory behind it",
 				(unsigned long long)vcpu->run->physical);
+	case EHWPOISON:
+		return vmx_fail(EHWPOISON, "the memory behind guest-physical %#llx is lost: the "
+				"hardware reported an error there",
+				(unsigned long long)vcpu->run->physical);
 	case EINVAL:
 		return vmx_fail(EINVAL, "the run page has an invalid input: check "
 				"inject_info, window, retire and length, dirty and the members that it names");

@@ -147,6 +147,7 @@ struct vmx_mmu_range {
  * ENOENT      at @gpa + @done no range has the page, or it does not allow
  *             @prot
  * EFAULT      the owner's memory does not provide that page
+ * EHWPOISON   the hardware has lost that page
  * EINTR       a signal: @done bytes are mapped; call again for the rest
  * EINVAL      alignment, overflow, a gpa beyond the guest-physical width, or
  *             @prot

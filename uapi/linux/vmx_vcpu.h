@@ -506,20 +506,23 @@ struct vmx_walk {
  * alignment-check exceptions that userspace did not select in the exception
  * bitmap (the guest gets them). A failed VM entry is an exit too.
  *
- * ======  ===============================================================
- * EINTR   a signal is pending, VMX_KICK was called, or immediate_exit is set;
- *         the run page's exit part describes no new exit (reason is kept)
- * EBUSY   another thread runs this vCPU, or is inside an ioctl of it or of
- *         its vmcs
- * EPERM   not the owner's address space
- * EINVAL  the run page's inject_info, window, retire (or length with it),
- *         dirty or a dirty value is not allowed; RUN did not enter the guest and
- *         keeps the input
- * EFAULT  the guest touched a page that the mmu maps, but the owner's address
- *         space does not provide; the exit part describes the access as an EPT
- *         violation
- * ENOMEM  no memory for page tables
- * ======  ===============================================================
+ * =========  ============================================================
+ * EINTR      a signal is pending, VMX_KICK was called, or immediate_exit is
+ *            set; the run page's exit part describes no new exit (reason is
+ *            kept)
+ * EBUSY      another thread runs this vCPU, or is inside an ioctl of it or of
+ *            its vmcs
+ * EPERM      not the owner's address space
+ * EINVAL     the run page's inject_info, window, retire (or length with it),
+ *            dirty or a dirty value is not allowed; RUN did not enter the
+ *            guest and keeps the input
+ * EFAULT     the guest touched a page that the mmu maps, but the owner's
+ *            address space does not provide; the exit part describes the
+ *            access as an EPT violation
+ * EHWPOISON  the same, where the hardware has lost the memory. The thread has
+ *            got SIGBUS as well, with BUS_MCEERR_AR and the userspace address
+ * ENOMEM     no memory for page tables
+ * =========  ============================================================
  */
 
 /**
