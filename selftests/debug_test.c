@@ -43,10 +43,14 @@ TEST_F(vm, values)
 	ASSERT_EQ(0, get_debug(&self->vcpu, &got));
 	EXPECT_EQ(0, memcmp(set.dr, got.dr, sizeof(set.dr)));
 	EXPECT_EQ(DR6_FIXED, got.dr6);
+	/* MOV to DR0 to DR3 takes any address, MOV to DR6 not any bits. */
 	set.dr[1] = 1ull << 62;
+	EXPECT_EQ(0, set_debug(&self->vcpu, &set));
+	set.dr[1] = 0x2000;
+	set.dr6 = 1ull << 32;
 	EXPECT_EQ(-EINVAL, set_debug(&self->vcpu, &set));
 	ASSERT_EQ(0, get_debug(&self->vcpu, &got));
-	EXPECT_EQ(0x2000, got.dr[1]);
+	EXPECT_EQ(1ull << 62, got.dr[1]);
 }
 
 /* A user that asked for #DB debugs the guest from outside. */

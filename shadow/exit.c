@@ -14,6 +14,7 @@
 #include <asm/trapnr.h>
 
 #include "../vmx/caps.h"
+#include "../vmx/fields.h"
 #include "../vmx/trace.h"
 #include "../vmx/vcpu.h"
 #include "page.h"
@@ -22,6 +23,10 @@
 #define ATTEMPTS 8
 
 #define INVPCID_TYPE_MAX 3
+
+/* SDM, "System Descriptor Types" */
+#define TSS_TYPE	0xf
+#define TSS_16BIT_BUSY	3
 
 /* That there are fields for. */
 #define MAX_CR3_TARGETS	4ULL
@@ -193,20 +198,26 @@ static bool is_pae(u64 cr0, u64 cr4, u64 efer)
 	return cr0 & X86_CR0_PG && cr4 & X86_CR4_PAE && !(efer & (EFER_LME | EFER_LMA));
 }
 
+static bool has_16bit_tss(struct vmx_vcpu *v)
+{
+	return (vmx_read(v, VMX_F_GUEST_TR_ACCESS) & TSS_TYPE) == TSS_16BIT_BUSY;
+}
+
 /* SDM, "MOV--Move to/from Control Registers": what is a #GP. */
 static bool cr0_valid(struct vmx_vcpu *v, u64 old, u64 value, u64 cr4)
 {
 	const struct vmx_paging *p = v->paging;
-	bool in64 = vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
+	bool long_code = vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
 
 	if (value >> 32 || (value & X86_CR0_PG && !(value & X86_CR0_PE)) ||
 	    (value & X86_CR0_NW && !(value & X86_CR0_CD)))
 		return false;
 	if (!((value ^ old) & X86_CR0_PG))
 		return true;
-	if (value & X86_CR0_PG)
-		return !(p->efer & EFER_LME) || (cr4 & X86_CR4_PAE && !in64);
-	return !in64 && !(cr4 & X86_CR4_PCIDE);
+	if (!(value & X86_CR0_PG))
+		return !(long_code && paging_is_long(p)) && !(cr4 & X86_CR4_PCIDE);
+	return !(p->efer & EFER_LME) ||
+	       (cr4 & X86_CR4_PAE && !long_code && !has_16bit_tss(v));
 }
 
 /* SDM, "Initializing IA-32e Mode" and "IA-32e Mode Operation Overview": LMA is LME and PG. */
@@ -233,6 +244,8 @@ static int set_cr0(struct vmx_vcpu *v, u64 value)
 	value = (old & p->cr0_mask) | (value & ~p->cr0_mask) | X86_CR0_ET;
 	if (!cr0_valid(v, old, value, cr4))
 		return PAGING_GP;
+	/* The rest stays 0, whatever is written (SDM, "Control Registers"). */
+	value &= CR0_ARCHITECTED;
 	if ((value ^ old) & X86_CR0_PG && is_pae(value, cr4, p->efer)) {
 		r = paging_load_pdptes(v, p->cr3);
 		if (r)

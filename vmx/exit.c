@@ -27,6 +27,9 @@
  * Exceptions have no error code in real-address mode, and an entry that injects
  * one fails (SDM, "Checks on VM-Entry Control Fields").
  *
+ * Faults push RFLAGS.RF set, and event injection pushes RFLAGS as they are (SDM,
+ * "Instruction-Breakpoint Exception Condition").
+ *
  * Context: preemption off.
  */
 void vmx_inject_gp(struct vmx_vcpu *v)
@@ -35,6 +38,8 @@ void vmx_inject_gp(struct vmx_vcpu *v)
 	if (vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PE)
 		v->event.info |= VMX_INTR_ERROR_CODE;
 	v->event.error = 0;
+	vmx_write(v, VMX_F_GUEST_RFLAGS,
+		  vmx_read(v, VMX_F_GUEST_RFLAGS) | X86_EFLAGS_RF);
 }
 
 /* In 64-bit mode RIP has 64 bits, elsewhere 32 or fewer. */
@@ -223,12 +228,16 @@ static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 	return reflect(v, vector);
 }
 
-/* SDM, "XSETBV": #GP for a register other than XCR0 and for bad values. */
+/*
+ * SDM, "XSETBV": #GP for a register other than XCR0 and for bad values. At other
+ * privilege levels than 0 it is one without an exit, but not on every CPU.
+ */
 static noinline enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
 {
 	u64 value = (u32)vmx_reg(v, 0) | vmx_reg(v, 2) << 32;
 
-	if ((u32)vmx_reg(v, 1) || !vmx_fpu_xcr0_valid(value)) {
+	if (vmx_read(v, VMX_F_GUEST_SS_ACCESS) & VMX_ACCESS_DPL_MASK ||
+	    (u32)vmx_reg(v, 1) || !vmx_fpu_xcr0_valid(value)) {
 		vmx_inject_gp(v);
 		return VMX_NEXT_ENTER;
 	}

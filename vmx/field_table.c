@@ -25,11 +25,6 @@
 	 X86_CR4_LA57 | X86_CR4_FSGSBASE | X86_CR4_PCIDE |		\
 	 X86_CR4_OSXSAVE | X86_CR4_SMEP | X86_CR4_SMAP)
 
-#define CR0_ARCHITECTED							\
-	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET |	\
-	 X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD |	\
-	 X86_CR0_PG)
-
 static void control_limits(const struct vmx_control *control, u64 *must,
 			   u64 *may)
 {

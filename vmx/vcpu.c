@@ -260,7 +260,6 @@ static long kick(struct vmx_vcpu *v)
 static long set_debug(struct vmx_vcpu *v, void __user *arg)
 {
 	struct vmx_debug d;
-	unsigned int i;
 	int err;
 
 	err = vmx_copy_in(&d, sizeof(d), arg, sizeof(d));
@@ -268,9 +267,6 @@ static long set_debug(struct vmx_vcpu *v, void __user *arg)
 		return err;
 	if (d.flags)
 		return -EOPNOTSUPP;
-	for (i = 0; i < ARRAY_SIZE(d.dr); i++)
-		if (!vmx_canonical(d.dr[i]))
-			return -EINVAL;
 	if (d.dr6 >> 32)
 		return -EINVAL;
 	memcpy(v->debug, d.dr, sizeof(v->debug));

@@ -164,13 +164,13 @@ struct vmx_fpu {
  * struct vmx_debug - %VMX_SET_DEBUG and %VMX_GET_DEBUG: DR0 to DR3 and DR6
  * @size: sizeof(struct vmx_debug)
  * @flags: 0
- * @dr: breakpoint linear addresses, canonical
+ * @dr: breakpoint linear addresses; any, as MOV to DR0 to DR3 takes any
  * @dr6: DR6; the kernel forces reserved bits as MOV to DR6 would
  *
  * DR7 is the VMCS field %VMX_F_GUEST_DR7.
  *
  * ======  ===============================================================
- * EINVAL  SET: an address that is not canonical, or bits 63:32 of @dr6
+ * EINVAL  SET: bits 63:32 of @dr6
  * EBUSY   the vCPU is running
  * ======  ===============================================================
  */
