@@ -21,12 +21,6 @@ void vmx_emulator_init(struct vmx_emulator *emulator, const struct vmx_emulator_
 	};
 }
 
-static bool has_error_code(uint8_t vector)
-{
-	return vector == VECTOR_SS || vector == VECTOR_GP || vector == VECTOR_PF ||
-	       vector == VECTOR_AC;
-}
-
 int vmx_em_raise_exception(struct emulation *em, uint8_t vector, uint32_t error)
 {
 	em->emulator->exception = (struct vmx_exception){ .vector = vector, .error = error };
@@ -121,7 +115,7 @@ static void inject(struct emulation *em)
 
 	run->inject_info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | exception->vector;
 	run->inject_error = exception->error;
-	if (has_error_code(exception->vector) && run->cr0 & CR0_PE)
+	if (vmx_has_error_code(exception->vector) && run->cr0 & CR0_PE)
 		run->inject_info |= VMX_INTR_ERROR_CODE;
 	/* Faults push RF set (SDM, "Instruction-Breakpoint Exception Condition"). */
 	set_rflags(run, em->rflags | RFLAGS_RF);

@@ -40,6 +40,14 @@ void vmx_text(struct text *text, const char *format, ...) __attribute__((format(
 /* Appends the names of BITS of a field, and their values in VALUE if they are SHOWN. */
 void vmx_text_bits(struct text *text, uint32_t field, uint64_t bits, uint64_t value, bool shown);
 
+/* Whether an exception has an error code (SDM, "Exception and Interrupt Reference"). */
+static inline bool vmx_has_error_code(uint8_t vector)
+{
+	const uint32_t with = 1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21;
+
+	return vector < 32 && with >> vector & 1;
+}
+
 /* Signals a condition: at once, or between the two at the end, with the lock free meanwhile. */
 void vmx_wake(pthread_cond_t *condition);
 void vmx_wake_later(void);

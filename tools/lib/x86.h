@@ -4,21 +4,26 @@
 #define LIBVMX_X86_H
 
 #define CR0_PE		(1ull << 0)
+#define CR0_MP		(1ull << 1)
 #define CR0_EM		(1ull << 2)
 #define CR0_TS		(1ull << 3)
 #define CR0_ET		(1ull << 4)
+#define CR0_NE		(1ull << 5)
 #define CR0_WP		(1ull << 16)
 #define CR0_AM		(1ull << 18)
 #define CR0_NW		(1ull << 29)
 #define CR0_CD		(1ull << 30)
 #define CR0_PG		(1ull << 31)
 
+#define CR4_DE		(1ull << 3)
 #define CR4_PSE		(1ull << 4)
 #define CR4_PAE		(1ull << 5)
 #define CR4_PGE		(1ull << 7)
 #define CR4_OSFXSR	(1ull << 9)
 #define CR4_OSXMMEXCPT	(1ull << 10)
 #define CR4_LA57	(1ull << 12)
+#define CR4_VMXE	(1ull << 13)
+#define CR4_PCIDE	(1ull << 17)
 #define CR4_SMEP	(1ull << 20)
 #define CR4_SMAP	(1ull << 21)
 
@@ -38,6 +43,7 @@
 #define RFLAGS_DF	(1ull << 10)
 #define RFLAGS_OF	(1ull << 11)
 #define RFLAGS_IOPL	(3ull << 12)
+#define RFLAGS_NT	(1ull << 14)
 #define RFLAGS_RF	(1ull << 16)
 #define RFLAGS_VM	(1ull << 17)
 #define RFLAGS_AC	(1ull << 18)
@@ -62,6 +68,18 @@
 #define PAT_DEFAULT	0x0007040600070406ull
 #define DR7_DEFAULT	0x400ull
 
+/* Debug registers (SDM, "Debug Status Register (DR6)", "Debug Control Register (DR7)"). */
+#define DR6_BD		(1ull << 13)
+#define DR6_BT		(1ull << 15)
+#define DR6_FIXED	0xffff0ff0ull
+#define DR6_WRITABLE	0x0000e00full
+#define DR7_LOCAL	0x155ull
+#define DR7_GD		(1ull << 13)
+#define DR7_WRITABLE	0xffff23ffull
+
+#define DEBUGCTL_LBR	(1ull << 0)
+#define DEBUGCTL_BTF	(1ull << 1)
+
 /* Page-table entries */
 #define PAGE_PRESENT	0x01ull
 #define PAGE_WRITE	0x02ull
@@ -74,9 +92,12 @@
 #define PF_RESERVED	0x08
 #define PF_FETCH	0x10
 
+#define VECTOR_DB	1
 #define VECTOR_NMI	2
 #define VECTOR_UD	6
 #define VECTOR_NM	7
+#define VECTOR_TS	10
+#define VECTOR_NP	11
 #define VECTOR_SS	12
 #define VECTOR_GP	13
 #define VECTOR_PF	14

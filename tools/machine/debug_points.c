@@ -9,12 +9,9 @@
 #include "debug.h"
 #include "internal.h"
 
-#define VECTOR_DB	1
 #define VECTOR_BP	3
-#define DR6_BD		(1ull << 13)
 #define DR6_BS		(1ull << 14)
 #define DR6_CAUSES	(VMX_PENDING_B0_B3 | DR6_BD | DR6_BS)
-#define DR7_GD		(1ull << 13)
 
 static const uint8_t int3 = 0xcc;
 
@@ -113,20 +110,33 @@ bool vmx_cpu_is_debugged(const struct vmx_cpu *cpu)
 	return cpu->machine->debugger && cpu->machine->debugger->attached;
 }
 
-/* What cannot be given back to the CPU is not taken from the guest. DR4 and DR5 are DR6 and DR7. */
-bool vmx_cpu_mov_kept_dr(struct vmx_cpu *cpu, unsigned int n, bool from, uint64_t *reg)
+int vmx_cpu_get_debug(struct vmx_cpu *cpu, struct vmx_debug *debug, uint64_t *dr7)
 {
-	struct vmx_debugged_cpu *state = state_of(cpu->machine->debugger, cpu);
-	uint64_t *kept = n < 4 ? &state->dr[n] : n & 1 ? &state->dr7 : &state->dr6;
+	*debug = (struct vmx_debug){ .size = sizeof(*debug) };
+	if (vmx_cpu_is_debugged(cpu)) {
+		const struct vmx_debugged_cpu *state = state_of(cpu->machine->debugger, cpu);
 
-	if (from) {
-		*reg = *kept;
-		return true;
+		memcpy(debug->dr, state->dr, sizeof(state->dr));
+		debug->dr6 = state->dr6;
+		*dr7 = state->dr7;
+		return 0;
 	}
-	if (n < 4 ? (int64_t)(*reg << 16) >> 16 != (int64_t)*reg : *reg >> 32)
-		return false;
-	*kept = kept == &state->dr7 ? *reg | DR7_DEFAULT : *reg;
-	return true;
+	if (ioctl(cpu->vcpu.fd, VMX_GET_DEBUG, debug))
+		return vmx_fail(errno, "cannot read the debug registers: %s", strerror(errno));
+	return vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_DR7, dr7);
+}
+
+int vmx_cpu_set_debug(struct vmx_cpu *cpu, struct vmx_debug *debug, uint64_t dr7)
+{
+	struct vmx_debugged_cpu *state;
+
+	if (!vmx_cpu_is_debugged(cpu))
+		return set_debug(cpu, debug, dr7);
+	state = state_of(cpu->machine->debugger, cpu);
+	memcpy(state->dr, debug->dr, sizeof(state->dr));
+	state->dr6 = debug->dr6;
+	state->dr7 = dr7;
+	return 0;
 }
 
 /* Points */

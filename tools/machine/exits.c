@@ -2,39 +2,14 @@
 /* Handles exits. SDM, "VMX Non-Root Operation" and the chapters it refers to. */
 #include <errno.h>
 #include <sched.h>
-#include <string.h>
-#include <sys/ioctl.h>
+#include <stdio.h>
 
 #include "../lib/internal.h"
 #include "../lib/x86.h"
 #include "internal.h"
 
-static int raise(struct vmx_cpu *cpu, uint8_t vector)
-{
-	struct vmx_run_page *run = cpu->vcpu.run;
-
-	run->inject_info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | vector |
-			   (vector == VECTOR_GP ? VMX_INTR_ERROR_CODE : 0);
-	run->inject_error = 0;
-	return 0;
-}
-
-static int retire(struct vmx_cpu *cpu)
-{
-	cpu->vcpu.run->retire = 1;
-	return 0;
-}
-
-static int retire_or_fault(struct vmx_cpu *cpu, bool good)
-{
-	return good ? retire(cpu) : raise(cpu, VECTOR_GP);
-}
-
-/* What has 1 for done, 0 for a fault, and -errno. */
-static int done_or_fault(struct vmx_cpu *cpu, int ret)
-{
-	return ret < 0 ? ret : retire_or_fault(cpu, ret);
-}
+/* SDM, "Exit Qualification for Instruction Timeout" */
+#define TIMEOUT_CONTEXT_INVALID	(1ull << 0)
 
 /* Ports */
 
@@ -72,21 +47,62 @@ static int on_io(struct vmx_cpu *cpu)
 	else
 		vmx_bus_write(&cpu->machine->ports, run->io_port, run->io_size,
 			      run->regs[VMX_RAX]);
-	return retire(cpu);
+	return vmx_cpu_retire(cpu);
 }
 
+/* Said once: a program may do it again and again. */
+static void report_once(struct vmx_cpu *cpu)
+{
+	const struct vmx_machine_config *config = &cpu->machine->config;
+
+	if (config->report && !cpu->reported)
+		config->report(config->host, vmx_error());
+	cpu->reported = true;
+}
+
+/*
+ * An instruction that the emulator does not know ends the machine if the guest's kernel executed
+ * it. A program that its kernel let reach a device gets #UD instead, and the machine goes on.
+ */
 static int on_memory(struct vmx_cpu *cpu)
 {
-	return emulated(cpu, vmx_emulate(&cpu->emulator, cpu->vcpu.run));
+	const struct vmx_run_page *run = cpu->vcpu.run;
+	int ret = emulated(cpu, vmx_emulate(&cpu->emulator, cpu->vcpu.run));
+
+	if (ret != -EOPNOTSUPP || !vmx_cpu_cpl(run) || run->inject_info & VMX_INTR_VALID)
+		return ret;
+	report_once(cpu);
+	return vmx_cpu_raise(cpu, VECTOR_UD, 0);
 }
 
 /* Waiting and ending */
 
+/* A trap that the instruction leaves pending ends a wait before it begins. */
+static int has_trap(struct vmx_cpu *cpu, bool *trap)
+{
+	const struct vmx_run_page *run = cpu->vcpu.run;
+	uint64_t value = 0;
+	int ret = 0;
+
+	*trap = vmx_cpu_is_stepping(cpu);
+	if (!*trap && run->rflags & RFLAGS_TF) {
+		ret = vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, &value);
+		*trap = !(value & DEBUGCTL_BTF);
+	}
+	if (!ret && !*trap && run->interruptibility & VMX_BLOCKING_BY_MOV_SS) {
+		ret = vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_PENDING_DEBUG, &value);
+		*trap = value;
+	}
+	return ret;
+}
+
 static int on_hlt(struct vmx_cpu *cpu)
 {
-	/* The trap after a single step ends it at once. */
-	cpu->halted = !vmx_cpu_is_stepping(cpu);
-	return retire(cpu);
+	bool trap;
+	int ret = has_trap(cpu, &trap);
+
+	cpu->halted = !ret && !trap;
+	return ret ?: vmx_cpu_retire(cpu);
 }
 
 /* Somebody else may need the host's CPU to come to what this vCPU waits for. */
@@ -95,7 +111,7 @@ static int on_pause(struct vmx_cpu *cpu)
 	pthread_mutex_unlock(&cpu->machine->lock);
 	sched_yield();
 	pthread_mutex_lock(&cpu->machine->lock);
-	return retire(cpu);
+	return vmx_cpu_retire(cpu);
 }
 
 /* The loop has another look anyway. */
@@ -115,25 +131,46 @@ static int on_triple_fault(struct vmx_cpu *cpu)
 	return 0;
 }
 
-/* CPUID of a leaf that is not in the table */
+/*
+ * The guest kept the CPU from an instruction boundary for too long. It goes on, and the host had
+ * its turn (SDM, "Exit Qualification for Instruction Timeout").
+ */
+static int on_timeout(struct vmx_cpu *cpu)
+{
+	if (cpu->vcpu.run->qualification & TIMEOUT_CONTEXT_INVALID)
+		return vmx_fail(EIO,
+				"vCPU %u: the CPU lost its state in an instruction timeout at RIP %#llx",
+				cpu->id, (unsigned long long)cpu->vcpu.run->rip);
+	return 0;
+}
+
+/* Instructions */
+
 static int on_cpuid(struct vmx_cpu *cpu)
 {
-	static const enum vmx_reg regs[] = { VMX_RAX, VMX_RBX, VMX_RCX, VMX_RDX };
-
-	for (size_t n = 0; n < COUNT(regs); n++)
-		cpu->vcpu.run->regs[regs[n]] = 0;
-	return retire(cpu);
+	vmx_cpu_cpuid_missing(cpu);
+	return vmx_cpu_retire(cpu);
 }
 
 /* Caches are the host's: there is nothing to write back that the guest could miss. */
 static int on_cache_control(struct vmx_cpu *cpu)
 {
-	return retire(cpu);
+	return vmx_cpu_retire(cpu);
 }
 
+/*
+ * Instructions that CPUID does not offer, or that need a bit of CR4 which guests cannot set. Some
+ * of these exit at any privilege level, and before all other checks.
+ */
 static int on_undefined(struct vmx_cpu *cpu)
 {
-	return raise(cpu, VECTOR_UD);
+	return vmx_cpu_raise(cpu, VECTOR_UD, 0);
+}
+
+/* There is no counter to read (SDM, "RDPMC"). */
+static int on_rdpmc(struct vmx_cpu *cpu)
+{
+	return vmx_cpu_raise(cpu, VECTOR_GP, 0);
 }
 
 static int on_rdmsr(struct vmx_cpu *cpu)
@@ -146,7 +183,7 @@ static int on_rdmsr(struct vmx_cpu *cpu)
 		regs[VMX_RAX] = (uint32_t)value;
 		regs[VMX_RDX] = value >> 32;
 	}
-	return retire_or_fault(cpu, good);
+	return vmx_cpu_done_or_fault(cpu, good);
 }
 
 static int on_wrmsr(struct vmx_cpu *cpu)
@@ -154,106 +191,64 @@ static int on_wrmsr(struct vmx_cpu *cpu)
 	const uint64_t *regs = (const uint64_t *)cpu->vcpu.run->regs;
 	uint64_t value = (uint32_t)regs[VMX_RAX] | regs[VMX_RDX] << 32;
 
-	return done_or_fault(cpu, vmx_cpu_wrmsr(cpu, regs[VMX_RCX], value));
+	return vmx_cpu_done_or_fault(cpu, vmx_cpu_wrmsr(cpu, regs[VMX_RCX], value));
 }
 
-/* Control registers: SDM, "Exit Qualification for Control-Register Accesses" */
-
-static int write_cr0(struct vmx_cpu *cpu, uint64_t value)
-{
-	if (cpu->machine->vm.shadow)
-		return vmx_cpu_show_cr0(cpu, value);
-	return done_or_fault(cpu, vmx_cpu_set_cr0(cpu, value));
-}
-
-static int on_cr_access(struct vmx_cpu *cpu)
-{
-	struct vmx_run_page *run = cpu->vcpu.run;
-	unsigned int cr = run->qualification & 0xf, kind = run->qualification >> 4 & 3;
-	uint64_t *reg = (uint64_t *)&run->regs[run->qualification >> 8 & 0xf];
-	uint64_t cr0 = cpu->unpaged ? run->cr0 & ~CR0_PG : run->cr0;
-
-	if (kind == 0 && cr == 0)
-		return write_cr0(cpu, *reg);
-	if (kind == 0 && cr == 4)
-		return done_or_fault(cpu, vmx_cpu_set_cr4(cpu, *reg));
-	if (kind == 0 && cr == 3) {
-		cpu->cr3 = *reg;
-		return retire(cpu);
-	}
-	if (kind == 1 && cr == 3) {
-		*reg = cpu->cr3;
-		return retire(cpu);
-	}
-	if (kind == 0 && cr == 8)
-		return retire_or_fault(cpu, vmx_lapic_set_cr8(&cpu->lapic, *reg));
-	if (kind == 1 && cr == 8) {
-		*reg = vmx_lapic_cr8(&cpu->lapic);
-		return retire(cpu);
-	}
-	/* LMSW sets the low four bits, and cannot clear PE. */
-	if (kind == 3)
-		return write_cr0(cpu, (cr0 & ~0xeull) | (run->qualification >> 16 & 0xf));
-	return vmx_fail(EOPNOTSUPP, "access %u to CR%u is not emulated", kind, cr);
-}
-
-/* Debug registers: SDM, "Exit Qualification for MOV DR" */
-
-static int move_dr7(struct vmx_cpu *cpu, bool from, uint64_t *reg)
-{
-	int ret = from ? vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_DR7, reg) :
-			 vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_DR7, (uint32_t)*reg | 0x400);
-
-	return ret ?: retire(cpu);
-}
-
-static int on_mov_dr(struct vmx_cpu *cpu)
-{
-	struct vmx_debug debug = { .size = sizeof(debug) };
-	struct vmx_run_page *run = cpu->vcpu.run;
-	unsigned int dr = run->qualification & 7;
-	uint64_t *reg = (uint64_t *)&run->regs[run->qualification >> 8 & 0xf];
-	bool from = run->qualification & 0x10;
-	uint64_t *value;
-
-	if (vmx_cpu_is_debugged(cpu))
-		return retire_or_fault(cpu, vmx_cpu_mov_kept_dr(cpu, dr, from, reg));
-	if (dr == 7 || dr == 5)
-		return move_dr7(cpu, from, reg);
-	if (ioctl(cpu->vcpu.fd, VMX_GET_DEBUG, &debug))
-		return vmx_fail(errno, "cannot read the debug registers: %s", strerror(errno));
-	value = (uint64_t *)(dr < 4 ? &debug.dr[dr] : &debug.dr6);
-	if (from) {
-		*reg = *value;
-		return retire(cpu);
-	}
-	*value = *reg;
-	return retire_or_fault(cpu, !ioctl(cpu->vcpu.fd, VMX_SET_DEBUG, &debug));
-}
-
+/*
+ * What is not here cannot happen, since no control asks for it, or there is no way to go on. Exits
+ * that programs of a guest cause are all here.
+ */
 static int (*const handlers[VMX_STATS_REASONS])(struct vmx_cpu *cpu) = {
 	[VMX_REASON_EXCEPTION_NMI] = vmx_cpu_exception,
 	[VMX_REASON_TRIPLE_FAULT] = on_triple_fault,
 	[VMX_REASON_INTERRUPT_WINDOW] = on_nothing,
 	[VMX_REASON_NMI_WINDOW] = on_nothing,
+	[VMX_REASON_TASK_SWITCH] = vmx_cpu_task_switch,
 	[VMX_REASON_CPUID] = on_cpuid,
+	[VMX_REASON_GETSEC] = on_undefined,
 	[VMX_REASON_HLT] = on_hlt,
 	[VMX_REASON_INVD] = on_cache_control,
-	[VMX_REASON_CR_ACCESS] = on_cr_access,
-	[VMX_REASON_MOV_DR] = on_mov_dr,
+	[VMX_REASON_RDPMC] = on_rdpmc,
+	[VMX_REASON_RSM] = on_undefined,
+	[VMX_REASON_VMCALL] = on_undefined,
+	[VMX_REASON_VMCLEAR] = on_undefined,
+	[VMX_REASON_VMLAUNCH] = on_undefined,
+	[VMX_REASON_VMPTRLD] = on_undefined,
+	[VMX_REASON_VMPTRST] = on_undefined,
+	[VMX_REASON_VMREAD] = on_undefined,
+	[VMX_REASON_VMRESUME] = on_undefined,
+	[VMX_REASON_VMWRITE] = on_undefined,
+	[VMX_REASON_VMXOFF] = on_undefined,
+	[VMX_REASON_VMXON] = on_undefined,
+	[VMX_REASON_CR_ACCESS] = vmx_cpu_cr_access,
+	[VMX_REASON_MOV_DR] = vmx_cpu_mov_dr,
 	[VMX_REASON_IO] = on_io,
 	[VMX_REASON_RDMSR] = on_rdmsr,
 	[VMX_REASON_WRMSR] = on_wrmsr,
 	[VMX_REASON_MWAIT] = on_undefined,
 	[VMX_REASON_MONITOR] = on_undefined,
 	[VMX_REASON_PAUSE] = on_pause,
-	[VMX_REASON_VMCALL] = on_undefined,
-	[VMX_REASON_VMXON] = on_undefined,
-	[VMX_REASON_VMXOFF] = on_undefined,
 	[VMX_REASON_EPT_VIOLATION] = on_memory,
+	[VMX_REASON_INVEPT] = on_undefined,
 	[VMX_REASON_PREEMPTION_TIMER] = on_nothing,
+	[VMX_REASON_INVVPID] = on_undefined,
 	[VMX_REASON_WBINVD] = on_cache_control,
-	[VMX_REASON_RDPMC] = on_undefined,
+	[VMX_REASON_VMFUNC] = on_undefined,
+	[VMX_REASON_ENCLS] = on_undefined,
+	[VMX_REASON_XSAVES] = on_undefined,
+	[VMX_REASON_XRSTORS] = on_undefined,
+	[VMX_REASON_PCONFIG] = on_undefined,
+	[VMX_REASON_UMWAIT] = on_undefined,
+	[VMX_REASON_TPAUSE] = on_undefined,
+	[VMX_REASON_LOADIWKEY] = on_undefined,
+	[VMX_REASON_ENCLV] = on_undefined,
+	[VMX_REASON_ENQCMD] = on_undefined,
+	[VMX_REASON_ENQCMDS] = on_undefined,
+	[VMX_REASON_INSN_TIMEOUT] = on_timeout,
+	[VMX_REASON_SEAMCALL] = on_undefined,
+	[VMX_REASON_TDCALL] = on_undefined,
+	[VMX_REASON_RDMSRLIST] = on_undefined,
+	[VMX_REASON_WRMSRLIST] = on_undefined,
 };
 
 int vmx_cpu_exit(struct vmx_cpu *cpu)

@@ -13,6 +13,8 @@
 
 #define LAST_LEAF	0x16
 #define LAST_EXTENDED	0x80000008
+/* The two high bits of leaves that are left to hypervisors. */
+#define HYPERVISOR_LEAVES 1
 #define BIT(n)		(1u << (n))
 
 struct table {
@@ -246,6 +248,35 @@ static void fill(struct table *table, const struct vmx_cpu *cpu)
 		state_components(table);
 	rates(table, cpu->machine->vm.caps.tsc_khz);
 	extended_leaves(table);
+}
+
+/*
+ * SDM, "CPUID--CPU Identification": a leaf above the last one is the last basic one, and a subleaf
+ * of the topology that is not there still names itself and the CPU. Other leaves that are not there
+ * are zeroes.
+ */
+void vmx_cpu_cpuid_missing(struct vmx_cpu *cpu)
+{
+	uint64_t *regs = (uint64_t *)cpu->vcpu.run->regs;
+	uint32_t leaf = regs[VMX_RAX], subleaf = regs[VMX_RCX];
+	struct vmx_cpuid_entry *entry, none = {};
+	struct table table = { .count = 0 };
+	const bool beyond = leaf >> 30 != HYPERVISOR_LEAVES &&
+			    leaf > (leaf & 0x80000000 ? LAST_EXTENDED : LAST_LEAF);
+
+	if (leaf == 0xb) {
+		none.ecx = subleaf & 0xff;
+		none.edx = cpu->id;
+	}
+	entry = &none;
+	if (beyond) {
+		rates(&table, cpu->machine->vm.caps.tsc_khz);
+		entry = &table.entries[table.count - 1];
+	}
+	regs[VMX_RAX] = entry->eax;
+	regs[VMX_RBX] = entry->ebx;
+	regs[VMX_RCX] = entry->ecx;
+	regs[VMX_RDX] = entry->edx;
 }
 
 static int set_cpuid(struct vmx_cpu *cpu)

@@ -34,6 +34,17 @@ static inline bool vmx_machine_short_stays(const struct vmx_machine *machine)
 void *vmx_cpu_loop(void *cpu);
 /* What the guest did; 0 or -errno with vmx_error() set. */
 int vmx_cpu_exit(struct vmx_cpu *cpu);
+/* Handlers of some of these. */
+int vmx_cpu_cr_access(struct vmx_cpu *cpu);
+int vmx_cpu_mov_dr(struct vmx_cpu *cpu);
+int vmx_cpu_task_switch(struct vmx_cpu *cpu);
+/* How the instruction ends: retired, or with a fault. 0 or -errno. */
+int vmx_cpu_retire(struct vmx_cpu *cpu);
+int vmx_cpu_raise(struct vmx_cpu *cpu, uint8_t vector, uint32_t error);
+/* What has 1 for done, 0 for a #GP(0), and -errno. */
+int vmx_cpu_done_or_fault(struct vmx_cpu *cpu, int ret);
+/* The guest's privilege level, after an exit that told SS. */
+unsigned int vmx_cpu_cpl(const struct vmx_run_page *run);
 /* Puts a vCPU where a boot protocol, or a start-up IPI, wants it. */
 int vmx_cpu_start(struct vmx_cpu *cpu, const struct vmx_start *start);
 int vmx_cpu_sipi(struct vmx_cpu *cpu, uint8_t vector);
@@ -51,8 +62,9 @@ bool vmx_cpu_is_stepping(const struct vmx_cpu *cpu);
 int vmx_cpu_exception(struct vmx_cpu *cpu);
 /* Its debug registers are the debugger's; the guest's are kept. */
 bool vmx_cpu_is_debugged(const struct vmx_cpu *cpu);
-/* MOV from or to one of those; false if it faults. */
-bool vmx_cpu_mov_kept_dr(struct vmx_cpu *cpu, unsigned int n, bool from, uint64_t *reg);
+/* What the guest has in them, whoever has the CPU's: 0 or -errno. */
+int vmx_cpu_get_debug(struct vmx_cpu *cpu, struct vmx_debug *debug, uint64_t *dr7);
+int vmx_cpu_set_debug(struct vmx_cpu *cpu, struct vmx_debug *debug, uint64_t dr7);
 /* The debugger's part of a vCPU that was put somewhere: 0 or -errno. */
 int vmx_debugger_on_start(struct vmx_cpu *cpu);
 /* The debugger, if there is one, hears that the machine ended. */
@@ -62,13 +74,15 @@ bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value);
 /* The guest writes a register: 1 if it may, 0 if that faults, or -errno with vmx_error() set. */
 int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value);
 int vmx_cpu_set_cr0(struct vmx_cpu *cpu, uint64_t value);
-/*
- * With shadow page tables: the guest sees its value in the bits that exit to here, so that it can
- * try again and the module does the rest: 0 or -errno.
- */
-int vmx_cpu_show_cr0(struct vmx_cpu *cpu, uint64_t value);
+int vmx_cpu_set_cr3(struct vmx_cpu *cpu, uint64_t value);
 int vmx_cpu_set_cr4(struct vmx_cpu *cpu, uint64_t value);
 int vmx_cpu_set_efer(struct vmx_cpu *cpu, uint64_t value);
+/* What the guest has in CR0, CR3, CR4 and EFER, whatever the CPU has there. */
+struct vmx_control_state {
+	uint64_t cr0, cr3, cr4, efer;
+};
+
+int vmx_cpu_get_control(struct vmx_cpu *cpu, struct vmx_control_state *state);
 int vmx_cpu_get_efer(struct vmx_cpu *cpu, uint64_t *value);
 /* The guest has paging, and what belongs to it, for its own. */
 int vmx_cpu_own_paging(struct vmx_cpu *cpu);
@@ -89,5 +103,7 @@ int vmx_cpu_set_fpu(const struct vmx_cpu *cpu, struct fpu_area *area);
 int vmx_cpu_xmm(void *cpu, unsigned int n, uint8_t bytes[16], bool write);
 /* Gives a vCPU its CPUID table and its MSRs. */
 int vmx_cpu_identify(struct vmx_cpu *cpu);
+/* CPUID of a leaf or subleaf that is not in the table: fills in what it returns. */
+void vmx_cpu_cpuid_missing(struct vmx_cpu *cpu);
 
 #endif /* LIBVMX_MACHINE_INTERNAL_H */

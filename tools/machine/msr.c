@@ -3,34 +3,63 @@
 #include <x86intrin.h>
 
 #include "../lib/internal.h"
+#include "../lib/x86.h"
 #include "internal.h"
 
 #define MSR_TSC		0x10
 #define MSR_TSC_ADJUST	0x3b
+#define MSR_FEATURE_CONTROL	0x3a
+#define MSR_DEBUGCTL	0x1d9
 #define MSR_EFER	0xc0000080
 
-/* MSRs that Linux reads or writes without asking whether they are there. */
+/*
+ * MSRs that Linux reads or writes without asking whether they are there. A write that would change
+ * a bit which is not ignored is a #GP, as of a register that is read-only, locked or reserved.
+ */
 static const struct {
 	uint32_t index;
 	uint64_t value;
+	uint64_t ignored;
 } harmless_msrs[] = {
-	{ 0x8b, 0 },		/* IA32_BIOS_SIGN_ID: microcode */
-	{ 0xce, 0 },		/* MSR_PLATFORM_INFO */
-	{ 0x140, 0 },		/* MISC_FEATURES_ENABLES */
-	{ 0x1a0, 1 },		/* IA32_MISC_ENABLE: fast strings */
-	{ 0x1d9, 0 },		/* IA32_DEBUGCTL */
-	{ 0x3a, 1 },		/* IA32_FEATURE_CONTROL: locked, all off */
+	{ 0x8b, 0, UINT64_MAX },	/* IA32_BIOS_SIGN_ID: microcode */
+	{ 0xce, 0, 0 },			/* MSR_PLATFORM_INFO */
+	{ 0x140, 0, 0 },		/* MISC_FEATURES_ENABLES */
+	{ 0x1a0, 1, 1 },		/* IA32_MISC_ENABLE: fast strings */
+	{ MSR_FEATURE_CONTROL, 1, 0 },	/* locked, all off */
 };
 
-static bool harmless_msr(uint32_t index, uint64_t *value)
+static int find_harmless(uint32_t index)
 {
-	for (size_t n = 0; n < COUNT(harmless_msrs); n++) {
-		if (harmless_msrs[n].index == index) {
-			*value = harmless_msrs[n].value;
-			return true;
-		}
-	}
-	return false;
+	for (size_t n = 0; n < COUNT(harmless_msrs); n++)
+		if (harmless_msrs[n].index == index)
+			return n;
+	return -1;
+}
+
+static bool read_harmless(uint32_t index, uint64_t *value)
+{
+	int n = find_harmless(index);
+
+	if (n >= 0)
+		*value = harmless_msrs[n].value;
+	return n >= 0;
+}
+
+/* To write what is there is a #GP, too, where a lock is what is there. */
+static bool write_harmless(uint32_t index, uint64_t value)
+{
+	int n = find_harmless(index);
+
+	return n >= 0 && index != MSR_FEATURE_CONTROL &&
+	       !((value ^ harmless_msrs[n].value) & ~harmless_msrs[n].ignored);
+}
+
+/* SDM, "IA32_DEBUGCTL MSR": BTF works. LBR may be set, and there are no records. */
+static int set_debugctl(struct vmx_cpu *cpu, uint64_t value)
+{
+	if (value & ~(DEBUGCTL_LBR | DEBUGCTL_BTF))
+		return 0;
+	return vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, value & DEBUGCTL_BTF) ?: 1;
 }
 
 /*
@@ -64,15 +93,15 @@ bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value)
 		return true;
 	case MSR_EFER:
 		return !vmx_cpu_get_efer(cpu, value);
+	case MSR_DEBUGCTL:
+		return !vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, value);
 	default:
-		return harmless_msr(index, value);
+		return read_harmless(index, value);
 	}
 }
 
 int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value)
 {
-	uint64_t unused;
-
 	if (vmx_lapic_has_msr(index))
 		return vmx_lapic_wrmsr(&cpu->lapic, index, value);
 	switch (index) {
@@ -82,7 +111,9 @@ int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value)
 		return adjust_tsc(cpu, value);
 	case MSR_EFER:
 		return vmx_cpu_set_efer(cpu, value);
+	case MSR_DEBUGCTL:
+		return set_debugctl(cpu, value);
 	default:
-		return harmless_msr(index, &unused);
+		return write_harmless(index, value);
 	}
 }

@@ -109,6 +109,8 @@ struct vmx_machine_config {
  * @wake: wakes it from HLT
  * @in_guest: it is in vmx_run()
  * @halted: it waits for an interrupt
+ * @reported: that the emulator could not do an instruction of a program's was
+ *	reported
  * @unpaged: the guest left paging, which the CPU does not let it
  * @cr3: what the guest has in CR3 then
  * @efer: and in EFER
@@ -131,6 +133,7 @@ struct vmx_cpu {
 	pthread_cond_t wake;
 	bool in_guest;
 	bool halted;
+	bool reported;
 	bool unpaged;
 	uint64_t cr3;
 	uint64_t efer;
