@@ -3,7 +3,7 @@
  * Exercises a Linux guest from inside:
  *
  *   exercise processes     fork, exec, pipes, shared and private memory, signals, CPUs that
- *                          wait for each other
+ *                          wait for each other, instructions that programs may not execute
  *   exercise write DEVICE  writes a pattern to the whole disk, syncs it, and reads it back
  *   exercise check FILE    checks the pattern in the disk's file, after the end of the guest
  *   exercise flood ADDRESS sends thousands of datagrams as fast as it can, from the
@@ -206,6 +206,51 @@ static void remap(void)
 	pthread_join(thread, NULL);
 }
 
+/*
+ * Instructions that a program may not execute, or that this CPU has not: each is a signal as on any
+ * other CPU, and the machine goes on.
+ */
+#define FORBIDDEN(name, text, number)				\
+	static void name(void)						\
+	{								\
+		(void)(number);						\
+		asm volatile(text : : "a" (0), "c" (0), "d" (0) : "memory", "rbx");	\
+	}
+#include "forbidden.h"
+#undef FORBIDDEN
+#define FORBIDDEN(name, text, number) { text, name, number },
+static const struct {
+	const char *text;
+	void (*execute)(void);
+	int signal;
+} forbidden[] = {
+#include "forbidden.h"
+};
+
+static volatile sig_atomic_t signalled;
+
+static void on_forbidden(int number)
+{
+	signalled = number;
+	siglongjmp(after_fault, 1);
+}
+
+static void execute_what_is_forbidden(void)
+{
+	struct sigaction action = { .sa_handler = on_forbidden };
+
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGILL, &action, NULL);
+	for (size_t n = 0; n < sizeof(forbidden) / sizeof(forbidden[0]); n++) {
+		signalled = 0;
+		if (!sigsetjmp(after_fault, 1))
+			forbidden[n].execute();
+		if (signalled != forbidden[n].signal)
+			errx(1, "%s: signal %d and not %d", forbidden[n].text, (int)signalled,
+			     forbidden[n].signal);
+	}
+}
+
 static int processes(void)
 {
 	move_to(0);
@@ -216,6 +261,7 @@ static int processes(void)
 		signal_each_other(round);
 	}
 	write_protected();
+	execute_what_is_forbidden();
 	remap();
 	return 0;
 }

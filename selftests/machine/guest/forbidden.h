@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* FORBIDDEN(name, instruction, signal): what exercise.c executes as a program in a Linux guest. */
+
+/* No guest has VMX, SMX, SGX or TDX. */
+FORBIDDEN(vmcall, "vmcall", SIGILL)
+FORBIDDEN(vmclear, "vmclear (%%rsp)", SIGILL)
+FORBIDDEN(vmlaunch, "vmlaunch", SIGILL)
+FORBIDDEN(vmptrld, "vmptrld (%%rsp)", SIGILL)
+FORBIDDEN(vmptrst, "vmptrst (%%rsp)", SIGILL)
+FORBIDDEN(vmread, "vmread %%rax, %%rbx", SIGILL)
+FORBIDDEN(vmresume, "vmresume", SIGILL)
+FORBIDDEN(vmwrite, "vmwrite %%rax, %%rbx", SIGILL)
+FORBIDDEN(vmxoff, "vmxoff", SIGILL)
+FORBIDDEN(vmxon, "vmxon (%%rsp)", SIGILL)
+FORBIDDEN(invept, "invept (%%rsp), %%rax", SIGILL)
+FORBIDDEN(invvpid, "invvpid (%%rsp), %%rax", SIGILL)
+FORBIDDEN(vmfunc, "vmfunc", SIGILL)
+FORBIDDEN(getsec, "getsec", SIGILL)
+FORBIDDEN(encls, ".byte 0x0f, 0x01, 0xcf", SIGILL)
+FORBIDDEN(seamcall, ".byte 0x66, 0x0f, 0x01, 0xcf", SIGILL)
+FORBIDDEN(tdcall, ".byte 0x66, 0x0f, 0x01, 0xcc", SIGILL)
+FORBIDDEN(monitor, "monitor", SIGILL)
+FORBIDDEN(mwait, "mwait", SIGILL)
+FORBIDDEN(rsm, "rsm", SIGILL)
+
+/* Debug registers are the kernel's. */
+FORBIDDEN(mov_from_dr0, "mov %%dr0, %%rax", SIGSEGV)
+FORBIDDEN(mov_from_dr6, "mov %%dr6, %%rax", SIGSEGV)
+FORBIDDEN(mov_to_dr0, "mov %%rax, %%dr0", SIGSEGV)
+FORBIDDEN(mov_to_dr7, "mov %%rax, %%dr7", SIGSEGV)
+
+/* So is this. */
+FORBIDDEN(mov_from_cr0, "mov %%cr0, %%rax", SIGSEGV)
+FORBIDDEN(mov_to_cr0, "mov %%rax, %%cr0", SIGSEGV)
+FORBIDDEN(mov_to_cr3, "mov %%rax, %%cr3", SIGSEGV)
+FORBIDDEN(mov_to_cr4, "mov %%rax, %%cr4", SIGSEGV)
+FORBIDDEN(mov_to_cr8, "mov %%rax, %%cr8", SIGSEGV)
+FORBIDDEN(clts, "clts", SIGSEGV)
+FORBIDDEN(lmsw, "lmsw %%ax", SIGSEGV)
+FORBIDDEN(invlpg, "invlpg (%%rax)", SIGSEGV)
+FORBIDDEN(rdmsr, "rdmsr", SIGSEGV)
+FORBIDDEN(wrmsr, "wrmsr", SIGSEGV)
+FORBIDDEN(rdpmc, "rdpmc", SIGSEGV)
+FORBIDDEN(hlt, "hlt", SIGSEGV)
+FORBIDDEN(invd, "invd", SIGSEGV)
+FORBIDDEN(wbinvd, "wbinvd", SIGSEGV)
+FORBIDDEN(in, "in $0x80, %%al", SIGSEGV)
+FORBIDDEN(outs, "outsb", SIGSEGV)
