@@ -15,6 +15,7 @@ import kernel as kernels
 import labkernel
 import module
 import results
+import runnertest
 import runs
 import tap
 import version
@@ -179,6 +180,7 @@ GATES = {
     "fuzz": lambda name: tools_gate(name, "fuzz"),
     "install": lambda name: cases_gate(name, install.run),
     "run": lambda name: cases_gate(name, runs.run),
+    "runner": lambda name: cases_gate(name, runnertest.run),
     "deps": lambda name: cases_gate(name, depstest.run),
     "examples": examples_gate,
     # One number, in uapi/linux/vmx.h; documents and packages repeat it.

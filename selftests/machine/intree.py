@@ -5,6 +5,8 @@ import shutil
 import subprocess
 
 import labkernel
+import tap
+from session import STAMP
 from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, say
 
 
@@ -43,7 +45,17 @@ def run():
     if not shutil.which("qemu-system-x86_64"):
         raise Failure("make kunit runs the kernel in QEMU, which is missing: apt-get install qemu-system-x86")
     copy = tree()
-    return subprocess.run(["python3", "tools/testing/kunit/kunit.py", "run", "--arch=x86_64",
+    status = subprocess.run(["python3", "tools/testing/kunit/kunit.py", "run", "--arch=x86_64",
                            f"--kunitconfig={MACHINE}/kernels/kunit.config", f"--jobs={jobs()}",
                            f"--build_dir={BUILD}/kunit/out", "vmx*"], cwd=copy,
                           env=environment("T", "V", "W", "C")).returncode
+    return status or verdict(BUILD / "kunit/out/test.log")
+
+
+def verdict(log):
+    """kunit.py takes the first of several documents, and a filter that matches nothing for a success."""
+    cases = tap.parse(STAMP.sub("", line) for line in log.read_text(errors="replace").splitlines())
+    failed = [case for case in cases if case.status == "failed"]
+    for case in failed:
+        say(f"FAILED {case.name}\n{case.detail}")
+    return 1 if failed or not cases else 0

@@ -35,6 +35,12 @@ class Outcome:
         return [case for case in self.cases if case.status == "failed"]
 
 
+@dataclasses.dataclass
+class BootTime:
+    place: str
+    seconds: float     # of the emulator
+
+
 def expected_skips():
     rows = []
     for line in (MACHINE / "expected-skips").read_text().splitlines():
@@ -57,14 +63,14 @@ def check_skips(place, name, cases, rows):
                            f"(a skip that is right is listed in {MACHINE.name}/expected-skips)")
 
 
-def how_it_ended(span):
+def how_it_ended(span, cases):
     """A failed case for a program that ended badly, or None."""
     if span.timeout:
         return tap.Case("time limit", "failed", f"still running after {span.instructions or 'all its'} "
                         "instructions; what it was doing is in its output")
     if span.ended == "signal":
         return tap.Case("exit", "failed", f"killed by signal {span.code}")
-    if span.ended == "exit" and span.code not in (0, SKIP_CODE):
+    if span.ended == "exit" and span.code and (cases or span.code != SKIP_CODE):
         return tap.Case("exit", "failed", f"exit code {span.code}")
     return None
 
@@ -74,7 +80,7 @@ def judge(span, test, decode, death=""):
     # KUnit prints through the kernel log.
     lines = span.output + (span.kernel if span.name == "kunit" else [])
     cases = tap.parse(lines)
-    ending = how_it_ended(span)
+    ending = how_it_ended(span, cases)
     if death:
         # Missing results are no news, and its reports are the cause: one failure, not four.
         cases = [case for case in cases if case.name != tap.MISSING]
@@ -105,11 +111,14 @@ class Collector:
 
     def __init__(self, manifest):
         self.outcomes = []
+        self.boots = []
         self.manifest = manifest
         self.lock = threading.Lock()
         self.skips = expected_skips()
 
     def add(self, outcome):
+        if not outcome.cases:
+            outcome.cases.append(tap.Case("all", "failed", "there is no result"))
         check_skips(outcome.place, outcome.name, outcome.cases, self.skips)
         folder = FOLDER / outcome.place
         with self.lock:
@@ -121,8 +130,9 @@ class Collector:
 
     @staticmethod
     def show(outcome):
-        cost = f"{outcome.instructions / 1e6:,.0f} M instructions" if outcome.instructions \
-            else f"{outcome.seconds:.0f} s"
+        cost = f"{outcome.seconds:.0f} s"
+        if outcome.instructions:
+            cost = f"{outcome.instructions / 1e6:,.0f} M instructions, {cost}"
         say(f"  {outcome.place} {outcome.name}: {outcome.count('passed')} passed, "
             f"{outcome.count('failed')} failed, {outcome.count('skipped')} skipped ({cost})")
         for case in outcome.failures():
