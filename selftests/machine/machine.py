@@ -184,7 +184,7 @@ class Boot:
         (BUILD / "machine").mkdir(parents=True, exist_ok=True)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{setup.place.replace('/', '-')}-",
                                                     dir=BUILD / "machine"))
-        self.session = sessions.Session(listener)
+        self.session = sessions.Session(listener, lambda: self.machine.clock())
         self.slowness = 4 if setup.kernel.slow else 1
         self.silence = TEST_SILENCE * self.slowness
         scale = setup.backend.limit_scale * self.slowness
@@ -286,7 +286,7 @@ class Boot:
         cases = results.judge(span, test, self.decode, self.death(span) if died else "")
         return results.Outcome(self.setup.place, span.name, cases, self.setup.reproduce(
             span.name if test else ",".join(self.tests)), span.output, span.raw,
-            instructions=span.instructions)
+            seconds=span.seconds, instructions=span.instructions)
 
     def death(self, span):
         """How the machine died, with its last words unless a kernel report has them."""
@@ -316,6 +316,7 @@ def run_alike(setup, tests, extra, collector, listener, plan):
         with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:
             boot.record(collector.manifest)
             boot.follow()
+            collector.boots.append(results.BootTime(setup.place, boot.session.boot.seconds))
             spans = boot.session.spans or [boot.session.boot]
             ran = {span.name for span in spans}
             for span in spans:

@@ -27,7 +27,7 @@ import shadowbench
 import shell
 import stockkernel
 import suite
-from where import BUILD, ROOT, Failure, environment, locked, say
+from where import BUILD, ROOT, Failure, environment, jobs, locked, say
 
 
 SETTINGS = ("T", "CPU", "CPUS", "KERNEL", "MACHINE", "SEED", "SMP", "SHARD", "LEAKS", "BOCHS", "VMX_CACHE")
@@ -69,7 +69,7 @@ def backend():
 
 def make(*goals):
     """Runs a Makefile of the project that builds programs; silent unless it fails."""
-    command = ["make", "--no-print-directory", "-k", *goals]
+    command = ["make", "--no-print-directory", "-k", f"-j{jobs()}", "--output-sync=target", *goals]
     (BUILD / "make").mkdir(parents=True, exist_ok=True)
     with locked(BUILD / "make/programs"):
         result = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, text=True,
@@ -156,8 +156,8 @@ def command_check():
     the_backend = backend()
     say(f"SEED={the_seed}")
 
-    def make_setup(kernel_name, cpu_name):
-        return setup_for(kernel_name, cpu_name, int(setting("SMP", "2")), the_seed, the_backend)
+    def make_setup(kernel_name, cpu_name, smp):
+        return setup_for(kernel_name, cpu_name, smp, the_seed, the_backend)
 
     def build_programs():
         build_tools()

@@ -19,13 +19,19 @@ class Span:
     code: int = 0
     timeout: bool = False
     instructions: int = 0
+    started: float = 0       # by the emulator's clock
+    seconds: float = 0
 
 
 class Session:
-    """Feed it console lines; it keeps a Span for each test, and calls LISTENER(span, line) for each."""
+    """Feed it console lines; it keeps a Span for each test, and calls LISTENER(span, line) for each.
 
-    def __init__(self, listener=None):
+    CLOCK returns the seconds that the emulator has had: they do not depend on what else the computer does.
+    """
+
+    def __init__(self, listener=None, clock=lambda: 0):
         self.listener = listener or (lambda span, mark, text: None)
+        self.clock = clock
         self.boot = Span("boot")
         self.spans = []
         self.current = self.boot
@@ -59,15 +65,17 @@ class Session:
         ending = END.match(text)
         if word == "up":
             self.up = True
+            self.boot.seconds = self.clock()
             self.current = Span("load")
             self.spans.append(self.current)
         elif word == "begin":
-            self.current = Span(rest)
+            self.current = Span(rest, started=self.clock())
             self.spans.append(self.current)
         elif ending and ending.group(1) == self.current.name:
             self.current.ended = ending.group(2)
             self.current.code = int(ending.group(3))
             self.current.instructions = int(ending.group(4))
+            self.current.seconds = self.clock() - self.current.started
         elif word == "timeout":
             self.current.timeout = True
         elif word == "done":
