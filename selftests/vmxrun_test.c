@@ -150,10 +150,13 @@ TEST_F(vmxrun, exit_port_values)
 TEST_F(vmxrun, memory_goes_on_above_4_gib)
 {
 	ASSERT_EQ(0, test_write_file("/proc/sys/vm/overcommit_memory", "1"));
-	START(large_guest, OPTIONS("--memory", "5G"));
+	START(large_guest, OPTIONS("--memory", "5G", "--stats"));
 	EXPECT_STATUS(1);
-	START(large_guest, OPTIONS("--memory", "5G", "--mmu", "shadow"));
+	/* Two to what is no RAM, and the exit port. */
+	EXPECT_TRUE(complained(self, "vCPU 0: 3 exits, "));
+	START(large_guest, OPTIONS("--memory", "5G", "--stats", "--mmu", "shadow"));
 	EXPECT_STATUS(1);
+	EXPECT_TRUE(complained(self, "vCPU 0: 3 exits, "));
 	START(large_guest, OPTIONS("--memory", "32768G"));
 	EXPECT_STATUS(125);
 	EXPECT_TRUE(complained(self, "physical-address bits of this CPU"));
