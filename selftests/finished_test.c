@@ -15,6 +15,7 @@ struct row {
 	const unsigned char *code, *end;
 	uint64_t rax, rcx, rdx;
 	uint64_t cr4, dr7;		/* bits to be set */
+	uint32_t cpu2;			/* secondary controls that it needs */
 	uint64_t vector, user;
 	unsigned int gives;		/* a register, and its value afterwards */
 	uint64_t value;
@@ -61,6 +62,8 @@ ROW(wrmsr_efer_lme, "wrmsr", .rcx = 0xc0000080, .rax = 0x400, .vector = GP, .use
 ROW(wrmsr_efer, "wrmsr", .rcx = 0xc0000080, .rax = 0x501, .vector = NONE, .user = GP);
 ROW(wrmsr_lstar, "wrmsr", .rcx = 0xc0000082, .rdx = 0x80000000, .vector = GP, .user = GP);
 ROW(wrmsr_fmask, "wrmsr", .rcx = 0xc0000084, .rdx = 1, .vector = GP, .user = GP);
+ROW(wrmsr_tsc_aux, "wrmsr", .rcx = 0xc0000103, .rdx = 1, .vector = GP, .user = GP);
+ROW(wrmsr_pat, "wrmsr", .rcx = 0x277, .rax = 2, .vector = GP, .user = GP);
 ROW(wrmsr_fs_base, "wrmsr", .rcx = 0xc0000100, .rdx = 0x80000000, .vector = GP, .user = GP);
 ROW(wrmsr_debugctl, "wrmsr", .rcx = 0x1d9, .rax = 1, .vector = NONE, .user = GP);
 ROW(wrmsr_debugctl_reserved, "wrmsr", .rcx = 0x1d9, .rax = 0x10000, .vector = GP, .user = GP);
@@ -122,6 +125,11 @@ ROW(mov_from_cr8, "mov %cr8, %rbx", .vector = NONE, .user = GP);
 ROW(clts, "clts", .vector = NONE, .user = GP);
 ROW(lmsw, "lmsw %ax", .rax = 1, .vector = NONE, .user = GP);
 ROW(invlpg, "invlpg (%rax)", .rax = 1ull << 63, .vector = NONE, .user = GP);
+
+ROW(invpcid, "invpcid (%rcx), %rax", .rax = 2, .rcx = TEST_DATA, .cpu2 = VMX_CPU2_INVPCID,
+    .vector = NONE, .user = GP);
+ROW(invpcid_of_no_type, "invpcid (%rcx), %rax", .rax = 4, .rcx = TEST_DATA,
+    .cpu2 = VMX_CPU2_INVPCID, .vector = GP, .user = GP);
 
 /* Waiting, caches, counters */
 ROW(hlt_user, "hlt", .vector = NONE, .user = GP);
@@ -214,6 +222,8 @@ TEST_F(finished, as_the_sdm_says)
 
 		if (row->cr4 & CR4_OSXSAVE && !(self->machine->vm.caps.features & VMX_HAS_XSAVE))
 			continue;
+		if (row->cpu2 & ~self->machine->vm.caps.cpu2.may)
+			continue;
 		ASSERT_EQ(0, attempt(self->cpu, &instance, BY_CPU, &outcome)) {
 			TH_LOG("%s at CPL %u: %s, %s", row->name, instance.cpl, vmx_error(),
 			       test_describe(&self->cpu->vcpu));
@@ -227,7 +237,7 @@ TEST_F(finished, as_the_sdm_says)
 #define TASK		0x28u		/* its selector */
 #define TASK_CODE	(TEST_CODE + 0x800)
 #define TASK_TSS	0x130000u
-#define TASK_STACK	(TEST_STACK - 0x1000)
+#define TASK_STACK	0xf800u
 #define VECTOR_BP	3
 
 /* SDM, "32-Bit Task-State Segment (TSS)" */
@@ -238,6 +248,17 @@ struct tss {
 	uint32_t ldtr, io_map;
 };
 
+/* SDM, "16-Bit Task-State Segment (TSS)" */
+struct tss16 {
+	uint16_t link, stacks[6];
+	uint16_t ip, flags, regs[8];
+	uint16_t segments[4];
+	uint16_t ldtr;
+};
+
+/* Beside a vector in struct instance.detail: the other task has a 16-bit TSS. */
+#define NARROW	0x100
+
 static volatile uint64_t *gdt_entry(struct vmx_cpu *cpu, uint32_t selector)
 {
 	return (uint64_t *)test_at(cpu->vcpu.vm, VMX_GUEST_GDT) + selector / 8;
@@ -246,7 +267,8 @@ static volatile uint64_t *gdt_entry(struct vmx_cpu *cpu, uint32_t selector)
 static int add_task(struct vmx_cpu *cpu, const struct instance *instance)
 {
 	struct tss *task = test_at(cpu->vcpu.vm, TASK_TSS);
-	uint64_t *gate = test_at(cpu->vcpu.vm, GATES + instance->detail * 8), cr3 = 0;
+	uint64_t *gate = test_at(cpu->vcpu.vm, GATES + (instance->detail & 0xff) * 8), cr3 = 0;
+	struct tss16 *narrow = test_at(cpu->vcpu.vm, TASK_TSS);
 	int ret = add_tables(cpu, instance);
 
 	ret = ret ?: vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_CR3, &cr3);
@@ -256,6 +278,14 @@ static int add_task(struct vmx_cpu *cpu, const struct instance *instance)
 		.regs[VMX_RAX] = 0xa,
 		.segments = { VMX_GUEST_DS, VMX_GUEST_CS32, VMX_GUEST_DS, VMX_GUEST_DS, 0, 0 },
 	};
+	if (instance->detail & NARROW) {
+		*gdt_entry(cpu, TASK) ^= 8ull << 40;
+		*narrow = (struct tss16){
+			.ip = TASK_CODE, .flags = 2, .regs[VMX_RSP] = TASK_STACK,
+			.regs[VMX_RAX] = 0xa,
+			.segments = { VMX_GUEST_DS, VMX_GUEST_CS32, VMX_GUEST_DS, VMX_GUEST_DS },
+		};
+	}
 	((struct tss *)test_at(cpu->vcpu.vm, VMX_GUEST_TSS))->cr3 = cr3;
 	/* A task gate. */
 	*gate = (uint64_t)TASK << 16 | 0xe5ull << 40;
@@ -273,9 +303,11 @@ GUEST32(handling_task, "pop %ecx\n vmcall\n");
 
 TEST_F(finished, task_switches)
 {
-	for (enum vmx_mode mode = VMX_MODE_PROTECTED; mode <= VMX_MODE_PAE; mode++) {
+	for (unsigned int n = 0; n < 4; n++) {
+		const bool narrow = n & 2;
 		struct instance instance = {
-			.mode = mode, CODE(first_task), .prepare = add_task, .detail = VECTOR_BP,
+			.mode = n & 1 ? VMX_MODE_PAE : VMX_MODE_PROTECTED, CODE(first_task),
+			.prepare = add_task, .detail = VECTOR_BP | (narrow ? NARROW : 0),
 		};
 		struct outcome outcome;
 
@@ -294,7 +326,7 @@ TEST_F(finished, task_switches)
 		EXPECT_EQ(0, outcome.rflags & RFLAGS_NT);
 		/* Which of them is busy. */
 		EXPECT_EQ(0x8b, *gdt_entry(self->cpu, VMX_GUEST_TR) >> 40 & 0xff);
-		EXPECT_EQ(0x89, *gdt_entry(self->cpu, TASK) >> 40 & 0xff);
+		EXPECT_EQ(narrow ? 0x81 : 0x89, *gdt_entry(self->cpu, TASK) >> 40 & 0xff);
 	}
 }
 

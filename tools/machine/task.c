@@ -141,7 +141,7 @@ static int load32(struct switching *s, const struct task *new, struct state *sta
 	return 0;
 }
 
-/* It has no FS and GS, which become null, no CR3, and no upper halves. */
+/* It has no FS and GS, which become null, no CR3, and no upper halves, which become 0. */
 static int load16(struct switching *s, const struct task *new, struct state *state)
 {
 	struct tss16 tss;
@@ -151,7 +151,7 @@ static int load16(struct switching *s, const struct task *new, struct state *sta
 		return ret;
 	*state = (struct state){ .eip = tss.ip, .eflags = tss.flags, .ldtr = tss.ldtr };
 	for (unsigned int n = 0; n < 8; n++)
-		state->regs[n] = 0xffff0000 | tss.regs[n];
+		state->regs[n] = tss.regs[n];
 	for (unsigned int n = 0; n < 4; n++)
 		state->segments[n] = tss.segments[n];
 	return 0;
