@@ -399,11 +399,13 @@ static int cr_access(struct vmx_vcpu *v)
 
 /*
  * SDM, "INVPCID--Invalidate Process-Context Identifier". The descriptor, which says what
- * of all is to be invalidated, is not read.
+ * of all is to be invalidated, is not read. The privilege level comes before the exit,
+ * but not on every CPU.
  */
 static bool invpcid_valid(struct vmx_vcpu *v)
 {
-	return operand(v, vmx_read(v, VMX_F_EXIT_INSN_INFO) >> 28) <= INVPCID_TYPE_MAX;
+	return !(vmx_read(v, VMX_F_GUEST_SS_ACCESS) & VMX_ACCESS_DPL_MASK) &&
+	       operand(v, vmx_read(v, VMX_F_EXIT_INSN_INFO) >> 28) <= INVPCID_TYPE_MAX;
 }
 
 static int invalidate(struct vmx_vcpu *v)
