@@ -145,7 +145,7 @@ static void show_stats(struct vmx_vm *vm)
 
 	if (vmx_vm_stats(vm, &stats))
 		errx(1, "%s", vmx_error());
-	printf("Exits by reason (the kernel finished those that the program did not see)\n");
+	printf("Exits by reason (the kernel finished those that did not reach the program)\n");
 	for (uint32_t n = 0; n < VMX_STATS_REASONS; n++) {
 		const char *name = vmx_reason_name(n);
 

@@ -63,7 +63,7 @@ static int make_room(struct vmx_bus *bus)
 		return 0;
 	ranges = reallocarray(bus->ranges, room, sizeof(*bus->ranges));
 	if (!ranges)
-		return vmx_fail(ENOMEM, "no memory for another device");
+		return vmx_fail(ENOMEM, "out of memory for another device");
 	bus->ranges = ranges;
 	bus->room = room;
 	return 0;

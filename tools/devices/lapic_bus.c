@@ -23,7 +23,7 @@ int vmx_lapic_join(struct vmx_lapic *lapic)
 	struct vmx_lapic **at = &lapic->config.bus->lapics;
 
 	if (lapic->config.id == 0xff || lapic->config.id == VMX_APIC_EVERYONE)
-		return vmx_fail(EINVAL, "local APIC ID %#x is every APIC's; choose another",
+		return vmx_fail(EINVAL, "local APIC ID %#x is the broadcast ID; choose another",
 				lapic->config.id);
 	for (; *at; at = &(*at)->next)
 		if ((*at)->config.id == lapic->config.id)

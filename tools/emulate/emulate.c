@@ -71,7 +71,7 @@ static int begin(struct emulation *em, struct vmx_emulator *emulator, struct vmx
 	memcpy(em->regs, run->regs, sizeof(em->regs));
 	if (~run->valid & STATE_NEEDED)
 		return vmx_fail(EINVAL, "the run page does not have the guest's state: "
-				"it is not that of an exit");
+				"call this after an exit");
 	if (run->inject_info & VMX_INTR_VALID)
 		return vmx_fail(EOPNOTSUPP, "cannot emulate at RIP %#llx: the access was part "
 				"of the delivery of vector %u, not of an instruction",

@@ -131,7 +131,7 @@ static int read_entry(const struct walk *walk, struct step *step)
 	void *host = walk->memory->host(walk->memory->machine, step->gpa, size, false);
 
 	if (!host)
-		return vmx_fail(ENXIO, "a page-table entry of the guest's is at %#llx, "
+		return vmx_fail(ENXIO, "a page-table entry of the guest is at %#llx, "
 				"which is not RAM",
 				(unsigned long long)step->gpa);
 	if (size == 4)

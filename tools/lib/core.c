@@ -47,7 +47,7 @@ int vmx_open(struct vmx_caps *caps)
 
 	if (fd < 0 && errno == ENOENT)
 		return vmx_fail(ENOENT,
-				"there is no /dev/vmx: load vmx.ko (insmod, or modprobe vmx)");
+				"/dev/vmx does not exist: load the module (modprobe vmx, or insmod vmx.ko)");
 	if (fd < 0 && errno == EACCES)
 		return vmx_fail(EACCES,
 				"no permission for /dev/vmx: see vmx(4), \"Who may use it\"");

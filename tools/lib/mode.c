@@ -121,10 +121,10 @@ static int set_pdptes(int vmcs)
 static int check_mode(const struct vmx_vm *vm, enum vmx_mode mode, bool unrestricted)
 {
 	if (mode > VMX_MODE_LONG)
-		return vmx_fail(EINVAL, "there is no mode %d", (int)mode);
+		return vmx_fail(EINVAL, "mode %d is unknown", (int)mode);
 	if (mode == VMX_MODE_REAL && !(vm->caps.features & VMX_HAS_UNRESTRICTED))
-		return vmx_fail(EOPNOTSUPP, "this CPU has no unrestricted guest: a guest must have "
-				"CR0.PE and CR0.PG set, so real mode would need an emulator");
+		return vmx_fail(EOPNOTSUPP, "this CPU has no unrestricted guest, so guests need "
+				"CR0.PE and CR0.PG and cannot run in real mode");
 	if (mode == VMX_MODE_REAL && !unrestricted)
 		return vmx_fail(EOPNOTSUPP, "real mode needs unrestricted guest, which needs EPT: "
 				"give the VMCS to a vCPU first");

@@ -54,7 +54,7 @@ static int not_a_kernel(const struct vmx_boot *boot)
 		    !memcmp(boot->kernel, others[n].magic, others[n].size))
 			return vmx_fail(ENOEXEC, "The kernel image is %s", others[n].what);
 	return vmx_fail(ENOEXEC,
-			"The kernel image (%#zx bytes) is no bzImage (\"HdrS\" at 0x202), no ELF file (\"\\177ELF\" at 0) and no Multiboot kernel; a flat binary has to be asked for",
+			"The kernel image (%#zx bytes) is no bzImage (\"HdrS\" at 0x202), no ELF file (\"\\177ELF\" at 0) and no Multiboot kernel; select the protocol of a flat binary explicitly",
 			boot->kernel_size);
 }
 
@@ -87,14 +87,14 @@ static int find_protocol(const struct vmx_boot *boot, enum vmx_protocol *protoco
 static int check(const struct vmx_boot *boot)
 {
 	if ((unsigned int)boot->protocol > VMX_BOOT_FLAT)
-		return vmx_fail(EINVAL, "There is no boot protocol %d", boot->protocol);
+		return vmx_fail(EINVAL, "Boot protocol %d is unknown", boot->protocol);
 	if (!boot->kernel_size)
 		return vmx_fail(ENOEXEC, "The kernel image is empty");
 	if (boot->module_count > VMX_MODULES_MAX)
-		return vmx_fail(E2BIG, "%u modules: %d can be loaded", boot->module_count,
+		return vmx_fail(E2BIG, "%u modules are too many: at most %d", boot->module_count,
 				VMX_MODULES_MAX);
 	if (boot->seed_size > PAGE)
-		return vmx_fail(E2BIG, "A seed of %zu bytes: at most %llu", boot->seed_size, PAGE);
+		return vmx_fail(E2BIG, "A seed of %zu bytes is too long: at most %llu", boot->seed_size, PAGE);
 	return 0;
 }
 

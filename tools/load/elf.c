@@ -33,7 +33,7 @@ static int read_header64(const struct vmx_boot *boot, struct elf *elf, struct ta
 	*table = (struct table){ header.e_phoff, header.e_phentsize, header.e_phnum };
 	if (header.e_machine != EM_X86_64)
 		return vmx_fail(ENOEXEC,
-				"The kernel is for ELF machine %u (byte 0x12), not for x86-64 (%d)",
+				"The kernel is for ELF machine %u (byte 0x12); it must be for x86-64 (%d)",
 				header.e_machine, EM_X86_64);
 	return 0;
 }
@@ -50,7 +50,7 @@ static int read_header32(const struct vmx_boot *boot, struct elf *elf, struct ta
 	/* Some kernels that begin in 32-bit mode go on in 64-bit mode, and say so. */
 	if (header.e_machine != EM_386 && header.e_machine != EM_X86_64)
 		return vmx_fail(ENOEXEC,
-				"The kernel is for ELF machine %u (byte 0x12), not for i386 (%d)",
+				"The kernel is for ELF machine %u (byte 0x12); it must be for i386 (%d)",
 				header.e_machine, EM_386);
 	return 0;
 }
@@ -82,11 +82,11 @@ static int check_segment(const struct vmx_boot *boot, const struct elf_segment *
 {
 	if (segment->type == PT_INTERP)
 		return vmx_fail(ENOEXEC,
-				"The ELF file is a program of an operating system (program header %d is PT_INTERP), no kernel",
+				"The ELF file is no kernel: it is a program of an operating system (program header %d is PT_INTERP)",
 				n);
 	if (segment->type == PT_LOAD && segment->file_size > segment->size)
 		return vmx_fail(ENOEXEC,
-				"ELF program header %d is damaged: %#llx bytes of the file for %#llx of memory",
+				"ELF program header %d is damaged: %#llx bytes in the file exceed %#llx in memory",
 				n, (unsigned long long)segment->file_size,
 				(unsigned long long)segment->size);
 	return image_has(boot, segment->offset, segment->file_size,
@@ -131,10 +131,10 @@ int elf_read(const struct vmx_boot *boot, struct elf *elf)
 				"The kernel image is no ELF file: no \"\\177ELF\" at byte 0");
 	elf->wide = ident[EI_CLASS] == ELFCLASS64;
 	if (!elf->wide && ident[EI_CLASS] != ELFCLASS32)
-		return vmx_fail(ENOEXEC, "ELF class %u at byte %d is damaged: 1 or 2 is possible",
+		return vmx_fail(ENOEXEC, "ELF class %u at byte %d is damaged: it must be 1 or 2",
 				ident[EI_CLASS], EI_CLASS);
 	if (ident[EI_DATA] != ELFDATA2LSB)
-		return vmx_fail(ENOEXEC, "ELF data encoding %u at byte %d is not x86's: 1",
+		return vmx_fail(ENOEXEC, "ELF data encoding %u at byte %d is not x86's, which is 1",
 				ident[EI_DATA], EI_DATA);
 	error = elf->wide ? read_header64(boot, elf, &table) : read_header32(boot, elf, &table);
 	if (error)
@@ -142,7 +142,7 @@ int elf_read(const struct vmx_boot *boot, struct elf *elf)
 	entry_size = elf->wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	if (!table.count || table.entry_size < entry_size)
 		return vmx_fail(ENOEXEC,
-				"The ELF file has %u program headers of %u bytes: a kernel has some, of %zu",
+				"The ELF file has %u program headers of %u bytes; a kernel has at least one, of %zu bytes",
 				table.count, table.entry_size, entry_size);
 	return read_segments(boot, elf, &table);
 }

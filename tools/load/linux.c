@@ -76,7 +76,7 @@ static int check_header(const struct setup_header *header)
 				header->boot_flag, BOOT_FLAG);
 	if (!(header->loadflags & LOADED_HIGH))
 		return vmx_fail(EOPNOTSUPP,
-				"The kernel is a zImage (bit 0 at byte 0x211 is 0): these are loaded below 1 MiB, by nobody any more");
+				"The kernel is a zImage (bit 0 at byte 0x211 is 0): build a bzImage");
 	if (!(header->xloadflags & XLF_KERNEL_64))
 		return vmx_fail(EOPNOTSUPP,
 				"The bzImage has no 64-bit entry point (bit 0 at byte 0x236 is 0): it is a 32-bit kernel");
@@ -207,7 +207,7 @@ static int plan_command_line(struct plan *plan, const struct vmx_boot *boot,
 	int error;
 
 	if (strlen(line) > room)
-		return vmx_fail(E2BIG, "The command line has %zu characters: the kernel takes %u",
+		return vmx_fail(E2BIG, "The command line has %zu characters; the kernel takes at most %u",
 				strlen(line), room);
 	error = plan_low(plan, strlen(line) + 1, line, strlen(line), "command line", &base);
 	params->hdr.cmd_line_ptr = base;
@@ -222,7 +222,7 @@ static int plan_initrd(struct plan *plan, const struct vmx_boot *boot, struct bo
 	int error;
 
 	if (boot->module_count > 1)
-		return vmx_fail(E2BIG, "Linux's boot protocol has one initrd, not %u: join them",
+		return vmx_fail(E2BIG, "Linux takes one initrd, not %u: join them into one file",
 				boot->module_count);
 	params->hdr.ramdisk_image = 0;
 	params->hdr.ramdisk_size = 0;

@@ -117,7 +117,7 @@ static int read_header(const struct vmx_boot *boot, struct header *header, uint6
 	if (!find_header(boot, header, offset, &bad)) {
 		if (bad != UINT64_MAX)
 			return vmx_fail(ENOEXEC,
-					"The Multiboot header at byte %#llx is damaged: magic, flags and checksum add up to something else than 0",
+					"The Multiboot header at byte %#llx is damaged: the sum of magic, flags and checksum is not 0",
 					(unsigned long long)bad);
 		return vmx_fail(ENOEXEC,
 				"The kernel image has no Multiboot header (%#x) in its first %d bytes",
@@ -125,12 +125,12 @@ static int read_header(const struct vmx_boot *boot, struct header *header, uint6
 	}
 	if (header->flags & WANTS_VIDEO)
 		return vmx_fail(EOPNOTSUPP,
-				"The Multiboot kernel insists on a video mode (flag 2 at byte %#llx): there is no video",
+				"The Multiboot kernel requires a video mode (flag 2 at byte %#llx), but the machine has no video",
 				(unsigned long long)*offset + 4);
 	unknown = header->flags & WANTS & ~(WANTS_ALIGNED | WANTS_MEMORY);
 	if (unknown)
 		return vmx_fail(EOPNOTSUPP,
-				"The Multiboot kernel wants what nobody has heard of: flags %#x at byte %#llx",
+				"The Multiboot kernel requires unknown features: flags %#x at byte %#llx",
 				unknown, (unsigned long long)*offset + 4);
 	return 0;
 }

@@ -88,7 +88,7 @@ int load_pvh(const struct vmx_memory *memory, const struct vmx_boot *boot,
 		return found;
 	if (!found)
 		return vmx_fail(ENOEXEC,
-				"The ELF file has no PVH entry point (a note of \"Xen\" of type 18); Linux has one with CONFIG_PVH");
+				"The ELF file has no PVH entry point (a note \"Xen\" of type 18); build Linux with CONFIG_PVH");
 	error = elf_plan(&plan, boot, &elf, &highest);
 	if (!error)
 		error = plan_extras(&plan, boot, &extras);

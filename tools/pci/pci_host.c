@@ -119,7 +119,7 @@ int vmx_pci_add(struct vmx_pci_host *host, struct vmx_pci_device *device, int sl
 		return vmx_fail(EEXIST, "%s cannot be put into PCI slot %d: %s is there",
 				device->name, slot, host->devices[slot]->name);
 	if (first > last)
-		return vmx_fail(ENOSPC, "%s finds no PCI slot: all are taken", device->name);
+		return vmx_fail(ENOSPC, "%s gets no PCI slot: all are in use", device->name);
 	device->host = host;
 	device->slot = first;
 	host->devices[first] = device;

@@ -127,7 +127,7 @@ TEST_F(load, elf_damaged)
 		{ EH(e_phoff), UINT64_MAX, 8, ENOEXEC, "truncated" },
 		{ PH(0, p_offset), UINT64_MAX, 8, ENOEXEC, "truncated" },
 		{ PH(0, p_offset), TEXT_AT + 1, 8, ENOEXEC, "truncated" },
-		{ PH(0, p_filesz), 0x3001, 8, ENOEXEC, "for 0x3000 of memory" },
+		{ PH(0, p_filesz), 0x3001, 8, ENOEXEC, "exceed 0x3000 in memory" },
 		{ PH(0, p_filesz), UINT64_MAX, 8, ENOEXEC, "damaged" },
 		{ PH(0, p_memsz), UINT64_MAX, 8, ENOSPC, "segment" },
 		{ PH(0, p_memsz), RAM, 8, ENOSPC, "segment" },

@@ -45,7 +45,7 @@ static void receive(struct vmx_virtio_console *console, struct vmx_virtqueue *qu
 		uint32_t length;
 
 		if (virtio->chain.readable) {
-			vmx_virtio_break(virtio, "a buffer for input that cannot be written");
+			vmx_virtio_break(virtio, "an input buffer that the device may not write");
 			return;
 		}
 		length = fetch(console);
@@ -85,7 +85,7 @@ static void transmit(struct vmx_virtio_console *console, struct vmx_virtqueue *q
 
 	while (vmx_virtqueue_next(virtio, queue)) {
 		if (virtio->chain.writable) {
-			vmx_virtio_break(virtio, "a buffer with output that is to be written");
+			vmx_virtio_break(virtio, "an output buffer that the device may not read");
 			return;
 		}
 		if (!deliver(console)) {

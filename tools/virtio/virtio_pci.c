@@ -297,7 +297,7 @@ static void queue_size_write(struct vmx_virtio *virtio, const struct common_regi
 	if (!queue || queue->enabled)
 		return;
 	if (!value || value & (value - 1) || value > virtio->kind->queue_size)
-		vmx_virtio_break(virtio, "no queue can have %u entries", (unsigned int)value);
+		vmx_virtio_break(virtio, "a queue cannot have %u entries", (unsigned int)value);
 	else
 		queue->size = value;
 }

@@ -50,7 +50,7 @@ static void *part_memory(struct vmx_virtio *virtio, const struct part *part)
 	if (!(part->address & (part->alignment - 1)))
 		memory = guest_memory(virtio, part->address, part->length);
 	if (!memory || (uintptr_t)memory & (part->alignment - 1)) {
-		vmx_virtio_break(virtio, "no %s of %llu bytes can be at %#llx", part->name,
+		vmx_virtio_break(virtio, "a %s of %llu bytes cannot be at %#llx", part->name,
 				 (unsigned long long)part->length,
 				 (unsigned long long)part->address);
 		return NULL;
@@ -166,7 +166,7 @@ static bool walk(struct vmx_virtio *virtio, uint64_t table, unsigned int count,
 			return true;
 		index = descriptor.next;
 	}
-	vmx_virtio_break(virtio, "a chain of descriptors that goes in circles");
+	vmx_virtio_break(virtio, "a chain of descriptors with a cycle");
 	return false;
 }
 
@@ -184,7 +184,7 @@ static bool walk_indirect(struct vmx_virtio *virtio, const struct vring_desc *in
 	if (!indirect->len || indirect->len % sizeof(*indirect) ||
 	    indirect->len / sizeof(*indirect) > VMX_VIRTQUEUE_MAX ||
 	    !guest_memory(virtio, indirect->addr, indirect->len)) {
-		vmx_virtio_break(virtio, "no table of descriptors has %u bytes at %#llx",
+		vmx_virtio_break(virtio, "a table of descriptors cannot have %u bytes at %#llx",
 				 indirect->len, (unsigned long long)indirect->addr);
 		return false;
 	}
