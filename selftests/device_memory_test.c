@@ -181,13 +181,32 @@ TEST_F(vm, ram_of_the_kernel_is_refused)
 	EXPECT_EQ(0, mmu_walk(self->vm.mmu, AREA).present);
 }
 
+/*
+ * A guest's page table in the first page of such memory, which is at AT and at AREA: the CPU reads it
+ * by EPT. The module does not, as it does not read any device.
+ */
+static int use_table(struct vmx_vcpu *vcpu, char *at)
+{
+	if (test_start(vcpu, VMX_MODE_LONG, operations))
+		return -1;
+	map_linear(vcpu->vm);
+	*entry(vcpu->vm, DIRECTORY, TABLE_INDEX) = AREA | P | W;
+	*(volatile uint64_t *)(at + INDEX * 8) = DATA | P | W | A | D;
+	return operate(vcpu, READ, LINEAR, 0);
+}
+
+TEST_F(device, page_table_in_it)
+{
+	EXPECT_EQ(variant->mmu == VMX_MMU_SHADOW ? ACCESS_EXIT : ACCESS_DONE,
+		  use_table(&self->vcpu, self->at)) {
+		TH_LOG("%s", test_describe(&self->vcpu));
+	}
+	EXPECT_EQ(DATA | P | W | A | D, word(self->at + INDEX * 8));
+}
+
 /* Where PCs have a window to the display's memory. The kernel has a struct page for it. */
 #define WINDOW_FRAME	0xa0000
 
-/*
- * A guest's page table in such memory: the CPU reads it by EPT, the module does not, as it does not
- * read any device.
- */
 TEST_F(vm, device_among_ram)
 {
 	int file = open("/dev/mem", O_RDWR | O_CLOEXEC);
@@ -199,13 +218,8 @@ TEST_F(vm, device_among_ram)
 	at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, WINDOW_FRAME);
 	ASSERT_NE(MAP_FAILED, at);
 	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at, PAGE, RW));
-	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, operations));
-	map_linear(&self->vm);
-	*entry(&self->vm, DIRECTORY, TABLE_INDEX) = AREA | P | W;
-	*(volatile uint64_t *)(at + INDEX * 8) = DATA | P | W | A | D;
-	ASSERT_EQ(DATA | P | W | A | D, word(at + INDEX * 8));
 	EXPECT_EQ(variant->mmu == VMX_MMU_SHADOW ? ACCESS_EXIT : ACCESS_DONE,
-		  operate(&self->vcpu, READ, LINEAR, 0)) {
+		  use_table(&self->vcpu, at)) {
 		TH_LOG("%s", test_describe(&self->vcpu));
 	}
 	EXPECT_EQ(VMX_MEMTYPE_UC, mmu_walk(self->vm.mmu, AREA).memtype);

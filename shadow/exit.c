@@ -93,10 +93,12 @@ static int get_miss(struct vmx_vcpu *v)
 		return VMX_FAULT_EXIT;
 	r = vmx_mmu_fault(v->mmu, v->gpa, v->paging->miss_access, true, &v->miss);
 	trace_fault(v->vpid, v->gpa, v->violation, r);
-	if (r != VMX_FAULT_DONE || v->paging->miss_translated)
+	if (r == VMX_FAULT_EXIT || v->paging->miss_translated)
 		return r;
+	/* Memory of a device is never at hand. A table there is not read either. */
 	spin_lock(&v->mmu->lock);
-	r = paging_is_device(v, v->gpa) ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
+	if (paging_is_device(v, v->gpa))
+		r = VMX_FAULT_EXIT;
 	spin_unlock(&v->mmu->lock);
 	return r;
 }
