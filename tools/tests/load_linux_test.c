@@ -174,7 +174,7 @@ TEST_F(load, bzimage_damaged)
 		{ BZ(pref_address), 0xfff00000, 8, ENOEXEC, "pref_address" },
 		{ BZ(pref_address), 0x8000000, 8, ENOSPC, "more memory" },
 		{ BZ(pref_address), 0, 8, ENOSPC, "link the kernel elsewhere" },
-		{ BZ(cmdline_size), 12, 4, E2BIG, "13 characters: the kernel takes 12" },
+		{ BZ(cmdline_size), 12, 4, E2BIG, "13 characters; the kernel takes at most 12" },
 		{ BZ(initrd_addr_max), 0x101000, 4, ENOSPC, "initrd" },
 	};
 

@@ -111,7 +111,7 @@ TEST_F(load, multiboot_damaged)
 {
 	static const struct damage damages[] = {
 		{ HEADER_AT, 0, 4, ENOEXEC, "no Multiboot header" },
-		{ HEADER_AT + 8, 0, 4, ENOEXEC, "add up" },
+		{ HEADER_AT + 8, 0, 4, ENOEXEC, "the sum of" },
 		{ HEADER_AT + 12, TEXT_TO - 4, 4, ENOEXEC, "cannot be at" },
 		{ HEADER_AT + 12, TEXT_TO + HEADER_AT + 4, 4, ENOEXEC, "cannot be at" },
 		{ HEADER_AT + 16, 0, 4, ENOEXEC, "cannot be at" },
