@@ -2,13 +2,13 @@
 /**
  * DOC: devices
  *
- * What device models are made of. A device is a plain struct of the caller's
+ * The base of device models. A device is a plain struct that the caller owns and
  * that answers reads and writes of ranges on a bus (one bus for ports, one for
- * memory), drives interrupt lines, and keeps time by timers. It knows nothing
+ * memory), drives interrupt lines, and sets timers. It knows nothing
  * of vCPUs, threads or /dev/vmx, so it can be tested by calling it.
  *
- * Nothing here locks: a machine has one lock, held whenever a device, a bus or
- * a clock is touched.
+ * Nothing here locks. A machine has one lock, and holds it whenever it touches a device, a bus or
+ * a clock.
  */
 #ifndef LIBVMX_DEVICE_H
 #define LIBVMX_DEVICE_H
@@ -30,7 +30,7 @@ extern "C" {
  * @write: likewise; bits of @value beyond @size are 0
  *
  * @size is 1, 2, 4 or 8 (ports: up to 4), and the access is within the range.
- * The guest chooses all of it: nothing may be trusted.
+ * The guest chooses all arguments, so trust none.
  */
 struct vmx_range_ops {
 	uint64_t (*read)(void *device, uint64_t offset, unsigned int size);
@@ -89,11 +89,11 @@ void vmx_bus_free(struct vmx_bus *bus);
  * @bus: the bus
  * @address: where
  * @size: 1, 2, 4 or 8
- * @value: the result, zero-extended; all ones if nobody answers
+ * @value: the result, zero-extended; all ones if no device answers
  *
- * An access that is not wholly within one range is nobody's.
+ * An access that is not wholly within one range reaches no device.
  *
- * Return: whether somebody answered.
+ * Return: true if a device answered.
  */
 bool vmx_bus_read(struct vmx_bus *bus, uint64_t address, unsigned int size,
 		  uint64_t *value);
@@ -105,7 +105,7 @@ bool vmx_bus_read(struct vmx_bus *bus, uint64_t address, unsigned int size,
  * @size: 1, 2, 4 or 8
  * @value: what; bits beyond @size are ignored
  *
- * Return: whether somebody took it.
+ * Return: true if a device took it.
  */
 bool vmx_bus_write(struct vmx_bus *bus, uint64_t address, unsigned int size,
 		   uint64_t value);
@@ -139,7 +139,7 @@ static inline void vmx_line_set(const struct vmx_line *line, bool level)
 /* Time */
 
 /**
- * struct vmx_timer - something that happens later
+ * struct vmx_timer - an event at a later time
  * @expire: called when it is time; may set the timer again
  * @device: what it is called with
  * @when: nanoseconds on the clock; valid while @armed
@@ -173,7 +173,7 @@ struct vmx_clock {
 #define VMX_NEVER UINT64_MAX
 
 /**
- * vmx_clock_now() - what time is it?
+ * vmx_clock_now() - read the time
  * @clock: the clock
  *
  * Return: nanoseconds.
@@ -184,7 +184,7 @@ static inline uint64_t vmx_clock_now(const struct vmx_clock *clock)
 }
 
 /**
- * vmx_timer_set() - have a timer expire at a time, instead of any time before
+ * vmx_timer_set() - make a timer expire at a time, in place of the previous one
  * @clock: the clock
  * @timer: the timer
  * @when: nanoseconds; what is over by the last vmx_clock_expire() becomes the
@@ -194,14 +194,14 @@ void vmx_timer_set(struct vmx_clock *clock, struct vmx_timer *timer,
 		   uint64_t when);
 
 /**
- * vmx_timer_cancel() - have a timer not expire
+ * vmx_timer_cancel() - stop a timer
  * @clock: the clock
  * @timer: the timer; need not be set
  */
 void vmx_timer_cancel(struct vmx_clock *clock, struct vmx_timer *timer);
 
 /**
- * vmx_clock_next() - when something is to happen
+ * vmx_clock_next() - find the time of the next event
  * @clock: the clock
  *
  * Return: the time of the timer that expires first, %VMX_NEVER without one.
@@ -212,7 +212,7 @@ static inline uint64_t vmx_clock_next(const struct vmx_clock *clock)
 }
 
 /**
- * vmx_clock_expire() - let everything happen that is due
+ * vmx_clock_expire() - run all timers that are due
  * @clock: the clock
  */
 void vmx_clock_expire(struct vmx_clock *clock);

@@ -7,8 +7,8 @@
  * through the guest's own page tables, the instruction is fetched from guest
  * memory, decoded by Zydis and carried out; the outcome is in the run page.
  *
- * The guest may change its memory at any time: what is read once is judged and
- * used as read. Nothing here locks, see libvmx/device.h.
+ * The guest may change its memory at any time, so the emulator reads data once, and judges and
+ * uses the copy. Nothing here locks, see libvmx/device.h.
  *
  * Programs that use this link with Zydis (-lZydis -lZycore).
  */
@@ -28,7 +28,7 @@ extern "C" {
 /* The guest's paging */
 
 /**
- * struct vmx_guest_memory - how guest memory is reached
+ * struct vmx_guest_memory - access to guest memory
  * @host: where @length bytes from guest-physical address @gpa on are in this
  *	process, or NULL if they are not RAM: then they are MMIO. @write: they
  *	are to be written (ROM is RAM for reads and MMIO for writes). The bytes
@@ -42,7 +42,7 @@ struct vmx_guest_memory {
 };
 
 /**
- * struct vmx_paging - what translation depends on, beside tables in memory
+ * struct vmx_paging - registers that translation depends on
  * @cr0: CR0: PG, WP
  * @cr3: CR3
  * @cr4: CR4: PSE, PAE, LA57, SMEP, SMAP
@@ -139,7 +139,7 @@ struct vmx_exception {
 };
 
 /**
- * struct vmx_emulator - what emulates for a vCPU
+ * struct vmx_emulator - the emulator of a vCPU
  * @ops: the machine
  * @machine: what @ops are called with
  * @phys_bits: width of the guest's physical addresses

@@ -2,9 +2,9 @@
 /**
  * DOC: firmware
  *
- * What firmware leaves behind for an operating system: a memory map, ACPI
- * tables, and the registers that the tables point to. No code of it ever runs,
- * but for the loop in which parked CPUs wait.
+ * The data that firmware leaves for an operating system: a memory map, ACPI
+ * tables, and the registers that the tables point to. None of it is code,
+ * except the loop in which parked CPUs wait.
  */
 #ifndef LIBVMX_FIRMWARE_H
 #define LIBVMX_FIRMWARE_H
@@ -22,9 +22,9 @@ extern "C" {
 /* The memory map */
 
 /**
- * enum vmx_range_type - what a range of guest-physical memory is
+ * enum vmx_range_type - the type of a range of guest-physical memory
  * @VMX_RANGE_RAM: free to use
- * @VMX_RANGE_RESERVED: to be left alone
+ * @VMX_RANGE_RESERVED: not for the guest's use
  * @VMX_RANGE_ACPI: ACPI tables; RAM once they are read
  * @VMX_RANGE_NVS: memory that firmware goes on using
  *
@@ -91,7 +91,7 @@ int vmx_memory_init(struct vmx_memory *memory, void *ram, uint64_t size,
 		    uint64_t hole);
 
 /**
- * vmx_memory_set() - change what the map says of a range
+ * vmx_memory_set() - change the type of a range in the map
  * @memory: the RAM and its map
  * @base: first guest-physical address
  * @size: bytes, not 0
@@ -128,7 +128,7 @@ void vmx_bios_data_write(const struct vmx_memory *memory);
 /* Power management */
 
 /**
- * enum vmx_power_event - what a guest asks of its board
+ * enum vmx_power_event - a guest's request to its board
  * @VMX_POWER_OFF: be switched off
  * @VMX_POWER_RESET: be reset
  */
@@ -189,9 +189,9 @@ void vmx_power_init(struct vmx_power *power, const struct vmx_clock *clock,
  * vmx_power_button() - press the power button
  * @power: the registers
  *
- * A guest that listens shuts itself down.
+ * A guest that has enabled the button shuts itself down.
  *
- * Return: whether the guest has the button enabled.
+ * Return: true if the guest has enabled the button.
  */
 bool vmx_power_button(struct vmx_power *power);
 

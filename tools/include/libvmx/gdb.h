@@ -3,11 +3,11 @@
  * DOC: gdb
  *
  * The remote serial protocol of gdb ("Remote Protocol" in gdb's manual), as a
- * stub speaks it: bytes in, bytes out. What is being debugged is behind struct
+ * stub speaks it: bytes in, bytes out. The debugged machine is behind struct
  * vmx_gdb_target; struct vmx_debugger makes one of a machine. Each vCPU is a
  * thread of gdb's, whose number is the vCPU's and 1. When one stops, all do.
  *
- * What comes from the other end is judged, whatever it is: nothing is kept of
+ * The stub trusts no input from the other end, and keeps nothing of
  * it beyond struct vmx_gdb.
  */
 #ifndef LIBVMX_GDB_H

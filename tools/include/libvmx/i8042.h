@@ -2,8 +2,8 @@
 /**
  * DOC: i8042
  *
- * The keyboard controller of a PC with nothing plugged in: enough for a guest
- * to find it, to find nobody behind it, and to reset the machine by it.
+ * The keyboard controller of a PC without keyboard and mouse: enough for a guest
+ * to find it, to find no device behind it, and to reset the machine with it.
  */
 #ifndef LIBVMX_I8042_H
 #define LIBVMX_I8042_H

@@ -3,8 +3,8 @@
  * DOC: I/O APIC
  *
  * The 82093AA, in the version of later chipsets that has an EOI register: 24
- * pins, each with a redirection entry that says which message its interrupt
- * becomes. What is wired to which pin is the machine's.
+ * pins, each with a redirection entry that determines the message of its
+ * interrupt. The machine decides what is wired to which pin.
  */
 #ifndef LIBVMX_IOAPIC_H
 #define LIBVMX_IOAPIC_H

@@ -8,14 +8,14 @@
  * on one struct vmx_apic_bus, over which messages reach them: from each other,
  * from I/O APICs, and from devices (MSI).
  *
- * A vCPU's loop, with the machine's lock held, asks vmx_lapic_events() what
- * there is to take, and takes it; gives exits for memory to vmx_lapic_read()
+ * A vCPU's loop, with the machine's lock held, asks vmx_lapic_events() which events
+ * are pending, and takes them; gives exits for memory to vmx_lapic_read()
  * and vmx_lapic_write() before any bus, and those for MSRs of
  * vmx_lapic_has_msr() and for CR8 to the functions named after them; and has
- * RUN return by vmx_lapic_deadline(), to call vmx_clock_expire(). Between, it
- * is told by @kick that there is something new.
+ * RUN return at vmx_lapic_deadline(), to call vmx_clock_expire(). In between,
+ * @kick tells it about new events.
  *
- * Not there: SMM (SMIs are accepted and forgotten), CMCI, and changing an
+ * Not implemented: SMM (it accepts and ignores SMIs), CMCI, and changing an
  * APIC's ID.
  */
 #ifndef LIBVMX_LAPIC_H

@@ -2,9 +2,9 @@
 /**
  * DOC: loaders
  *
- * Loaders put a kernel into a guest's RAM, beside it what the kernel's boot
- * protocol wants there, and say in which state a vCPU has to start. They take
- * images apart without trusting them, and write nothing before everything has
+ * Loaders put a kernel into a guest's RAM, with the data that the kernel's boot
+ * protocol requires, and return the state in which a vCPU has to start. They
+ * do not trust images, and write nothing before everything has
  * been found good.
  */
 #ifndef LIBVMX_LOAD_H
@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /**
- * enum vmx_protocol - how a kernel is booted
+ * enum vmx_protocol - the boot protocol of a kernel
  * @VMX_BOOT_ANY: as the image says: a bzImage by %VMX_BOOT_LINUX; a Multiboot
  *	kernel by %VMX_BOOT_MULTIBOOT; an ELF file with a PVH entry point by
  *	%VMX_BOOT_PVH, another of 64 bits by %VMX_BOOT_LINUX
@@ -29,7 +29,7 @@ extern "C" {
  *	uncompressed vmlinux, which it enters where the ELF header says.
  * @VMX_BOOT_PVH: an ELF file by its PVH entry point: 32-bit protected mode
  * @VMX_BOOT_MULTIBOOT: Multiboot 1: 32-bit protected mode
- * @VMX_BOOT_FLAT: whatever it is, to a given address and entered there
+ * @VMX_BOOT_FLAT: loads any file to a given address and enters it there
  */
 enum vmx_protocol {
 	VMX_BOOT_ANY,
@@ -40,7 +40,7 @@ enum vmx_protocol {
 };
 
 /**
- * struct vmx_module - something for the kernel to find in RAM
+ * struct vmx_module - a file for the kernel in RAM
  * @data: the bytes
  * @size: how many
  * @string: what it is called, where the protocol can say so; may be NULL
@@ -54,7 +54,7 @@ struct vmx_module {
 #define VMX_MODULES_MAX	32
 
 /**
- * struct vmx_boot - what to boot
+ * struct vmx_boot - a kernel and its arguments
  * @protocol: how
  * @kernel: the image
  * @kernel_size: its size in bytes
@@ -62,7 +62,7 @@ struct vmx_module {
  * @module_count: how many, up to %VMX_MODULES_MAX
  * @command_line: for the kernel; NULL for an empty one
  * @rsdp: where ACPI's root pointer is, 0 without ACPI
- * @seed: random bytes that nobody else has, for Linux's random numbers; may be
+ * @seed: fresh random bytes for Linux's random numbers; may be
  *	NULL
  * @seed_size: how many, up to 4096
  * @flat_address: where %VMX_BOOT_FLAT loads and enters
@@ -173,16 +173,16 @@ int vmx_start_set(const struct vmx_caps *caps, int vmcs,
  * @boot: what to load
  * @start: how it has to start
  *
- * Return: 0, or with the RAM as it was: -ENOEXEC (the image is none of its
- * kind, or damaged), -EOPNOTSUPP (it wants what there is not), -ENOSPC (the
- * RAM has no room where it is wanted), -E2BIG (a command line or list too long
- * for the kernel), -EINVAL (@boot makes no sense).
+ * Return: 0, or with the RAM unchanged: -ENOEXEC (the image is not of this
+ * kind, or damaged), -EOPNOTSUPP (it needs a missing feature), -ENOSPC (the
+ * RAM has no room at its address), -E2BIG (a command line or list too long
+ * for the kernel), -EINVAL (@boot is invalid).
  */
 int vmx_load_kernel(const struct vmx_memory *memory,
 		    const struct vmx_boot *boot, struct vmx_start *start);
 
 /**
- * vmx_start_parked() - have a CPU wait at the mailbox of ACPI's multiprocessor
+ * vmx_start_parked() - make a CPU wait at the mailbox of ACPI's multiprocessor
  *	wakeup structure
  * @memory: the RAM; code and tables go to %VMX_ACPI_PARK. vmx_acpi_write() was
  *	told of a mailbox.
@@ -190,7 +190,7 @@ int vmx_load_kernel(const struct vmx_memory *memory,
  * @start: how the CPU has to start
  *
  * The CPU spins in 64-bit mode, 4 GiB mapped to themselves, until it is sent
- * somewhere. Nobody has to let it spin before %VMX_ACPI_MAILBOX has been
+ * somewhere. The program need not run it before %VMX_ACPI_MAILBOX has been
  * written to.
  *
  * Return: 0 or -EINVAL.

@@ -4,7 +4,7 @@
  *
  * A PC made of the library's parts: RAM, vCPUs with local APICs, an I/O APIC,
  * two 8259A, a PIT, a clock, a serial port, a PCI bus, ACPI. It runs each vCPU
- * in a thread of its own and has one lock, held whenever a device is touched and
+ * in a separate thread. It has one lock, which it holds whenever it touches a device and
  * never while a guest runs.
  */
 #ifndef LIBVMX_MACHINE_H
@@ -38,11 +38,11 @@ extern "C" {
  * enum vmx_end - how a machine ended
  * @VMX_END_NONE: it has not
  * @VMX_END_POWER_OFF: the guest switched it off
- * @VMX_END_RESET: the guest asked for a reset: free the machine and make it again
- * @VMX_END_EXIT: the guest ended it by the exit port, with a value
+ * @VMX_END_RESET: the guest asked for a reset: free the machine and create it again
+ * @VMX_END_EXIT: the guest ended it through the exit port, with a value
  * @VMX_END_TRIPLE_FAULT: the guest shut a CPU down
  * @VMX_END_STOPPED: vmx_machine_stop()
- * @VMX_END_ERROR: something here failed; struct vmx_machine.why says what
+ * @VMX_END_ERROR: the program failed; struct vmx_machine.why has the reason
  */
 enum vmx_end {
 	VMX_END_NONE,
@@ -59,7 +59,7 @@ struct vmx_cpu;
 struct vmx_debugger;
 
 /**
- * struct vmx_machine_config - what a machine is to be
+ * struct vmx_machine_config - the configuration of a machine
  * @memory: RAM in bytes, a multiple of 4 KiB; what is more than 3 GiB of it is
  *	at 4 GiB
  * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
@@ -70,16 +70,16 @@ struct vmx_debugger;
  * @send: takes a byte that the guest sends by its serial port
  * @room: told that the serial port takes bytes again, as in struct
  *	vmx_uart_config; NULL for nobody
- * @report: takes a sentence about what the guest did wrong with a PCI device,
- *	or what a device cannot do for it, once an occasion; NULL for nobody
- * @exit: told of each exit to userspace before it is seen to, and again when it
+ * @report: takes a sentence about a mistake of the guest with a PCI device,
+ *	or about a failed request, once for each cause; NULL for none
+ * @exit: called for each exit to userspace before the machine handles it, and again when it
  *	is @done; NULL for nobody
  * @hold: asked before a vCPU enters the guest: true has it wait until
  *	vmx_machine_resume(), and is asked again; NULL for never
  * @host: what these are called with
  *
- * All are called with the machine's lock held, and so must not wait: what they
- * hand on to somebody slow has to go into a buffer, and @hold keeps that from
+ * The machine calls all of them with its lock held, so they must not wait. Output
+ * for a slow reader has to go into a buffer, and @hold keeps the buffer from
  * growing.
  */
 struct vmx_machine_config {
@@ -111,7 +111,7 @@ struct vmx_machine_config {
  * @halted: it waits for an interrupt
  * @reported: that the emulator could not do an instruction of a program's was
  *	reported
- * @unpaged: the guest left paging, which the CPU does not let it
+ * @unpaged: the guest switched paging off, which the CPU does not allow
  * @cr3: what the guest has in CR3 then
  * @efer: and in EFER
  * @tsc_adjust: what the guest added to the TSC
@@ -226,7 +226,7 @@ int vmx_machine_init(struct vmx_machine *machine,
 int vmx_machine_add(struct vmx_machine *machine, struct vmx_pci_device *device);
 
 /**
- * vmx_machine_virtio() - what a virtio device of a machine needs to know
+ * vmx_machine_virtio() - describe a machine to its virtio devices
  * @machine: the machine
  *
  * For vmx_virtio_blk_init() and its like; vmx_machine_add() then takes the
@@ -261,7 +261,7 @@ enum vmx_end vmx_machine_run(struct vmx_machine *machine);
 void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end);
 
 /**
- * vmx_machine_resume() - struct vmx_machine_config.hold has another answer now
+ * vmx_machine_resume() - make vCPUs ask struct vmx_machine_config.hold again
  * @machine: the machine
  *
  * To be called with its lock held.

@@ -2,8 +2,8 @@
 /**
  * DOC: uart
  *
- * A 16550A serial port. What the guest sends goes out at once; what it is sent
- * waits in the receiver's FIFO, and with the caller while that is full.
+ * A 16550A serial port. Bytes of the guest go out at once. Bytes for the guest
+ * wait in the receiver's FIFO, and with the caller while that is full.
  */
 #ifndef LIBVMX_UART_H
 #define LIBVMX_UART_H

@@ -3,17 +3,17 @@
  * DOC: virtio
  *
  * Virtio 1.x devices on the PCI bus, without the legacy interface: a disk, a
- * console, a network card, and what they are made of, for more of them.
+ * console, a network card, and the parts for further devices.
  *
- * A device works where it is called: on the guest's notification, and by its
- * _poll() function when there may be input. Disks can have a thread for it. It
+ * A device works in its caller's thread: at the guest's notification, and in its
+ * _poll() function when there may be input. Disks can have their own thread. A device
  * takes as many requests as its queue holds and leaves the rest to a timer, so
  * that no guest can keep its caller. A queue that breaks the rules sets
  * DEVICE_NEEDS_RESET, and the device does nothing more until the driver resets
  * it.
  *
- * What a device wrote to the guest's memory it tells its machine of, by
- * vmx_virtio_written(), before the guest hears that it is there: the guest may
+ * A device announces its writes to the guest's memory to its machine, with
+ * vmx_virtio_written(), before the guest can know of them: the guest may
  * have page tables in it.
  */
 #ifndef LIBVMX_VIRTIO_H
@@ -38,7 +38,7 @@ extern "C" {
 struct vmx_virtio;
 
 /**
- * struct vmx_virtio_machine - what devices need of their machine
+ * struct vmx_virtio_machine - the interface of devices to their machine
  * @memory: the guest's memory: where @length bytes (not 0; @address + @length
  *	does not wrap) from guest-physical @address are in this process, or NULL
  *	if they are not all RAM, or not in one piece. Must be as aligned as
@@ -221,7 +221,7 @@ void vmx_virtio_break(struct vmx_virtio *virtio, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /**
- * vmx_virtio_service() - have a queue looked at, as after a notification
+ * vmx_virtio_service() - look at a queue, as after a notification
  * @virtio: the device
  * @queue: the queue's number
  */
@@ -297,12 +297,12 @@ void vmx_virtqueue_return_all(struct vmx_virtio *virtio,
 			      unsigned int count);
 
 /**
- * vmx_virtio_written() - tell the machine what was written to the guest's memory
+ * vmx_virtio_written() - announce writes to the guest's memory to the machine
  * @virtio: the device
  * @segments: where, as in struct vmx_virtio_chain
  * @count: how many
  *
- * To be called for all that a device writes to a chain, when it is written and
+ * Call it for all data that a device writes to a chain, after the write and
  * before vmx_virtqueue_return(); also if that is not called in the end. More than
  * what was written does no harm.
  */
@@ -396,7 +396,7 @@ int vmx_virtio_blk_init(struct vmx_virtio_blk *blk,
 			bool read_only, const char *id);
 
 /**
- * vmx_virtio_blk_start() - have a disk's requests done by a thread of its own
+ * vmx_virtio_blk_start() - start a thread that does the disk's requests
  * @blk: the disk
  * @lock: what is held whenever the device is called: struct vmx_machine.lock
  *
