@@ -193,7 +193,7 @@ long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg)
 	if (c.reserved || c.count > VMX_CPUID_MAX)
 		return -EINVAL;
 	if (c.count)
-		table = vmemdup_user(u64_to_user_ptr(c.entries),
+		table = vmx_dup_user(u64_to_user_ptr(c.entries),
 				     c.count * sizeof(*table));
 	if (IS_ERR(table))
 		return PTR_ERR(table);

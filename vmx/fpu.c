@@ -405,11 +405,10 @@ long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
 	if (!area)
 		return -ENOMEM;
 	init_area(area);
-	if (copy_from_user(area, u64_to_user_ptr(f.area), length)) {
-		err = -EFAULT;
-	} else if (!area_valid(area, length)) {
+	err = vmx_from_user(area, u64_to_user_ptr(f.area), length);
+	if (!err && !area_valid(area, length))
 		err = -EINVAL;
-	} else {
+	if (!err) {
 		/* The short form has no header: it is x87 and SSE state. */
 		if (boot_cpu_has(X86_FEATURE_XSAVE) && length == FXSAVE_SIZE)
 			*(u64 *)(area + FXSAVE_SIZE) = XCR0_X87 | XCR0_SSE;
@@ -441,9 +440,9 @@ long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg)
 	err = f.length < fpu_size ? -ENOSPC : 0;
 	f.needed = fpu_size;
 	f.xcr0 = v->xcr0;
-	if (!err && copy_to_user(u64_to_user_ptr(f.area), v->fpu, fpu_size))
-		return -EFAULT;
-	if (vmx_copy_out(arg, &f, sizeof(f)))
-		return -EFAULT;
-	return err;
+	if (!err)
+		err = vmx_to_user(u64_to_user_ptr(f.area), v->fpu, fpu_size);
+	if (err && err != -ENOSPC)
+		return err;
+	return vmx_copy_out(arg, &f, sizeof(f)) ?: err;
 }

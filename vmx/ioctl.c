@@ -2,9 +2,29 @@
 /* The rules that all ioctls share: growing structs, new descriptors. */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
-#include <linux/uaccess.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
 
 #include "vmx.h"
+
+/* Is the part of the caller's struct that this kernel does not know all 0? */
+static int check_tail(const void __user *tail, size_t size)
+{
+	u8 part[64];
+
+	while (size) {
+		size_t n = min(size, sizeof(part));
+		int err = vmx_from_user(part, tail, n);
+
+		if (err)
+			return err;
+		if (memchr_inv(part, 0, n))
+			return -E2BIG;
+		tail += n;
+		size -= n;
+	}
+	return 0;
+}
 
 /**
  * vmx_copy_in() - fetch an ioctl's struct
@@ -16,20 +36,29 @@
  *
  * Context: may sleep.
  * Return: 0, -EFAULT, -EINVAL (too small), -E2BIG (a tail that this kernel
- * does not know is not zero).
+ * does not know is not zero), -ENOMEM, -EINTR (a signal).
  */
 int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
 {
+	size_t known;
 	u32 size;
 	int err;
 
-	if (get_user(size, (const u32 __user *)user))
-		return -EFAULT;
+	err = vmx_from_user(&size, user, sizeof(size));
+	if (err)
+		return err;
 	if (size < min)
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	err = copy_struct_from_user(kernel, ksize, user, size);
+	known = min_t(size_t, size, ksize);
+	if (size > ksize) {
+		err = check_tail(user + ksize, size - ksize);
+		if (err)
+			return err;
+	}
+	memset(kernel + known, 0, ksize - known);
+	err = vmx_from_user(kernel, user, known);
 	if (err)
 		return err;
 	/* The caller may have changed it meanwhile; what was judged stays. */
@@ -44,13 +73,11 @@ int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
  * @ksize: size this kernel knows
  *
  * Context: may sleep.
- * Return: 0 or -EFAULT.
+ * Return: 0, -EFAULT, -ENOMEM, -EINTR (a signal).
  */
 int vmx_copy_out(void __user *user, const void *kernel, size_t ksize)
 {
-	size_t size = min_t(size_t, *(const u32 *)kernel, ksize);
-
-	return copy_to_user(user, kernel, size) ? -EFAULT : 0;
+	return vmx_to_user(user, kernel, min_t(size_t, *(const u32 *)kernel, ksize));
 }
 
 /**

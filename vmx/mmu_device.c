@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "mmu.h"
+#include "vmx.h"
 
 /*
  * The host has the memory mapped with a type that suits the device; another one
@@ -33,18 +34,13 @@ static int look(unsigned long uaddr, bool write, struct vmx_mapping *map)
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	struct vmx_pfnmap found;
-	bool unlocked;
-	int err;
 
 	vma = vma_lookup(mm, uaddr);
 	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)) ||
 	    !(vma->vm_flags & need))
 		return -EFAULT;
-	if (vmx_follow_pfnmap(vma, uaddr, &found) || (write && !found.writable)) {
-		err = fixup_user_fault(mm, uaddr, write ? FAULT_FLAG_WRITE : 0,
-				       &unlocked);
-		return err ? vmx_gup_errno(err) : -EAGAIN;
-	}
+	if (vmx_follow_pfnmap(vma, uaddr, &found) || (write && !found.writable))
+		return -EAGAIN;
 	/* RAM that a driver has for itself and shows: no device, and not given away. */
 	if (page_is_ram(found.pfn))
 		return -EFAULT;
@@ -73,8 +69,9 @@ int vmx_mmu_find_device(unsigned long uaddr, bool write, struct vmx_mapping *map
 {
 	int err;
 
-	mmap_read_lock(current->mm);
+	if (mmap_read_lock_killable(current->mm))
+		return -EINTR;
 	err = look(uaddr, write, map);
 	mmap_read_unlock(current->mm);
-	return err;
+	return err == -EAGAIN ? vmx_user_bring(uaddr, write) ?: err : err;
 }

@@ -11,7 +11,9 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
+#include "compat.h"
 #include "mmu.h"
+#include "vmx.h"
 
 /**
  * vmx_mmu_set_log() - begin, change or end logging
@@ -57,9 +59,13 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 	size_t words = DIV_ROUND_UP((end - gpa) >> PAGE_SHIFT, BITS_PER_LONG);
 	struct page *page;
 	long got;
+	int err;
 
+	err = vmx_user_bring(at, true);
+	if (err)
+		return err;
 	/* Once entries have lost their marks nothing may fail any more. */
-	got = pin_user_pages_fast(at, 1, FOLL_WRITE, &page);
+	got = pin_user_pages_unlocked(at, 1, &page, FOLL_WRITE | VMX_FOLL_GUEST);
 	if (got != 1)
 		return vmx_gup_errno(got);
 	batch->gpa = gpa;

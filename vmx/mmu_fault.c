@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "mmu.h"
+#include "vmx.h"
 
 /* Pages that POPULATE gets at once; the time with the lock stays short. */
 #define FAULT_BATCH 64
@@ -94,17 +95,11 @@ static bool fault_find_range(struct vmx_mmu *mmu, struct fault *f)
  */
 static long fault_bring(struct fault *f, int count, unsigned int flags)
 {
-	struct mm_struct *mm = current->mm;
-	bool unlocked;
-	long got;
+	long got = vmx_user_bring(f->uaddr, flags & FOLL_WRITE);
 
-	mmap_read_lock(mm);
-	got = fixup_user_fault(mm, f->uaddr, flags & FOLL_WRITE ? FAULT_FLAG_WRITE : 0,
-			       &unlocked);
-	mmap_read_unlock(mm);
 	if (!got)
 		got = get_user_pages_fast_only(f->uaddr, count, flags, f->pages);
-	if (got > 0)
+	if (got > 0 || got == -EINTR)
 		return got;
 	/* It knows why, and pages that are not to be had in passing. */
 	return get_user_pages_unlocked(f->uaddr, count, f->pages,

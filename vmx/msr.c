@@ -418,7 +418,7 @@ static struct vmx_msr *copy_table(const struct vmx_msrs *m)
 {
 	size_t bytes = m->count * sizeof(struct vmx_msr);
 
-	return m->count ? vmemdup_user(u64_to_user_ptr(m->msrs), bytes) : NULL;
+	return m->count ? vmx_dup_user(u64_to_user_ptr(m->msrs), bytes) : NULL;
 }
 
 static int get_args(struct vmx_msrs *m, void __user *arg, u32 least)
@@ -463,9 +463,7 @@ long vmx_msr_set(struct vmx_vcpu *v, void __user *arg)
 		return 0;
 	}
 	kvfree(table);
-	if (vmx_copy_out(arg, &m, sizeof(m)))
-		return -EFAULT;
-	return err;
+	return vmx_copy_out(arg, &m, sizeof(m)) ?: err;
 }
 
 /* Fields are read by VMCS_READ; here they stay 0. */
@@ -514,11 +512,11 @@ long vmx_msr_get(struct vmx_vcpu *v, void __user *arg)
 		table[i].policy = found->policy;
 		table[i].value = current_value(v, found);
 	}
-	if (!err && copy_to_user(u64_to_user_ptr(m.msrs), table,
-				 m.count * sizeof(*table)))
-		err = -EFAULT;
-	if (err == -ENOENT && vmx_copy_out(arg, &m, sizeof(m)))
-		err = -EFAULT;
+	if (!err)
+		err = vmx_to_user(u64_to_user_ptr(m.msrs), table,
+				  m.count * sizeof(*table));
+	if (err == -ENOENT)
+		err = vmx_copy_out(arg, &m, sizeof(m)) ?: err;
 	kvfree(table);
 	return err;
 }

@@ -90,7 +90,10 @@ static void detach(struct vmx_vcpu *v)
 	vmx_vcpu_add_counters(v, &v->vm->past);
 	v->vm->past.vcpus = 0;
 	mutex_unlock(&v->vm->lock);
-	/* Not RUN, which holds the descriptor open: a field ioctl, soon done. */
+	/*
+	 * Not RUN, which holds the descriptor open: an ioctl of the VMCS's, which does
+	 * not wait for anything while it has it.
+	 */
 	while (!vmx_vmcs_trylock(vmcs))
 		schedule_timeout_uninterruptible(1);
 	err = vmx_vmcs_get(vmcs);

@@ -364,8 +364,8 @@ long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
 	if (args.count > VMX_EPTP_LIST_MAX || args.reserved)
 		return -EINVAL;
 	if (args.count) {
-		fds = memdup_user(u64_to_user_ptr(args.mmu_fds),
-				  array_size(args.count, sizeof(*fds)));
+		fds = vmx_dup_user(u64_to_user_ptr(args.mmu_fds),
+				   array_size(args.count, sizeof(*fds)));
 		if (IS_ERR(fds))
 			return PTR_ERR(fds);
 	}
@@ -376,6 +376,6 @@ long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
 		vmx_vmcs_unget();
 		err = set_list(v, fds, args.count);
 	}
-	kfree(fds);
+	kvfree(fds);
 	return err;
 }

@@ -263,7 +263,10 @@ static long ioctl_clear(struct vmx_vmcs *vmcs, void __user *arg)
 		return err;
 	if (c.flags)
 		return -EOPNOTSUPP;
+	if (!vmx_vmcs_trylock(vmcs))
+		return -EBUSY;
 	vmx_vmcs_clear(vmcs);
+	vmx_vmcs_unlock(vmcs);
 	return 0;
 }
 
@@ -276,10 +279,13 @@ static long ioctl_state(struct vmx_vmcs *vmcs, void __user *arg)
 		return err;
 	if (s.flags)
 		return -EOPNOTSUPP;
+	if (!vmx_vmcs_trylock(vmcs))
+		return -EBUSY;
 	s.cpu = READ_ONCE(vmcs->cpu);
 	s.active = s.cpu >= 0;
 	s.launched = vmcs->launched;
 	s.attached = !!vmcs->vcpu;
+	vmx_vmcs_unlock(vmcs);
 	return vmx_copy_out(arg, &s, sizeof(s));
 }
 
@@ -291,8 +297,6 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (!vmx_vm_owned(vmcs->vm))
 		return -EPERM;
-	if (!vmx_vmcs_trylock(vmcs))
-		return -EBUSY;
 	switch (cmd) {
 	case VMX_VMCS_CLEAR:
 		r = ioctl_clear(vmcs, uarg);
@@ -303,7 +307,6 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	default:
 		r = vmx_vmcs_fields_ioctl(vmcs, cmd, uarg);
 	}
-	vmx_vmcs_unlock(vmcs);
 	return r;
 }
 

@@ -6,7 +6,6 @@
 #include <linux/cpu.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "caps.h"
 #include "check.h"
@@ -320,12 +319,16 @@ static int judge_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 	return err;
 }
 
+/* What the fields were judged for must be as it was, or others used the VMCS since. */
 static int write_batch(struct vmx_vmcs *vmcs, const struct vmx_field *fields,
-		       unsigned int count)
+		       unsigned int count, u32 cpu2_must)
 {
-	int err = vmx_vmcs_get(vmcs);
 	unsigned int i;
+	int err;
 
+	if (vmcs->cpu2_must != cpu2_must)
+		return -EBUSY;
+	err = vmx_vmcs_get(vmcs);
 	if (err)
 		return err;
 	for (i = 0; i < count; i++)
@@ -345,11 +348,39 @@ static int check_batch(const struct vmx_field *fields, unsigned int count)
 	return 0;
 }
 
+/*
+ * The answer goes out first, so that a caller who cannot be answered has changed
+ * nothing, and without the lock, so that nobody waits for the caller's memory.
+ */
+static int io_locked(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
+		     struct vmx_field *fields, void __user *arg, bool write)
+{
+	u32 cpu2_must;
+	int err;
+
+	if (!vmx_vmcs_trylock(vmcs))
+		return -EBUSY;
+	cpu2_must = vmcs->cpu2_must;
+	err = write ? judge_batch(vmcs, io, fields) : read_batch(vmcs, io, fields);
+	vmx_vmcs_unlock(vmcs);
+	if (!err)
+		err = vmx_to_user(u64_to_user_ptr(io->fields), fields,
+				  io->count * sizeof(*fields));
+	if (!err || err == -EACCES)
+		err = vmx_copy_out(arg, io, sizeof(*io)) ?: err;
+	if (err || !write)
+		return err;
+	if (!vmx_vmcs_trylock(vmcs))
+		return -EBUSY;
+	err = write_batch(vmcs, fields, io->count, cpu2_must);
+	vmx_vmcs_unlock(vmcs);
+	return err;
+}
+
 static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg, bool write)
 {
 	struct vmx_vmcs_io io;
 	struct vmx_field *fields;
-	size_t bytes;
 	long err;
 
 	err = vmx_copy_in(&io, sizeof(io), arg, sizeof(io));
@@ -362,23 +393,13 @@ static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg, bool write)
 	io.bad_index = 0;
 	io.bad_reason = VMX_REFUSED_NOT;
 	io.bad_bits = 0;
-	bytes = io.count * sizeof(*fields);
-	fields = memdup_user(u64_to_user_ptr(io.fields), bytes);
+	fields = vmx_dup_user(u64_to_user_ptr(io.fields), io.count * sizeof(*fields));
 	if (IS_ERR(fields))
 		return PTR_ERR(fields);
-
 	err = check_batch(fields, io.count);
 	if (!err)
-		err = write ? judge_batch(vmcs, &io, fields) :
-			      read_batch(vmcs, &io, fields);
-	if (!err && copy_to_user(u64_to_user_ptr(io.fields), fields, bytes))
-		err = -EFAULT;
-	if ((!err || err == -EACCES) && vmx_copy_out(arg, &io, sizeof(io)))
-		err = -EFAULT;
-	/* Last, so that a caller who cannot be answered has changed nothing. */
-	if (!err && write)
-		err = write_batch(vmcs, fields, io.count);
-	kfree(fields);
+		err = io_locked(vmcs, &io, fields, arg, write);
+	kvfree(fields);
 	return err;
 }
 
@@ -418,11 +439,27 @@ static unsigned int dump_loaded(struct vmx_vmcs *vmcs,
 	return n;
 }
 
+static int dump_locked(struct vmx_vmcs *vmcs, struct vmx_field_info *infos,
+		       unsigned int room, u32 *count)
+{
+	int err;
+
+	if (!vmx_vmcs_trylock(vmcs))
+		return -EBUSY;
+	err = vmx_vmcs_get(vmcs);
+	if (!err) {
+		*count = dump_loaded(vmcs, infos, room);
+		vmx_vmcs_unget();
+	}
+	vmx_vmcs_unlock(vmcs);
+	return err;
+}
+
 static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
 {
 	struct vmx_vmcs_dump dump;
 	struct vmx_field_info *infos;
-	unsigned int room, n;
+	unsigned int room;
 	long err;
 
 	err = vmx_copy_in(&dump, sizeof(dump), arg, sizeof(dump));
@@ -436,16 +473,12 @@ static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
 	infos = kcalloc(vmx_field_count, sizeof(*infos), GFP_KERNEL_ACCOUNT);
 	if (!infos)
 		return -ENOMEM;
-	err = vmx_vmcs_get(vmcs);
-	if (!err) {
-		n = dump_loaded(vmcs, infos, room);
-		vmx_vmcs_unget();
-		dump.count = n;
-		if (copy_to_user(u64_to_user_ptr(dump.fields), infos,
-				 min(room, n) * sizeof(*infos)) ||
-		    vmx_copy_out(arg, &dump, sizeof(dump)))
-			err = -EFAULT;
-	}
+	err = dump_locked(vmcs, infos, room, &dump.count);
+	if (!err)
+		err = vmx_to_user(u64_to_user_ptr(dump.fields), infos,
+				  min(room, dump.count) * sizeof(*infos));
+	if (!err)
+		err = vmx_copy_out(arg, &dump, sizeof(dump));
 	kfree(infos);
 	return err;
 }
@@ -524,17 +557,20 @@ static long ioctl_check(struct vmx_vmcs *vmcs, void __user *arg)
 		return err;
 	if (check.flags)
 		return -EOPNOTSUPP;
+	if (!vmx_vmcs_trylock(vmcs))
+		return -EBUSY;
 	err = vmx_vmcs_get(vmcs);
-	if (err)
-		return err;
-	vmx_vmcs_explain(vmcs, 0, &check.failure);
-	vmx_vmcs_unget();
-	return vmx_copy_out(arg, &check, sizeof(check));
+	if (!err) {
+		vmx_vmcs_explain(vmcs, 0, &check.failure);
+		vmx_vmcs_unget();
+	}
+	vmx_vmcs_unlock(vmcs);
+	return err ?: vmx_copy_out(arg, &check, sizeof(check));
 }
 
 /**
  * vmx_vmcs_fields_ioctl() - the ioctls that look into a VMCS
- * @vmcs: the VMCS, locked
+ * @vmcs: the VMCS; each locks it for as long as it does not touch user memory
  * @cmd: ioctl number
  * @arg: the caller's struct
  *

@@ -56,6 +56,12 @@ struct vmx_vm *vmx_vm_get(struct vmx_vm *vm);
 void vmx_vm_put(struct vmx_vm *vm);
 int vmx_vm_create(void);
 
+/* vmx/user.c */
+int vmx_user_bring(unsigned long uaddr, bool write);
+int vmx_from_user(void *to, const void __user *from, size_t size);
+int vmx_to_user(void __user *to, const void *from, size_t size);
+void *vmx_dup_user(const void __user *from, size_t size);
+
 /* vmx/ioctl.c */
 int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min);
 int vmx_copy_out(void __user *user, const void *kernel, size_t ksize);
