@@ -110,7 +110,7 @@ static void ept_free_table(u64 *table, int level)
 	}
 	set_page_private(page, 0);
 	__free_page(page);
-	cond_resched();
+	vmx_cond_resched_freed();
 }
 
 /**
@@ -317,6 +317,7 @@ u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 				new |= mmu->ept.format.absent;
 		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
 		if (ept_present(new)) {
+			mmu->spent += EPT_COST_NARROW;
 			vmx_mmu_derived(mmu, it.gpa, it.level);
 			it.narrowed = true;
 		} else {
@@ -336,6 +337,8 @@ EXPORT_SYMBOL_IF_KUNIT(ept_protect);
  *
  * Without accessed bits a page that is mapped counts as used, and asking again
  * later takes away the mapping: if the guest still uses the page it will fault.
+ * The host asks with a spinlock held: what the budget does not reach counts as
+ * unused, which costs the guest a fault, and the host nothing.
  *
  * Return: whether one was, since this was asked with @clear.
  */
@@ -345,6 +348,7 @@ bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 	bool young = false;
 
 	ept_iter_start(&it, mmu, start, end);
+	it.budget = EPT_BUDGET;
 	while (ept_iter_next(&it)) {
 		if (!mmu->ept.format.accessed_dirty) {
 			young = true;
@@ -372,7 +376,7 @@ EXPORT_SYMBOL_IF_KUNIT(ept_young);
  * there; the bits in the table are for the host's question, which pages are in use.
  * Without such bits no table is better than another.
  *
- * Return: where it stopped: after that table.
+ * Return: where it stopped: after that table, or in it if the rest is for another go.
  */
 u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
 {
@@ -381,12 +385,13 @@ u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
 	ept_iter_start(&it, mmu, start, end);
 	it.budget = EPT_BUDGET;
 	if (ept_iter_next_table(&it, false)) {
-		if (!mmu->ept.format.accessed_dirty ||
-		    !test_and_clear_bit(EPT_ACCESSED_BIT, (unsigned long *)it.slot))
-			ept_iter_zap_table(&it);
+		bool done = mmu->ept.format.accessed_dirty &&
+			    test_and_clear_bit(EPT_ACCESSED_BIT, (unsigned long *)it.slot);
+
 		/* A CPU sets the bit again only where it has not cached the entry. */
 		it.narrowed = true;
-		ept_iter_step(&it);
+		if (done || ept_iter_zap_table(&it))
+			ept_iter_step(&it);
 	}
 	return ept_iter_end(&it);
 }

@@ -24,6 +24,14 @@ struct ept {
 	bool small_exec;
 };
 
+/*
+ * What a walk spends before it offers to give up the lock. An entry that it only
+ * looks at is 1, some ten instructions; what takes longer is more. So it is some
+ * 50,000 instructions, of which 200,000 may not be exceeded between two looks at
+ * need_resched.
+ */
+#define EPT_BUDGET		4096
+
 struct vmx_dirty_batch;
 struct vmx_mapping;
 struct vmx_mmu;

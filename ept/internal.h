@@ -14,8 +14,12 @@
 
 #include "../vmx/mmu.h"
 
-/* Entries that a walk looks at before it offers to give up the lock. */
-#define EPT_BUDGET 4096
+/* What is more than to look at an entry, in units of EPT_BUDGET. */
+#define EPT_COST_PAGE		5
+#define EPT_COST_ZAP		12
+#define EPT_COST_NARROW		8
+#define EPT_COST_RELOG		4
+#define EPT_COST_GROUP		6
 
 #define TABLE_ENTRIES	GENMASK(15, 0)
 /*
@@ -48,7 +52,7 @@ static inline void ept_count(u64 *slot, int change)
  * @slot: entry of the page found; NULL before the first
  * @table: the table of each level on the way to @gpa, down to @level
  * @forget: find pages that have gone, too; those zapped are forgotten
- * @budget: entries to look at before giving up
+ * @budget: of &vmx_mmu.spent, before giving up
  * @narrowed: an entry was removed or narrowed; once a walk is often enough to
  *	say so
  */
@@ -64,6 +68,12 @@ struct ept_iter {
 	bool narrowed;
 };
 
+/* Has the walk done enough for one go? */
+static inline bool ept_iter_spent(const struct ept_iter *it)
+{
+	return it->mmu->spent >= it->budget;
+}
+
 /* ept/iter.c */
 void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end);
 u64 ept_iter_end(const struct ept_iter *it);
@@ -71,7 +81,7 @@ bool ept_iter_next(struct ept_iter *it);
 u64 *ept_iter_next_table(struct ept_iter *it, bool split);
 void ept_iter_step(struct ept_iter *it);
 void ept_iter_zap(struct ept_iter *it);
-void ept_iter_zap_table(struct ept_iter *it);
+bool ept_iter_zap_table(struct ept_iter *it);
 bool ept_iter_partial(const struct ept_iter *it, u64 start);
 void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget);
 bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot);

@@ -19,6 +19,7 @@ void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
 	/* The CPU may be setting its dirty bit. */
 	u64 old = xchg(slot, absent);
 
+	mmu->spent += EPT_COST_ZAP;
 	if (ept_present(old))
 		mmu->stats.pages[level - 1]--;
 	vmx_mmu_derived(mmu, gpa, level);
@@ -49,6 +50,7 @@ void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end
 	it->forget = false;
 	it->budget = UINT_MAX;
 	it->narrowed = false;
+	mmu->spent = 0;
 }
 
 /**
@@ -132,13 +134,15 @@ bool ept_iter_next(struct ept_iter *it)
 {
 	if (it->slot)
 		ept_iter_step(it);
-	while (it->gpa < it->end && it->budget--) {
+	while (it->gpa < it->end && !ept_iter_spent(it)) {
 		u64 *slot = ept_iter_slot(it, it->level);
 		u64 entry = READ_ONCE(*slot);
 
+		it->mmu->spent++;
 		if (!ept_present(entry) && !(it->forget && (entry & EPT_WRITTEN))) {
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
+			it->mmu->spent += EPT_COST_PAGE;
 			it->slot = slot;
 			return true;
 		} else if (ept_iter_unlink_empty(it, slot)) {
@@ -188,10 +192,11 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 {
 	if (it->slot)
 		ept_iter_step(it);
-	while (it->gpa < it->end && it->budget--) {
+	while (it->gpa < it->end && !ept_iter_spent(it)) {
 		u64 *slot = ept_iter_slot(it, it->level);
 		u64 entry = READ_ONCE(*slot);
 
+		it->mmu->spent++;
 		if (!ept_present(entry)) {
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
@@ -214,16 +219,21 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 /**
  * ept_iter_zap_table() - remove the pages of a table, it, and those left empty
  * @it: the walk; ept_iter_next_table() has found it, and nothing is logged
+ *
+ * Return: false if the budget was used up first.
  */
-void ept_iter_zap_table(struct ept_iter *it)
+bool ept_iter_zap_table(struct ept_iter *it)
 {
 	u64 gpa = it->gpa & ~(ept_span(it->level) - 1);
 	u64 *table = ept_table_of(*it->slot);
 	int i;
 
-	for (i = 0; i < PTRS_PER_PTE; i++, gpa += PAGE_SIZE)
+	for (i = 0; i < PTRS_PER_PTE && !ept_iter_spent(it); i++, gpa += PAGE_SIZE)
 		if (READ_ONCE(table[i]) != it->mmu->ept.format.absent)
 			ept_clear(it->mmu, &table[i], gpa, it->level - 1, true);
+	if (i < PTRS_PER_PTE)
+		return false;
 	if (ept_iter_unlink_empty(it, it->slot))
 		ept_iter_prune(it);
+	return true;
 }

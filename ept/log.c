@@ -50,6 +50,7 @@ static void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u64 bits)
 	u64 absent = mmu->ept.format.absent;
 	u64 old = READ_ONCE(*slot), new;
 
+	mmu->spent += EPT_COST_RELOG;
 	/* The CPU may be setting accessed and dirty bits. */
 	do {
 		new = ept_present(old) ? old & ~bits : absent;
@@ -79,7 +80,7 @@ static void set_all_groups(u64 *table, bool on)
  * @start: first guest-physical address
  * @end: end of the interval
  *
- * One table at a time, since userspace may have very many.
+ * One table at a time at most, since userspace may have very many.
  *
  * Return: where it stopped.
  */
@@ -88,20 +89,23 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 	u64 bits = log_bits(mmu);
 	struct ept_iter it;
 	u64 *table;
-	int i;
 
 	ept_iter_start(&it, mmu, start, end);
 	it.budget = EPT_BUDGET;
 	table = ept_iter_next_table(&it, mmu->log);
 	if (table) {
-		u64 base = it.gpa & ~(ept_span(2) - 1);
+		u64 next = (it.gpa | (ept_span(2) - 1)) + 1;
 
-		for (i = 0; i < PTRS_PER_PTE; i++)
-			if (READ_ONCE(table[i]) & bits)
-				log_anew(mmu, &table[i], base + i * PAGE_SIZE, bits);
-		set_all_groups(table, mmu->log == VMX_DIRTY_PML);
+		/* Once: what is marked while the rest is done stays marked. */
+		if (!ept_index(it.gpa, 1))
+			set_all_groups(table, mmu->log == VMX_DIRTY_PML);
 		it.narrowed = true;
-		ept_iter_step(&it);
+		for (; it.gpa < next && !ept_iter_spent(&it); it.gpa += PAGE_SIZE) {
+			u64 *slot = &table[ept_index(it.gpa, 1)];
+
+			if (READ_ONCE(*slot) & bits)
+				log_anew(mmu, slot, it.gpa, bits);
+		}
 	}
 	return ept_iter_end(&it);
 }
@@ -114,6 +118,7 @@ static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
 	/* A page is writable only if it is logged already. */
 	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
 
+	it->mmu->spent += EPT_COST_GROUP;
 	for (; gpa < end; gpa += PAGE_SIZE, slot++) {
 		if (!(READ_ONCE(*slot) & dirty))
 			continue;
@@ -142,6 +147,12 @@ static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
 
 		if (first >= last)
 			continue;
+		if (ept_iter_spent(it)) {
+			/* Here is where the next go begins. */
+			it->gpa = first;
+			it->slot = NULL;
+			break;
+		}
 		if (last - first == GROUP_SPAN)
 			done |= BIT(bit);
 		harvest_group(it, &table[ept_index(first, 1)], first, last, batch);
@@ -165,7 +176,7 @@ u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
 	u64 *table;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET / 64;
+	it.budget = EPT_BUDGET;
 	while ((table = ept_iter_next_table(&it, false)))
 		harvest_table(&it, table, min((it.gpa | (ept_span(2) - 1)) + 1, end), batch);
 	return ept_iter_end(&it);

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The cost of one instruction of a guest with shadow page tables. The host gets its CPU back only
- * afterwards, so the cost must have a bound whatever the guest's tables are.
+ * afterwards, so the cost must have a bound whatever the guest's tables are, or the host looks
+ * meanwhile whether another thread is to run.
  *
+ * needs: ledgers
  * limit: 20G
  */
+#include <limits.h>
+
+#include "lib/bounds.h"
 #include "lib/mmu_guest.h"
 
 #define P	0x1ul
 #define W	0x2ul
+#define A	0x20ul
 
 /* Guest-physical: a table of 512 GiB, tables of 1 GiB below it, and below these tables of 2 MiB. */
 #define TOP	0x400000ul
@@ -16,6 +22,10 @@
 #define TABLES	(TOP + 0x10000ul)
 #define MOST	3000ul
 #define DATA	0x300000ul
+/* Another address space, which has what the guest runs in. */
+#define OTHER	0x100000ul
+/* 2 MiB whose pages are mapped again and again. */
+#define AGAIN	0x200000ul
 
 /* Linear: what they map. */
 #define AREA_AT	(1ul << 39)
@@ -47,6 +57,19 @@ GUEST64(spoiler,
 	"dec	%edi\n"
 	"jnz	4b\n"
 	"mov	%r10d, %eax\n"
+	"vmcall");
+
+/* Reads at RBX, every RSI bytes, RCX times, and goes to another address space and back. */
+GUEST64(switcher,
+	"1: mov (%rbx), %rdx\n"
+	"add	%rsi, %rbx\n"
+	"dec	%ecx\n"
+	"jnz	1b\n"
+	"mov	%cr3, %rax\n"
+	"mov	%rdi, %cr3\n"
+	"mov	%rax, %cr3\n"
+	"mov	%rdi, %cr3\n"
+	"mov	%rax, %cr3\n"
 	"vmcall");
 
 FIXTURE(bounds) {
@@ -125,6 +148,107 @@ TEST_F(bounds, tables_written_without_end)
 	TH_LOG("INVLPG: %lu ticks with %lu tables written, %lu with %lu", few, MOST / 5, many,
 	       MOST);
 	EXPECT_LT(many, 2 * few);
+}
+
+/* Every entry of many tables changes, and the guest or userspace invalidates. */
+static void change(fixture *self, uint64_t tables)
+{
+	static uint64_t to;
+
+	to++;
+	for (uint64_t n = 0; n < tables * 512; n++)
+		put(self, TABLES, n, (AGAIN + (n + to) % 512 * PAGE) | P | W | A);
+}
+
+#define FULL	64ul
+
+/* The guest has a shadow page for each of FULL tables, with all its entries. */
+static uint64_t fill(fixture *self)
+{
+	change(self, FULL);
+	return spoil(self, FULL * 512, PAGE, 0, 1);
+}
+
+TEST_F(bounds, cr3_of_many_tables)
+{
+	struct vmx_run_page *run = self->vcpu.run;
+
+	WITHIN_BOUNDS("filling tables", ASSERT_NE(0, fill(self)));
+	change(self, FULL);
+	run->cr3 = VMX_GUEST_PAGE_TABLES;
+	run->dirty |= VMX_STATE_CR3;
+	WITHIN_BOUNDS("CR3 of 64 tables that changed", ASSERT_NE(0, spoil(self, 1, PAGE, 0, 1)));
+	run->cr3 = VMX_GUEST_PAGE_TABLES;
+	run->dirty |= VMX_STATE_CR3;
+	WITHIN_BOUNDS("CR3 again", ASSERT_NE(0, spoil(self, 1, PAGE, 0, 1)));
+}
+
+TEST_F(bounds, invalidate_of_many_tables)
+{
+	struct vmx_mmu_range all = { .size = sizeof(all), .length = TABLES + MOST * PAGE };
+
+	ASSERT_NE(0, fill(self));
+	change(self, FULL);
+	WITHIN_BOUNDS("INVALIDATE", ASSERT_EQ(0, ioctl(self->vm.mmu, VMX_MMU_INVALIDATE, &all)));
+}
+
+/* What the guest writes itself is all compared by an INVLPG of its own. */
+TEST_F(bounds, invlpg_of_many_tables)
+{
+	ASSERT_NE(0, fill(self));
+	change(self, FULL);
+	WITHIN_BOUNDS("INVLPG with 64 tables written",
+		      ASSERT_NE(0, spoil(self, FULL, PAGE, TABLES, 1)));
+}
+
+/* The tables that the guest uses are mapped in as many places as tables can be. */
+TEST_F(bounds, address_spaces)
+{
+	struct vmx_run_page *run = self->vcpu.run;
+
+	for (uint64_t n = 0; n < MOST; n++)
+		put(self, TABLES + n * PAGE, 0, (TABLES + n % 400 * PAGE) | P | W | A);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, switcher));
+	memcpy(test_at(&self->vm, OTHER), test_at(&self->vm, VMX_GUEST_PAGE_TABLES), PAGE);
+	put(self, VMX_GUEST_PAGE_TABLES, AREA_AT >> 39, TOP | P | W);
+	run->regs[VMX_RBX] = AREA_AT;
+	run->regs[VMX_RCX] = MOST;
+	run->regs[VMX_RSI] = LARGE;
+	run->regs[VMX_RDI] = OTHER;
+	WITHIN_BOUNDS("MOV to CR3", ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL));
+}
+
+/* What the guest maps in many places is taken away. */
+TEST_F(bounds, chains)
+{
+	char *data = test_at(&self->vm, AGAIN);
+
+	ASSERT_NE(0, fill(self));
+	WITHIN_BOUNDS("taking 512 pages away", ASSERT_EQ(0, madvise(data, LARGE, MADV_DONTNEED)));
+	ASSERT_NE(0, fill(self));
+	WITHIN_BOUNDS("PROTECT", ASSERT_EQ(0, mmu_protect(self->vm.mmu, AGAIN, LARGE, RX)));
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AGAIN, LARGE, RWX));
+	for (uint64_t n = 0; n < FULL * 512; n++)
+		put(self, TABLES, n, DATA | P | W | A);
+	WITHIN_BOUNDS("mapping a page in many places",
+		      ASSERT_NE(0, spoil(self, FULL * 512, PAGE, 0, 1)));
+	WITHIN_BOUNDS("taking it away", ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AGAIN, LARGE)));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AGAIN, data, LARGE, RWX));
+}
+
+/* As many shadow pages as there can be, and more. */
+TEST_F(bounds, many_pages)
+{
+	for (uint64_t n = 0; n < MOST * 512; n += 512)
+		put(self, TABLES, n, DATA | P | W | A);
+	WITHIN_BOUNDS("many tables", ASSERT_NE(0, spoil(self, MOST, LARGE, 0, 1)));
+	WITHIN_BOUNDS("UNMAP", ASSERT_EQ(0, mmu_unmap(self->vm.mmu, 0, self->vm.ram_size)));
+	WITHIN_BOUNDS("close", {
+		vmx_vcpu_close(&self->vcpu);
+		vmx_vm_close(&self->vm);
+	});
+	ASSERT_VMX(vmx_vm_open_mmu(&self->vm, TEST_RAM, VMX_MMU_SHADOW));
+	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 }
 
 VMX_TEST_MAIN

@@ -168,6 +168,10 @@ static int page_fault(struct vmx_vcpu *v)
 			r = get_miss(v);
 			if (r != VMX_FAULT_DONE)
 				return r;
+			/* If another thread's turn comes, the guest faults again after it. */
+			vmx_ledger_look();
+			if (need_resched())
+				return VMX_FAULT_DONE;
 		}
 	}
 	return VMX_FAULT_DONE;
@@ -419,7 +423,10 @@ static int invalidate(struct vmx_vcpu *v)
 	if (v->reason == VMX_REASON_INVPCID && !invpcid_valid(v))
 		return PAGING_GP;
 	spin_lock(&mmu->lock);
-	shadow_sync(mmu, true);
+	v->paging->linked = 0;
+	/* What is left of it is done before the guest goes on. */
+	if (!shadow_sync(mmu, &v->paging->sync_until, true))
+		v->paging->reload = true;
 	spin_unlock(&mmu->lock);
 	vmx_vpid_forget(v);
 	return 0;

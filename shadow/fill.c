@@ -211,7 +211,7 @@ static u64 guard_bits(const struct fill *f, u64 gfn, u64 entry)
 		return entry;
 	if (!(f->walk->access & X86_PF_WRITE))
 		return entry & ~PT_WRITE;
-	shadow_unguard(s, gfn);
+	shadow_unguard(f->mmu, gfn);
 	return entry;
 }
 
@@ -239,6 +239,29 @@ static enum walk_result fill_leaf(struct fill *f)
 	return WALK_DONE;
 }
 
+/*
+ * Before a page that was there already is referred to, what was written is compared: its
+ * address space may never have been told to invalidate it. If it is another thread's turn
+ * first, the fault comes again and goes on from here; what is written meanwhile is written
+ * after the first one, when a CPU could have cached all this. Whatever invalidates that
+ * has it begun anew.
+ */
+static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
+{
+	struct vmx_paging *p = f->p;
+
+	if (bitmap_empty(below->present, SHADOW_ENTRIES))
+		return true;
+	if (p->linked != below->made) {
+		p->linked = below->made;
+		p->link_until = 0;
+	}
+	if (!shadow_sync(f->mmu, &p->link_until, false))
+		return false;
+	p->linked = 0;
+	return true;
+}
+
 /* Have an absent entry refer to the page below, which is made if it is not there. */
 static enum walk_result link_below(struct fill *f, unsigned int i)
 {
@@ -250,8 +273,8 @@ static enum walk_result link_below(struct fill *f, unsigned int i)
 	below = shadow_get(f->mmu, gfn, role_below(f, i));
 	if (!below)
 		return WALK_MISS;
-	if (!bitmap_empty(below->present, SHADOW_ENTRIES))
-		shadow_sync(f->mmu, false);
+	if (!is_up_to_date(f, below))
+		return WALK_MISS;
 	if (!f->sp->role.direct)
 		f->sp->guest[i] = f->walk->pte[f->sp->role.level];
 	shadow_link(f->mmu, f->sp, i, below, link_bits(f));
@@ -295,6 +318,10 @@ static enum walk_result fill(struct fill *f)
 
 			if (result != WALK_DONE)
 				return result;
+			/* The next fault finds the way so far. */
+			vmx_ledger_look();
+			if (need_resched())
+				return WALK_DONE;
 		}
 		f->sp = shadow_below(f->sp->table[i]);
 	}
@@ -349,8 +376,11 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
-	if (unlikely(mmu->shadow->nr_watched > SHADOW_WATCHED_MAX))
-		shadow_sync(mmu, false);
+	if (unlikely(mmu->shadow->nr_watched > SHADOW_WATCHED_MAX)) {
+		/* They become fewer where that may take its time. */
+		p->reload = true;
+		return WALK_DONE;
+	}
 	result = shadow_walk_guest(mmu, p, walk);
 	if (result == WALK_FAULT)
 		return result;

@@ -132,50 +132,47 @@ static bool is_table(struct shadow *s, u64 gfn)
 	return test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->tables);
 }
 
-static void touch(struct shadow *s, struct shadow_page *sp)
+/**
+ * shadow_enqueue() - a page is to be looked at when CPUs have flushed
+ * @mmu: the mmu, its lock held; entries were narrowed, or are about to be
+ * @sp: the page
+ */
+void shadow_enqueue(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
-	sp->dirty = true;
-	if (!list_empty(&sp->watch))
+	struct shadow *s = mmu->shadow;
+
+	sp->flush_gen = atomic64_read(&mmu->flush_gen) + 1;
+	if (!list_empty(&sp->todo))
 		return;
-	list_add_tail(&sp->watch, &s->watched);
-	s->nr_watched++;
+	sp->since = ++s->touched;
+	list_add_tail(&sp->todo, &s->queue[sp->role.level == 1]);
+}
+
+static void touch(struct vmx_mmu *mmu, struct shadow_page *sp)
+{
+	sp->written = true;
+	shadow_enqueue(mmu, sp);
 }
 
 /**
  * shadow_touch_tables() - a frame may have been written
- * @s: the shadow pages
+ * @mmu: the mmu, its lock held
  * @gfn: the frame
- *
- * Context: with the mmu's lock.
  */
-void shadow_touch_tables(struct shadow *s, u64 gfn)
+void shadow_touch_tables(struct vmx_mmu *mmu, u64 gfn)
 {
 	struct shadow_page *sp;
 
-	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
+	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
-			touch(s, sp);
-}
-
-/**
- * shadow_touch_all() - any frame may have been written, and not by the guest
- * @s: the shadow pages
- *
- * Context: with the mmu's lock.
- */
-void shadow_touch_all(struct shadow *s)
-{
-	struct shadow_page *sp;
-
-	list_for_each_entry(sp, &s->used, list)
-		if (!sp->role.direct)
-			touch(s, sp);
+			touch(mmu, sp);
 }
 
 /* Of a page of level 1. Dirty bits that go are told of, for nobody will look for them any more. */
-static void drop_pages(struct shadow *s, struct shadow_page *sp, unsigned int first,
+static void drop_pages(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int first,
 		       unsigned long bits)
 {
+	struct shadow *s = mmu->shadow;
 	const struct shadow_link *links = sp->links + first;
 	const u64 *guest = sp->guest + first;
 	struct shadow_frames *frames = NULL;
@@ -195,7 +192,7 @@ static void drop_pages(struct shadow *s, struct shadow_page *sp, unsigned int fi
 		gfn %= SHADOW_ENTRIES;
 		chain_remove(s, chain_of_frame(frames, gfn), links[i]);
 		if (old & PT_DIRTY && test_bit(gfn, frames->tables))
-			shadow_touch_tables(s, index * SHADOW_ENTRIES + gfn);
+			shadow_touch_tables(mmu, index * SHADOW_ENTRIES + gfn);
 	}
 }
 
@@ -231,7 +228,7 @@ void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int 
 	unsigned int first = word * BITS_PER_LONG;
 
 	if (sp->role.level == 1)
-		drop_pages(mmu->shadow, sp, first, bits);
+		drop_pages(mmu, sp, first, bits);
 	else
 		drop_others(mmu->shadow, sp, first, bits);
 	sp->present[word] &= ~bits;
@@ -254,8 +251,10 @@ void shadow_drop_all(struct vmx_mmu *mmu, struct shadow_page *sp)
 
 static void drop_chain(struct vmx_mmu *mmu, const u32 *first)
 {
-	while (*first)
+	while (*first) {
 		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *first), *first % SHADOW_ENTRIES);
+		mmu->spent += SHADOW_COST_DROP;
+	}
 }
 
 /*
@@ -324,7 +323,7 @@ void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 	u64 gfn = leaf_gfn(sp, i);
 
 	if (old & PT_DIRTY && is_table(mmu->shadow, gfn))
-		shadow_touch_tables(mmu->shadow, gfn);
+		shadow_touch_tables(mmu, gfn);
 	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
 	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
 	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
@@ -360,6 +359,7 @@ void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 	if (!sp->role.direct)
 		forget_table(s, sp->gfn);
 	shadow_unwatch(s, sp);
+	list_del_init(&sp->todo);
 	list_move(&sp->list, &s->unlinked);
 	s->nr_used--;
 	vmx_mmu_narrowed(mmu);
@@ -381,7 +381,9 @@ static void begin_table(struct vmx_mmu *mmu, struct shadow_page *sp)
 	drop_chain(mmu, &sp->frames->large);
 	make_room(mmu, chain_of_frame(sp->frames, sp->gfn % SHADOW_ENTRIES),
 		  SHADOW_CHAIN_MAX_TABLE);
-	touch(mmu->shadow, sp);
+	if (!shadow_is_guarded(sp))
+		shadow_watch(mmu->shadow, sp);
+	touch(mmu, sp);
 }
 
 /**
@@ -427,7 +429,9 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	s->nr_used++;
 	sp->gfn = gfn;
 	sp->role = role;
-	sp->dirty = false;
+	sp->made = ++s->touched;
+	sp->reread = s->reread;
+	sp->written = false;
 	sp->idle = 0;
 	hlist_add_head(&sp->hash, shadow_bucket(s, gfn));
 	if (!role.direct)
@@ -441,7 +445,7 @@ static void drop_small(struct vmx_mmu *mmu, struct shadow_frames *frames, u64 gf
 
 	drop_chain(mmu, &frames->mapped[i]);
 	if (test_bit(i, frames->tables))
-		shadow_touch_tables(mmu->shadow, gfn);
+		shadow_touch_tables(mmu, gfn);
 }
 
 /**
@@ -477,11 +481,25 @@ static void forget_found(struct shadow *s, u64 gfn, u64 count)
 		s->found[gfn % SHADOW_FOUND].entry = 0;
 }
 
+/*
+ * All of a record: what was made from a large page may be so much that it is done bit
+ * by bit, by whoever flushes next. Nothing more is made from the map's entry, which has
+ * gone.
+ */
+static void doom(struct shadow *s, struct shadow_frames *frames)
+{
+	frames->doomed_to = 0;
+	if (list_empty(&frames->doomed))
+		list_add_tail(&frames->doomed, &s->doomed);
+}
+
 /**
  * shadow_drop_frames() - remove what was made from an entry of the map
  * @mmu: the mmu, its lock held
  * @gpa: a guest-physical address that the entry translates
  * @level: its level
+ *
+ * Of a large page it is gone after the next vmx_mmu_flush().
  *
  * Context: any that the lock allows.
  */
@@ -493,16 +511,55 @@ void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
 	struct shadow_frames *frames;
 
 	forget_found(mmu->shadow, gfn, frames_in);
-	while (gfn < end) {
-		u64 next = min(end, (gfn | (SHADOW_ENTRIES - 1)) + 1);
-
+	if (level == 1) {
+		frames = shadow_frames(mmu->shadow, gfn);
+		if (!frames)
+			return;
+		drop_chain(mmu, &frames->large);
+		drop_small(mmu, frames, gfn);
+		return;
+	}
+	for (; gfn < end; gfn += SHADOW_ENTRIES) {
 		frames = shadow_frames(mmu->shadow, gfn);
 		if (frames)
-			drop_chain(mmu, &frames->large);
-		for (; frames && gfn < next; gfn++)
-			drop_small(mmu, frames, gfn);
-		gfn = next;
+			doom(mmu->shadow, frames);
+		mmu->spent += SHADOW_COST_DROP;
 	}
+}
+
+/* Some of the first record; true if that was all of it. */
+static bool drop_some_doomed(struct vmx_mmu *mmu, struct shadow_frames *frames)
+{
+	mmu->spent = 0;
+	drop_chain(mmu, &frames->large);
+	while (frames->doomed_to < SHADOW_ENTRIES && mmu->spent < EPT_BUDGET) {
+		drop_small(mmu, frames, frames->index * SHADOW_ENTRIES + frames->doomed_to++);
+		mmu->spent++;
+	}
+	return frames->doomed_to == SHADOW_ENTRIES;
+}
+
+/**
+ * shadow_drop_doomed() - finish what shadow_drop_frames() began
+ * @mmu: the mmu
+ *
+ * Context: interrupts on, preemption on, without the mmu's lock.
+ */
+void shadow_drop_doomed(struct vmx_mmu *mmu)
+{
+	struct shadow_frames *frames;
+
+	/* What somebody has doomed under the lock, all see who had the lock after. */
+	if (list_empty_careful(&mmu->shadow->doomed))
+		return;
+	spin_lock(&mmu->lock);
+	while ((frames = list_first_entry_or_null(&mmu->shadow->doomed,
+						  struct shadow_frames, doomed))) {
+		if (drop_some_doomed(mmu, frames))
+			list_del_init(&frames->doomed);
+		vmx_mmu_pause(mmu);
+	}
+	spin_unlock(&mmu->lock);
 }
 
 /**

@@ -20,12 +20,16 @@
 #define SHADOW_PAGES_MAX 8192
 /* Those of them whose guest's tables can be written without an exit. */
 #define SHADOW_WATCHED_MAX 512
+/* As many of these as are looked at with interrupts off. */
+#define SHADOW_WATCHED_FEW 64
 /* What any one fault may need: a page for each level. */
 #define SHADOW_SPARE	PT_MAX_LEVELS
 
 /* Entries in a chain; for a frame that is a guest's table, which is looked at often, fewer. */
-#define SHADOW_CHAIN_MAX	4096
+#define SHADOW_CHAIN_MAX	512
 #define SHADOW_CHAIN_MAX_TABLE	16
+/* What it takes to remove one, in units of EPT_BUDGET. */
+#define SHADOW_COST_DROP	8
 
 /* A chain of entries. Numbers of pages begin at 1, so 0 is the end. */
 struct shadow_link {
@@ -48,6 +52,14 @@ struct shadow_chain {
  * @hash: in &shadow.hash, by @gfn
  * @list: in one of the lists of struct shadow
  * @watch: in &shadow.watched, or empty
+ * @todo: in &shadow.queue, or empty
+ * @written: the guest's table may have been written since it was compared; if not, the
+ *	page is queued since the table is guarded
+ * @since: its place there: &shadow.touched as of then
+ * @flush_gen: the flush generation without which a CPU may still write the guest's
+ *	table and not tell; &vmx_mmu.flush_gen may be lower
+ * @made: tells it from all others that there were
+ * @reread: &shadow.reread as of when it was compared for its sake
  * @table: the page table itself
  * @guest: the guest's entries that @table was made from; unused in direct pages
  * @links: the chain that each present entry is in
@@ -57,7 +69,6 @@ struct shadow_chain {
  * @parents: chain of the entries that refer to this page
  * @nr_parents: its length
  * @users: vCPUs that have it as a root
- * @dirty: the guest's table may have been written since it was compared
  * @idle: how often in a row it was found that nobody wrote the guest's table
  * @present: entries of @table that are not 0
  * @frames: what there is about @gfn, if the page is not direct
@@ -66,6 +77,11 @@ struct shadow_page {
 	struct hlist_node hash;
 	struct list_head list;
 	struct list_head watch;
+	struct list_head todo;
+	u64 since;
+	s64 flush_gen;
+	u64 made;
+	u64 reread;
 	u64 *table;
 	u64 *guest;
 	struct shadow_link *links;
@@ -75,7 +91,7 @@ struct shadow_page {
 	u32 parents;
 	u16 nr_parents;
 	u32 users;
-	bool dirty;
+	bool written;
 	u8 idle;
 	struct shadow_frames *frames;
 	DECLARE_BITMAP(present, SHADOW_ENTRIES);
@@ -89,6 +105,9 @@ struct shadow_page {
  * @nr_large: length of @large
  * @tables: frames that shadow pages were made from
  * @guarded: those of them that are mapped read-only
+ * @index: which 2 MiB
+ * @doomed: in &shadow.doomed, or empty
+ * @doomed_to: the frame up to which that is done
  */
 struct shadow_frames {
 	u32 mapped[SHADOW_ENTRIES];
@@ -97,6 +116,9 @@ struct shadow_frames {
 	u16 nr_large;
 	DECLARE_BITMAP(tables, SHADOW_ENTRIES);
 	DECLARE_BITMAP(guarded, SHADOW_ENTRIES);
+	u64 index;
+	struct list_head doomed;
+	unsigned int doomed_to;
 };
 
 /* What of the map is remembered; the tables of a few processes, and more. */
@@ -120,12 +142,17 @@ struct shadow_found {
  * struct shadow - the shadow pages of an mmu; under its lock
  * @hash: by frame of the guest's table
  * @pages: by number
- * @used: in use, oldest first
+ * @used: in use, oldest first, but for those that have been compared for @reread
  * @spare: empty
  * @unlinked: to be emptied when CPUs have flushed
- * @watched: those whose guest's table is not guarded, or is to be compared, in the
- *	order in which they came
+ * @watched: those whose guest's table is not guarded, in the order in which they came
  * @nr_watched: length of @watched
+ * @queue: those that are to be compared, in that order: tables of tables, and
+ *	tables of pages, which come after
+ * @touched: how many have come to @queue, or been made
+ * @reread: how often all were to be compared, whoever wrote them
+ * @doomed: records whose frames the map has no more, or not so
+ * @seed: so that a guest does not know which frames share a bucket of @hash
  * @nr_used: length of @used
  * @nr_spare: length of @spare
  * @nr_pages: pages that there are, in whichever list
@@ -147,6 +174,11 @@ struct shadow {
 	struct list_head unlinked;
 	struct list_head watched;
 	unsigned int nr_watched;
+	struct list_head queue[2];
+	u64 touched;
+	u64 reread;
+	struct list_head doomed;
+	u64 seed;
 	unsigned int nr_used;
 	unsigned int nr_spare;
 	unsigned int nr_pages;
@@ -173,7 +205,7 @@ static inline struct shadow_page *shadow_ref_page(const struct shadow *s, u32 re
 /* Where the pages are that were made from a frame. */
 static inline struct hlist_head *shadow_bucket(struct shadow *s, u64 gfn)
 {
-	return &s->hash[hash_64(gfn, SHADOW_HASH_BITS)];
+	return &s->hash[hash_64(gfn ^ s->seed, SHADOW_HASH_BITS)];
 }
 
 /* What there is about a frame; under the mmu's lock. */
@@ -184,6 +216,14 @@ static inline struct shadow_frames *shadow_frames(struct shadow *s, u64 gfn)
 		s->last = xa_load(&s->frames, s->last_index);
 	}
 	return s->last;
+}
+
+static inline void shadow_watch(struct shadow *s, struct shadow_page *sp)
+{
+	if (!list_empty(&sp->watch))
+		return;
+	list_add_tail(&sp->watch, &s->watched);
+	s->nr_watched++;
 }
 
 static inline void shadow_unwatch(struct shadow *s, struct shadow_page *sp)
@@ -227,8 +267,8 @@ void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int 
 		      unsigned long bits);
 void shadow_drop_all(struct vmx_mmu *mmu, struct shadow_page *sp);
 void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 entry);
-void shadow_touch_tables(struct shadow *s, u64 gfn);
-void shadow_touch_all(struct shadow *s);
+void shadow_enqueue(struct vmx_mmu *mmu, struct shadow_page *sp);
+void shadow_touch_tables(struct vmx_mmu *mmu, u64 gfn);
 void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp);
 const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 access);
 void *shadow_memory(void *mmu, u64 gpa, bool write);
@@ -296,7 +336,8 @@ bool paging_switch(struct vmx_vcpu *v, u64 cr3);
 
 /* shadow/sync.c */
 bool shadow_written(struct vmx_mmu *mmu);
-void shadow_sync(struct vmx_mmu *mmu, bool reap);
-void shadow_unguard(struct shadow *s, u64 gfn);
+bool shadow_sync(struct vmx_mmu *mmu, u64 *until, bool alone);
+bool shadow_reread(struct vmx_mmu *mmu, u64 until);
+void shadow_unguard(struct vmx_mmu *mmu, u64 gfn);
 
 #endif /* VMX_SHADOW_PAGE_H */

@@ -5,6 +5,7 @@
  * back. Nothing is allocated with the mmu's lock held.
  */
 #include <linux/mm.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 
 #include "page.h"
@@ -37,6 +38,7 @@ static struct shadow_page *new_page(void)
 	}
 	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
 	INIT_LIST_HEAD(&sp->watch);
+	INIT_LIST_HEAD(&sp->todo);
 	return sp;
 }
 
@@ -79,7 +81,7 @@ static void evict(struct vmx_mmu *mmu, unsigned int count)
 	while (count-- && (sp = oldest(mmu->shadow))) {
 		shadow_zap(mmu, sp);
 		mmu->stats.evictions++;
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 	recycle(mmu);
@@ -120,6 +122,8 @@ static int add_frames(struct vmx_mmu *mmu, u64 gfn)
 	frames = kzalloc(sizeof(*frames), GFP_KERNEL_ACCOUNT);
 	if (!frames)
 		return -ENOMEM;
+	frames->index = gfn / SHADOW_ENTRIES;
+	INIT_LIST_HEAD(&frames->doomed);
 	err = xa_insert(&s->frames, gfn / SHADOW_ENTRIES, frames, GFP_KERNEL_ACCOUNT);
 	if (err) {
 		kfree(frames);
@@ -159,33 +163,44 @@ int shadow_top_up(struct vmx_mmu *mmu, u64 gfn)
 	return 0;
 }
 
+static void free_list(struct list_head *list)
+{
+	struct shadow_page *sp, *next;
+
+	list_for_each_entry_safe(sp, next, list, list) {
+		free_page_parts(sp);
+		vmx_cond_resched_freed();
+	}
+}
+
 /* Free some spare pages; how many. */
 static unsigned long free_spare(struct vmx_mmu *mmu, unsigned long count)
 {
 	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 	unsigned long freed = 0;
+	LIST_HEAD(pages);
 
 	spin_lock(&mmu->lock);
 	while (freed < count && s->nr_spare) {
 		sp = list_first_entry(&s->spare, struct shadow_page, list);
-		list_del(&sp->list);
+		list_move(&sp->list, &pages);
 		s->nr_spare--;
 		s->nr_pages--;
 		s->pages[sp->id] = NULL;
 		__clear_bit(sp->id, s->ids);
-		free_page_parts(sp);
 		freed++;
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
+	free_list(&pages);
 	return freed;
 }
 
 /* Has no entry, and no shadow page, to do with these frames? */
 static bool frames_unused(const struct shadow_frames *frames)
 {
-	return !frames->large && bitmap_empty(frames->tables, SHADOW_ENTRIES) &&
+	return !frames->large && list_empty(&frames->doomed) && bitmap_empty(frames->tables, SHADOW_ENTRIES) &&
 	       !memchr_inv(frames->mapped, 0, sizeof(frames->mapped));
 }
 
@@ -208,7 +223,7 @@ static void free_frames(struct vmx_mmu *mmu, unsigned long count)
 			s->last = NULL;
 			s->nr_frames--;
 		}
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 }
@@ -265,18 +280,12 @@ struct shadow *shadow_alloc(void)
 	INIT_LIST_HEAD(&s->spare);
 	INIT_LIST_HEAD(&s->unlinked);
 	INIT_LIST_HEAD(&s->watched);
+	INIT_LIST_HEAD(&s->queue[0]);
+	INIT_LIST_HEAD(&s->queue[1]);
+	INIT_LIST_HEAD(&s->doomed);
+	s->seed = get_random_u64();
 	xa_init(&s->frames);
 	return s;
-}
-
-static void free_list(struct list_head *list)
-{
-	struct shadow_page *sp, *next;
-
-	list_for_each_entry_safe(sp, next, list, list) {
-		free_page_parts(sp);
-		cond_resched();
-	}
 }
 
 /**
@@ -297,8 +306,10 @@ void shadow_free(struct vmx_mmu *mmu)
 	free_list(&s->used);
 	free_list(&s->spare);
 	free_list(&s->unlinked);
-	xa_for_each(&s->frames, index, frames)
+	xa_for_each(&s->frames, index, frames) {
 		kfree(frames);
+		vmx_cond_resched();
+	}
 	xa_destroy(&s->frames);
 	kvfree(s);
 }

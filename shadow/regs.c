@@ -179,6 +179,7 @@ void paging_apply(struct vmx_vcpu *v)
 	set_mode(v->paging);
 	apply(v->paging);
 	v->paging->reload = true;
+	v->paging->sync_until = 0;
 }
 
 static u64 *kept_field(struct vmx_paging *p, u32 field)
@@ -291,6 +292,7 @@ bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value)
 	apply(p);
 	p->reload = true;
 	p->reread = true;
+	p->sync_until = 0;
 	return kept;
 }
 

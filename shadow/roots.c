@@ -138,10 +138,26 @@ static int load_roots(struct vmx_vcpu *v)
 	}
 	for (; n < SHADOW_ROOTS; n++)
 		use_root(p, n, NULL);
-	if (p->reread)
-		shadow_touch_all(v->mmu->shadow);
-	shadow_sync(v->mmu, true);
 	return 0;
+}
+
+/*
+ * What tables said before is forgotten: bit by bit, since it may be very much. The guest
+ * does not go on before it is done.
+ */
+static int catch_up(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	struct vmx_mmu *mmu = v->mmu;
+
+	if (p->reread) {
+		p->reread_until = ++mmu->shadow->reread;
+		p->reread = false;
+	}
+	if (p->reread_until && !shadow_reread(mmu, p->reread_until))
+		return -EAGAIN;
+	p->reread_until = 0;
+	return shadow_sync(mmu, &p->sync_until, true) ? 0 : -EAGAIN;
 }
 
 /* SDM, "PDPTE Registers" */
@@ -167,7 +183,7 @@ static void write_roots(struct vmx_vcpu *v)
  *
  * The guest's processes take turns, and their roots are there already. With interrupts
  * off nobody can be waited for: not for the lock, whose owner may be waiting for this
- * CPU, and not for others to flush.
+ * CPU, and not for others to flush. Nor are many tables looked at.
  *
  * Context: interrupts off.
  * Return: false if nothing was done.
@@ -182,13 +198,14 @@ bool paging_switch(struct vmx_vcpu *v, u64 cr3)
 	if (!spin_trylock(&mmu->lock))
 		return false;
 	sp = shadow_lookup(mmu->shadow, guest_table(&p->mode, cr3) >> PAGE_SHIFT, p->role);
-	done = sp && !shadow_written(mmu);
+	done = sp && mmu->shadow->nr_watched <= SHADOW_WATCHED_FEW && !shadow_written(mmu);
 	if (done)
 		use_root(p, 0, sp);
 	spin_unlock(&mmu->lock);
 	if (!done)
 		return false;
 	p->cr3 = cr3;
+	p->linked = 0;
 	write_roots(v);
 	vmx_flush(v);
 	return true;
@@ -279,12 +296,13 @@ static int load_locked(struct vmx_vcpu *v)
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
+	p->linked = 0;
 	if (p->reread) {
 		r = check_registers(v) ?: reread_pdptes(v);
 		if (r)
 			return r;
 	}
-	return load_roots(v);
+	return load_roots(v) ?: catch_up(v);
 }
 
 /**
@@ -307,6 +325,5 @@ int vmx_paging_load(struct vmx_vcpu *v)
 	write_roots(v);
 	vmx_vpid_forget(v);
 	v->paging->reload = false;
-	v->paging->reread = false;
 	return 0;
 }

@@ -69,6 +69,11 @@ struct shadow_role {
  * @pae: the four PDPTEs that the CPU loads where @mode is not long
  * @reload: the roots are to be found before the guest goes on
  * @reread: and tables are to be compared with the guest's whoever wrote them
+ * @reread_until: that goes on, up to this; 0 if it does not
+ * @sync_until: what was written is being compared, up to this; 0 if it is not
+ * @linked: &shadow_page.made of the page that is to be referred to when this is done; 0
+ *	if there is none
+ * @link_until: up to where, likewise
  * @enough: address of the last fault if shadow entries allowed the access, ~0 otherwise
  * @miss: guest-physical memory that is to be got, ~0 if none
  * @miss_access: VMX_MMU_* bits that it is needed for
@@ -96,6 +101,10 @@ struct vmx_paging {
 	u64 *pae;
 	bool reload;
 	bool reread;
+	u64 reread_until;
+	u64 sync_until;
+	u64 linked;
+	u64 link_until;
 
 	u64 enough;
 	u64 miss;
@@ -106,6 +115,7 @@ struct vmx_paging {
 
 /* shadow/page.c: for the mmu */
 void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level);
+void shadow_drop_doomed(struct vmx_mmu *mmu);
 
 /* shadow/pool.c: likewise */
 struct shadow *shadow_alloc(void);

@@ -11,9 +11,14 @@
  * while it forks, costs no exit; one that never changes, like most of a kernel's,
  * costs nothing at all.
  *
- * The instruction compares all watched tables, whichever address space it
+ * The instruction compares all tables that were written, whichever address space it
  * names. Each would need it sooner or later, and so entries always refer to
  * the guest's tables as of the last such instruction.
+ *
+ * That can be much. The tables wait in a queue, &shadow.queue, and are compared one
+ * by one. When another thread's turn comes, the vCPU leaves the CPU; it later goes on
+ * up to the table that was last in the queue when it began. The guest goes on after
+ * that.
  */
 #include <linux/mm.h>
 
@@ -57,21 +62,29 @@ static bool test_and_clear_mappings(struct vmx_mmu *mmu, const struct shadow_pag
 	return had;
 }
 
+/* It is looked at once more when CPUs have flushed, and write it no more. */
 static void guard_table(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
 	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->guarded);
 	test_and_clear_mappings(mmu, sp, PT_WRITE);
+	shadow_enqueue(mmu, sp);
 }
 
 /**
  * shadow_unguard() - a table is about to be mapped writable
- * @s: the shadow pages, the mmu's lock held
+ * @mmu: the mmu, its lock held
  * @gfn: frame of the table, which is guarded
  */
-void shadow_unguard(struct shadow *s, u64 gfn)
+void shadow_unguard(struct vmx_mmu *mmu, u64 gfn)
 {
+	struct shadow *s = mmu->shadow;
+	struct shadow_page *sp;
+
 	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded);
-	shadow_touch_tables(s, gfn);
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
+		if (sp->gfn == gfn && !sp->role.direct)
+			shadow_watch(s, sp);
+	shadow_touch_tables(mmu, gfn);
 }
 
 /*
@@ -138,7 +151,8 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
  * shadow_written() - may tables have been written since they were compared?
  * @mmu: the mmu, its lock held
  *
- * If too many are watched, the oldest are guarded, written or not.
+ * Those that were are queued. If too many are watched, the oldest are guarded, written
+ * or not.
  *
  * Context: any that the lock allows.
  * Return: true if there is something to do for shadow_sync(), which asks again.
@@ -146,25 +160,24 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 bool shadow_written(struct vmx_mmu *mmu)
 {
 	struct shadow *s = mmu->shadow;
+	struct shadow_page *sp, *next;
 	unsigned int surplus = 0;
-	struct shadow_page *sp;
-	bool found = false;
 
 	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX))
 		surplus = s->nr_watched - SHADOW_WATCHED_MAX / 2;
-	list_for_each_entry(sp, &s->watched, watch) {
+	list_for_each_entry_safe(sp, next, &s->watched, watch) {
 		if (test_and_clear_mappings(mmu, sp, PT_DIRTY))
-			shadow_touch_tables(s, sp->gfn);
-		sp->idle = sp->dirty ? 0 : sp->idle + 1;
-		found |= sp->dirty;
-		if (sp->idle < IDLE_MAX && !surplus)
+			shadow_touch_tables(mmu, sp->gfn);
+		sp->idle = sp->written ? 0 : sp->idle + 1;
+		if (sp->idle < IDLE_MAX && !surplus && !shadow_is_guarded(sp))
 			continue;
-		guard_table(mmu, sp);
-		found = true;
+		if (!shadow_is_guarded(sp))
+			guard_table(mmu, sp);
+		shadow_unwatch(s, sp);
 		if (surplus)
 			surplus--;
 	}
-	return found;
+	return !list_empty(&s->queue[0]) || !list_empty(&s->queue[1]);
 }
 
 static bool is_unused(const struct shadow_page *sp)
@@ -180,64 +193,127 @@ static void settle(struct vmx_mmu *mmu, struct shadow_page *sp, bool reap)
 {
 	bool written;
 
-	/* After CPUs have flushed, dirty bits of guarded tables change no more. */
+	/* From here on each write sets a dirty bit, or faults. */
+	if (atomic64_read(&mmu->flushed) <
+	    min_t(s64, sp->flush_gen, atomic64_read(&mmu->flush_gen)))
+		vmx_mmu_flush_cpus(mmu);
+	/* Now dirty bits of guarded tables change no more; there may be others of the frame. */
 	if (shadow_is_guarded(sp) && test_and_clear_mappings(mmu, sp, PT_DIRTY))
-		shadow_touch_tables(mmu->shadow, sp->gfn);
-	written = sp->dirty;
-	if (reap && written && is_unused(sp) && sp->role.level == 1) {
+		shadow_touch_tables(mmu, sp->gfn);
+	list_del_init(&sp->todo);
+	written = sp->written;
+	sp->written = false;
+	if (!written)
+		return;
+	if (reap && is_unused(sp) && sp->role.level == 1) {
 		shadow_zap(mmu, sp);
 		return;
 	}
-	if (written) {
-		sp->dirty = false;
-		compare(mmu, sp);
-	}
-	if (shadow_is_guarded(sp) && !sp->dirty)
-		shadow_unwatch(mmu->shadow, sp);
-	if (reap && written && is_unused(sp) && bitmap_empty(sp->present, SHADOW_ENTRIES))
+	compare(mmu, sp);
+	if (reap && is_unused(sp) && bitmap_empty(sp->present, SHADOW_ENTRIES))
 		shadow_zap(mmu, sp);
 }
 
-/* Those from a level up to another. */
-static void settle_levels(struct vmx_mmu *mmu, unsigned int from, unsigned int to, bool reap)
+/*
+ * The first that was queued up to then; NULL if there is none. Tables that a process
+ * leaves behind are those that no table refers to any more: tables of pages come last.
+ */
+static struct shadow_page *next_in_queue(struct shadow *s, u64 until)
 {
-	struct shadow_page *sp, *next;
+	struct shadow_page *sp;
+	unsigned int n;
 
-	list_for_each_entry_safe(sp, next, &mmu->shadow->watched, watch)
-		if (sp->role.level >= from && sp->role.level <= to)
-			settle(mmu, sp, reap);
+	for (n = 0; n < ARRAY_SIZE(s->queue); n++) {
+		sp = list_first_entry_or_null(&s->queue[n], struct shadow_page, todo);
+		if (sp && sp->since <= until)
+			return sp;
+	}
+	return NULL;
+}
+
+/*
+ * Between two tables: may the thread go on? Others get the lock, unless the caller has
+ * pages in hand.
+ */
+static bool may_go_on(struct vmx_mmu *mmu, bool alone)
+{
+	vmx_ledger_look();
+	if (need_resched())
+		return false;
+	if (likely(!spin_is_contended(&mmu->lock)))
+		return true;
+	if (!alone)
+		return false;
+	spin_unlock(&mmu->lock);
+	spin_lock(&mmu->lock);
+	return true;
+}
+
+static bool settle_until(struct vmx_mmu *mmu, u64 until, bool alone)
+{
+	struct shadow_page *sp;
+
+	while ((sp = next_in_queue(mmu->shadow, until))) {
+		settle(mmu, sp, alone);
+		if (!may_go_on(mmu, alone))
+			return !next_in_queue(mmu->shadow, until);
+	}
+	return true;
 }
 
 /**
  * shadow_sync() - nothing is left of what the guest's tables no longer say
  * @mmu: the mmu, its lock held
- * @reap: pages that nobody has in hand may go
+ * @until: 0 to begin; what to go on with otherwise, and 0 again in the end
+ * @alone: the caller has no pages in hand: they may go, and others may have the lock
+ *	meanwhile
  *
  * Context: interrupts on.
+ * Return: false if it is another thread's turn, or another's who wants the lock: ask
+ * again.
  */
-void shadow_sync(struct vmx_mmu *mmu, bool reap)
+bool shadow_sync(struct vmx_mmu *mmu, u64 *until, bool alone)
 {
 	lockdep_assert_held(&mmu->lock);
-	if (!shadow_written(mmu))
-		return;
-	/* From here on each write sets a dirty bit, or faults. */
-	vmx_mmu_flush_cpus(mmu);
-	/* Tables that a process leaves behind are those that no table refers to then. */
-	settle_levels(mmu, 2, PT_MAX_LEVELS, reap);
-	settle_levels(mmu, 1, 1, reap);
+	if (!*until) {
+		if (!shadow_written(mmu))
+			return true;
+		*until = mmu->shadow->touched;
+	}
+	if (!settle_until(mmu, *until, alone))
+		return false;
+	*until = 0;
+	return true;
 }
 
-static void compare_tables(struct vmx_mmu *mmu, u64 gfn)
+/**
+ * shadow_reread() - compare all tables, whoever wrote them
+ * @mmu: the mmu, its lock held; others may have it meanwhile
+ * @until: which time it is, by &shadow.reread
+ *
+ * Context: interrupts on.
+ * Return: false if it is another thread's turn: ask again.
+ */
+bool shadow_reread(struct vmx_mmu *mmu, u64 until)
 {
+	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 
-	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash)
-		if (sp->gfn == gfn && !sp->role.direct)
+	for (;;) {
+		sp = list_first_entry_or_null(&s->used, struct shadow_page, list);
+		if (!sp || sp->reread >= until)
+			return true;
+		list_move_tail(&sp->list, &s->used);
+		sp->reread = s->reread;
+		if (!sp->role.direct)
 			compare(mmu, sp);
+		if (!may_go_on(mmu, true))
+			return false;
+	}
 }
 
-/* See to the next record that there is, or some of it; where to go on. */
-static u64 sync_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
+/* Queue the tables of the next record that there is, or some of them; where to go on. */
+static u64 touch_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
 {
 	unsigned long index = gfn / SHADOW_ENTRIES;
 	const struct shadow_frames *frames;
@@ -251,9 +327,9 @@ static u64 sync_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
 	i = first < gfn ? gfn - first : 0;
 	last = min_t(u64, end - first, SHADOW_ENTRIES);
 	for_each_set_bit_from(i, frames->tables, last) {
-		compare_tables(mmu, first + i);
+		shadow_touch_tables(mmu, first + i);
 		/* The record may go as soon as others have the lock. */
-		if (cond_resched_lock(&mmu->lock))
+		if (vmx_mmu_pause(mmu))
 			return first + i + 1;
 	}
 	return first + SHADOW_ENTRIES;
@@ -273,10 +349,14 @@ static u64 sync_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
 void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
 {
 	const u64 end = gfn + count;
+	u64 until;
 
 	lockdep_assert_held(&mmu->lock);
 	while (gfn < end) {
-		gfn = sync_record(mmu, gfn, end);
-		cond_resched_lock(&mmu->lock);
+		gfn = touch_record(mmu, gfn, end);
+		vmx_mmu_pause(mmu);
 	}
+	until = mmu->shadow->touched;
+	while (!settle_until(mmu, until, true))
+		vmx_mmu_pause(mmu);
 }

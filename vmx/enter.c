@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Around VM entry: steps that must come before any instrumented code. */
 #include <linux/compiler.h>
+#include <linux/context_tracking.h>
 
 #include <asm/special_insns.h>
 
 #include "exit_reason.h"
 #include "vcpu.h"
 
-/**
- * vmx_enter() - enter the guest and come back
- * @v: the vCPU, loaded
- *
+/*
  * An exit by NMI leaves NMIs blocked until an IRET (SDM, "Non-Maskable
  * Interrupts" of "Information for VM exits"), as at the start of an NMI handler;
  * so the handler is called through its IDT gate, with its own stack, before any
  * other exception can IRET.
- *
- * Context: interrupts off.
- * Return: what vmx_exit_reason() says, or %VMX_REASON_VM_INSTRUCTION if VMLAUNCH
- * or VMRESUME failed.
  */
-noinstr u32 vmx_enter(struct vmx_vcpu *v)
+static __always_inline u32 enter(struct vmx_vcpu *v)
 {
 	u32 reason;
 
@@ -35,5 +29,26 @@ noinstr u32 vmx_enter(struct vmx_vcpu *v)
 		if (vmx_is_nmi(v->intr_info))
 			asm volatile("int $2" : : : "memory");
 	}
+	return reason;
+}
+
+/**
+ * vmx_enter() - enter the guest and come back
+ * @v: the vCPU, loaded
+ *
+ * On a CPU without a clock tick (nohz_full), RCU ignores the time in a guest as it
+ * ignores the time in a program.
+ *
+ * Context: interrupts off.
+ * Return: what vmx_exit_reason() says, or %VMX_REASON_VM_INSTRUCTION if VMLAUNCH
+ * or VMRESUME failed.
+ */
+noinstr u32 vmx_enter(struct vmx_vcpu *v)
+{
+	u32 reason;
+
+	context_tracking_guest_enter();
+	reason = enter(v);
+	context_tracking_guest_exit();
 	return reason;
 }

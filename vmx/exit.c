@@ -280,7 +280,10 @@ static void count_exit(struct vmx_vcpu *v, u32 reason)
 	v->count.exits[reason]++;
 }
 
-/* The event was not delivered: take it back. */
+/*
+ * The event was not delivered: take it back. Which check failed takes longer to find
+ * out than interrupts may be off.
+ */
 static enum vmx_next handle_failure(struct vmx_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
@@ -288,18 +291,28 @@ static enum vmx_next handle_failure(struct vmx_vcpu *v)
 	/* The host's (SDM, "Machine-Check Events During VM Entry") */
 	if (v->reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
 		handle_machine_check();
-	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
-	if (v->reason == VMX_REASON_VM_INSTRUCTION) {
-		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
+	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		vmx_perf_undo(v);
-	}
 	if (info & VMX_INTR_VALID) {
 		v->event.info = info;
 		v->event.error = vmx_read(v, VMX_F_ENTRY_EXCEPTION_ERROR);
 		v->event.length = vmx_read(v, VMX_F_ENTRY_INSN_LENGTH);
 		vmx_write(v, VMX_F_ENTRY_INTR_INFO, 0);
 	}
-	return VMX_NEXT_USER;
+	return VMX_NEXT_FAILED;
+}
+
+/**
+ * vmx_explain_failure() - say in the run page why VM entry failed
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts on, preemption off.
+ */
+void vmx_explain_failure(struct vmx_vcpu *v)
+{
+	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
+	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
 }
 
 /* Failed entries, which have high bits set, and exits of CPUs to come. */
@@ -351,7 +364,7 @@ static noinline enum vmx_next handle_in_delivery(struct vmx_vcpu *v)
 		block_nmi_again(v);
 	if (v->reason == VMX_REASON_EPT_MISCONFIG)
 		v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
-	/* stay() makes room in the log. */
+	/* The next stay() tells what is in the log. */
 	return v->reason == VMX_REASON_PML_FULL ? VMX_NEXT_IRQ : VMX_NEXT_USER;
 }
 

@@ -218,6 +218,9 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 {
 	unsigned int i;
 
+	/* First: the other ledgers' own time does not count. */
+	vmx_ledger_irqs_on();
+	vmx_ledger_look();
 	check_vmcs(v);
 	WARN_ONCE(__this_cpu_read(predictor_ledger) != v->vmcs->id,
 		  "entering with what another guest taught the branch predictor\n");
@@ -241,6 +244,8 @@ static bool entered(const struct vmx_vcpu *v)
 void vmx_ledger_leave(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->ledger.inside, false);
+	vmx_ledger_irqs_off();
+	vmx_ledger_begin();
 	/* A failed entry leaves the launch state as it was. */
 	if (entered(v))
 		v->vmcs->ledger.launched = true;

@@ -12,6 +12,7 @@
 
 #include <linux/atomic.h>
 #include <linux/percpu.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 
 struct vmx_mmu;
@@ -82,6 +83,13 @@ void vmx_ledger_enter(struct vmx_vcpu *v);
 void vmx_ledger_leave(struct vmx_vcpu *v);
 void vmx_ledger_handled(struct vmx_vcpu *v);
 void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen);
+
+/* vmx/ledger_time.c */
+void vmx_ledger_irqs_off(void);
+void vmx_ledger_irqs_on(void);
+void vmx_ledger_begin(void);
+void vmx_ledger_look(void);
+void vmx_ledger_end(void);
 #else
 static inline int vmx_ledger_mmu_init(struct vmx_mmu *mmu) { return 0; }
 static inline void vmx_ledger_mmu_free(struct vmx_mmu *mmu) { }
@@ -95,6 +103,28 @@ static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_leave(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_handled(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen) { }
+static inline void vmx_ledger_irqs_off(void) { }
+static inline void vmx_ledger_irqs_on(void) { }
+static inline void vmx_ledger_begin(void) { }
+static inline void vmx_ledger_look(void) { }
+static inline void vmx_ledger_end(void) { }
 #endif
+
+/* In the middle of something long, where no lock is held and preemption is on. */
+static inline void vmx_cond_resched(void)
+{
+	vmx_ledger_look();
+	cond_resched();
+}
+
+/*
+ * The same after a page was freed. The host's allocator frees some 2,000 pages at once
+ * now and then, which takes 240,000 instructions: that time is none of the module's.
+ */
+static inline void vmx_cond_resched_freed(void)
+{
+	vmx_ledger_begin();
+	cond_resched();
+}
 
 #endif /* VMX_LEDGER_H */

@@ -52,6 +52,7 @@ int vmx_load(struct vmx_vcpu *v)
 	int moved;
 
 	preempt_disable();
+	vmx_ledger_begin();
 	moved = vmx_vmcs_load(v->vmcs);
 	if (moved < 0) {
 		preempt_enable();
@@ -65,6 +66,7 @@ int vmx_load(struct vmx_vcpu *v)
 	 * The barrier pairs with vmx_mmu_kick()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.
 	 */
+	this_cpu_write(vmx_cpu.staying, v->staying);
 	smp_store_mb(v->running_on, smp_processor_id());
 	return 0;
 }
@@ -78,8 +80,10 @@ int vmx_load(struct vmx_vcpu *v)
 void vmx_unload(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->running_on, -1);
+	this_cpu_write(vmx_cpu.staying, 0);
 	unload_msrs(v);
 	vmx_host_unload(v);
 	vmx_ibpb_before_user();
+	vmx_ledger_end();
 	preempt_enable();
 }

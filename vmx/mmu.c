@@ -90,6 +90,10 @@ static void free_tables(struct list_head *tables)
 		list_del(&page->lru);
 		set_page_private(page, 0);
 		__free_page(page);
+		vmx_ledger_begin();
+		/* Not cond_resched(): see vmx_mmu_pause(). */
+		if (need_resched())
+			schedule();
 	}
 }
 
@@ -110,12 +114,15 @@ void vmx_mmu_flush_cpus(struct vmx_mmu *mmu)
  *
  * See the flush rules above.
  *
- * Context: interrupts on; does not sleep; without the mmu's lock.
+ * Context: interrupts on, preemption on; without the mmu's lock. Waits for nobody
+ * but CPUs.
  */
 void vmx_mmu_flush(struct vmx_mmu *mmu)
 {
 	LIST_HEAD(unlinked);
 
+	if (mmu->shadow)
+		shadow_drop_doomed(mmu);
 	if (!list_empty_careful(&mmu->unlinked)) {
 		spin_lock(&mmu->lock);
 		list_splice_init(&mmu->unlinked, &unlinked);
@@ -239,7 +246,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 	mmu->dead = true;
 	while ((range = vmx_ranges_first(&mmu->ranges, 0, U64_MAX))) {
 		vmx_ranges_remove(&mmu->ranges, range);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	list_splice_init(&mmu->spare, &tables);
 	list_splice_init(&mmu->unlinked, &tables);
@@ -304,7 +311,9 @@ void vmx_mmu_put(struct vmx_mmu *mmu)
 
 static int vmx_mmu_fop_release(struct inode *inode, struct file *file)
 {
+	vmx_ledger_begin();
 	vmx_mmu_put(file->private_data);
+	vmx_ledger_end();
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <linux/lockdep.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -79,10 +80,13 @@ struct vmx_dirty_batch {
  * @invalidating: invalidations that have begun and not ended
  * @inv_start: lowest userspace address that they have in hand
  * @inv_end: end of the highest
- * @idle: woken when @invalidating becomes 0
+ * @unsettled: those of them that had to begin anew since @ranges changed: until they
+ *	are done it does not change again
+ * @idle: woken when @invalidating becomes 0, or @unsettled less
  * @spare: pages for page tables, so that none is allocated under @lock
  * @nr_spare: how many
  * @shrink_at: guest-physical address from which on tables are aged next
+ * @spent: what the walk in progress has cost, in units of EPT_BUDGET
  * @unlinked: tables that no entry refers to any more, which CPUs may still use
  *	until a flush
  * @ept: the page tables: those that the CPU walks, or with @shadow the map alone
@@ -93,8 +97,9 @@ struct vmx_dirty_batch {
  *	fine
  * @link: in the list of those whose tables the host may ask back
  * @notifier: what the host calls when it takes memory of the owner back
- * @views_lock: protects @views; innermost, taken by the core alone
- * @views: the vCPUs that may be on the mmu, for vmx_mmu_kick()
+ * @views_lock: protects @views and @nr_views; innermost, taken by the core alone
+ * @views: the vCPUs that may be on the mmu, for vmx_pml_collect()
+ * @nr_views: how many
  * @ledger: for debug builds
  */
 struct vmx_mmu {
@@ -115,12 +120,14 @@ struct vmx_mmu {
 	bool has_device;
 	bool dead;
 	unsigned int invalidating;
+	unsigned int unsettled;
 	unsigned long inv_start;
 	unsigned long inv_end;
 	wait_queue_head_t idle;
 	struct list_head spare;
 	unsigned int nr_spare;
 	u64 shrink_at;
+	unsigned int spent;
 	struct list_head unlinked;
 	struct ept ept;
 	struct shadow *shadow;
@@ -130,8 +137,9 @@ struct vmx_mmu {
 	struct list_head link; /* vmx/mmu_shrink.c's */
 	struct mmu_notifier notifier;
 
-	spinlock_t views_lock; /* @views */
+	spinlock_t views_lock; /* @views, @nr_views */
 	struct list_head views;
+	unsigned int nr_views;
 	struct vmx_mmu_ledger ledger;
 };
 
@@ -217,12 +225,17 @@ void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
  *
  * Provided by the core (vmx/vcpu.c). Interrupts, and waits for, every CPU on
  * which a vCPU that may be on the mmu is between load and unload, so that it leaves guest
- * mode and compares &vmx_mmu.flush_gen before it enters again. Uses nothing of
- * &vmx_mmu.vm, which may be gone when there is no vCPU.
+ * mode and compares &vmx_mmu.flush_gen before it enters again. All are interrupted
+ * before the first is waited for, and what it costs grows with the CPUs, not with
+ * the vCPUs: each CPU says for which mmu it may be in a guest (&vmx_cpu.staying).
+ * Uses nothing of &vmx_mmu.vm, which may be gone, unless there is such a CPU.
  *
  * Context: interrupts on; may be called with spinlocks held, does not sleep.
  */
 void vmx_mmu_kick(struct vmx_mmu *mmu);
+
+/* vmx/pml.c: of the core, too */
+int vmx_pml_collect(struct vmx_mmu *mmu);
 
 /* vmx/mmu.c: among the files of the mmu */
 int vmx_mmu_init(struct vmx_mmu *mmu);
@@ -272,6 +285,31 @@ static inline void vmx_mmu_narrowed(struct vmx_mmu *mmu)
 	lockdep_assert_held(&mmu->lock);
 	/* The value is of no interest, the full barrier is. */
 	atomic64_inc_return(&mmu->flush_gen);
+}
+
+/**
+ * vmx_mmu_pause() - look at need_resched in the middle of something long
+ * @mmu: the mmu; its lock is held, and may be given up meanwhile
+ *
+ * Others who want the lock get it, on every kernel: they spin with preemption off.
+ * cond_resched() would complain of notifiers that may not block. These must not wait
+ * for anybody, but others may have their turn.
+ *
+ * Context: without other spinlocks, preemption on.
+ * Return: true if others may have had the lock.
+ */
+static inline bool vmx_mmu_pause(struct vmx_mmu *mmu)
+{
+	lockdep_assert_held(&mmu->lock);
+	vmx_ledger_look();
+	if (likely(!need_resched() && !spin_is_contended(&mmu->lock)))
+		return false;
+	spin_unlock(&mmu->lock);
+	if (need_resched())
+		schedule();
+	spin_lock(&mmu->lock);
+	vmx_ledger_look();
+	return true;
 }
 
 /**

@@ -44,7 +44,7 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 		/* Small pages were for the log. */
 		if (!method)
 			vmx_mmu_collapse(mmu, gpa - 1);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 	vmx_mmu_flush(mmu);
@@ -74,7 +74,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 	spin_lock(&mmu->lock);
 	while (gpa < end) {
 		gpa = ept_harvest(mmu, gpa, end, batch);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 	unpin_user_pages_dirty_lock(&page, 1, true);
@@ -106,9 +106,11 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		return err;
 	if (!mmu->log)
 		err = -ENODATA;
-	/* What CPUs have written down is told when they leave the guest. */
-	if (mmu->log == VMX_DIRTY_PML)
+	/* What CPUs have written down is noted when they leave the guest. */
+	if (!err && mmu->log == VMX_DIRTY_PML) {
 		vmx_mmu_kick(mmu);
+		err = vmx_pml_collect(mmu);
+	}
 	while (!err && gpa < end) {
 		u64 room = (PAGE_SIZE - offset_in_page(bitmap)) * BITS_PER_BYTE;
 		u64 next = min(end, gpa + (room << PAGE_SHIFT));

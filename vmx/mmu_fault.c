@@ -91,7 +91,8 @@ static bool fault_find_range(struct vmx_mmu *mmu, struct fault *f)
 /*
  * Get a page that the host has to bring or to copy. To fault as the owner would,
  * and then to look into the host's tables again, costs less than to have
- * get_user_pages() do both.
+ * get_user_pages() do both, and a signal ends the wait on kernels whose
+ * get_user_pages() does not let it.
  */
 static long fault_bring(struct fault *f, int count, unsigned int flags)
 {
@@ -453,6 +454,7 @@ static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
 	f->pages = pages;
 	got = fault_get_pages(f, min_t(u64, FAULT_BATCH, (end - f->gpa) >> PAGE_SHIFT),
 			      false);
+	vmx_ledger_begin();
 	if (got == -EFAULT) {
 		err = fault_device(mmu, f);
 		f->gpa += err > 0 ? PAGE_SIZE : 0;
@@ -530,7 +532,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	end = start + ept_span(level);
 	while (start < end) {
 		start = ept_zap(mmu, start, end, false);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	mmu->stats.collapses++;
 }

@@ -64,6 +64,19 @@ static bool valid_gpas(struct vmx_mmu *mmu, u64 gpa, u64 length)
 	return valid_interval(gpa, length, 1ULL << ept_gpa_bits(&mmu->ept.format));
 }
 
+/* Before ranges change: 0, and the edit mutex is held, or -EINTR. */
+static int edit_begin(struct vmx_mmu *mmu)
+{
+	int err = mutex_lock_interruptible(&mmu->edit);
+
+	if (err || likely(!READ_ONCE(mmu->unsettled)))
+		return err;
+	if (!wait_event_interruptible(mmu->idle, !READ_ONCE(mmu->unsettled)))
+		return 0;
+	mutex_unlock(&mmu->edit);
+	return -EINTR;
+}
+
 static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_map *map = &args->map;
@@ -81,7 +94,7 @@ static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
 	range = vmx_range_alloc(map->gpa, map->uaddr, map->length, map->prot);
 	if (!range)
 		return -ENOMEM;
-	err = mutex_lock_interruptible(&mmu->edit);
+	err = edit_begin(mmu);
 	if (err)
 		goto free;
 	if (vmx_ranges_first(set, map->gpa, range->gpa.last)) {
@@ -171,11 +184,11 @@ static void edit_unmap(struct edit *edit)
 			vmx_ranges_remove(&mmu->ranges, range);
 		}
 		write_seqcount_end(&mmu->seq);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	} while (range);
 	for (gpa = edit->first; gpa <= edit->last;) {
 		gpa = ept_zap(mmu, gpa, edit->last + 1, true);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 
@@ -204,11 +217,11 @@ static void edit_protect(struct edit *edit, u32 prot)
 			vmx_ranges_merge(&mmu->ranges, range->gpa.start);
 		}
 		write_seqcount_end(&mmu->seq);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	for (gpa = edit->first; gpa <= edit->last;) {
 		gpa = ept_protect(mmu, gpa, edit->last + 1, prot);
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 	}
 	write_seqcount_begin(&mmu->seq);
 	vmx_ranges_merge(&mmu->ranges, edit->last + 1);
@@ -237,7 +250,7 @@ static int mmu_edit(struct vmx_mmu *mmu, const struct vmx_mmu_range *args,
 	err = edit_alloc(&edit);
 	if (err)
 		return err;
-	err = mutex_lock_interruptible(&mmu->edit);
+	err = edit_begin(mmu);
 	if (err)
 		goto free;
 	if (protect && !vmx_ranges_cover(set, edit.first, edit.last)) {
@@ -427,7 +440,9 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
 		return err;
 	if (args.flags)
 		return -EOPNOTSUPP;
+	vmx_ledger_begin();
 	err = ioctl->fn(mmu, &args);
+	vmx_ledger_end();
 	if (ioctl->gives == NOTHING || (err && ioctl->gives == RESULT))
 		return err;
 	return vmx_copy_out(user, &args, ioctl->size) ?: err;

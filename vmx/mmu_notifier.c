@@ -45,17 +45,19 @@ static struct part part_of(struct interval_tree_node *node, unsigned long start,
 }
 
 /*
- * Remove what maps [@start, @end) of userspace memory. Where it may, it lets
- * others have the lock between batches; @edits tells whether @node was still
- * there when it came back.
+ * Remove what maps [@start, @end) of userspace memory. Others get the lock between
+ * batches. If ranges changed meanwhile, the walk begins anew: what it has removed
+ * stays away while the invalidation is in progress. Then whoever wants to change
+ * ranges waits until it is over, or a program could keep the host here for ever.
  */
 static void zap_user(struct vmx_mmu *mmu, unsigned long start,
-		     unsigned long end, bool may_block)
+		     unsigned long end)
 {
 	struct vmx_ranges *set = &mmu->ranges;
 	struct interval_tree_node *node;
-	struct part part;
+	bool unsettled = false;
 	unsigned int edits;
+	struct part part;
 
 	lockdep_assert_held(&mmu->lock);
 again:
@@ -65,11 +67,18 @@ again:
 		while (part.start < part.end) {
 			part.start = ept_zap(mmu, part.start, part.end, false);
 			edits = set->edits;
-			if (may_block)
-				cond_resched_lock(&mmu->lock);
-			if (set->edits != edits)
-				goto again;
+			vmx_mmu_pause(mmu);
+			if (likely(set->edits == edits))
+				continue;
+			if (!unsettled)
+				WRITE_ONCE(mmu->unsettled, mmu->unsettled + 1);
+			unsettled = true;
+			goto again;
 		}
+	}
+	if (unlikely(unsettled)) {
+		WRITE_ONCE(mmu->unsettled, mmu->unsettled - 1);
+		wake_up_all(&mmu->idle);
 	}
 }
 
@@ -78,6 +87,7 @@ static int invalidate_start(struct mmu_notifier *notifier,
 {
 	struct vmx_mmu *mmu = to_mmu(notifier);
 
+	vmx_ledger_begin();
 	spin_lock(&mmu->lock);
 	/* One interval stands for all in progress: simple, and seldom wrong. */
 	if (!mmu->invalidating++) {
@@ -88,11 +98,11 @@ static int invalidate_start(struct mmu_notifier *notifier,
 		mmu->inv_end = max(mmu->inv_end, range->end);
 	}
 	mmu->stats.notified++;
-	zap_user(mmu, range->start, range->end,
-		 mmu_notifier_range_blockable(range));
+	zap_user(mmu, range->start, range->end);
 	spin_unlock(&mmu->lock);
 
 	vmx_mmu_flush(mmu);
+	vmx_ledger_end();
 	return 0;
 }
 
@@ -102,6 +112,7 @@ static void invalidate_end(struct mmu_notifier *notifier,
 	struct vmx_mmu *mmu = to_mmu(notifier);
 	bool idle;
 
+	vmx_ledger_begin();
 	spin_lock(&mmu->lock);
 	/*
 	 * A fault that got its page before this may have seen what the
@@ -112,6 +123,7 @@ static void invalidate_end(struct mmu_notifier *notifier,
 	idle = !--mmu->invalidating;
 	spin_unlock(&mmu->lock);
 
+	vmx_ledger_end();
 	if (idle && wq_has_sleeper(&mmu->idle))
 		wake_up_all(&mmu->idle);
 }
@@ -121,16 +133,20 @@ static bool young(struct mmu_notifier *notifier, unsigned long start,
 {
 	struct vmx_mmu *mmu = to_mmu(notifier);
 	struct interval_tree_node *node;
+	unsigned int spent = 0;
 	bool ret = false;
 
+	vmx_ledger_begin();
 	spin_lock(&mmu->lock);
 	node = interval_tree_iter_first(&mmu->ranges.by_uaddr, start, end - 1);
-	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
+	for (; node && spent < EPT_BUDGET; node = interval_tree_iter_next(node, start, end - 1)) {
 		struct part part = part_of(node, start, end);
 
 		ret |= ept_young(mmu, part.start, part.end, clear);
+		spent += mmu->spent;
 	}
 	spin_unlock(&mmu->lock);
+	vmx_ledger_end();
 	return ret;
 }
 
@@ -163,12 +179,14 @@ static void release(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
 	struct vmx_mmu *mmu = to_mmu(notifier);
 
+	vmx_ledger_begin();
 	spin_lock(&mmu->lock);
 	mmu->dead = true;
-	zap_user(mmu, 0, ULONG_MAX, true);
+	zap_user(mmu, 0, ULONG_MAX);
 	spin_unlock(&mmu->lock);
 
 	vmx_mmu_flush(mmu);
+	vmx_ledger_end();
 }
 
 /* Unlinked already; called when no notifier of the mmu runs any more. */

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "kunit-export.h"
+#include "ledger.h"
 #include "mmu_ranges.h"
 
 static struct vmx_range *by_gpa(struct interval_tree_node *node)
@@ -100,6 +101,7 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_remove);
  * @first: first guest-physical address
  * @last: last guest-physical address
  *
+ * Context: may sleep, with the mmu's edit mutex.
  * Return: true if there is no hole.
  */
 bool vmx_ranges_cover(struct vmx_ranges *set, u64 first, u64 last)
@@ -111,6 +113,7 @@ bool vmx_ranges_cover(struct vmx_ranges *set, u64 first, u64 last)
 			return false;
 		if (range->gpa.last >= last)
 			return true;
+		vmx_cond_resched();
 		first = range->gpa.last + 1;
 	}
 }

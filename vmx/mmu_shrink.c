@@ -30,6 +30,7 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 		if (mmu->shadow)
 			count += shadow_count(mmu->shadow, &mmu->stats);
 		spin_unlock(&mmu->lock);
+		vmx_cond_resched();
 	}
 	mutex_unlock(&mmus_lock);
 	return count;
@@ -51,7 +52,7 @@ static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 		tables = mmu->stats.tables;
 		mmu->shrink_at = ept_age(mmu, mmu->shrink_at, end);
 		freed += tables - mmu->stats.tables;
-		cond_resched_lock(&mmu->lock);
+		vmx_mmu_pause(mmu);
 		if (mmu->shrink_at >= end)
 			mmu->shrink_at = 0;
 	}

@@ -456,8 +456,10 @@ long vmx_msr_set(struct vmx_vcpu *v, void __user *arg)
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	err = judge_table(v, table, m.count, &m.bad_index);
+	vmx_cond_resched();
 	if (!err)
 		err = sort_table(table, m.count);
+	vmx_cond_resched();
 	if (!err) {
 		use_table(v, table, m.count);
 		return 0;

@@ -5,8 +5,9 @@
  * "Page-Modification Logging"). The dirty bits remain the log; the addresses tell
  * where to look for them.
  *
- * A vCPU empties its page whenever it leaves the guest and before it opens
- * interrupts, so all addresses are known when vmx_mmu_kick() returns.
+ * A vCPU notes how many addresses its page has whenever it leaves the guest and before
+ * it opens interrupts, and tells the mmus before it enters again. So all addresses are
+ * known when vmx_mmu_kick() returns: the mmu was told, or finds them noted.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -90,29 +91,111 @@ void vmx_pml_switch(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_pml_drain() - tell the mmus what the CPU wrote down
+ * vmx_pml_note() - what the CPU wrote down is to be told
  * @v: the vCPU, loaded, whose logging is on
+ *
+ * To tell it takes longer than interrupts may be off. From here on others find it.
+ *
+ * Context: interrupts off, after the guest was left.
+ */
+void vmx_pml_note(struct vmx_vcpu *v)
+{
+	int index = (s16)vmx_read(v, VMX_F_PML_INDEX);
+
+	if (index == PML_EMPTY)
+		return;
+	v->pml_told = 0;
+	WRITE_ONCE(v->pml_count, PML_EMPTY - index);
+	vmx_write(v, VMX_F_PML_INDEX, PML_EMPTY);
+}
+
+static const u64 *noted(const struct vmx_vcpu *v, unsigned int count)
+{
+	return v->pml + PML_ENTRIES - count;
+}
+
+/**
+ * vmx_pml_tell() - tell the mmus what was noted
+ * @v: the vCPU, which is not in the guest
  *
  * On which of them the guest was then is not known, so all are told: too much
  * does no harm.
  *
- * Context: interrupts off. Takes the mmus' locks, whose holders do not wait for
- * other CPUs.
+ * Context: interrupts on, no locks.
+ * Return: false if another thread's turn came first: ask again.
  */
-void vmx_pml_drain(struct vmx_vcpu *v)
+bool vmx_pml_tell(struct vmx_vcpu *v)
 {
-	int index = (s16)vmx_read(v, VMX_F_PML_INDEX);
-	unsigned int i;
+	while (v->pml_count && v->pml_told < v->views->count) {
+		struct vmx_mmu *mmu = v->views->view[v->pml_told++].mmu;
 
-	if (index == PML_EMPTY)
-		return;
-	for (i = 0; i < v->views->count; i++) {
-		struct vmx_mmu *mmu = v->views->view[i].mmu;
-
+		if (READ_ONCE(mmu->log) != VMX_DIRTY_PML)
+			continue;
 		spin_lock(&mmu->lock);
 		if (mmu->log == VMX_DIRTY_PML)
-			ept_mark(mmu, v->pml + index + 1, PML_EMPTY - index);
+			ept_mark(mmu, noted(v, v->pml_count), v->pml_count);
 		spin_unlock(&mmu->lock);
+		vmx_ledger_look();
+		if (need_resched())
+			return false;
 	}
-	vmx_write(v, VMX_F_PML_INDEX, PML_EMPTY);
+	WRITE_ONCE(v->pml_count, 0);
+	return true;
+}
+
+/**
+ * vmx_pml_tell_all() - the same, to the end
+ * @v: the vCPU, whose views are about to change or to go
+ *
+ * Context: may sleep.
+ */
+void vmx_pml_tell_all(struct vmx_vcpu *v)
+{
+	while (!vmx_pml_tell(v))
+		vmx_cond_resched();
+}
+
+/* The next of the mmu's vCPUs, whose turn comes again after all others'; what it noted. */
+static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
+{
+	unsigned int count = 0;
+	struct vmx_view *view;
+
+	spin_lock(&mmu->views_lock);
+	view = list_first_entry_or_null(&mmu->views, struct vmx_view, link);
+	if (view) {
+		list_move_tail(&view->link, &mmu->views);
+		count = READ_ONCE(view->vcpu->pml_count);
+		/* It may be in the guest again, if all was told: then these are others. */
+		memcpy(copy, noted(view->vcpu, count), count * sizeof(*copy));
+	}
+	spin_unlock(&mmu->views_lock);
+	return count;
+}
+
+/**
+ * vmx_pml_collect() - tell an mmu what vCPUs have noted and not told yet
+ * @mmu: the mmu, its edit mutex held
+ *
+ * Context: after vmx_mmu_kick(); may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vmx_pml_collect(struct vmx_mmu *mmu)
+{
+	u64 *copy = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	unsigned int left = READ_ONCE(mmu->nr_views);
+
+	if (!copy)
+		return -ENOMEM;
+	/* Those that come meanwhile are put last. */
+	while (left--) {
+		unsigned int count = next_noted(mmu, copy);
+
+		spin_lock(&mmu->lock);
+		ept_mark(mmu, copy, count);
+		spin_unlock(&mmu->lock);
+		vmx_cond_resched();
+	}
+	free_page((unsigned long)copy);
+	return 0;
 }

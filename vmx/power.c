@@ -21,6 +21,7 @@
 
 #include "caps.h"
 #include "compat.h"
+#include "ledger.h"
 #include "ops.h"
 #include "power.h"
 #include "vcpu.h"
@@ -182,10 +183,18 @@ static int power_online(unsigned int cpu)
 static int power_offline(unsigned int cpu)
 {
 	unsigned long flags;
+	bool left;
 
-	local_irq_save(flags);
-	cpu_off();
-	local_irq_restore(flags);
+	/* There may be many: not all while interrupts are off. */
+	do {
+		local_irq_save(flags);
+		vmx_ledger_irqs_off();
+		left = vmx_vmcs_clear_some();
+		if (!left)
+			cpu_off();
+		vmx_ledger_irqs_on();
+		local_irq_restore(flags);
+	} while (left);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
  * interrupts were open.
  */
 #include <linux/hrtimer.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 
@@ -269,9 +270,13 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 	set_timer_exit(v, v->deadline && has_timer());
 	start_host_timer(v);
 	for (;;) {
+		if (unlikely(v->pml_count) && !vmx_pml_tell(v))
+			return LEAVE_RESCHED;
 		if (unlikely(!load_paging(v, &leave)))
 			return leave;
 		local_irq_disable();
+		vmx_ledger_irqs_off();
+		vmx_ledger_look();
 		if (must_leave(v, &leave))
 			break;
 		if (unlikely(deadline_passed(v))) {
@@ -284,19 +289,27 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			vmx_pml_switch(v);
 		}
 		vtime_account_guest_enter();
+		/*
+		 * No RCU read-side critical section reaches into the guest, so that
+		 * grace periods need not wait for the stay's end.
+		 */
+		rcu_note_context_switch(false);
 		vmx_fpu_load(v);
 		next = enter_until(v);
 		vmx_fpu_unload(v);
 		vmx_host_restore(v);
 		if (unlikely(v->pml_on))
-			vmx_pml_drain(v);
+			vmx_pml_note(v);
 		if (next == VMX_NEXT_IRQ) {
+			vmx_ledger_irqs_on();
 			/* STI's shadow is one instruction. */
 			local_irq_enable();
 			asm volatile("nop");
 			local_irq_disable();
+			vmx_ledger_irqs_off();
 		}
 		vtime_account_guest_exit();
+		vmx_ledger_irqs_on();
 		local_irq_enable();
 		if (next == VMX_NEXT_USER)
 			return LEAVE_USER;
@@ -304,10 +317,15 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			return LEAVE_SPLIT_LOCK;
 		if (next == VMX_NEXT_FAULT && !resolve_fault(v, &leave, err))
 			return leave;
+		if (unlikely(next == VMX_NEXT_FAILED)) {
+			vmx_explain_failure(v);
+			return LEAVE_USER;
+		}
 		if (unlikely(!v->fpu_long))
 			return LEAVE_LONG;
 		v->fpu_again = true;
 	}
+	vmx_ledger_irqs_on();
 	local_irq_enable();
 	return leave;
 }

@@ -3,6 +3,7 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
@@ -96,6 +97,7 @@ static void detach(struct vmx_vcpu *v)
 	 */
 	while (!vmx_vmcs_trylock(vmcs))
 		schedule_timeout_uninterruptible(1);
+	vmx_pml_tell_all(v);
 	err = vmx_vmcs_get(vmcs);
 	vmx_views_detach(v, !err);
 	if (!err) {
@@ -226,23 +228,30 @@ static void leave_guest(void *unused)
 {
 }
 
+/*
+ * Is a vCPU on that CPU whose guest may be on the mmu? If so, its VM is there, and
+ * whoever is in an RCU read-side critical section can count with it.
+ */
+static bool stays_on(int cpu, void *info)
+{
+	const struct vmx_mmu *mmu = info;
+	unsigned long staying = READ_ONCE(per_cpu(vmx_cpu.staying, cpu));
+
+	if (!staying || cpu == smp_processor_id() ||
+	    (staying != (unsigned long)mmu && staying != vmx_staying_on_several(mmu->vm)))
+		return false;
+	atomic64_inc(&mmu->vm->ipis);
+	return true;
+}
+
 /* See mmu.h */
 void vmx_mmu_kick(struct vmx_mmu *mmu)
 {
-	struct vmx_view *view;
-
 	/* Pairs with vmx_load(): see there. */
 	smp_mb();
-	spin_lock(&mmu->views_lock);
-	list_for_each_entry(view, &mmu->views, link) {
-		int cpu = READ_ONCE(view->vcpu->running_on);
-
-		if (cpu < 0 || cpu == smp_processor_id())
-			continue;
-		atomic64_inc(&view->vcpu->vm->ipis);
-		smp_call_function_single(cpu, leave_guest, NULL, 1);
-	}
-	spin_unlock(&mmu->views_lock);
+	rcu_read_lock();
+	on_each_cpu_cond_mask(stays_on, leave_guest, mmu, true, cpu_online_mask);
+	rcu_read_unlock();
 }
 
 static long kick(struct vmx_vcpu *v)
@@ -326,7 +335,9 @@ static noinline long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd,
 			continue;
 		if (!vmx_vmcs_trylock(v->vmcs))
 			return -EBUSY;
+		vmx_ledger_begin();
 		r = vcpu_cmds[i].fn(v, arg);
+		vmx_ledger_end();
 		vmx_vmcs_unlock(v->vmcs);
 		return r;
 	}
@@ -364,8 +375,10 @@ static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct vmx_vcpu *v = file->private_data;
 
+	vmx_ledger_begin();
 	detach(v);
 	vcpu_free(v);
+	vmx_ledger_end();
 	return 0;
 }
 

@@ -120,6 +120,8 @@ struct vmx_cpuid_state {
  * @ve: the area of virtualization exceptions; NULL until they are enabled
  * @pml: where the CPU writes down which pages the guest wrote; NULL if it cannot
  * @pml_on: it does
+ * @pml_count: how much it wrote down that not all of @views have been told yet
+ * @pml_told: how many of them have
  * @perf: MSRs that VM entry and VM exit exchange for the host's performance
  *	counters; NULL where there are none
  * @perf_count: how many
@@ -128,6 +130,8 @@ struct vmx_cpuid_state {
  * @run: the run page
  * @running_on: the CPU that is between load and unload, or -1; what a kick
  *	looks at
+ * @staying: which mmus its guest may be on: the address of the only one, or that
+ *	of @vm plus 1 if there are several
  * @kicked: leave RUN at the next opportunity
  * @vpid: its VPID, 0 if it has none
  * @ept_on: the CPU whose cached translations the generations in @views speak of
@@ -171,6 +175,8 @@ struct vmx_vcpu {
 	struct page *ve;
 	u64 *pml;
 	bool pml_on;
+	unsigned int pml_count;
+	unsigned int pml_told;
 	struct vmx_perf_areas *perf;
 	unsigned int perf_count;
 	struct list_head link;
@@ -178,6 +184,7 @@ struct vmx_vcpu {
 	struct vmx_run_page *run;
 
 	int running_on;
+	unsigned long staying;
 	bool kicked;
 	u16 vpid;
 	int ept_on;
@@ -245,6 +252,12 @@ static __always_inline u64 vmx_reg(const struct vmx_vcpu *v, unsigned int n)
 	return READ_ONCE(v->run->regs[n]);
 }
 
+/* See struct vmx_vcpu.staying */
+static inline unsigned long vmx_staying_on_several(const struct vmx_vm *vm)
+{
+	return (unsigned long)vm | 1;
+}
+
 static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
 {
 	u64 offset = v->vmcs->cpu_ctls & VMX_CPU_TSC_OFFSETTING ?
@@ -304,7 +317,9 @@ int vmx_pml_alloc(struct vmx_vcpu *v);
 void vmx_pml_free(struct vmx_vcpu *v);
 void vmx_pml_attach(struct vmx_vcpu *v);
 void vmx_pml_switch(struct vmx_vcpu *v);
-void vmx_pml_drain(struct vmx_vcpu *v);
+void vmx_pml_note(struct vmx_vcpu *v);
+bool vmx_pml_tell(struct vmx_vcpu *v);
+void vmx_pml_tell_all(struct vmx_vcpu *v);
 
 /* vmx/input.c, vmx/output.c: the run page */
 int vmx_take_input(struct vmx_vcpu *v);
@@ -318,9 +333,11 @@ enum vmx_next {
 	VMX_NEXT_IRQ,		/* finished once interrupts were open */
 	VMX_NEXT_FAULT,		/* a fault to look at, or paging to change */
 	VMX_NEXT_SPLIT_LOCK,	/* the host's to answer, who may sleep */
+	VMX_NEXT_FAILED,	/* VM entry failed: userspace's, with the reason */
 };
 
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
+void vmx_explain_failure(struct vmx_vcpu *v);
 void vmx_inject_gp(struct vmx_vcpu *v);
 void vmx_retire_length(struct vmx_vcpu *v, u32 length);
 

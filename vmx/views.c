@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "caps.h"
+#include "ledger.h"
 #include "mmu.h"
 #include "vcpu.h"
 
@@ -26,8 +27,10 @@ static void views_put(struct vmx_views *views)
 {
 	unsigned int i;
 
-	for (i = 0; i < views->count; i++)
+	for (i = 0; i < views->count; i++) {
 		vmx_mmu_put(views->view[i].mmu);
+		vmx_cond_resched();
+	}
 	kvfree(views);
 }
 
@@ -45,7 +48,7 @@ static void views_add(struct vmx_views *views, struct vmx_mmu *mmu)
 	views->view[views->count++].mmu = mmu;
 }
 
-/* From now on the vCPU is kicked for the sake of its mmus. */
+/* From now on the vCPU counts as one that may be on its mmus. */
 static void views_link(struct vmx_vcpu *v)
 {
 	unsigned int i;
@@ -55,9 +58,12 @@ static void views_link(struct vmx_vcpu *v)
 
 		view->vcpu = v;
 		spin_lock(&view->mmu->views_lock);
-		list_add(&view->link, &view->mmu->views);
+		list_add_tail(&view->link, &view->mmu->views);
+		WRITE_ONCE(view->mmu->nr_views, view->mmu->nr_views + 1);
 		spin_unlock(&view->mmu->views_lock);
 	}
+	v->staying = v->views->count > 1 ? vmx_staying_on_several(v->vm) :
+					   (unsigned long)v->mmu;
 	/* Whatever this CPU has cached of them is from before. */
 	v->ept_on = -1;
 	v->vpid_on = -1;
@@ -72,6 +78,7 @@ static void views_unlink(struct vmx_vcpu *v)
 
 		spin_lock(&view->mmu->views_lock);
 		list_del(&view->link);
+		WRITE_ONCE(view->mmu->nr_views, view->mmu->nr_views - 1);
 		spin_unlock(&view->mmu->views_lock);
 	}
 }
@@ -209,8 +216,10 @@ static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mm
 		 u64 *list)
 {
 	struct vmx_views *old = v->views;
-	int err = vmx_vmcs_get(v->vmcs);
+	int err;
 
+	vmx_pml_tell_all(v);
+	err = vmx_vmcs_get(v->vmcs);
 	if (err)
 		return err;
 	vmx_insn_vmwrite(VMX_F_EPT_POINTER, mmu->root);
@@ -260,9 +269,11 @@ long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg)
 		return PTR_ERR(views);
 	}
 	views_add(views, mmu);
-	for (i = 0; i < v->views->count; i++)
+	for (i = 0; i < v->views->count; i++) {
 		if (place_of(v->eptp_list, v->views->view[i].mmu) >= 0)
 			views_add(views, vmx_mmu_get(v->views->view[i].mmu));
+		vmx_cond_resched();
+	}
 	err = adopt(v, views, mmu, v->eptp_list);
 	if (err)
 		views_put(views);
@@ -313,6 +324,7 @@ static int take_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count,
 			return PTR_ERR(mmu);
 		list[i] = mmu->root;
 		views_add(views, mmu);
+		vmx_cond_resched();
 	}
 	return 0;
 }

@@ -29,7 +29,8 @@ static void vm_free(struct kref *ref)
 	struct vmx_vm *vm = container_of(ref, struct vmx_vm, ref);
 
 	mmdrop(vm->mm);
-	kfree(vm);
+	/* vmx_mmu_kick() may be counting. */
+	kfree_rcu(vm, rcu);
 	vmx_power_put();
 }
 
@@ -81,8 +82,10 @@ static long stats(struct vmx_vm *vm, void __user *arg)
 		mutex_lock(&vm->lock);
 		*s = vm->past;
 		s->size = size;
-		list_for_each_entry(v, &vm->vcpus, link)
+		list_for_each_entry(v, &vm->vcpus, link) {
 			vmx_vcpu_add_counters(v, s);
+			vmx_cond_resched();
+		}
 		s->ipis = atomic64_read(&vm->ipis);
 		mutex_unlock(&vm->lock);
 		err = vmx_copy_out(arg, s, sizeof(*s));
@@ -97,8 +100,12 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	int err;
 
-	if (cmd == VMX_VM_STATS)
-		return stats(vm, uarg);
+	if (cmd == VMX_VM_STATS) {
+		vmx_ledger_begin();
+		err = stats(vm, uarg);
+		vmx_ledger_end();
+		return err;
+	}
 	if (!vmx_vm_owned(vm))
 		return -EPERM;
 	switch (cmd) {

@@ -18,6 +18,9 @@
 #include "power.h"
 #include "vmcs.h"
 
+/* VMCSs that are cleared while interrupts are off, where there is time. */
+#define CLEAR_BATCH 64
+
 static const struct file_operations vmcs_fops;
 
 /*
@@ -128,6 +131,26 @@ int vmx_vmcs_make_current(struct vmx_vmcs *vmcs)
 	cpu->current_vmcs = vmcs;
 	separate_guests(cpu, vmcs);
 	return moved;
+}
+
+/**
+ * vmx_vmcs_clear_some() - VMCLEAR some of the VMCSs that are active on this CPU
+ *
+ * Context: interrupts off.
+ * Return: true if there may be others.
+ */
+bool vmx_vmcs_clear_some(void)
+{
+	struct list_head *active = &this_cpu_ptr(&vmx_cpu)->active;
+	struct vmx_vmcs *vmcs, *next;
+	unsigned int left = CLEAR_BATCH;
+
+	list_for_each_entry_safe(vmcs, next, active, active_link) {
+		if (!left--)
+			return true;
+		clear_here(vmcs);
+	}
+	return false;
 }
 
 /**
@@ -297,6 +320,7 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (!vmx_vm_owned(vmcs->vm))
 		return -EPERM;
+	vmx_ledger_begin();
 	switch (cmd) {
 	case VMX_VMCS_CLEAR:
 		r = ioctl_clear(vmcs, uarg);
@@ -307,6 +331,7 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	default:
 		r = vmx_vmcs_fields_ioctl(vmcs, cmd, uarg);
 	}
+	vmx_ledger_end();
 	return r;
 }
 

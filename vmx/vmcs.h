@@ -102,6 +102,7 @@ static inline void vmx_vmcs_unlock(struct vmx_vmcs *vmcs)
 
 int vmx_vmcs_make_current(struct vmx_vmcs *vmcs);
 void vmx_vmcs_clear(struct vmx_vmcs *vmcs);
+bool vmx_vmcs_clear_some(void);
 void vmx_vmcs_clear_cpu(void);
 void vmx_vmcs_crash_cpu(void);
 

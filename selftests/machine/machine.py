@@ -76,6 +76,7 @@ class Setup:
     seed: int
     backend: object        # bochs.Bochs or qemu.Qemu
     memory: int = 512      # MiB
+    ledgers: bool = False  # the debug build of the module, on whichever kernel
     verbose: bool = False
     leaks: bool = False    # kmemleak, where the kernel has it: the boot takes twice as long
 
@@ -89,11 +90,12 @@ class Setup:
                 f"SEED={self.seed}" + (" LEAKS=1" if self.leaks else "") + "".join(given))
 
 
-def prepare_module(kernel):
-    with locked(BUILD / "module" / kernel.name):
-        # The module's own checks go with the kernel's.
-        options = ["VMX_DEBUG=1"] if kernel.slow or os.environ.get("VMX_DEBUG") else []
-        folder = module.build(kernel.kdir, kernel.name, options, quiet=True)
+def prepare_module(kernel, ledgers=False):
+    # The module's own checks go with the kernel's, or with what tests need.
+    options = ["VMX_DEBUG=1"] if ledgers or kernel.slow or os.environ.get("VMX_DEBUG") else []
+    name = f"{kernel.name}-ledgers" if ledgers and not kernel.slow else kernel.name
+    with locked(BUILD / "module" / name):
+        folder = module.build(kernel.kdir, name, options, quiet=True)
     return folder, module.built(folder)
 
 
@@ -180,7 +182,7 @@ class Boot:
     def __init__(self, setup, plan, tests=(), extra=None, listener=None, terminal=None):
         self.setup = setup
         self.tests = {test.name: test for test in tests}
-        self.module_folder, self.modules = prepare_module(setup.kernel)
+        self.module_folder, self.modules = prepare_module(setup.kernel, setup.ledgers)
         (BUILD / "machine").mkdir(parents=True, exist_ok=True)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{setup.place.replace('/', '-')}-",
                                                     dir=BUILD / "machine"))
@@ -303,9 +305,10 @@ class Boot:
 
 
 def run_tests(setup, tests, extra, collector, listener=None, plan=None):
-    """Runs TESTS; those that need more memory run in a larger machine."""
-    for memory in sorted({test.memory for test in tests}):
-        run_alike(dataclasses.replace(setup, memory=memory), [test for test in tests if test.memory == memory],
+    """Runs TESTS, those that need more memory, or ledgers, in a machine that has it."""
+    for memory, ledgers in sorted({(test.memory, test.ledgers) for test in tests}):
+        run_alike(dataclasses.replace(setup, memory=memory, ledgers=ledgers),
+                  [test for test in tests if (test.memory, test.ledgers) == (memory, ledgers)],
                   extra, collector, listener, plan)
 
 

@@ -6,6 +6,7 @@ A test says so itself, in comments of its source:
     expect-log: REGEX      a kernel report with a line that matches is this test's doing
     needs: cpus=2          a machine with that many CPUs
     needs: memory=3072     a machine with that many MiB, which boots for such tests alone
+    needs: ledgers         the debug build of the module, likewise
     needs: kernel=debug    only kernels whose name matches this glob; check does not run it on others
     ends: the machine      on purpose, so it comes after all others
     limit: 20G             instructions it may take, instead of DEFAULT_LIMIT
@@ -30,6 +31,7 @@ class Test:
     limit: int = DEFAULT_LIMIT
     cpus: int = 1
     memory: int = 512      # MiB
+    ledgers: bool = False  # the debug build of the module
     kernel: str = "*"
     not_on: tuple = ()     # CPU models that cannot run it
     ends: bool = False     # the machine
@@ -67,6 +69,8 @@ def from_source(path):
             test.cpus = int(value)
         elif what == "memory" and value.isdigit():
             test.memory = int(value)
+        elif need == "ledgers":
+            test.ledgers = True
         elif what == "kernel" and value:
             test.kernel = value
         else:
