@@ -197,9 +197,11 @@ static void lock_as_qemu(int fd)
 {
 	static const off_t bytes[] = { 100, 101, 201, 203 };
 
-	for (size_t n = 0; n < TEST_COUNT(bytes); n++)
-		fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_RDLCK, .l_start = bytes[n],
-							.l_len = 1 });
+	for (size_t n = 0; n < TEST_COUNT(bytes); n++) {
+		struct flock lock = { .l_type = F_RDLCK, .l_start = bytes[n], .l_len = 1 };
+
+		fcntl(fd, F_OFD_SETLK, &lock);
+	}
 }
 
 static bool is_locked(int fd, off_t byte)

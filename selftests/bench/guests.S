@@ -127,8 +127,8 @@ bench_write:
 bench_write_end:
 
 /*
- * Turns as BENCH_PARAMETERS say. In Bochs interrupts end the guest's stay only while it has them enabled;
- * none comes to it.
+ * Turns as BENCH_PARAMETERS say. In Bochs interrupts end the guest's stay only if it has them
+ * enabled; none comes to it.
  */
 	.globl	bench_spin, bench_spin_end
 bench_spin:

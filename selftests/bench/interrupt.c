@@ -13,7 +13,7 @@
 extern const unsigned char bench_spin[], bench_spin_end[];
 
 /* Local timer interrupts of all CPUs. */
-static unsigned long long interrupts(void)
+static unsigned long long timer_interrupts(void)
 {
 	unsigned long long sum = 0, count;
 	FILE *file = fopen("/proc/interrupts", "r");
@@ -23,7 +23,8 @@ static unsigned long long interrupts(void)
 		char *at = strstr(line, "LOC:");
 		int length;
 
-		for (at = at ? at + 4 : NULL; at && sscanf(at, "%llu%n", &count, &length) == 1; at += length)
+		at = at ? at + 4 : NULL;
+		for (; at && sscanf(at, "%llu%n", &count, &length) == 1; at += length)
 			sum += count;
 	}
 	if (file)
@@ -63,10 +64,10 @@ void bench_interrupt(const struct bench_side *side)
 
 	for (size_t n = 0; n < BENCH_MEASUREMENTS; n++) {
 		uint64_t empty = spin(side, 1, without);
-		unsigned long long before = interrupts();
+		unsigned long long before = timer_interrupts();
 		uint64_t all = spin(side, TURNS, with);
 
-		taken = interrupts() - before;
+		taken = timer_interrupts() - before;
 		if (!taken)
 			bench_fail("no interrupts while a guest ran");
 		costs[n] = (all - empty - INSTRUCTIONS) / taken;
