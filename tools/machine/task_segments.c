@@ -82,8 +82,13 @@ static int access_page(struct switching *s, uint32_t linear, void *bytes, unsign
 	uint32_t error;
 	uint64_t gpa;
 	void *at;
-	int ret = vmx_walk(&s->paging, &memory, linear, write ? VMX_WALK_WRITE : 0, &gpa, &error);
+	int ret;
 
+	/* There is no way back when half of a switch is done: other vCPUs may be at the tables. */
+	do {
+		ret = vmx_walk(&s->paging, &memory, linear, write ? VMX_WALK_WRITE : 0, &gpa,
+			       &error);
+	} while (ret == -EAGAIN);
 	if (ret == -EFAULT)
 		return page_fault(s, linear, error);
 	if (ret)
