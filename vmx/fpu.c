@@ -29,7 +29,6 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include <asm/alternative.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
@@ -37,6 +36,7 @@
 
 #include "caps.h"
 #include "compat.h"
+#include "fpu.h"
 #include "vcpu.h"
 
 /* Legacy area and header of the XSAVE area */
@@ -62,13 +62,9 @@ static bool fpu_lend = VMX_LENDS_FPU;
 module_param_named(lend_fpu, fpu_lend, bool, VMX_LENDS_FPU ? 0644 : 0444);
 MODULE_PARM_DESC(lend_fpu, "the kernel keeps a guest's FPU registers like a thread's, where it can; for new vCPUs");
 
-static u64 fpu_host_xcr0 __ro_after_init;
-static u32 fpu_mask __ro_after_init;
-static u32 fpu_size __ro_after_init;
 static u32 fpu_mxcsr_mask __ro_after_init;
 
-/* What was in the registers before the guest's state. */
-static void __percpu *fpu_host_area __ro_after_init;
+struct vmx_fpu_layout vmx_fpu_layout __ro_after_init;
 
 /*
  * The components behind the header that guests can have: CPUID.0DH.2 and up.
@@ -89,7 +85,7 @@ static void learn_components(void)
 		struct component *c = &fpu_components[i];
 		u32 ecx, edx;
 
-		if (!(fpu_mask & BIT(i)))
+		if (!(vmx_fpu_layout.mask & BIT(i)))
 			continue;
 		cpuid_count(0xd, i, &c->size, &c->offset, &ecx, &edx);
 		c->aligned = ecx & BIT(1);
@@ -142,12 +138,12 @@ static u32 read_mxcsr_mask(void)
 
 static void learn_xsave(void)
 {
-	fpu_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-	fpu_mask |= fpu_host_xcr0 & XCR0_AVX;
-	if ((fpu_host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
-		fpu_mask |= XCR0_AVX512;
+	vmx_fpu_layout.host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	vmx_fpu_layout.mask |= vmx_fpu_layout.host_xcr0 & XCR0_AVX;
+	if ((vmx_fpu_layout.host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
+		vmx_fpu_layout.mask |= XCR0_AVX512;
 	learn_components();
-	fpu_size = vmx_fpu_area_size(fpu_mask, false);
+	vmx_fpu_layout.size = vmx_fpu_area_size(vmx_fpu_layout.mask, false);
 }
 
 /**
@@ -158,18 +154,18 @@ static void learn_xsave(void)
  */
 int vmx_fpu_init(void)
 {
-	fpu_size = FXSAVE_SIZE;
-	fpu_mask = XCR0_X87 | XCR0_SSE;
+	vmx_fpu_layout.size = FXSAVE_SIZE;
+	vmx_fpu_layout.mask = XCR0_X87 | XCR0_SSE;
 	fpu_mxcsr_mask = read_mxcsr_mask();
 	if (!fpu_mxcsr_mask)
 		return -ENOMEM;
 	if (boot_cpu_has(X86_FEATURE_XSAVE))
 		learn_xsave();
 	else
-		fpu_host_xcr0 = XCR0_X87; /* never switched */
+		vmx_fpu_layout.host_xcr0 = XCR0_X87; /* never switched */
 	/* A standard-format area has to be zero where XSAVE does not write. */
-	fpu_host_area = __alloc_percpu(fpu_size, XSAVE_ALIGNMENT);
-	return fpu_host_area ? 0 : -ENOMEM;
+	vmx_fpu_layout.host_area = __alloc_percpu(vmx_fpu_layout.size, XSAVE_ALIGNMENT);
+	return vmx_fpu_layout.host_area ? 0 : -ENOMEM;
 }
 
 /**
@@ -179,7 +175,7 @@ int vmx_fpu_init(void)
  */
 void vmx_fpu_exit(void)
 {
-	free_percpu(fpu_host_area);
+	free_percpu(vmx_fpu_layout.host_area);
 }
 
 /**
@@ -197,7 +193,7 @@ bool vmx_fpu_xcr0_valid(u64 xcr0)
 
 	if (!boot_cpu_has(X86_FEATURE_XSAVE))
 		return xcr0 == XCR0_X87;
-	if (!(xcr0 & XCR0_X87) || xcr0 & ~(u64)fpu_mask)
+	if (!(xcr0 & XCR0_X87) || xcr0 & ~(u64)vmx_fpu_layout.mask)
 		return false;
 	if (xcr0 & XCR0_AVX && !(xcr0 & XCR0_SSE))
 		return false;
@@ -208,7 +204,7 @@ bool vmx_fpu_xcr0_valid(u64 xcr0)
 
 static void init_area(u8 *area)
 {
-	memset(area, 0, fpu_size);
+	memset(area, 0, vmx_fpu_layout.size);
 	*(u16 *)area = FCW_DEFAULT;
 	*(u32 *)(area + MXCSR_OFFSET) = MXCSR_DEFAULT;
 }
@@ -222,7 +218,7 @@ static void init_area(u8 *area)
  */
 int vmx_fpu_alloc(struct vmx_vcpu *v)
 {
-	v->fpu = alloc_pages_exact(fpu_size, GFP_KERNEL_ACCOUNT);
+	v->fpu = alloc_pages_exact(vmx_fpu_layout.size, GFP_KERNEL_ACCOUNT);
 	if (!v->fpu)
 		return -ENOMEM;
 	init_area(v->fpu);
@@ -239,23 +235,19 @@ int vmx_fpu_alloc(struct vmx_vcpu *v)
 void vmx_fpu_free(struct vmx_vcpu *v)
 {
 	if (v->fpu)
-		free_pages_exact(v->fpu, fpu_size);
+		free_pages_exact(v->fpu, vmx_fpu_layout.size);
 	vmx_lent_fpu_free(&v->lent_fpu);
 }
 
-/* FXSAVE and FXRSTOR do not look at the mask in EDX:EAX. */
-static __always_inline void save(void *area)
+static void save(struct vmx_vcpu *v)
 {
-	asm volatile(ALTERNATIVE("fxsave64 (%[area])", "xsave64 (%[area])",
-				 X86_FEATURE_XSAVE)
-		     : : [area] "r" (area), "a" (fpu_mask), "d" (0) : "memory");
+	vmx_fpu_save(v->fpu, vmx_fpu_layout.mask);
 }
 
-static __always_inline void restore(const void *area)
+static void restore(struct vmx_vcpu *v)
 {
-	asm volatile(ALTERNATIVE("fxrstor64 (%[area])", "xrstor64 (%[area])",
-				 X86_FEATURE_XSAVE)
-		     : : [area] "r" (area), "a" (fpu_mask), "d" (0) : "memory");
+	vmx_fpu_restore(v->fpu, vmx_fpu_layout.mask);
+	v->count.fpu_swaps++;
 }
 
 /**
@@ -275,9 +267,8 @@ void vmx_fpu_begin(struct vmx_vcpu *v)
 	vmx_lent_fpu_enter(&v->lent_fpu);
 	local_irq_disable();
 	vmx_lent_fpu_load();
-	restore(v->fpu);
+	restore(v);
 	local_irq_enable();
-	v->count.fpu_swaps++;
 }
 
 /**
@@ -296,69 +287,40 @@ void vmx_fpu_end(struct vmx_vcpu *v)
 		return;
 	local_irq_disable();
 	vmx_lent_fpu_load();
-	save(v->fpu);
+	save(v);
 	local_irq_enable();
 	vmx_lent_fpu_leave(&v->lent_fpu);
 }
 
-static noinline void load_in_long_run(struct vmx_vcpu *v)
+/**
+ * vmx_fpu_load_long() - vmx_fpu_load() in a long RUN
+ * @v: the vCPU
+ *
+ * Context: interrupts off.
+ */
+void vmx_fpu_load_long(struct vmx_vcpu *v)
 {
 	if (v->lent_fpu.fpstate) {
 		v->count.fpu_swaps += vmx_lent_fpu_load();
 		return;
 	}
-	/* No part of it is for this: all is about to be loaded. */
+	/* Nothing needs initial values: all registers are loaded next. */
 	kernel_fpu_begin_mask(0);
-	restore(v->fpu);
-	v->count.fpu_swaps++;
-}
-
-static noinline void unload_in_long_run(struct vmx_vcpu *v)
-{
-	if (v->lent_fpu.fpstate)
-		return;
-	save(v->fpu);
-	kernel_fpu_end();
+	restore(v);
 }
 
 /**
- * vmx_fpu_load() - the guest's FPU state into the CPU
- * @v: the vCPU
- *
- * All components are switched, also those not in the guest's XCR0: it can turn
- * them on again and find its values.
- *
- * Context: interrupts off, until vmx_fpu_unload().
- */
-void vmx_fpu_load(struct vmx_vcpu *v)
-{
-	if (v->fpu_long) {
-		load_in_long_run(v);
-	} else {
-		save(this_cpu_ptr(fpu_host_area));
-		restore(v->fpu);
-		v->count.fpu_swaps++;
-	}
-	if (v->xcr0 != fpu_host_xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
-}
-
-/**
- * vmx_fpu_unload() - interrupts may use the FPU again
+ * vmx_fpu_unload_long() - vmx_fpu_unload() in a long RUN
  * @v: the vCPU
  *
  * Context: interrupts off.
  */
-void vmx_fpu_unload(struct vmx_vcpu *v)
+void vmx_fpu_unload_long(struct vmx_vcpu *v)
 {
-	if (v->xcr0 != fpu_host_xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu_host_xcr0);
-	if (v->fpu_long) {
-		unload_in_long_run(v);
+	if (v->lent_fpu.fpstate)
 		return;
-	}
-	save(v->fpu);
-	restore(this_cpu_ptr(fpu_host_area));
+	save(v);
+	kernel_fpu_end();
 }
 
 /*
@@ -373,7 +335,7 @@ static bool area_valid(const u8 *area, u32 length)
 		return false;
 	if (length == FXSAVE_SIZE)
 		return true;
-	return !(header[0] & ~(u64)fpu_mask) && !header[1] &&
+	return !(header[0] & ~(u64)vmx_fpu_layout.mask) && !header[1] &&
 	       !memchr_inv(&header[2], 0, HEADER_SIZE - 16);
 }
 
@@ -400,8 +362,8 @@ long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
 	if (!vmx_fpu_xcr0_valid(f.xcr0) || f.length < FXSAVE_SIZE ||
 	    (f.length > FXSAVE_SIZE && f.length < FXSAVE_SIZE + HEADER_SIZE))
 		return -EINVAL;
-	length = min(f.length, fpu_size);
-	area = alloc_pages_exact(fpu_size, GFP_KERNEL_ACCOUNT);
+	length = min(f.length, vmx_fpu_layout.size);
+	area = alloc_pages_exact(vmx_fpu_layout.size, GFP_KERNEL_ACCOUNT);
 	if (!area)
 		return -ENOMEM;
 	init_area(area);
@@ -415,7 +377,7 @@ long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
 		swap(v->fpu, area);
 		v->xcr0 = f.xcr0;
 	}
-	free_pages_exact(area, fpu_size);
+	free_pages_exact(area, vmx_fpu_layout.size);
 	return err;
 }
 
@@ -437,11 +399,11 @@ long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg)
 		return err;
 	if (f.flags)
 		return -EOPNOTSUPP;
-	err = f.length < fpu_size ? -ENOSPC : 0;
-	f.needed = fpu_size;
+	err = f.length < vmx_fpu_layout.size ? -ENOSPC : 0;
+	f.needed = vmx_fpu_layout.size;
 	f.xcr0 = v->xcr0;
 	if (!err)
-		err = vmx_to_user(u64_to_user_ptr(f.area), v->fpu, fpu_size);
+		err = vmx_to_user(u64_to_user_ptr(f.area), v->fpu, vmx_fpu_layout.size);
 	if (err && err != -ENOSPC)
 		return err;
 	return vmx_copy_out(arg, &f, sizeof(f)) ?: err;

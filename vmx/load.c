@@ -13,7 +13,7 @@
 #include "vcpu.h"
 
 /* SWAPGS and the guest's own WRMSR change it without an exit. */
-static u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)
+static __always_inline u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)
 {
 	u64 from = __rdmsr(MSR_KERNEL_GS_BASE);
 

@@ -25,6 +25,7 @@
 #include "buffers.h"
 #include "caps.h"
 #include "compat.h"
+#include "fpu.h"
 #include "host.h"
 #include "ledger.h"
 #include "mmu.h"
