@@ -303,9 +303,9 @@ TEST_F(hostile, every_port_exits)
 }
 
 /*
- * Fields whose random values Bochs does not survive (it panics over EFER.LMA
- * without CR0.PE), judges by other rules than the SDM's (the RPL of CS), or lets
- * keep the host's interrupts out (RFLAGS).
+ * Fields whose random values Bochs does not survive (its check of the CPU's mode
+ * panics), judges by other rules than the SDM's (the RPL of CS), or lets keep the
+ * host's interrupts out (RFLAGS).
  */
 static bool spared(const struct vmx_vcpu *vcpu, uint32_t field)
 {
