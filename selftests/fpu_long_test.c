@@ -48,6 +48,7 @@
 GUEST64(long_guest, RBX "fldpi\n" EACH(LOAD) SPIN EACH(STORE) "fstpl 1024(%rbx)\n hlt");
 GUEST64(long_ymm_guest, RBX EACH(LOAD_YMM) SPIN EACH(STORE_YMM) "hlt");
 GUEST64(store_guest, RBX EACH(STORE) "hlt");
+GUEST64(late_store_guest, RBX SPIN EACH(STORE) "hlt");
 /* ECX pages from 1 MiB, likewise. */
 GUEST64(touch_guest,
 	RBX EACH(LOAD)
@@ -258,7 +259,6 @@ TEST_F(long_run, interrupts_and_avx)
 	EXPECT_EQ(0, test_read_number(FOREIGN_XCR0));
 }
 
-/* The second RUN is taken for a long one from its start. */
 TEST_F(long_run, registers_are_what_get_and_set_say)
 {
 	uint8_t area[8192];
@@ -277,7 +277,7 @@ TEST_F(long_run, registers_are_what_get_and_set_say)
 	memcpy(area + FX_XMM, self->guests, XMM_SIZE);
 	fpu.length = fpu.needed;
 	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_SET_FPU, &fpu));
-	ASSERT_VMX(START(&self->vcpu, store_guest, self->guests, 0));
+	ASSERT_VMX(START(&self->vcpu, late_store_guest, self->guests, TURNS));
 	ASSERT_EQ(0, run(&self->vcpu, self->mine));
 	EXPECT_TRUE(guest_kept(&self->vm, self->guests, XMM_SIZE));
 	EXPECT_TRUE(kept(self->mine, XMM_SIZE));

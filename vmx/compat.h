@@ -173,9 +173,10 @@ static inline void vmx_ibpb_before_user(void)
 	IS_ENABLED(CONFIG_KVM)
 #define VMX_LENDS_FPU	true
 
-static inline bool vmx_lent_fpu_alloc(struct fpu_guest *lent)
+/* Without memory, @lent->fpstate stays NULL. */
+static inline void vmx_lent_fpu_alloc(struct fpu_guest *lent)
 {
-	return fpu_alloc_guest_fpstate(lent);
+	fpu_alloc_guest_fpstate(lent);
 }
 
 static inline void vmx_lent_fpu_free(struct fpu_guest *lent)
@@ -210,11 +211,7 @@ static inline bool vmx_lent_fpu_load(void)
 #else
 #define VMX_LENDS_FPU	false
 
-static inline bool vmx_lent_fpu_alloc(struct fpu_guest *lent)
-{
-	return false;
-}
-
+static inline void vmx_lent_fpu_alloc(struct fpu_guest *lent) { }
 static inline void vmx_lent_fpu_free(struct fpu_guest *lent) { }
 static inline void vmx_lent_fpu_enter(struct fpu_guest *lent) { }
 static inline void vmx_lent_fpu_leave(struct fpu_guest *lent) { }

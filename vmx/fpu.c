@@ -251,24 +251,40 @@ static void restore(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_fpu_begin() - this RUN is a long one
+ * vmx_fpu_prepare() - memory for long RUNs
  * @v: the vCPU, not loaded
  *
- * Without memory for it, the RUN does without a lent state.
+ * If there is none, the vCPU does without a lent state.
  *
- * Context: may sleep, until vmx_fpu_end().
+ * Context: may sleep.
  */
-void vmx_fpu_begin(struct vmx_vcpu *v)
+void vmx_fpu_prepare(struct vmx_vcpu *v)
 {
+	if (!v->fpu_prepared && READ_ONCE(fpu_lend))
+		vmx_lent_fpu_alloc(&v->lent_fpu);
+	v->fpu_prepared = true;
+}
+
+/**
+ * vmx_fpu_begin() - this RUN is a long one
+ * @v: the vCPU
+ *
+ * Context: does not sleep; interrupts on.
+ * Return: false if vmx_fpu_prepare() was not called yet.
+ */
+bool vmx_fpu_begin(struct vmx_vcpu *v)
+{
+	if (unlikely(!v->fpu_prepared))
+		return false;
 	v->fpu_long = true;
-	if (!v->lent_fpu.fpstate &&
-	    (!READ_ONCE(fpu_lend) || !vmx_lent_fpu_alloc(&v->lent_fpu)))
-		return;
+	if (!v->lent_fpu.fpstate)
+		return true;
 	vmx_lent_fpu_enter(&v->lent_fpu);
 	local_irq_disable();
 	vmx_lent_fpu_load();
 	restore(v);
 	local_irq_enable();
+	return true;
 }
 
 /**

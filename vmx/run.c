@@ -43,7 +43,7 @@ enum leave {
 	LEAVE_RESCHED,	/* another task's turn */
 	LEAVE_HOME,	/* work that the kernel does on the way to userspace */
 	LEAVE_FAULT,	/* a fault whose resolution sleeps */
-	LEAVE_LONG,	/* interrupts were let in, for the first time */
+	LEAVE_LONG,	/* the vCPU's first long RUN needs memory */
 	LEAVE_SPLIT_LOCK, /* a split lock, which the host detects */
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
@@ -322,9 +322,8 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			vmx_explain_failure(v);
 			return LEAVE_USER;
 		}
-		if (unlikely(!v->fpu_long))
+		if (unlikely(!v->fpu_long) && !vmx_fpu_begin(v))
 			return LEAVE_LONG;
-		v->fpu_again = true;
 	}
 	vmx_ledger_irqs_on();
 	local_irq_enable();
@@ -438,9 +437,10 @@ static long run_locked(struct vmx_vcpu *v)
 				break;
 			return err;
 		}
-		v->fpu_again = true;
-		if (!v->fpu_long)
+		if (unlikely(!v->fpu_long)) {
+			vmx_fpu_prepare(v);
 			vmx_fpu_begin(v);
+		}
 		err = load(v);
 		if (err)
 			return err;
@@ -461,10 +461,6 @@ long vmx_run(struct vmx_vcpu *v)
 	if (!vmx_vmcs_trylock(v->vmcs))
 		return -EBUSY;
 	v->count.runs++;
-	if (unlikely(v->fpu_again)) {
-		v->fpu_again = false;
-		vmx_fpu_begin(v);
-	}
 	r = run_locked(v);
 	if (unlikely(v->fpu_long))
 		vmx_fpu_end(v);

@@ -159,7 +159,7 @@ struct vmx_cpuid_state {
  * @lent_fpu: where the kernel keeps it during a long RUN; @fpstate is NULL until
  *	there was one, and where the kernel does not
  * @fpu_long: this RUN is a long one
- * @fpu_again: the last one was, and had reason to
+ * @fpu_prepared: @lent_fpu is allocated, or will not be
  * @host: host state to bring back
  * @msr: guest MSRs
  * @cpuid: guest CPUID
@@ -210,7 +210,7 @@ struct vmx_vcpu {
 	void *fpu;
 	struct fpu_guest lent_fpu;
 	bool fpu_long;
-	bool fpu_again;
+	bool fpu_prepared;
 
 	struct vmx_host host;
 	struct vmx_msr_state msr;
@@ -357,7 +357,8 @@ int vmx_fpu_init(void);
 void vmx_fpu_exit(void);
 int vmx_fpu_alloc(struct vmx_vcpu *v);
 void vmx_fpu_free(struct vmx_vcpu *v);
-void vmx_fpu_begin(struct vmx_vcpu *v);
+void vmx_fpu_prepare(struct vmx_vcpu *v);
+bool vmx_fpu_begin(struct vmx_vcpu *v);
 void vmx_fpu_end(struct vmx_vcpu *v);
 void vmx_fpu_load_long(struct vmx_vcpu *v);
 void vmx_fpu_unload_long(struct vmx_vcpu *v);

@@ -17,7 +17,7 @@ OPERATIONS = {
     "rdmsr": ("RDMSR finished in the kernel", 0.30),
     "pio-user": ("OUT to userspace and back", 0.30),
     "mmio-user": ("MMIO write to userspace and back", 0.18),
-    "interrupt": ("interrupt of the host, handler and all", 0.90),
+    "interrupt": ("interrupt of the host, handler and all", 0.95),
     "ept-4k-present": ("first touch of a 4K page", 0.50),
     "ept-4k-fresh": ("the same, new for the host too", 0.55),
     "ept-2m": ("first touch of a 2M page", 0.75),
@@ -106,7 +106,7 @@ def print_table(results):
             continue
         part = ratio(kvm, vmx)
         verdict = "" if part == "-" else "met" if float(part) <= target else "MISSED"
-        counts = " ".join(f"{float(vmx.counts[key]):7.1f}" if vmx and key in vmx.counts else f"{'-':>7}"
+        counts = " ".join(f"{float(vmx.counts[key]):7.2f}" if vmx and key in vmx.counts else f"{'-':>7}"
                           for key in COUNTS)
         say(f"  {name:15} {what:31} {number(kvm):>11} {number(vmx):>11} {part:>6} {target:7.2f} {verdict:6}"
             f"{counts}")
