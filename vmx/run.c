@@ -292,9 +292,11 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 		vtime_account_guest_enter();
 		/*
 		 * No RCU read-side critical section reaches into the guest, so that
-		 * grace periods need not wait for the stay's end.
+		 * grace periods need not wait for the stay's end. A short RUN ends
+		 * before one could.
 		 */
-		rcu_note_context_switch(false);
+		if (v->fpu_long)
+			rcu_note_context_switch(false);
 		vmx_fpu_load(v);
 		next = enter_until(v);
 		vmx_fpu_unload(v);
