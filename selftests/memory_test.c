@@ -174,15 +174,23 @@ TEST_F(memory, hugetlbfs)
  */
 TEST_F(memory, migrated)
 {
-	const size_t scattered = 16384;
+	const size_t scattered = 16384, distance = 128 << 20;
 	uint64_t before[PAGES], after[PAGES];
-	char *at = new_memory(scattered * PAGE);
+	char *at = new_memory(scattered * PAGE), *gap = NULL;
 	size_t moved = 0;
 
 	ASSERT_NE(MAP_FAILED, at);
 	madvise(at, scattered * PAGE, MADV_NOHUGEPAGE);
-	for (size_t n = 0; n < scattered; n++)
+	for (size_t n = 0; n < scattered; n++) {
+		/* Compaction moves pages up. Half of them get memory far below the others, or far above. */
+		if (n == scattered / 2) {
+			gap = new_memory(distance);
+			ASSERT_NE(MAP_FAILED, gap);
+			ASSERT_EQ(0, madvise(gap, distance, MADV_POPULATE_WRITE));
+		}
 		at[n * PAGE] = 1;
+	}
+	munmap(gap, distance);
 	for (size_t n = 0; n < scattered; n++)
 		if (n % 8)
 			ASSERT_EQ(0, madvise(at + n * PAGE, PAGE, MADV_DONTNEED));
