@@ -109,16 +109,6 @@ static bool any_selector(void)
 	return fs | gs | ds | es;
 }
 
-/* Other threads may give the address space one, and load it here by interrupt. */
-static bool has_ldt(void)
-{
-#ifdef CONFIG_MODIFY_LDT_SYSCALL
-	return READ_ONCE(current->mm->context.ldt);
-#else
-	return false;
-#endif
-}
-
 static noinline void save_selectors(struct vmx_host *h)
 {
 	savesegment(fs, h->fs);
@@ -127,11 +117,18 @@ static noinline void save_selectors(struct vmx_host *h)
 	savesegment(es, h->es);
 }
 
-/* Loading a selector loads the base too, so the bases come after. */
+/*
+ * The LDT's first, which others may refer to. Loading a selector loads the base too,
+ * so the bases come after.
+ */
 static noinline void restore_selectors(struct vmx_host *h)
 {
 	unsigned long gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 
+	if (h->selectors & ~VMX_HOST_SEGMENTS)
+		asm volatile("lldt %w0" : : "r" (h->selectors & ~VMX_HOST_SEGMENTS));
+	if (!(h->selectors & VMX_HOST_SEGMENTS))
+		return;
 	loadsegment(ds, h->ds);
 	loadsegment(es, h->es);
 	if (h->fs) {
@@ -155,7 +152,7 @@ void vmx_host_load(struct vmx_vcpu *v)
 	struct vmx_host *h = &v->host;
 	unsigned long fs_base;
 
-	h->selectors = any_selector();
+	h->selectors = any_selector() ? VMX_HOST_SEGMENTS : 0;
 	if (unlikely(h->selectors))
 		save_selectors(h);
 	fs_base = thread_fs_base();
@@ -165,61 +162,21 @@ void vmx_host_load(struct vmx_vcpu *v)
 	}
 }
 
-/*
+/**
+ * vmx_host_load_breakpoints() - the guest's DR0 to DR3 into the CPU
+ * @v: the vCPU, loaded
+ *
  * DR7 is a VMCS field, DR6 never needs to be in the CPU: MOV DR exits, and so
  * does #DB, before it changes DR6 (SDM, "Architectural State Before a VM Exit").
+ *
+ * Context: interrupts off.
  */
-static noinline void load_debug_registers(const struct vmx_vcpu *v)
+void vmx_host_load_breakpoints(const struct vmx_vcpu *v)
 {
 	set_debugreg(v->debug[0], 0);
 	set_debugreg(v->debug[1], 1);
 	set_debugreg(v->debug[2], 2);
 	set_debugreg(v->debug[3], 3);
-}
-
-/**
- * vmx_host_note() - before the first VM entry after interrupts were open
- * @v: the vCPU, loaded
- *
- * Interrupts change CR4 (RDPMC permission), DEBUGCTL (branch records) and the
- * breakpoints in DR0 to DR3 (perf), for other CPUs above all. So what VM exits
- * load is noted here, and the guest's breakpoints are put in their place.
- *
- * Context: interrupts off; none since.
- */
-void vmx_host_note(struct vmx_vcpu *v)
-{
-	struct vmx_host *h = &v->host;
-	unsigned long cr3 = __read_cr3(), cr4 = native_read_cr4();
-
-	if (unlikely(cr3 != h->cr3)) {
-		h->cr3 = cr3;
-		vmx_write(v, VMX_F_HOST_CR3, cr3);
-	}
-	if (unlikely(cr4 != h->cr4)) {
-		h->cr4 = cr4;
-		vmx_write(v, VMX_F_HOST_CR4, cr4);
-	}
-	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
-	if (unlikely(v->vmcs->debug))
-		load_debug_registers(v);
-}
-
-/**
- * vmx_host_restore() - after the last VM exit before interrupts are open
- * @v: the vCPU, loaded
- *
- * VM exit cleared DEBUGCTL and disabled the breakpoints (SDM, "Loading Host
- * Control Registers, Debug Registers, MSRs").
- *
- * Context: interrupts off since vmx_host_note().
- */
-void vmx_host_restore(struct vmx_vcpu *v)
-{
-	if (unlikely(v->host.debugctl))
-		vmx_wrmsr(v, MSR_IA32_DEBUGCTLMSR, v->host.debugctl);
-	if (unlikely(hw_breakpoint_active()))
-		hw_breakpoint_restore();
 }
 
 /* A thread with an I/O bitmap needs it at once, others when they get one. */
@@ -238,9 +195,6 @@ void vmx_host_unload(struct vmx_vcpu *v)
 {
 	struct vmx_host *h = &v->host;
 
-	/* VM exit cleared LDTR. */
-	if (unlikely(has_ldt()))
-		asm volatile("lldt %w0" : : "r" (GDT_ENTRY_LDT * 8));
 	if (unlikely(h->selectors))
 		restore_selectors(h);
 	/*

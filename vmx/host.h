@@ -3,18 +3,69 @@
 #ifndef VMX_HOST_H
 #define VMX_HOST_H
 
-#include <linux/types.h>
+#include <linux/hw_breakpoint.h>
 
-struct vmx_host;
-struct vmx_vcpu;
-struct vmx_vmcs;
+#include <asm/debugreg.h>
+#include <asm/msr.h>
+#include <asm/special_insns.h>
+
+#include "vcpu.h"
 
 unsigned long vmx_host_cr4(void);
 void vmx_host_write_constant(struct vmx_vmcs *vmcs);
 int vmx_host_write_cpu(struct vmx_vmcs *vmcs);
 void vmx_host_load(struct vmx_vcpu *v);
-void vmx_host_note(struct vmx_vcpu *v);
-void vmx_host_restore(struct vmx_vcpu *v);
+void vmx_host_load_breakpoints(const struct vmx_vcpu *v);
 void vmx_host_unload(struct vmx_vcpu *v);
+
+/**
+ * vmx_host_note() - before the first VM entry after interrupts were open
+ * @v: the vCPU, loaded
+ *
+ * Interrupts change CR4 (RDPMC permission), LDTR (an LDT that another thread made),
+ * DEBUGCTL (branch records) and the breakpoints in DR0 to DR3 (perf), for other CPUs
+ * above all. So what VM exits
+ * load is noted here, and the guest's breakpoints are put in their place.
+ *
+ * Context: interrupts off; none since.
+ */
+static __always_inline void vmx_host_note(struct vmx_vcpu *v)
+{
+	struct vmx_host *h = &v->host;
+	unsigned long cr3 = __read_cr3(), cr4 = native_read_cr4();
+	unsigned int ldt;
+
+	if (unlikely(cr3 != h->cr3)) {
+		h->cr3 = cr3;
+		vmx_write(v, VMX_F_HOST_CR3, cr3);
+	}
+	if (unlikely(cr4 != h->cr4)) {
+		h->cr4 = cr4;
+		vmx_write(v, VMX_F_HOST_CR4, cr4);
+	}
+	/* store_ldt() would go through memory. */
+	asm volatile("sldt %0" : "=r" (ldt));
+	h->selectors |= ldt;
+	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	if (unlikely(v->vmcs->debug))
+		vmx_host_load_breakpoints(v);
+}
+
+/**
+ * vmx_host_restore() - after the last VM exit before interrupts are open
+ * @v: the vCPU, loaded
+ *
+ * VM exit cleared DEBUGCTL and disabled the breakpoints (SDM, "Loading Host
+ * Control Registers, Debug Registers, MSRs").
+ *
+ * Context: interrupts off since vmx_host_note().
+ */
+static __always_inline void vmx_host_restore(struct vmx_vcpu *v)
+{
+	if (unlikely(v->host.debugctl))
+		vmx_wrmsr(v, MSR_IA32_DEBUGCTLMSR, v->host.debugctl);
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
+}
 
 #endif /* VMX_HOST_H */

@@ -166,9 +166,8 @@ void vmx_ledger_invvpid(struct vmx_vcpu *v)
 
 static void check_vmcs(struct vmx_vcpu *v)
 {
-	u64 current_pa = 0;
+	u64 current_pa = vmx_insn_vmptrst(__pa(v->vmcs->region));
 
-	asm volatile("vmptrst %0" : "=m" (current_pa) : : "cc");
 	WARN_ONCE(current_pa != __pa(v->vmcs->region),
 		  "entering with another VMCS than the vCPU's\n");
 	WARN_ONCE(atomic_read(&v->vmcs->ledger.cpu) != smp_processor_id() + 1,

@@ -41,6 +41,14 @@ static __always_inline bool vmx_insn_vmptrld(u64 pa)
 	return VMX_INSN("vmptrld %[pa]", [pa] "m" (pa));
 }
 
+/* The current VMCS; @otherwise where VMX is off. */
+static __always_inline u64 vmx_insn_vmptrst(u64 otherwise)
+{
+	asm volatile("1: vmptrst %[pa]\n2:\n\t" _ASM_EXTABLE(1b, 2b)
+		     : [pa] "+m" (otherwise) : : "cc", "memory");
+	return otherwise;
+}
+
 static __always_inline bool vmx_insn_vmwrite(u32 field, u64 value)
 {
 	return VMX_INSN("vmwrite %[value], %[field]",

@@ -26,6 +26,9 @@ struct vmx_event {
 	u32 length;
 };
 
+/* In struct vmx_host.selectors; the LDT's selector has the bit clear. */
+#define VMX_HOST_SEGMENTS	1u
+
 /**
  * struct vmx_host - host state that VM exits do not bring back by themselves
  * @cr3: what HOST_CR3 holds
@@ -40,7 +43,8 @@ struct vmx_event {
  * @gs: likewise
  * @ds: likewise
  * @es: likewise
- * @selectors: any of these is not 0
+ * @selectors: %VMX_HOST_SEGMENTS if any of these is not 0, and the LDT's selector
+ *	if the address space has got one
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
  * @tsc_aux_loaded: the guest's TSC_AUX is
  */
@@ -53,7 +57,7 @@ struct vmx_host {
 	u64 tsc_aux;
 	u32 debugctl;
 	u16 fs, gs, ds, es;
-	bool selectors;
+	u16 selectors;
 	bool syscall_loaded;
 	bool tsc_aux_loaded;
 };
