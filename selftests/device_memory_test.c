@@ -182,8 +182,8 @@ TEST_F(vm, ram_of_the_kernel_is_refused)
 }
 
 /*
- * A guest's page table in the first page of such memory, which is at AT and at AREA: the CPU reads it
- * by EPT. The module does not, as it does not read any device.
+ * A guest's page table in the first page of such memory, which is at AT and at AREA. The CPU
+ * reads it by EPT. The module does not, as it does not read any device.
  */
 static int use_table(struct vmx_vcpu *vcpu, char *at)
 {
