@@ -12,7 +12,9 @@ ifeq ($(origin CC),default)
 unexport CC
 endif
 
+# Each installs what it needs, and no more.
 all:
+	@$(machine)/deps all
 	@$(run) build
 
 help:
@@ -64,12 +66,12 @@ help:
 deps:
 	@$(machine)/deps
 
-# Each installs what it needs, and no more.
 test demo run check bench controls shell kunit:
 	@$(machine)/deps $@
 	@$(run) $@
 
 list:
+	@$(machine)/deps $@
 	@cat $(machine)/cpus
 	@$(run) list
 

@@ -38,11 +38,13 @@ GROUPS = {
     "demo": ("demo", {}, "bochs", "rustc clang"),
     "run": ("run", {}, "bochs", "rustc clang"),
     "check": ("check", {}, "bochs rustc clang sparse pahole python3-docutils", "qemu-system-x86 rsync"),
+    "plain": ("all", {"KDIR": "/boot"}, "gcc libzydis-dev python3", "bochs linux-source-6.12 linux-headers-amd64"),
+    "list": ("list", {}, "python3", "gcc bochs"),
     "docs": ("docs", {}, "python3-docutils linux-source-6.12", "bochs gcc"),
     "kunit": ("kunit", {}, "qemu-system-x86 linux-source-6.12", "bochs clang"),
-    "all": ("", {}, "bochs clang rustc debootstrap rsync", "qemu-system-x86"),
+    "deps": ("", {}, "bochs clang rustc debootstrap rsync linux-headers-amd64", "qemu-system-x86"),
 }
-SETTINGS = ("T", "KERNEL", "BOCHS", "CPU", "MACHINE", "CI", "ASSUME_YES")
+SETTINGS = ("T", "KERNEL", "KDIR", "BOCHS", "CPU", "MACHINE", "CI", "ASSUME_YES")
 
 
 class Try:
