@@ -314,8 +314,6 @@ static const struct {
 	MEMBER(SET_FPU, vmx_fpu, xcr0, ~0ull, EINVAL),
 	MEMBER(GET_FPU, vmx_fpu, area, 0, EFAULT),
 	MEMBER(GET_FPU, vmx_fpu, length, 0, ENOSPC),
-	MEMBER(SET_DEBUG, vmx_debug, dr[0], 1ull << 62, EINVAL),
-	MEMBER(SET_DEBUG, vmx_debug, dr[3], 1ull << 62, EINVAL),
 	MEMBER(SET_DEBUG, vmx_debug, dr6, 1ull << 32, EINVAL),
 	MEMBER(WALK, vmx_walk, linear, 1ull << 62, EINVAL),
 };
