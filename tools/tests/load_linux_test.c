@@ -206,6 +206,7 @@ TEST_F(load, bzimage_with_a_part_of_a_paragraph)
 	ASSERT_EQ(0, load_cut(self, &whole, SETUP_SIZE + CODE_SIZE - 15)) TH_LOG("%s", vmx_error());
 	EXPECT_EQ(0, memcmp(self->ram + 0x1000000, whole.data + SETUP_SIZE, CODE_SIZE - 15));
 	EXPECT_EQ(0, number(self->ram + 0x1000000 + CODE_SIZE - 15, 8));
+	EXPECT_EQ(-ENOEXEC, load_cut(self, &whole, SETUP_SIZE + CODE_SIZE - 16));
 	free(whole.data);
 }
 
