@@ -34,8 +34,10 @@ def link_sources(folder):
             path.unlink()
     for source in wanted:
         link = folder / source
-        if not link.is_symlink():
+        # A checkout that has been moved has links to the old place.
+        if not link.is_symlink() or link.readlink() != ROOT / source:
             link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
             link.symlink_to(ROOT / source)
 
 
