@@ -489,8 +489,10 @@ static void forget_found(struct shadow *s, u64 gfn, u64 count)
 static void doom(struct shadow *s, struct shadow_frames *frames)
 {
 	frames->doomed_to = 0;
-	if (list_empty(&frames->doomed))
-		list_add_tail(&frames->doomed, &s->doomed);
+	if (!list_empty(&frames->doomed))
+		return;
+	list_add_tail(&frames->doomed, &s->doomed);
+	s->nr_doomed++;
 }
 
 /**
@@ -543,20 +545,25 @@ static bool drop_some_doomed(struct vmx_mmu *mmu, struct shadow_frames *frames)
  * shadow_drop_doomed() - finish what shadow_drop_frames() began
  * @mmu: the mmu
  *
+ * Others finish what they begin meanwhile, or a program could keep the host here for ever.
+ * A notifier may be here while the mmu is dismantled, after which nothing is left.
+ *
  * Context: interrupts on, preemption on, without the mmu's lock.
  */
 void shadow_drop_doomed(struct vmx_mmu *mmu)
 {
 	struct shadow_frames *frames;
+	struct shadow *s;
+	u64 until;
 
-	/* What somebody has doomed under the lock, all see who had the lock after. */
-	if (list_empty_careful(&mmu->shadow->doomed))
-		return;
 	spin_lock(&mmu->lock);
-	while ((frames = list_first_entry_or_null(&mmu->shadow->doomed,
-						  struct shadow_frames, doomed))) {
-		if (drop_some_doomed(mmu, frames))
+	until = mmu->shadow ? mmu->shadow->nr_doomed : 0;
+	while ((s = mmu->shadow) && s->nr_dropped < until) {
+		frames = list_first_entry(&s->doomed, struct shadow_frames, doomed);
+		if (drop_some_doomed(mmu, frames)) {
 			list_del_init(&frames->doomed);
+			s->nr_dropped++;
+		}
 		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);

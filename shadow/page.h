@@ -151,7 +151,10 @@ struct shadow_found {
  *	tables of pages, which come after
  * @touched: how many have come to @queue, or been made
  * @reread: how often all were to be compared, whoever wrote them
- * @doomed: records whose frames the map has no more, or not so
+ * @doomed: records whose frames the map has no more, or not so; in the order in which
+ *	they came
+ * @nr_doomed: how many have come there
+ * @nr_dropped: how many of them have left it again
  * @seed: so that a guest does not know which frames share a bucket of @hash
  * @nr_used: length of @used
  * @nr_spare: length of @spare
@@ -178,6 +181,8 @@ struct shadow {
 	u64 touched;
 	u64 reread;
 	struct list_head doomed;
+	u64 nr_doomed;
+	u64 nr_dropped;
 	u64 seed;
 	unsigned int nr_used;
 	unsigned int nr_spare;

@@ -296,13 +296,17 @@ struct shadow *shadow_alloc(void)
  */
 void shadow_free(struct vmx_mmu *mmu)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_frames *frames;
 	unsigned long index;
+	struct shadow *s;
 
+	/* Notifiers look for it under the lock: see shadow_drop_doomed(). */
+	spin_lock(&mmu->lock);
+	s = mmu->shadow;
+	WRITE_ONCE(mmu->shadow, NULL);
+	spin_unlock(&mmu->lock);
 	if (!s)
 		return;
-	mmu->shadow = NULL;
 	free_list(&s->used);
 	free_list(&s->spare);
 	free_list(&s->unlinked);

@@ -121,7 +121,7 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 {
 	LIST_HEAD(unlinked);
 
-	if (mmu->shadow)
+	if (READ_ONCE(mmu->shadow))
 		shadow_drop_doomed(mmu);
 	if (!list_empty_careful(&mmu->unlinked)) {
 		spin_lock(&mmu->lock);
