@@ -239,15 +239,28 @@ static enum walk_result fill_leaf(struct fill *f)
 	return WALK_DONE;
 }
 
+/* Do the guest's tables still say what the walk found there? */
+static bool is_still_so(const struct fill *f)
+{
+	struct guest_walk again = *f->walk;
+
+	return shadow_walk_guest(f->mmu, f->p, &again) == WALK_DONE &&
+	       again.level == f->walk->level && !memcmp(again.pte, f->walk->pte, sizeof(again.pte));
+}
+
 /*
  * Before a page that was there already is referred to, what was written is compared: its
  * address space may never have been told to invalidate it. If it is another thread's turn
  * first, the fault comes again and goes on from here; what is written meanwhile is written
  * after the first one, when a CPU could have cached all this. Whatever invalidates that
  * has it begun anew.
+ *
+ * Another CPU may have written a table between the walk and its comparison. No dirty bit tells
+ * of that any more, so entries are not made from what the walk found then.
  */
 static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
 {
+	const u64 syncs = f->mmu->stats.syncs;
 	struct vmx_paging *p = f->p;
 
 	if (bitmap_empty(below->present, SHADOW_ENTRIES))
@@ -256,7 +269,8 @@ static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
 		p->linked = below->made;
 		p->link_until = 0;
 	}
-	if (!shadow_sync(f->mmu, &p->link_until, false))
+	if (!shadow_sync(f->mmu, &p->link_until, false) ||
+	    (f->mmu->stats.syncs != syncs && !is_still_so(f)))
 		return false;
 	p->linked = 0;
 	return true;
