@@ -292,6 +292,24 @@ TEST_F(log, more_than_the_cpu_writes_down)
 	EXPECT_EQ(0, mmu_dirty(self->vm.mmu, 2 * AREA, pages * PAGE, bitmap));
 }
 
+/* A caller who cannot be answered has lost nothing. */
+TEST_F(log, answers_that_nobody_gets)
+{
+	struct vmx_mmu_dirty *dirty = new_memory(PAGE);
+	const uint64_t gpa = AREA + 5 * PAGE;
+
+	ASSERT_NE(MAP_FAILED, dirty);
+	*dirty = (struct vmx_mmu_dirty){
+		.size = sizeof(*dirty), .gpa = AREA, .length = LENGTH,
+		.bitmap = (uintptr_t)self->bitmap,
+	};
+	ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, gpa, 1));
+	ASSERT_EQ(0, mprotect(dirty, PAGE, PROT_READ));
+	EXPECT_EQ(-1, ioctl(self->vm.mmu, VMX_MMU_DIRTY, dirty));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(1, mmu_dirty(self->vm.mmu, AREA, LENGTH, self->bitmap));
+}
+
 /* An error loses nothing, and tells how far it got. */
 TEST_F(log, bitmaps_that_are_not_there)
 {

@@ -440,6 +440,11 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
 		return err;
 	if (args.flags)
 		return -EOPNOTSUPP;
+	/* A caller who cannot be answered has changed nothing. */
+	if (ioctl->gives == PROGRESS)
+		err = vmx_copy_out(user, &args, ioctl->size);
+	if (err)
+		return err;
 	vmx_ledger_begin();
 	err = ioctl->fn(mmu, &args);
 	vmx_ledger_end();
