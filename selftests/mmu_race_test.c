@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory is unmapped, and mapped again, while guests use it on other CPUs.
+ * Memory is unmapped, and mapped again, while guests use it on other CPUs; and other races.
  *
  * needs: cpus=2
  * limit: 12G
@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "lib/mmu_guest.h"
+#include "lib/huge_pages.h"
 
 #define PAGES 16
 
@@ -272,6 +272,153 @@ TEST_F_TIMEOUT(race, ram_goes, 600)
 	ASSERT_TRUE(wait_for_write(self->at));
 	EXPECT_EQ(0, stop_writer(&self->writer));
 	EXPECT_LT(0, self->writer.faults);
+}
+
+/* A directory and a table of 4 KiB pages, in RAM, and the linear address that they are for. */
+#define TOP	0x200000ul
+#define DIRECTORY (TOP + PAGE)
+#define TABLE	(TOP + 2 * PAGE)
+#define DATA	(TOP + 4 * PAGE)
+#define LINEAR	(1ul << 39)
+#define ENTRY	0x63ul	/* D, A, W, P */
+#define ROUNDS	1500ul
+
+/*
+ * With RAX 0, changes what the entry at RSI maps when the other CPU says so at RDI, after a while,
+ * and answers in the next word. Otherwise, lets go of the table by the entry at RSI and uses it
+ * again, RCX times; then RBX must be what the other has made of it.
+ */
+GUEST64(changing_guest,
+	"sti\n"
+	"mov	$1, %r8d\n"
+	"test	%eax, %eax\n"
+	"jnz	4f\n"
+	"1: pause\n"
+	"cmp	%r8, (%rdi)\n"
+	"jne	1b\n"
+	"imul	$37, %r8d, %ecx\n"
+	"and	$0x1fff, %ecx\n"
+	"inc	%ecx\n"
+	"2: dec	%ecx\n"
+	"jnz	2b\n"
+	"mov	%r8d, %eax\n"
+	"and	$1, %eax\n"
+	"shl	$12, %eax\n"
+	"add	$0x204063, %eax\n"
+	"mov	%rax, (%rsi)\n"
+	"mov	%r8, 8(%rdi)\n"
+	"inc	%r8d\n"
+	"jmp	1b\n"
+	"4: mov	(%rsi), %rax\n"
+	"movq	$0, (%rsi)\n"
+	"invlpg	(%rbx)\n"
+	"mov	%rax, (%rsi)\n"
+	"mov	%r8, (%rdi)\n"
+	"mov	(%rbx), %rdx\n"
+	"5: pause\n"
+	"cmp	%r8, 8(%rdi)\n"
+	"jne	5b\n"
+	"invlpg	(%rbx)\n"
+	"mov	(%rbx), %rdx\n"
+	"mov	%r8d, %eax\n"
+	"and	$1, %eax\n"
+	"cmp	%rax, %rdx\n"
+	"jne	6f\n"
+	"inc	%r8d\n"
+	"dec	%ecx\n"
+	"jnz	4b\n"
+	"6: vmcall");
+
+static int prepare_changer(struct vmx_vcpu *vcpu, bool user)
+{
+	int ret = test_start(vcpu, VMX_MODE_LONG, changing_guest);
+
+	vcpu->run->regs[VMX_RAX] = user;
+	vcpu->run->regs[VMX_RBX] = LINEAR;
+	vcpu->run->regs[VMX_RCX] = ROUNDS;
+	vcpu->run->regs[VMX_RSI] = user ? DIRECTORY : TABLE;
+	vcpu->run->regs[VMX_RDI] = TEST_DATA;
+	return ret;
+}
+
+static void set(struct vmx_vm *vm, uint64_t gpa, uint64_t value)
+{
+	*(volatile uint64_t *)test_at(vm, gpa) = value;
+}
+
+/* A CPU changes a table while another begins to use it, which then invalidates what it has. */
+TEST(table_changes_while_it_is_found)
+{
+	struct writer writer = { .cpu = 1 };
+	struct vmx_vcpu changer, user;
+	struct vmx_vm vm;
+
+	if (test_cpus() < 2)
+		SKIP(return, "this needs two CPUs");
+	ASSERT_VMX(vmx_vm_open_mmu(&vm, DATA + 2 * PAGE, VMX_MMU_SHADOW));
+	ASSERT_VMX(vmx_vcpu_open(&changer, &vm));
+	ASSERT_VMX(vmx_vcpu_open(&user, &vm));
+	ASSERT_VMX(prepare_changer(&changer, false));
+	ASSERT_VMX(prepare_changer(&user, true));
+	set(&vm, VMX_GUEST_PAGE_TABLES + (LINEAR >> 39) * 8, TOP | ENTRY);
+	set(&vm, TOP, DIRECTORY | ENTRY);
+	set(&vm, DIRECTORY, TABLE | ENTRY);
+	set(&vm, TABLE, DATA | ENTRY);
+	set(&vm, DATA + PAGE, 1);
+	writer.vcpu = &changer;
+	ASSERT_EQ(0, test_pin(0));
+	ASSERT_EQ(0, start_writer(&writer));
+	ASSERT_EXIT(&user, VMX_REASON_VMCALL);
+	EXPECT_EQ(0, user.run->regs[VMX_RCX]) {
+		TH_LOG("round %lu: the old page", user.run->regs[VMX_R8]);
+	}
+	EXPECT_EQ(0, stop_writer(&writer));
+	vmx_vcpu_close(&user);
+	vmx_vcpu_close(&changer);
+	vmx_vm_close(&vm);
+}
+
+#define HUGE_LENGTH (8 * LARGE)
+
+static void *take_back(void *at)
+{
+	test_pin(1);
+	return (void *)(long)madvise(at, HUGE_LENGTH, MADV_DONTNEED);
+}
+
+/* The mmu is closed while the host still removes what was made of large pages. */
+TEST(close_while_large_pages_go)
+{
+	bool switched = huge_pages_on();
+	char *at = new_memory(HUGE_LENGTH + LARGE);
+	struct vmx_vcpu vcpu;
+	pthread_t thread;
+	struct vmx_vm vm;
+	void *ret;
+
+	ASSERT_NE(MAP_FAILED, at);
+	at = (char *)(((uintptr_t)at + LARGE - 1) & ~(LARGE - 1));
+	madvise(at, HUGE_LENGTH, MADV_HUGEPAGE);
+	ASSERT_EQ(0, test_pin(0));
+	for (int round = 0; round < 10; round++) {
+		uint64_t notified;
+
+		ASSERT_VMX(vmx_vm_open_mmu(&vm, TEST_RAM, VMX_MMU_SHADOW));
+		ASSERT_VMX(vmx_vcpu_open(&vcpu, &vm));
+		ASSERT_VMX(test_start(&vcpu, VMX_MODE_LONG, access_guest));
+		ASSERT_EQ(0, mmu_map(vm.mmu, AREA, at, HUGE_LENGTH, RW));
+		for (uint64_t n = 0; n < HUGE_LENGTH; n += LARGE)
+			ASSERT_EQ(ACCESS_DONE, guest_write(&vcpu, AREA + n, n));
+		vmx_vcpu_close(&vcpu);
+		notified = mmu_stats(vm.mmu).notified;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, take_back, at));
+		while (mmu_stats(vm.mmu).notified == notified)
+			;
+		vmx_vm_close(&vm);
+		ASSERT_EQ(0, pthread_join(thread, &ret));
+		EXPECT_EQ(NULL, ret);
+	}
+	huge_pages_as_before(switched);
 }
 
 VMX_TEST_MAIN
