@@ -39,6 +39,7 @@ struct task {
 	uint64_t base;
 	uint32_t limit;
 	bool is_32bit;
+	uint32_t granularity;		/* as in access rights; its limit may need it */
 };
 
 /* State of the new task, of either kind. */
@@ -64,6 +65,7 @@ static int find_new(struct switching *s, struct task *task)
 	task->base = descriptor.base;
 	task->limit = descriptor.limit;
 	task->is_32bit = is_32bit(descriptor.access);
+	task->granularity = descriptor.access & VMX_ACCESS_G;
 	return 0;
 }
 
@@ -79,8 +81,8 @@ static int find_old(struct switching *s, struct task *task)
 	int ret = vmx_fields_get(s->cpu->vcpu.vmcs, fields, FIELDS);
 
 	*task = (struct task){
-		fields[SELECTOR].value, fields[BASE].value, fields[LIMIT].value,
-		is_32bit(fields[ACCESS].value),
+		.selector = fields[SELECTOR].value, .base = fields[BASE].value,
+		.limit = fields[LIMIT].value, .is_32bit = is_32bit(fields[ACCESS].value),
 	};
 	return ret;
 }
@@ -157,23 +159,37 @@ static int load16(struct switching *s, const struct task *new, struct state *sta
 	return 0;
 }
 
-/* Links and busy flags (SDM, "Task Linking"). */
+/*
+ * Links and busy flags (SDM, "Task Linking"). The link comes first: after a page fault there the
+ * instruction is executed again, for which the new task must not be busy.
+ */
 static int link_tasks(struct switching *s, const struct task *old, const struct task *new,
 		      enum origin by, struct state *state)
 {
 	int ret = 0;
 
+	if (by == BY_CALL || by == BY_GATE) {
+		state->eflags |= RFLAGS_NT;
+		ret = task_write(s, new->base, &old->selector, sizeof(old->selector));
+	}
 	if (by == BY_JMP || by == BY_IRET)
 		ret = task_set_busy(s, old->selector, false);
 	if (by != BY_IRET)
 		ret = ret ?: task_set_busy(s, new->selector, true);
-	if (by == BY_CALL || by == BY_GATE) {
-		state->eflags |= RFLAGS_NT;
-		ret = ret ?: task_write(s, new->base, &old->selector, sizeof(old->selector));
-	}
 	return ret;
 }
 
+/* L0 to L3 and LE, whoever has the CPU's debug registers (SDM, "Task Switching"). */
+static int clear_local_breakpoints(struct switching *s)
+{
+	struct vmx_debug debug;
+	uint64_t dr7;
+	int ret = vmx_cpu_get_debug(s->cpu, &debug, &dr7);
+
+	return ret ?: vmx_cpu_set_debug(s->cpu, &debug, dr7 & ~DR7_LOCAL);
+}
+
+/* Virtual-8086 mode begins and ends with the segments, which VM entry compares with RFLAGS.VM. */
 static int set_registers(struct switching *s, const struct task *new, const struct state *state)
 {
 	const int vmcs = s->cpu->vcpu.vmcs;
@@ -182,11 +198,13 @@ static int set_registers(struct switching *s, const struct task *new, const stru
 		{ .field = VMX_F_GUEST_TR_SELECTOR, .value = new->selector },
 		{ .field = VMX_F_GUEST_TR_BASE, .value = new->base },
 		{ .field = VMX_F_GUEST_TR_LIMIT, .value = new->limit },
-		{ .field = VMX_F_GUEST_TR_ACCESS, .value = new->is_32bit ? 0x8b : 0x83 },
+		{ .field = VMX_F_GUEST_TR_ACCESS,
+		  .value = (new->is_32bit ? 0x8b : 0x83) | new->granularity },
 		{ .field = VMX_F_GUEST_RIP, .value = state->eip },
 		{ .field = VMX_F_GUEST_RSP, .value = state->regs[VMX_RSP] },
 		{ .field = VMX_F_GUEST_RFLAGS,
-		  .value = (state->eflags & TASK_EFLAGS) | RFLAGS_FIXED },
+		  .value = (state->eflags & TASK_EFLAGS & ~RFLAGS_VM) | RFLAGS_FIXED |
+			   (run->rflags & RFLAGS_VM) },
 	};
 	int ret = vmx_fields_set(vmcs, fields, COUNT(fields));
 
@@ -196,20 +214,23 @@ static int set_registers(struct switching *s, const struct task *new, const stru
 	run->rflags = state->eflags;
 	run->interruptibility &= ~(VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS);
 	ret = ret ?: vmx_field_change(vmcs, VMX_F_GUEST_CR0, 0, CR0_TS);
-	ret = ret ?: vmx_field_change(vmcs, VMX_F_GUEST_DR7, DR7_LOCAL, 0);
+	ret = ret ?: clear_local_breakpoints(s);
 	return ret ?: vmx_field_change(vmcs, VMX_F_GUEST_INTERRUPTIBILITY,
 				       VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS, 0);
 }
 
-/* An NMI that came by the gate blocks others, and IRET ends that. */
+/* An NMI that came by the gate blocks others, and IRET ends that. The loop asks the run page. */
 static int set_nmi_blocking(struct switching *s, enum origin by)
 {
-	const struct vmx_run_page *run = s->cpu->vcpu.run;
+	struct vmx_run_page *run = s->cpu->vcpu.run;
 	bool by_nmi = run->idt_info & VMX_INTR_VALID &&
 		      (run->idt_info & VMX_INTR_TYPE_MASK) == VMX_INTR_TYPE_NMI;
 
 	if (by != BY_IRET && !by_nmi)
 		return 0;
+	run->interruptibility &= ~VMX_BLOCKING_BY_NMI;
+	if (by_nmi)
+		run->interruptibility |= VMX_BLOCKING_BY_NMI;
 	return vmx_field_change(s->cpu->vcpu.vmcs, VMX_F_GUEST_INTERRUPTIBILITY,
 				by_nmi ? 0 : VMX_BLOCKING_BY_NMI, by_nmi ? VMX_BLOCKING_BY_NMI : 0);
 }
@@ -250,6 +271,7 @@ static int enter(struct switching *s, const struct task *new, struct state *stat
 		/* 1 for done; there is no other way that a bad one ends. */
 		ret = ret < 0 ? ret : ret ? 0 : task_fault(s, VECTOR_GP, 0);
 		s->paging.cr3 = state->cr3;
+		ret = ret ?: task_take_pdptes(s);
 	}
 	ret = ret ?: task_load_segments(s, state->segments, state->ldtr,
 					state->eflags & RFLAGS_VM);

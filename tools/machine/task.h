@@ -25,6 +25,8 @@ struct descriptor {
 };
 
 int task_begin(struct switching *s, struct vmx_cpu *cpu);
+/* After CR3 was loaded: the PDPTEs that it loaded. */
+int task_take_pdptes(struct switching *s);
 int task_fault(struct switching *s, uint8_t vector, uint32_t error);
 /* Linear memory, as the CPU itself accesses it. */
 int task_read(struct switching *s, uint32_t linear, void *bytes, unsigned int length);

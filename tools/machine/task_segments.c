@@ -28,11 +28,23 @@
 
 enum { ES, CS, SS, DS, FS, GS, SEGMENTS, LDTR = SEGMENTS };
 
+/* With EPT and PAE paging they are registers. */
+int task_take_pdptes(struct switching *s)
+{
+	const struct vmx_run_page *run = s->cpu->vcpu.run;
+	int ret = 0;
+
+	if (s->cpu->machine->vm.shadow || !(run->cr0 & CR0_PG) || !(run->cr4 & CR4_PAE))
+		return 0;
+	for (unsigned int n = 0; !ret && n < 4; n++)
+		ret = vmx_field_get(s->cpu->vcpu.vmcs, VMX_F_GUEST_PDPTE0 + 2 * n, &s->pdptes[n]);
+	s->paging.pdptes = s->pdptes;
+	return ret;
+}
+
 int task_begin(struct switching *s, struct vmx_cpu *cpu)
 {
 	const struct vmx_run_page *run = cpu->vcpu.run;
-	bool pae = run->cr0 & CR0_PG && run->cr4 & CR4_PAE;
-	int ret = 0;
 
 	*s = (struct switching){
 		.cpu = cpu,
@@ -44,12 +56,7 @@ int task_begin(struct switching *s, struct vmx_cpu *cpu)
 	};
 	if (cpu->unpaged)
 		s->paging.cr0 &= ~CR0_PG;
-	/* With EPT they are registers, which the new task's CR3 changes. */
-	for (unsigned int n = 0; pae && !cpu->machine->vm.shadow && !ret && n < 4; n++)
-		ret = vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_PDPTE0 + 2 * n, &s->pdptes[n]);
-	if (pae && !cpu->machine->vm.shadow)
-		s->paging.pdptes = s->pdptes;
-	return ret;
+	return task_take_pdptes(s);
 }
 
 int task_fault(struct switching *s, uint8_t vector, uint32_t error)
@@ -273,30 +280,56 @@ static bool is_right(unsigned int n, uint16_t selector, const struct descriptor 
 	return (code && d->access & CONFORMING) || (dpl >= cpl && dpl >= rpl);
 }
 
-static int load_segment(struct switching *s, unsigned int n, uint16_t selector, unsigned int cpl)
+/* The descriptor that a selector of the new task loads, once all checks pass. */
+static int find_segment(struct switching *s, unsigned int n, uint16_t selector, unsigned int cpl,
+			struct descriptor *d)
 {
-	static const struct descriptor none = { .access = VMX_ACCESS_UNUSABLE };
 	const uint8_t absent = n == SS ? VECTOR_SS : n == LDTR ? VECTOR_TS : VECTOR_NP;
 	const uint32_t error = selector & ~RPL;
-	struct descriptor d;
 	int ret;
 
+	*d = (struct descriptor){ .access = VMX_ACCESS_UNUSABLE };
 	if (!error && n != CS && n != SS)
-		return put_segment(s, n, selector, &none);
+		return 0;
 	if (!error || (n == LDTR && selector & TI))
 		return task_fault(s, VECTOR_TS, error);
-	ret = task_read_descriptor(s, selector, &d);
+	ret = task_read_descriptor(s, selector, d);
 	if (ret)
 		return ret;
-	if (!is_right(n, selector, &d, cpl))
+	if (!is_right(n, selector, d, cpl))
 		return task_fault(s, VECTOR_TS, error);
-	if (!(d.access & VMX_ACCESS_PRESENT))
+	if (!(d->access & VMX_ACCESS_PRESENT))
 		return task_fault(s, absent, error);
-	if (n != LDTR) {
-		ret = change_type(s, selector, 0, ACCESSED);
-		d.access |= ACCESSED;
-	}
+	if (n == LDTR)
+		return 0;
+	d->access |= ACCESSED;
+	return change_type(s, selector, 0, ACCESSED);
+}
+
+static int load_segment(struct switching *s, unsigned int n, uint16_t selector, unsigned int cpl)
+{
+	struct descriptor d;
+	int ret = find_segment(s, n, selector, cpl, &d);
+
 	return ret ?: put_segment(s, n, selector, &d);
+}
+
+static int set_v86(struct switching *s, bool v86)
+{
+	return vmx_field_change(s->cpu->vcpu.vmcs, VMX_F_GUEST_RFLAGS, RFLAGS_VM,
+				v86 ? RFLAGS_VM : 0);
+}
+
+/* Both or none: VM entry compares their privilege levels. */
+static int load_code_and_stack(struct switching *s, const uint16_t *selectors, unsigned int cpl)
+{
+	struct descriptor code, stack;
+	int ret = find_segment(s, CS, selectors[CS], cpl, &code);
+
+	ret = ret ?: find_segment(s, SS, selectors[SS], cpl, &stack);
+	ret = ret ?: put_segment(s, CS, selectors[CS], &code);
+	ret = ret ?: put_segment(s, SS, selectors[SS], &stack);
+	return ret ?: set_v86(s, false);
 }
 
 /* In virtual-8086 mode they are as in real mode. */
@@ -308,7 +341,7 @@ static int load_v86(struct switching *s, const uint16_t *selectors)
 		ret = put_segment(s, n, selectors[n], &(struct descriptor){
 			.base = selectors[n] << 4, .limit = 0xffff, .access = ACCESS_V86,
 		});
-	return ret;
+	return ret ?: set_v86(s, true);
 }
 
 /*
@@ -317,12 +350,13 @@ static int load_v86(struct switching *s, const uint16_t *selectors)
  */
 int task_load_segments(struct switching *s, const uint16_t *selectors, uint16_t ldtr, bool v86)
 {
-	static const unsigned int order[] = { CS, SS, DS, ES, FS, GS };
+	static const unsigned int order[] = { DS, ES, FS, GS };
 	const unsigned int cpl = selectors[CS] & RPL;
 	int ret = load_segment(s, LDTR, ldtr, cpl);
 
 	if (v86)
 		return ret ?: load_v86(s, selectors);
+	ret = ret ?: load_code_and_stack(s, selectors, cpl);
 	for (unsigned int n = 0; n < COUNT(order) && !ret; n++)
 		ret = load_segment(s, order[n], selectors[order[n]], cpl);
 	return ret;
