@@ -332,6 +332,22 @@ TEST_F(vmxrun, signals_end_it)
 	}
 }
 
+TEST_F(vmxrun, a_kernel_that_does_not_come)
+{
+	int writer, status;
+
+	ASSERT_EQ(0, mkfifo(self->kernel, 0600));
+	start_with(self, self->slave, self->slave, NULL);
+	/* Opens once vmxrun reads. */
+	writer = open(self->kernel, O_WRONLY);
+	ASSERT_LE(0, writer);
+	kill(self->child, SIGTERM);
+	status = ended(self);
+	close(writer);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGTERM, WTERMSIG(status));
+}
+
 TEST_F(vmxrun, a_crash_restores_the_terminal)
 {
 	struct termios before = settings(self->slave);

@@ -193,10 +193,11 @@ int main(int argc, char **argv)
 	options_parse(&options, argc, argv);
 	if (options.gdb)
 		gdb_listen(options.gdb);
+	/* Before the console takes the signals: a pipe may never deliver. */
+	read_image(&options);
 	console_init(&options.machine);
 	if (options.trace)
 		trace_start(&options.machine, options.trace_file);
-	read_image(&options);
 	make_machine(&options);
 	if (options.gdb)
 		gdb_start(options.gdb, is_wide(&image));
