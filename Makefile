@@ -7,6 +7,9 @@ run := $(machine)/run.py
 
 # Settings reach the runner through the environment, whether they come from there or from make's command line.
 export T PROGRAM FILES LIMIT ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG V W C CF CC LLVM KCFLAGS
+# As they were typed: make would expand what follows a $.
+override PROGRAM := $(value PROGRAM)
+override FILES := $(value FILES)
 # make's own default is not the user's choice.
 ifeq ($(origin CC),default)
 unexport CC

@@ -222,6 +222,9 @@ def run(make_setup, program, text, limit, answer):
     words = split("PROGRAM", program)
     if not words:
         raise Failure("PROGRAM= is missing. For instance: make run PROGRAM='./mine --fast data' FILES='data'")
+    # The machine reads its tests line by line.
+    if "\n" in program:
+        raise Failure("PROGRAM= has more than one line: put the command into a script")
     collected = gather(words, text)
     setup = make_setup()
     setup.memory = collected.memory()

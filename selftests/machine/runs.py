@@ -80,6 +80,9 @@ def prepare():
 # PROGRAM=, FILES=, and what has to be said. {} is the folder.
 REFUSED = {
     "nothing": ("", "", "PROGRAM= is missing"),
+    "lines": ("'{}/all' 'one\ntwo'", "", "more than one line"),
+    "dollar": ("'{}/no$HOME'", "", "/no$HOME: there is no such file"),
+    "dollar-in-files": ("'{}/all'", "'{}/no$HOME'", "/no$HOME: there is no such file"),
     "quotes": ("./mine 'it", "", "No closing quotation"),
     "no-file": ("'{}/nothing'", "", "there is no such file"),
     "no-command": ("nothing", "", "by its path: ./nothing"),
