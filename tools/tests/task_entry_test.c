@@ -205,21 +205,21 @@ TEST_F(exits, virtual_8086_mode)
 	static const struct {
 		uint32_t from, to;
 		bool fails;
-	} cases[] = {
+	} tries[] = {
 		{ RFLAGS_VM, 0, false }, { RFLAGS_VM, 0, true }, { 0, RFLAGS_VM, false },
 		{ 0, RFLAGS_VM, true },
 	};
 
-	for (size_t n = 0; n < COUNT(cases); n++) {
-		const uint32_t now = cases[n].fails ? cases[n].from : cases[n].to;
+	for (size_t n = 0; n < COUNT(tries); n++) {
+		const uint32_t now = tries[n].fails ? tries[n].from : tries[n].to;
 
 		prepare(self);
-		self->run->rflags |= cases[n].from;
-		new_tss(self)->eflags |= cases[n].to;
-		new_tss(self)->ldtr = cases[n].fails ? NOTHING : 0;
-		vmcs[VMX_F_GUEST_CS_ACCESS] = cases[n].from ? V86 : ACCESS_CODE32;
+		self->run->rflags |= tries[n].from;
+		new_tss(self)->eflags |= tries[n].to;
+		new_tss(self)->ldtr = tries[n].fails ? NOTHING : 0;
+		vmcs[VMX_F_GUEST_CS_ACCESS] = tries[n].from ? V86 : ACCESS_CODE32;
 		ASSERT_EQ(0, switch_to(self, BY_CALL));
-		EXPECT_EQ(cases[n].fails ? VECTOR_TS : -1, injected(self));
+		EXPECT_EQ(tries[n].fails ? VECTOR_TS : -1, injected(self));
 		EXPECT_EQ(now, vmcs[VMX_F_GUEST_RFLAGS] & RFLAGS_VM) { TH_LOG("case %zu", n); }
 		EXPECT_EQ(now ? V86 : ACCESS_CODE32, vmcs[VMX_F_GUEST_CS_ACCESS]);
 	}
