@@ -117,10 +117,11 @@ static void keep_event(struct vmx_vcpu *v)
  * An IRET that was to end an NMI handler faulted. It ended NMI blocking all the
  * same: NMIs have to be blocked again until the IRET succeeds. SDM, "Information
  * for VM Exits Due to Vectored Events", "Exit Qualification for EPT Violations".
+ * Without virtual NMIs the CPU does not say it, and blocking is of the host's NMIs.
  */
 static void block_nmi_again(struct vmx_vcpu *v)
 {
-	if (!v->event.info)
+	if (!v->event.info && vmx_caps.features & VMX_HAS_VIRTUAL_NMI)
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
 			  vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) |
 			  VMX_BLOCKING_BY_NMI);
@@ -217,7 +218,7 @@ static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 		handle_machine_check();
 		return v->vmcs->exceptions & BIT(X86_TRAP_MC) ? VMX_NEXT_USER : VMX_NEXT_IRQ;
 	}
-	if (v->intr_info & VMX_INTR_UNBLOCK_NMI)
+	if (vmx_unblocked_nmi(v->intr_info))
 		block_nmi_again(v);
 	if (vector == X86_TRAP_PF && v->paging)
 		return VMX_NEXT_FAULT;

@@ -48,4 +48,19 @@ static __always_inline bool vmx_is_machine_check(u32 intr_info)
 	       (VMX_INTR_TYPE_HARDWARE_EXCEPTION | X86_TRAP_MC);
 }
 
+/**
+ * vmx_unblocked_nmi() - did the exception come in an IRET that ended blocking by NMI
+ * @intr_info: interruption information of an exit by exception or NMI
+ *
+ * SDM, "Information for VM Exits Due to Vectored Events": the bit is undefined for
+ * double faults.
+ *
+ * Return: true if it did, provided that no event was being delivered.
+ */
+static __always_inline bool vmx_unblocked_nmi(u32 intr_info)
+{
+	return intr_info & VMX_INTR_UNBLOCK_NMI &&
+	       (intr_info & VMX_INTR_VECTOR_MASK) != X86_TRAP_DF;
+}
+
 #endif /* VMX_EXIT_REASON_H */

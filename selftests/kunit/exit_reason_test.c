@@ -71,10 +71,25 @@ static void exit_reason_host_events(struct kunit *test)
 	}
 }
 
+/* SDM, "Information for VM Exits Due to Vectored Events": undefined for double faults */
+static void exit_reason_unblocked_nmis(struct kunit *test)
+{
+	u32 vector;
+
+	for (vector = 0; vector < 32; vector++) {
+		u32 info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | vector;
+
+		KUNIT_EXPECT_FALSE(test, vmx_unblocked_nmi(info));
+		KUNIT_EXPECT_EQ_MSG(test, vmx_unblocked_nmi(info | VMX_INTR_UNBLOCK_NMI),
+				    vector != 8, "%u", vector);
+	}
+}
+
 static struct kunit_case exit_reason_cases[] = {
 	KUNIT_CASE(exit_reason_modifiers),
 	KUNIT_CASE(exit_reason_failed_entries),
 	KUNIT_CASE(exit_reason_host_events),
+	KUNIT_CASE(exit_reason_unblocked_nmis),
 	{}
 };
 
