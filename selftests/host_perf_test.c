@@ -26,6 +26,7 @@ typedef FIXTURE_DATA(vm) fixture;
 
 /* Counts at TEST_DATA, where test_spin_progress() looks, until it is told to stop. */
 GUEST64(until_told_guest, "1: incq 0x20000\n cmpq $0, 0x20008\n je 1b\n nop\n hlt");
+GUEST64(hlt_guest, "hlt");
 #define UNTIL_TOLD_NOP	(until_told_guest_end - until_told_guest - 2)
 
 /* The first entry of the LDT, for data. */
@@ -131,6 +132,52 @@ TEST_F(vm, breakpoints_of_both)
 	ASSERT_EQ(0, test_pin(GUEST_CPU));
 	EXPECT_EQ(0, perf_read(perf));
 	watched = 1;
+	EXPECT_EQ(1, perf_read(perf));
+	close(perf);
+}
+
+/* Of a function of the module; 0 if the kernel does not tell. */
+static uint64_t kernel_address(const char *name)
+{
+	FILE *file = fopen("/proc/kallsyms", "r");
+	unsigned long long address, found = 0;
+	char symbol[128];
+
+	if (!file)
+		return 0;
+	while (!found && fscanf(file, "%llx %*c %127s%*[^\n]", &address, symbol) == 2)
+		if (!strcmp(symbol, name))
+			found = address;
+	fclose(file);
+	return found;
+}
+
+static __attribute__((noinline)) void never(void)
+{
+	asm volatile("");
+}
+
+/* A guest's DR0 is no address for a breakpoint that the host has enabled. */
+TEST_F(vm, host_breakpoint_at_a_guest_address)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .bp_type = HW_BREAKPOINT_X,
+		.bp_addr = (uintptr_t)never, .bp_len = sizeof(long),
+	};
+	struct vmx_debug debug = { .size = sizeof(debug), .dr = { kernel_address("__vmx_enter") } };
+	int perf;
+
+	if (!debug.dr[0])
+		SKIP(return, "no addresses of kernel functions here");
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_SET_DEBUG, &debug));
+	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DR7, DR7_L0_EXEC));
+	perf = perf_open(&attr, 0, -1);
+	if (perf < 0)
+		SKIP(return, "no hardware breakpoints here");
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+	EXPECT_EQ(0, perf_read(perf));
+	never();
 	EXPECT_EQ(1, perf_read(perf));
 	close(perf);
 }

@@ -11,6 +11,9 @@
 
 #include "vcpu.h"
 
+/* DR7 as INIT leaves it: no breakpoint is enabled. */
+#define VMX_DR7_DISABLED	0x400ul
+
 unsigned long vmx_host_cr4(void);
 void vmx_host_write_constant(struct vmx_vmcs *vmcs);
 int vmx_host_write_cpu(struct vmx_vmcs *vmcs);
@@ -24,8 +27,10 @@ void vmx_host_unload(struct vmx_vcpu *v);
  *
  * Interrupts change CR4 (RDPMC permission), LDTR (an LDT that another thread made),
  * DEBUGCTL (branch records) and the breakpoints in DR0 to DR3 (perf), for other CPUs
- * above all. So what VM exits
- * load is noted here, and the guest's breakpoints are put in their place.
+ * above all. So what VM exits load is noted here.
+ *
+ * The host's breakpoints end here and not at VM entry: the guest's addresses would be
+ * theirs, and a #DB would come while the CPU has CR2 and FPU state of the guest's.
  *
  * Context: interrupts off; none since.
  */
@@ -47,6 +52,8 @@ static __always_inline void vmx_host_note(struct vmx_vcpu *v)
 	asm volatile("sldt %0" : "=r" (ldt));
 	h->selectors |= ldt;
 	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	if (unlikely(hw_breakpoint_active()))
+		set_debugreg(VMX_DR7_DISABLED, 7);
 	if (unlikely(v->vmcs->debug))
 		vmx_host_load_breakpoints(v);
 }
