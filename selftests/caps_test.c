@@ -176,19 +176,21 @@ TEST_F(caps, larger_struct)
 {
 	struct {
 		struct vmx_caps caps;
-		uint64_t tail;
+		uint64_t tail[40];
 	} big = { .caps.size = sizeof(big) };
 
 	EXPECT_EQ(0, ioctl(self->fd, VMX_GET_CAPS, &big));
 	EXPECT_EQ(sizeof(big), big.caps.size);
-	EXPECT_EQ(0, big.tail);
+	EXPECT_EQ(0, big.tail[0]);
 	EXPECT_EQ(self->caps.msr.basic, big.caps.msr.basic);
 
-	memset(&big, 0, sizeof(big));
-	big.caps.size = sizeof(big);
-	big.tail = 1ull << 63;
-	EXPECT_ERRNO(E2BIG, ioctl(self->fd, VMX_GET_CAPS, &big));
-	EXPECT_EQ(0, big.caps.msr.basic);
+	for (size_t n = 0; n < TEST_COUNT(big.tail); n++) {
+		memset(&big, 0, sizeof(big));
+		big.caps.size = sizeof(big);
+		big.tail[n] = 1ull << 63;
+		EXPECT_ERRNO(E2BIG, ioctl(self->fd, VMX_GET_CAPS, &big));
+		EXPECT_EQ(0, big.caps.msr.basic);
+	}
 }
 
 TEST_F(caps, smaller_struct)

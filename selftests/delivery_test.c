@@ -143,20 +143,25 @@ TEST_F(vm, single_step_on_branches)
 
 GUEST64(nops_guest, "nop\n nop\n nop\n hlt");
 
-/* SDM, likewise: a debug exception clears BTF. One that the module passes on does, too. */
+/*
+ * SDM, likewise: a debug exception clears BTF, and DR7.GD ("Debug Control Register (DR7)"). One that
+ * the module passes on does, too.
+ */
 TEST_F(vm, debug_exception_ends_stepping_on_branches)
 {
 	struct vmx_debug debug = { .size = sizeof(debug), .dr = { TEST_CODE + 1 } };
-	uint64_t debugctl = ~0ull;
+	uint64_t debugctl = ~0ull, dr7 = ~0ull;
 
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, nops_guest));
 	ASSERT_VMX(test_set_idt(&self->vcpu));
 	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_SET_DEBUG, &debug));
-	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DR7, 0x402));
+	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DR7, 0x2402));
 	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, DEBUGCTL_BTF));
 	ASSERT_EVENT(&self->vcpu, 1, 0);
 	ASSERT_VMX(vmx_field_get(self->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, &debugctl));
 	EXPECT_EQ(0, debugctl);
+	ASSERT_VMX(vmx_field_get(self->vcpu.vmcs, VMX_F_GUEST_DR7, &dr7));
+	EXPECT_EQ(0x402, dr7);
 }
 
 GUEST64(misaligned, "mov 1(%rbx), %eax\n vmcall");
