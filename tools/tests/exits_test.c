@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a machine makes of each exit reason. */
 #define _GNU_SOURCE
+#include <libvmx/debugger.h>
+
 #include "exits_fixture.h"
 
 /* What becomes of an exit: an exception, or one of these. */
@@ -174,6 +176,34 @@ TEST_F(exits, a_device_in_the_delivery_of_an_event)
 	self->run->inject_info = event;
 	EXPECT_EQ(-EOPNOTSUPP, vmx_cpu_exit(self->cpu));
 	EXPECT_EQ(event, self->run->inject_info);
+}
+
+static void mov_dr(exits_t *self, unsigned int dr, bool from, unsigned int reg)
+{
+	self->run->reason = VMX_REASON_MOV_DR;
+	self->run->qualification = dr | from << 4 | reg << 8;
+	vmx_cpu_exit(self->cpu);
+}
+
+/* The debugger has the real ones for its watchpoints, and the guest has what it wrote. */
+TEST_F(exits, debug_registers_beside_a_debugger)
+{
+	struct vmx_debugger debugger = { .machine = &self->machine, .attached = true };
+
+	exit_at(self, VMX_REASON_INTERRUPT_WINDOW, 0);
+	registers = (struct vmx_debug){ .dr = { 0x1111 }, .dr6 = 0x3333 };
+	vmcs[VMX_F_GUEST_DR7] = 0x4444;
+	self->machine.debugger = &debugger;
+	self->run->regs[VMX_RAX] = 0x701;
+	mov_dr(self, 0, false, VMX_RAX);
+	mov_dr(self, 7, false, VMX_RAX);
+	EXPECT_EQ(0x1111, registers.dr[0]);
+	EXPECT_EQ(0x3333, registers.dr6);
+	EXPECT_EQ(0x4444, vmcs[VMX_F_GUEST_DR7]);
+	mov_dr(self, 0, true, VMX_RBX);
+	mov_dr(self, 7, true, VMX_RCX);
+	EXPECT_EQ(0x701, self->run->regs[VMX_RBX]);
+	EXPECT_EQ(0x701, self->run->regs[VMX_RCX]);
 }
 
 /* A wait that a trap ends does not begin. */
