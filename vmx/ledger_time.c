@@ -18,6 +18,7 @@
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
+#include "kunit-export.h"
 #include "ledger.h"
 
 /* What the checks of other debug options add to each instruction. */
@@ -114,6 +115,7 @@ void vmx_ledger_begin(void)
 	watch->look = rdtsc();
 	put_cpu_ptr(&stopwatch);
 }
+EXPORT_SYMBOL_IF_KUNIT(vmx_ledger_begin);
 
 static void note_look(bool last)
 {

@@ -24,6 +24,7 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 
 	if (!mutex_trylock(&mmus_lock))
 		return 0;
+	vmx_ledger_begin();
 	list_for_each_entry(mmu, &mmus, link) {
 		spin_lock(&mmu->lock);
 		count += mmu->stats.tables;
@@ -32,6 +33,7 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 		spin_unlock(&mmu->lock);
 		vmx_cond_resched();
 	}
+	vmx_ledger_end();
 	mutex_unlock(&mmus_lock);
 	return count;
 }
@@ -69,12 +71,14 @@ static unsigned long scan_tables(struct shrinker *unused, struct shrink_control 
 
 	if (!mutex_trylock(&mmus_lock))
 		return SHRINK_STOP;
+	vmx_ledger_begin();
 	mmu = list_first_entry_or_null(&mmus, struct vmx_mmu, link);
 	if (mmu) {
 		/* The next time it is another's turn. */
 		list_move_tail(&mmu->link, &mmus);
 		freed = shrink(mmu, sc->nr_to_scan);
 	}
+	vmx_ledger_end();
 	mutex_unlock(&mmus_lock);
 	return freed;
 }
