@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory: the permissions of ranges, and changes of the host to the memory behind them. */
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #define EVERY_MMU
@@ -248,6 +249,32 @@ TEST_F(vm, mprotect_is_obeyed)
 	EXPECT_EQ(1, guest_read(&self->vcpu, AREA));
 	EXPECT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA, 3));
 	EXPECT_EQ(3, word(at, 0));
+}
+
+/*
+ * A file that the owner may not write. The kernel warns of whoever asks its memory management to
+ * write there nevertheless.
+ */
+TEST_F(vm, file_that_is_only_read)
+{
+	int file = memfd_create("guest", 0), reader;
+	char path[32];
+	void *at;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, reader);
+	ASSERT_EQ(0, ftruncate(file, PAGE));
+	at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, reader, 0);
+	ASSERT_NE(MAP_FAILED, at);
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at, PAGE, RW));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
+	EXPECT_EQ(-EFAULT, guest_write(&self->vcpu, AREA, 1));
+	EXPECT_EQ(0, guest_read(&self->vcpu, AREA));
+	EXPECT_EQ(-EFAULT, guest_write(&self->vcpu, AREA, 1));
+	EXPECT_EQ(0, word(at, 0));
+	close(reader);
+	close(file);
 }
 
 TEST_F(vm, memory_moves_and_goes)
