@@ -207,6 +207,7 @@ def command_bench():
 def command_shell():
     setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), int(setting("SMP", "1")),
                       seed(), backend())
+    say("building the tools and the tests")
     build_tools()
     try:
         build_tests(suite.everything())
