@@ -281,31 +281,36 @@ static void count_exit(struct vmx_vcpu *v, u32 reason)
 	v->count.exits[reason]++;
 }
 
-/*
- * The event was not delivered: take it back. Which check failed takes longer to find
- * out than interrupts may be off.
- */
+/* What cannot wait until interrupts are on; vmx_explain_failure() does the rest. */
 static enum vmx_next handle_failure(struct vmx_vcpu *v)
 {
-	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
-
 	/* The host's (SDM, "Machine-Check Events During VM Entry") */
 	if (v->reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
 		handle_machine_check();
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		vmx_perf_undo(v);
-	if (info & VMX_INTR_VALID) {
-		v->event.info = info;
-		v->event.error = vmx_read(v, VMX_F_ENTRY_EXCEPTION_ERROR);
-		v->event.length = vmx_read(v, VMX_F_ENTRY_INSN_LENGTH);
-		vmx_write(v, VMX_F_ENTRY_INTR_INFO, 0);
-	}
 	return VMX_NEXT_FAILED;
+}
+
+/* The event was not delivered. */
+static void take_back_event(struct vmx_vcpu *v)
+{
+	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
+
+	if (!(info & VMX_INTR_VALID))
+		return;
+	v->event.info = info;
+	v->event.error = vmx_read(v, VMX_F_ENTRY_EXCEPTION_ERROR);
+	v->event.length = vmx_read(v, VMX_F_ENTRY_INSN_LENGTH);
+	vmx_write(v, VMX_F_ENTRY_INTR_INFO, 0);
 }
 
 /**
  * vmx_explain_failure() - say in the run page why VM entry failed
  * @v: the vCPU, loaded
+ *
+ * To find the check takes longer than interrupts may be off. The event is among what
+ * is checked, so it leaves the VM-entry fields after that.
  *
  * Context: interrupts on, preemption off.
  */
@@ -314,6 +319,7 @@ void vmx_explain_failure(struct vmx_vcpu *v)
 	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
+	take_back_event(v);
 }
 
 /* Failed entries, which have high bits set, and exits of CPUs to come. */
