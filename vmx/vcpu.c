@@ -261,11 +261,14 @@ static long kick(struct vmx_vcpu *v)
 	WRITE_ONCE(v->kicked, true);
 	/* Pairs with vmx_load(): RUN sees the kick, or we see where it is. */
 	smp_mb();
+	/* A CPU does not go offline meanwhile: that waits for preemption to be on. */
+	preempt_disable();
 	cpu = READ_ONCE(v->running_on);
 	if (cpu >= 0) {
 		atomic64_inc(&v->vm->ipis);
 		smp_send_reschedule(cpu);
 	}
+	preempt_enable();
 	return 0;
 }
 

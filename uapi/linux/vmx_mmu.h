@@ -227,7 +227,9 @@ struct vmx_mmu_log {
  * =======  ==============================================================
  * ENODATA  the log is off
  * EFAULT   @bitmap is not writable from @done on
+ * EHWPOISON  a page of @bitmap has a memory error
  * EINTR    a signal: call again from @gpa + @done
+ * ENOMEM   no memory for a page of @bitmap
  * EINVAL   alignment, overflow, or a gpa beyond the guest-physical width
  * =======  ==============================================================
  */
