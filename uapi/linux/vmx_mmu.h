@@ -224,14 +224,14 @@ struct vmx_mmu_log {
  * has accessed and dirty bits, the CPU's use of the guest's page tables counts as
  * writing them (SDM, "Accessed and Dirty Flags for EPT").
  *
- * =======  ==============================================================
- * ENODATA  the log is off
- * EFAULT   @bitmap is not writable from @done on
+ * =========  ============================================================
+ * ENODATA    the log is off
+ * EFAULT     @bitmap is not writable from @done on
  * EHWPOISON  a page of @bitmap has a memory error
- * EINTR    a signal: call again from @gpa + @done
- * ENOMEM   no memory for a page of @bitmap
- * EINVAL   alignment, overflow, or a gpa beyond the guest-physical width
- * =======  ==============================================================
+ * EINTR      a signal: call again from @gpa + @done
+ * ENOMEM     no memory for a page of @bitmap
+ * EINVAL     alignment, overflow, or a gpa beyond the guest-physical width
+ * =========  ============================================================
  */
 struct vmx_mmu_dirty {
 	__u32 size;
