@@ -59,7 +59,7 @@ static u64 next_rip(struct vmx_vcpu *v, u32 length)
  * VM entry insists on the difference (SDM, "Single-Stepping on Branches", "Checks on
  * Guest Non-Register State").
  */
-static bool single_steps(struct vmx_vcpu *v)
+static __always_inline bool single_steps(struct vmx_vcpu *v)
 {
 	return unlikely(vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF) &&
 	       !(vmx_read(v, VMX_F_GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
@@ -91,17 +91,8 @@ void vmx_retire_length(struct vmx_vcpu *v, u32 length)
 			  VMX_PENDING_BS);
 }
 
-/*
- * An exit during event delivery: the event is delivered again at the next
- * entry. SDM, "Information for VM Exits That Occur During Event Delivery".
- */
-static void keep_event(struct vmx_vcpu *v)
+static noinline void keep_valid_event(struct vmx_vcpu *v, u32 info)
 {
-	u32 info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
-
-	v->idt_info = info;
-	if (likely(!(info & VMX_INTR_VALID)))
-		return;
 	v->event.info = info & (VMX_INTR_VALID | VMX_INTR_ERROR_CODE |
 				VMX_INTR_TYPE_MASK | VMX_INTR_VECTOR_MASK);
 	v->event.error = vmx_read(v, VMX_F_IDT_VECTORING_ERROR);
@@ -111,6 +102,19 @@ static void keep_event(struct vmx_vcpu *v)
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
 			  vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY) &
 			  ~VMX_BLOCKING_BY_NMI);
+}
+
+/*
+ * An exit during event delivery: the event is delivered again at the next
+ * entry. SDM, "Information for VM Exits That Occur During Event Delivery".
+ */
+static __always_inline void keep_event(struct vmx_vcpu *v)
+{
+	u32 info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
+
+	v->idt_info = info;
+	if (unlikely(info & VMX_INTR_VALID))
+		keep_valid_event(v, info);
 }
 
 /*

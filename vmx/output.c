@@ -89,9 +89,10 @@ static bool has_length(u32 intr_info)
 }
 
 /* With shadow paging the fields are not what the guest has. */
-static noinline void give_paging(struct vmx_vcpu *v, struct vmx_run_page *run,
-				 u32 want)
+static noinline void give_paging(struct vmx_vcpu *v, u32 want)
 {
+	struct vmx_run_page *run = v->run;
+
 	if (want & VMX_VALID_PHYSICAL)
 		run->linear = v->gva;
 	run->cr0 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR0);
@@ -100,11 +101,10 @@ static noinline void give_paging(struct vmx_vcpu *v, struct vmx_run_page *run,
 	run->efer = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_EFER);
 }
 
-static __always_inline void give_shadow(struct vmx_vcpu *v,
-					struct vmx_run_page *run, u32 want)
+static __always_inline void give_shadow(struct vmx_vcpu *v, u32 want)
 {
 	if (unlikely(v->paging))
-		give_paging(v, run, want);
+		give_paging(v, want);
 }
 
 static __always_inline void give_state(struct vmx_vcpu *v,
@@ -205,7 +205,7 @@ static __always_inline void give(struct vmx_vcpu *v, u32 want)
 	give_exit(v, run, want);
 	give_state(v, run, want);
 	if (want & PAGING)
-		give_shadow(v, run, want);
+		give_shadow(v, want);
 }
 
 static noinline void give_any(struct vmx_vcpu *v, u32 want)
@@ -229,14 +229,23 @@ static u32 wants_now(const struct vmx_vcpu *v)
 	return want;
 }
 
+static noinline void give_other(struct vmx_vcpu *v)
+{
+	give_any(v, wants_now(v));
+}
+
 /**
  * vmx_give_exit() - describe the last exit in the run page
  * @v: the vCPU, loaded
+ *
+ * Calls are the last thing it does: the exits that are given most need no stack frame.
  *
  * Context: preemption off.
  */
 void vmx_give_exit(struct vmx_vcpu *v)
 {
+	v->count.user_exits++;
+	return_event(v);
 	switch (v->reason) {
 	case VMX_REASON_IO:
 		give(v, PORT);
@@ -247,10 +256,8 @@ void vmx_give_exit(struct vmx_vcpu *v)
 		give(v, MEMORY);
 		break;
 	default:
-		give_any(v, wants_now(v));
+		give_other(v);
 	}
-	return_event(v);
-	v->count.user_exits++;
 }
 
 /**
@@ -262,7 +269,7 @@ void vmx_give_exit(struct vmx_vcpu *v)
 void vmx_give_state(struct vmx_vcpu *v)
 {
 	give_state(v, v->run, STATE);
-	give_shadow(v, v->run, STATE);
+	give_shadow(v, STATE);
 	v->run->valid = STATE;
 	return_event(v);
 }

@@ -28,6 +28,7 @@
 #include "fpu.h"
 #include "host.h"
 #include "ledger.h"
+#include "load.h"
 #include "mmu.h"
 #include "perf.h"
 #include "trace.h"
@@ -346,7 +347,7 @@ static enum leave stay_and_tell(struct vmx_vcpu *v, int *err)
 }
 
 /* A CPU that is on its way offline lets nobody in. */
-static int load(struct vmx_vcpu *v)
+static __always_inline int load(struct vmx_vcpu *v)
 {
 	int err;
 
@@ -412,9 +413,11 @@ static long run_locked(struct vmx_vcpu *v)
 		return err;
 	}
 	for (;;) {
-		switch (stay_and_tell(v, &err)) {
-		case LEAVE_USER:
+		enum leave leave = stay_and_tell(v, &err);
+
+		if (likely(leave == LEAVE_USER))
 			return 0;
+		switch (leave) {
 		case LEAVE_ERROR:
 			return err;
 		case LEAVE_EINTR:
@@ -431,13 +434,13 @@ static long run_locked(struct vmx_vcpu *v)
 			if (err == VMX_FAULT_DONE)
 				break;
 			return give_late(v, err);
-		case LEAVE_LONG:
-			break;
 		case LEAVE_SPLIT_LOCK:
 			err = split_lock(v);
 			if (err > 0)
 				break;
 			return err;
+		default:	/* LEAVE_LONG */
+			break;
 		}
 		if (unlikely(!v->fpu_long)) {
 			vmx_fpu_prepare(v);

@@ -284,14 +284,10 @@ void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
 void vmx_run_init(void);
 long vmx_run(struct vmx_vcpu *v);
 
-/* vmx/load.c: what is loaded once per stay on a CPU */
-int vmx_load(struct vmx_vcpu *v);
-void vmx_unload(struct vmx_vcpu *v);
+/* vmx/vpid.c: VPIDs, and translations that the CPU has cached */
+int vmx_vpid_alloc(struct vmx_vm *vm);
 void vmx_flush(struct vmx_vcpu *v);
 void vmx_vpid_forget(struct vmx_vcpu *v);
-
-/* vmx/vpid.c */
-int vmx_vpid_alloc(struct vmx_vm *vm);
 void vmx_vpid_flush_all(void);
 
 /* Were translations removed since the vCPU last dropped what it has cached? */

@@ -1,10 +1,15 @@
-// SPDX-License-Identifier: GPL-2.0
+/* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A stay on a CPU. The module loads the guest state that VM entry does not load
  * once, makes any number of entries and exits, and takes the state out again.
  * Preemption is off in between, so no other code sees a CPU with guest state,
  * and the module needs no scheduler hook.
+ *
+ * RUN alone does this, and each RUN does: so it is inline.
  */
+#ifndef VMX_LOAD_H
+#define VMX_LOAD_H
+
 #include <linux/sched.h>
 
 #include "compat.h"
@@ -22,7 +27,7 @@ static __always_inline u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)
 	return from;
 }
 
-static void load_msrs(struct vmx_vcpu *v)
+static __always_inline void load_msrs(struct vmx_vcpu *v)
 {
 	v->host.kernel_gs_base = switch_kernel_gs(v, v->msr.kernel_gs_base);
 	if (v->vmcs->syscall)
@@ -31,7 +36,7 @@ static void load_msrs(struct vmx_vcpu *v)
 		vmx_msr_load_tsc_aux(v);
 }
 
-static void unload_msrs(struct vmx_vcpu *v)
+static __always_inline void unload_msrs(struct vmx_vcpu *v)
 {
 	v->msr.kernel_gs_base = switch_kernel_gs(v, v->host.kernel_gs_base);
 	if (v->host.syscall_loaded)
@@ -47,7 +52,7 @@ static void unload_msrs(struct vmx_vcpu *v)
  * Context: may sleep before; on success preemption is off until vmx_unload().
  * Return: 0, or -EAGAIN or -EIO as vmx_vmcs_load() says.
  */
-int vmx_load(struct vmx_vcpu *v)
+static __always_inline int vmx_load(struct vmx_vcpu *v)
 {
 	int moved;
 
@@ -77,7 +82,7 @@ int vmx_load(struct vmx_vcpu *v)
  *
  * Context: interrupts on.
  */
-void vmx_unload(struct vmx_vcpu *v)
+static __always_inline void vmx_unload(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->running_on, -1);
 	this_cpu_write(vmx_cpu.staying, 0);
@@ -87,3 +92,5 @@ void vmx_unload(struct vmx_vcpu *v)
 	vmx_ledger_end();
 	preempt_enable();
 }
+
+#endif /* VMX_LOAD_H */
