@@ -443,11 +443,11 @@ static long switches(void)
 
 /*
  * One load for each time that interrupts are let in, or none where the kernel
- * lends an FPU state; and some for the beginning.
+ * lends an FPU state; one for each switch; and some for the beginning.
  */
 static uint64_t most_loads(const char *lend, uint64_t times, long switches)
 {
-	return (lent(lend) ? times / 10 : times) + 3 * switches + 10;
+	return (lent(lend) ? times / 10 : times) + switches + 10;
 }
 
 TEST_F(long_run, loads_for_interrupts)

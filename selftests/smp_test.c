@@ -136,6 +136,50 @@ TEST_F(vm, migrates_during_a_run)
 	EXPECT_EQ(-EINTR, test_spin_stop(&spinner));
 }
 
+struct mover {
+	struct vmx_vcpu *vcpu;
+	int ret;
+	int cpu;		/* as the kernel says */
+	int rseq_cpu;		/* as the memory says that rseq shares with the kernel */
+};
+
+static void *run_and_look(void *arg)
+{
+	struct mover *mover = arg;
+	unsigned int cpu;
+
+	mover->ret = test_pin(0) ?: vmx_run(mover->vcpu);
+	mover->rseq_cpu = sched_getcpu();
+	syscall(SYS_getcpu, &cpu, NULL, NULL);
+	mover->cpu = cpu;
+	return NULL;
+}
+
+/* rseq's work waits for the end of RUN, and is done then. */
+TEST_F(vm, rseq_after_migration)
+{
+	struct mover mover = { .vcpu = &self->vcpu };
+	uint64_t *turns = test_at(&self->vm, TEST_DATA);
+	pthread_t thread;
+	cpu_set_t set;
+
+	GUEST64(turn_guest, "1: incq 0x20000\n jmp 1b");
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, turn_guest));
+	ASSERT_VMX(test_enable_interrupts(&self->vcpu));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run_and_look, &mover));
+	while (!__atomic_load_n(turns, __ATOMIC_RELAXED))
+		sched_yield();
+	CPU_ZERO(&set);
+	CPU_SET(1, &set);
+	ASSERT_EQ(0, pthread_setaffinity_np(thread, sizeof(set), &set));
+	test_spin_progress(&self->vm);
+	ASSERT_EQ(0, ioctl(self->vcpu.fd, VMX_KICK));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(-EINTR, mover.ret);
+	EXPECT_EQ(1, mover.cpu);
+	EXPECT_EQ(1, mover.rseq_cpu);
+}
+
 /* More vCPUs than CPUs: preemption in guest mode, VMCSs that take turns. */
 TEST_F(vm, more_vcpus_than_cpus)
 {

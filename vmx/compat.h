@@ -11,8 +11,10 @@
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/shrinker.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/syscore_ops.h>
+#include <linux/task_work.h>
 
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
@@ -41,6 +43,30 @@
 #else
 #define VMX_TIF_RESCHED	_TIF_NEED_RESCHED
 #endif
+
+/*
+ * The work that resume_user_mode_work() finds for the current thread, but for rseq's.
+ * A key that was looked up can wait until it is looked up again.
+ */
+static inline bool vmx_task_work(void)
+{
+	if (task_work_pending(current))
+		return true;
+#ifdef CONFIG_MEMCG
+	if (current->memcg_nr_pages_over_high)
+		return true;
+#endif
+#ifdef CONFIG_BLK_CGROUP
+#ifdef VMX_HAVE_THROTTLE_DISK
+	if (current->throttle_disk)
+		return true;
+#else
+	if (current->throttle_queue)
+		return true;
+#endif
+#endif
+	return false;
+}
 
 /*
  * How a guest's page is asked for: any signal may end the wait, and NUMA

@@ -157,6 +157,30 @@ static enum vmx_next enter_until(struct vmx_vcpu *v)
 	return next;
 }
 
+/*
+ * Other work than rseq's, which comes with every preemption and can wait for the end
+ * of RUN: it is about what the program sees. Until then its flag is off, so that
+ * whoever adds other work sets it and interrupts this CPU.
+ */
+static bool has_work(struct vmx_vcpu *v)
+{
+	clear_thread_flag(TIF_NOTIFY_RESUME);
+	smp_mb__after_atomic(); /* Pairs with task_work_add(). */
+	v->rseq_waits = !vmx_task_work();
+	if (!v->rseq_waits)
+		set_thread_flag(TIF_NOTIFY_RESUME);
+	return !v->rseq_waits;
+}
+
+static noinline enum leave leave_for(struct vmx_vcpu *v, unsigned long work)
+{
+	if (work & _TIF_SIGPENDING)
+		return LEAVE_EINTR;
+	if (work & _TIF_NOTIFY_SIGNAL || (work & _TIF_NOTIFY_RESUME && has_work(v)))
+		return LEAVE_HOME;
+	return LEAVE_RESCHED;
+}
+
 /* Is there a reason not to enter? */
 static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 {
@@ -170,8 +194,7 @@ static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 	}
 	if (likely(!work))
 		return false;
-	*leave = work & _TIF_SIGPENDING ? LEAVE_EINTR :
-		 work & ~VMX_TIF_RESCHED ? LEAVE_HOME : LEAVE_RESCHED;
+	*leave = leave_for(v, work);
 	return true;
 }
 
@@ -357,15 +380,24 @@ static __always_inline int load(struct vmx_vcpu *v)
 }
 
 /*
- * Task work, rseq and the like wait for a return to userspace, and come with
- * every preemption. That is not userspace's business: RUN is started again on
- * the spot, as the flag makes the kernel do with a restartable system call.
+ * Task work and the like wait for a return to userspace. That is not userspace's
+ * business: RUN is started again on the spot, as the flag makes the kernel do with
+ * a restartable system call.
  */
 static long go_home(struct vmx_vcpu *v)
 {
 	v->count.runs--;
 	set_thread_flag(TIF_NOTIFY_SIGNAL);
 	return -ERESTARTNOINTR;
+}
+
+/* What a RUN that left its stay has to give back at its end. */
+static noinline void end_long(struct vmx_vcpu *v)
+{
+	vmx_fpu_end(v);
+	if (v->rseq_waits)
+		set_thread_flag(TIF_NOTIFY_RESUME);
+	v->rseq_waits = false;
 }
 
 /* A fault that could not be resolved, after the CPU was left. */
@@ -468,7 +500,7 @@ long vmx_run(struct vmx_vcpu *v)
 	v->count.runs++;
 	r = run_locked(v);
 	if (unlikely(v->fpu_long))
-		vmx_fpu_end(v);
+		end_long(v);
 	if (!has_timer())
 		hrtimer_cancel(&v->timer);
 	vmx_vmcs_unlock(v->vmcs);

@@ -163,6 +163,7 @@ struct vmx_cpuid_state {
  * @lent_fpu: where the kernel keeps it during a long RUN; @fpstate is NULL until
  *	there was one, and where the kernel does not
  * @fpu_long: this RUN is a long one
+ * @rseq_waits: TIF_NOTIFY_RESUME was set, for rseq, and is to be set again
  * @fpu_prepared: @lent_fpu is allocated, or will not be
  * @host: host state to bring back
  * @msr: guest MSRs
@@ -214,6 +215,7 @@ struct vmx_vcpu {
 	void *fpu;
 	struct fpu_guest lent_fpu;
 	bool fpu_long;
+	bool rseq_waits;
 	bool fpu_prepared;
 
 	struct vmx_host host;
