@@ -220,6 +220,13 @@ static inline void vmx_lent_fpu_leave(struct fpu_guest *lent)
 	fpu_swap_kvm_fpstate(lent, false);
 }
 
+/* Interrupts are off, as for vmx_lent_fpu_load(). */
+static __always_inline bool vmx_lent_fpu_in_cpu(void)
+{
+	fpregs_assert_state_consistent();
+	return likely(!test_thread_flag(TIF_NEED_FPU_LOAD));
+}
+
 /**
  * vmx_lent_fpu_load() - registers back into the CPU, if the kernel took them out
  *
@@ -228,8 +235,7 @@ static inline void vmx_lent_fpu_leave(struct fpu_guest *lent)
  */
 static inline bool vmx_lent_fpu_load(void)
 {
-	fpregs_assert_state_consistent();
-	if (likely(!test_thread_flag(TIF_NEED_FPU_LOAD)))
+	if (vmx_lent_fpu_in_cpu())
 		return false;
 	switch_fpu_return();
 	return true;
@@ -241,6 +247,11 @@ static inline void vmx_lent_fpu_alloc(struct fpu_guest *lent) { }
 static inline void vmx_lent_fpu_free(struct fpu_guest *lent) { }
 static inline void vmx_lent_fpu_enter(struct fpu_guest *lent) { }
 static inline void vmx_lent_fpu_leave(struct fpu_guest *lent) { }
+
+static __always_inline bool vmx_lent_fpu_in_cpu(void)
+{
+	return false;
+}
 
 static inline bool vmx_lent_fpu_load(void)
 {

@@ -309,7 +309,7 @@ void vmx_fpu_end(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_fpu_load_long() - vmx_fpu_load() in a long RUN
+ * vmx_fpu_load_long() - vmx_fpu_load() in a long RUN, where the state is not in the CPU
  * @v: the vCPU
  *
  * Context: interrupts off.
@@ -326,15 +326,13 @@ void vmx_fpu_load_long(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_fpu_unload_long() - vmx_fpu_unload() in a long RUN
+ * vmx_fpu_unload_long() - vmx_fpu_unload() in a long RUN without a lent state
  * @v: the vCPU
  *
  * Context: interrupts off.
  */
 void vmx_fpu_unload_long(struct vmx_vcpu *v)
 {
-	if (v->lent_fpu.fpstate)
-		return;
 	save(v);
 	kernel_fpu_end();
 }

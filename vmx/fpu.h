@@ -12,6 +12,7 @@
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
 
+#include "compat.h"
 #include "vcpu.h"
 
 /**
@@ -65,7 +66,8 @@ static __always_inline void vmx_fpu_load(struct vmx_vcpu *v)
 	u32 mask = vmx_fpu_layout.mask;
 
 	if (unlikely(v->fpu_long)) {
-		vmx_fpu_load_long(v);
+		if (!v->lent_fpu.fpstate || !vmx_lent_fpu_in_cpu())
+			vmx_fpu_load_long(v);
 	} else {
 		vmx_fpu_save(this_cpu_ptr(vmx_fpu_layout.host_area), mask);
 		vmx_fpu_restore(v->fpu, mask);
@@ -86,7 +88,8 @@ static __always_inline void vmx_fpu_unload(struct vmx_vcpu *v)
 
 	vmx_fpu_set_xcr0(v, vmx_fpu_layout.host_xcr0);
 	if (unlikely(v->fpu_long)) {
-		vmx_fpu_unload_long(v);
+		if (!v->lent_fpu.fpstate)
+			vmx_fpu_unload_long(v);
 	} else {
 		vmx_fpu_save(v->fpu, mask);
 		vmx_fpu_restore(this_cpu_ptr(vmx_fpu_layout.host_area), mask);

@@ -67,11 +67,11 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
 		vmx_host_write_cpu(v->vmcs);
 	vmx_host_load(v);
 	load_msrs(v);
+	this_cpu_write(vmx_cpu.staying, v->staying);
 	/*
 	 * The barrier pairs with vmx_mmu_kick()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.
 	 */
-	this_cpu_write(vmx_cpu.staying, v->staying);
 	smp_store_mb(v->running_on, smp_processor_id());
 	return 0;
 }
