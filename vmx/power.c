@@ -33,6 +33,8 @@ DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 /* VMs alive; changes under power_lock with the CPU map held still. */
 static unsigned int power_users;
 static DEFINE_MUTEX(power_lock);
+/* A reboot has begun: VMX stays off. Changes under power_lock. */
+static bool power_ending;
 static enum cpuhp_state power_hp_state;
 
 /* SDM, "Enabling and Entering VMX Operation" */
@@ -128,7 +130,8 @@ static int power_on_all(void)
  *
  * Context: may sleep.
  * Return: 0, -ENODEV (no VMX), -EACCES (firmware locked it off), -EOPNOTSUPP
- * (a needed feature is missing), -EBUSY (another hypervisor has it), -EIO.
+ * (a needed feature is missing), -EBUSY (another hypervisor has it), -EIO (the
+ * CPU refused, or the computer is about to reboot).
  */
 int vmx_power_get(void)
 {
@@ -138,7 +141,9 @@ int vmx_power_get(void)
 		return err;
 	cpus_read_lock();
 	mutex_lock(&power_lock);
-	if (!power_users)
+	if (power_ending)
+		err = -EIO;
+	else if (!power_users)
 		err = power_on_all();
 	/* There is one hook, for whoever has VMX. */
 	if (!err && !power_users)
@@ -177,7 +182,7 @@ static int power_online(unsigned int cpu)
 
 	if (err)
 		return err;
-	return power_users ? cpu_on() : 0;
+	return power_users && !READ_ONCE(power_ending) ? cpu_on() : 0;
 }
 
 static int power_offline(unsigned int cpu)
@@ -213,10 +218,16 @@ static void power_resume(VMX_SYSCORE_ARG)
 
 VMX_DEFINE_SYSCORE(power_syscore, power_suspend, power_resume);
 
-/* INIT is blocked in VMX operation, so firmware could not restart the CPUs. */
+/*
+ * INIT is blocked in VMX operation, so firmware could not restart the CPUs. Programs run
+ * on while the kernel shuts devices down, and could create the first VM again.
+ */
 static int power_reboot(struct notifier_block *nb, unsigned long event, void *v)
 {
+	mutex_lock(&power_lock);
+	WRITE_ONCE(power_ending, true);
 	on_each_cpu(cpu_off_ipi, NULL, 1);
+	mutex_unlock(&power_lock);
 	return NOTIFY_OK;
 }
 
