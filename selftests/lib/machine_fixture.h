@@ -241,7 +241,12 @@ static inline int look(struct vmx_cpu *cpu, const struct instance *instance,
 	for (unsigned int n = 0; n < 16; n++)
 		outcome->regs[n] = is_long(instance->mode) ? run->regs[n] : (uint32_t)run->regs[n];
 	outcome->dr6 = debug.dr6;
-	outcome->blocking = run->interruptibility;
+	/*
+	 * Not the guest's doing in Bochs, see Documentation/emulator.rst: an earlier
+	 * guest on this CPU was entered with NMIs blocked and executed no IRET.
+	 */
+	outcome->blocking = run->interruptibility &
+			    ~(instance->blocking & VMX_BLOCKING_BY_NMI ? 0 : VMX_BLOCKING_BY_NMI);
 	return ret ?: vmx_field_get(cpu->vcpu.vmcs, VMX_F_GUEST_DR7, &outcome->dr7);
 }
 
