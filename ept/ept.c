@@ -263,7 +263,6 @@ u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
 
 	ept_iter_start(&it, mmu, start, end);
 	it.forget = forget;
-	it.budget = EPT_BUDGET;
 	while (ept_iter_next(&it)) {
 		if (ept_iter_partial(&it, start))
 			mmu->stats.splits++;
@@ -298,11 +297,11 @@ u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 	struct ept_iter it;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET;
 	while (ept_iter_next(&it)) {
 		u64 old = READ_ONCE(*it.slot);
 		u64 new;
 
+		mmu->left -= EPT_COST_PAGE;
 		if (!ept_exceeds(&mmu->ept.format, old, prot))
 			continue;
 		if (ept_iter_partial(&it, start)) {
@@ -317,7 +316,7 @@ u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
 				new |= mmu->ept.format.absent;
 		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
 		if (ept_present(new)) {
-			mmu->spent += EPT_COST_NARROW;
+			mmu->left -= EPT_COST_NARROW;
 			vmx_mmu_derived(mmu, it.gpa, it.level);
 			it.narrowed = true;
 		} else {
@@ -348,8 +347,8 @@ bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
 	bool young = false;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET;
 	while (ept_iter_next(&it)) {
+		mmu->left -= EPT_COST_PAGE;
 		if (!mmu->ept.format.accessed_dirty) {
 			young = true;
 			if (clear)
@@ -383,7 +382,6 @@ u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
 	struct ept_iter it;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET;
 	if (ept_iter_next_table(&it, false)) {
 		bool done = mmu->ept.format.accessed_dirty &&
 			    test_and_clear_bit(EPT_ACCESSED_BIT, (unsigned long *)it.slot);

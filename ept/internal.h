@@ -16,7 +16,7 @@
 
 /* What is more than to look at an entry, in units of EPT_BUDGET. */
 #define EPT_COST_PAGE		5
-#define EPT_COST_ZAP		12
+#define EPT_COST_ZAP		17
 #define EPT_COST_NARROW		8
 #define EPT_COST_RELOG		4
 #define EPT_COST_GROUP		6
@@ -52,7 +52,6 @@ static inline void ept_count(u64 *slot, int change)
  * @slot: entry of the page found; NULL before the first
  * @table: the table of each level on the way to @gpa, down to @level
  * @forget: find pages that have gone, too; those zapped are forgotten
- * @budget: of &vmx_mmu.spent, before giving up
  * @narrowed: an entry was removed or narrowed; once a walk is often enough to
  *	say so
  */
@@ -64,14 +63,16 @@ struct ept_iter {
 	u64 *slot;
 	u64 *table[EPT_MAX_LEVELS + 1];
 	bool forget;
-	unsigned int budget;
 	bool narrowed;
 };
 
-/* Has the walk done enough for one go? */
-static inline bool ept_iter_spent(const struct ept_iter *it)
+/* Spend some of the budget: false if the walk has done enough for one go. */
+static inline bool ept_iter_spend(const struct ept_iter *it, int cost)
 {
-	return it->mmu->spent >= it->budget;
+	struct vmx_mmu *mmu = it->mmu;
+
+	mmu->left -= cost;
+	return mmu->left >= 0;
 }
 
 /* ept/iter.c */
@@ -95,12 +96,15 @@ static inline bool ept_log_dirty(const struct vmx_mmu *mmu)
 	return mmu->log == VMX_DIRTY_BITS || mmu->log == VMX_DIRTY_PML;
 }
 
-static inline void ept_mark_group(u64 *slot)
+/* The log has to look at an entry of the table that @page has, and at its group. */
+static inline void ept_mark_group(struct page *page, unsigned int index)
 {
-	unsigned int group = offset_in_page(slot) / sizeof(*slot) / GROUP_ENTRIES;
-	struct page *page = virt_to_page(slot);
+	set_page_private(page, page_private(page) | BIT(GROUP_SHIFT + index / GROUP_ENTRIES));
+}
 
-	set_page_private(page, page_private(page) | BIT(GROUP_SHIFT + group));
+static inline void ept_mark_slot(u64 *slot)
+{
+	ept_mark_group(virt_to_page(slot), offset_in_page(slot) / sizeof(*slot));
 }
 
 /* EPT_WRITTEN if the log has to tell of the page. */

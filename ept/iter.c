@@ -19,13 +19,13 @@ void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
 	/* The CPU may be setting its dirty bit. */
 	u64 old = xchg(slot, absent);
 
-	mmu->spent += EPT_COST_ZAP;
+	mmu->left -= EPT_COST_ZAP;
 	if (ept_present(old))
 		mmu->stats.pages[level - 1]--;
 	vmx_mmu_derived(mmu, gpa, level);
 	if (mmu->log && level == 1 && !forget && ept_written(mmu, old)) {
 		WRITE_ONCE(*slot, EPT_WRITTEN | absent);
-		ept_mark_group(slot);
+		ept_mark_slot(slot);
 	} else {
 		ept_count(slot, -1);
 	}
@@ -33,7 +33,7 @@ void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
 
 /**
  * ept_iter_start() - begin a walk
- * @it: the walk; the caller may then set @forget and @budget
+ * @it: the walk; the caller may then set @forget
  * @mmu: the mmu; its lock is held until ept_iter_end()
  * @start: first guest-physical address
  * @end: end of the interval
@@ -48,9 +48,8 @@ void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end
 	it->slot = NULL;
 	it->table[it->level] = mmu->ept.table;
 	it->forget = false;
-	it->budget = UINT_MAX;
 	it->narrowed = false;
-	mmu->spent = 0;
+	mmu->left = EPT_BUDGET;
 }
 
 /**
@@ -134,15 +133,13 @@ bool ept_iter_next(struct ept_iter *it)
 {
 	if (it->slot)
 		ept_iter_step(it);
-	while (it->gpa < it->end && !ept_iter_spent(it)) {
+	while (it->gpa < it->end && ept_iter_spend(it, 1)) {
 		u64 *slot = ept_iter_slot(it, it->level);
 		u64 entry = READ_ONCE(*slot);
 
-		it->mmu->spent++;
 		if (!ept_present(entry) && !(it->forget && (entry & EPT_WRITTEN))) {
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
-			it->mmu->spent += EPT_COST_PAGE;
 			it->slot = slot;
 			return true;
 		} else if (ept_iter_unlink_empty(it, slot)) {
@@ -192,11 +189,10 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 {
 	if (it->slot)
 		ept_iter_step(it);
-	while (it->gpa < it->end && !ept_iter_spent(it)) {
+	while (it->gpa < it->end && ept_iter_spend(it, 1)) {
 		u64 *slot = ept_iter_slot(it, it->level);
 		u64 entry = READ_ONCE(*slot);
 
-		it->mmu->spent++;
 		if (!ept_present(entry)) {
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
@@ -228,7 +224,7 @@ bool ept_iter_zap_table(struct ept_iter *it)
 	u64 *table = ept_table_of(*it->slot);
 	int i;
 
-	for (i = 0; i < PTRS_PER_PTE && !ept_iter_spent(it); i++, gpa += PAGE_SIZE)
+	for (i = 0; i < PTRS_PER_PTE && ept_iter_spend(it, 1); i++, gpa += PAGE_SIZE)
 		if (READ_ONCE(table[i]) != it->mmu->ept.format.absent)
 			ept_clear(it->mmu, &table[i], gpa, it->level - 1, true);
 	if (i < PTRS_PER_PTE)

@@ -26,7 +26,7 @@ u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot)
 			*prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
 		return 0;
 	}
-	ept_mark_group(slot);
+	ept_mark_slot(slot);
 	return protect ? EPT_WRITTEN : 0;
 }
 
@@ -45,12 +45,11 @@ static u64 log_bits(const struct vmx_mmu *mmu)
 }
 
 /* The page that has @gpa. */
-static void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u64 bits)
+static __always_inline void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u64 bits)
 {
 	u64 absent = mmu->ept.format.absent;
 	u64 old = READ_ONCE(*slot), new;
 
-	mmu->spent += EPT_COST_RELOG;
 	/* The CPU may be setting accessed and dirty bits. */
 	do {
 		new = ept_present(old) ? old & ~bits : absent;
@@ -91,7 +90,6 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 	u64 *table;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET;
 	table = ept_iter_next_table(&it, mmu->log);
 	if (table) {
 		u64 next = (it.gpa | (ept_span(2) - 1)) + 1;
@@ -100,7 +98,7 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 		if (!ept_index(it.gpa, 1))
 			set_all_groups(table, mmu->log == VMX_DIRTY_PML);
 		it.narrowed = true;
-		for (; it.gpa < next && !ept_iter_spent(&it); it.gpa += PAGE_SIZE) {
+		for (; it.gpa < next && ept_iter_spend(&it, EPT_COST_RELOG); it.gpa += PAGE_SIZE) {
 			u64 *slot = &table[ept_index(it.gpa, 1)];
 
 			if (READ_ONCE(*slot) & bits)
@@ -117,16 +115,20 @@ static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
 	u64 bits = log_bits(it->mmu);
 	/* A page is writable only if it is logged already. */
 	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
+	unsigned int count = 0;
 
-	it->mmu->spent += EPT_COST_GROUP;
 	for (; gpa < end; gpa += PAGE_SIZE, slot++) {
 		if (!(READ_ONCE(*slot) & dirty))
 			continue;
 		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
-		batch->dirty++;
 		log_anew(it->mmu, slot, gpa, bits);
-		it->narrowed = true;
+		count++;
 	}
+	if (!count)
+		return;
+	batch->dirty += count;
+	it->mmu->left -= count * EPT_COST_RELOG;
+	it->narrowed = true;
 }
 
 /* Look at the pages of a table from it->gpa up to @end, where there may be any. */
@@ -147,7 +149,7 @@ static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
 
 		if (first >= last)
 			continue;
-		if (ept_iter_spent(it)) {
+		if (!ept_iter_spend(it, EPT_COST_GROUP)) {
 			/* Here is where the next go begins. */
 			it->gpa = first;
 			it->slot = NULL;
@@ -176,7 +178,6 @@ u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
 	u64 *table;
 
 	ept_iter_start(&it, mmu, start, end);
-	it.budget = EPT_BUDGET;
 	while ((table = ept_iter_next_table(&it, false)))
 		harvest_table(&it, table, min((it.gpa | (ept_span(2) - 1)) + 1, end), batch);
 	return ept_iter_end(&it);
@@ -207,17 +208,19 @@ static u64 *find_table(struct vmx_mmu *mmu, u64 gpa)
  */
 void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count)
 {
+	struct page *page = NULL;
 	u64 found = U64_MAX;
-	u64 *table = NULL;
 	unsigned int i;
 
 	lockdep_assert_held(&mmu->lock);
 	for (i = 0; i < count; i++) {
 		if (found != gpas[i] >> ept_shift(2)) {
+			u64 *table = find_table(mmu, gpas[i]);
+
 			found = gpas[i] >> ept_shift(2);
-			table = find_table(mmu, gpas[i]);
+			page = table ? virt_to_page(table) : NULL;
 		}
-		if (table)
-			ept_mark_group(&table[ept_index(gpas[i], 1)]);
+		if (page)
+			ept_mark_group(page, ept_index(gpas[i], 1));
 	}
 }

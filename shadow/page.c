@@ -253,7 +253,7 @@ static void drop_chain(struct vmx_mmu *mmu, const u32 *first)
 {
 	while (*first) {
 		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *first), *first % SHADOW_ENTRIES);
-		mmu->spent += SHADOW_COST_DROP;
+		mmu->left -= SHADOW_COST_DROP;
 	}
 }
 
@@ -525,18 +525,18 @@ void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
 		frames = shadow_frames(mmu->shadow, gfn);
 		if (frames)
 			doom(mmu->shadow, frames);
-		mmu->spent += SHADOW_COST_DROP;
+		mmu->left -= SHADOW_COST_DROP;
 	}
 }
 
 /* Some of the first record; true if that was all of it. */
 static bool drop_some_doomed(struct vmx_mmu *mmu, struct shadow_frames *frames)
 {
-	mmu->spent = 0;
+	mmu->left = EPT_BUDGET;
 	drop_chain(mmu, &frames->large);
-	while (frames->doomed_to < SHADOW_ENTRIES && mmu->spent < EPT_BUDGET) {
+	while (frames->doomed_to < SHADOW_ENTRIES && mmu->left > 0) {
 		drop_small(mmu, frames, frames->index * SHADOW_ENTRIES + frames->doomed_to++);
-		mmu->spent++;
+		mmu->left--;
 	}
 	return frames->doomed_to == SHADOW_ENTRIES;
 }

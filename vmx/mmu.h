@@ -86,7 +86,7 @@ struct vmx_dirty_batch {
  * @spare: pages for page tables, so that none is allocated under @lock
  * @nr_spare: how many
  * @shrink_at: guest-physical address from which on tables are aged next
- * @spent: what the walk in progress has cost, in units of EPT_BUDGET
+ * @left: of EPT_BUDGET, for the walk in progress
  * @unlinked: tables that no entry refers to any more, which CPUs may still use
  *	until a flush
  * @ept: the page tables: those that the CPU walks, or with @shadow the map alone
@@ -127,7 +127,7 @@ struct vmx_mmu {
 	struct list_head spare;
 	unsigned int nr_spare;
 	u64 shrink_at;
-	unsigned int spent;
+	int left;
 	struct list_head unlinked;
 	struct ept ept;
 	struct shadow *shadow;

@@ -143,7 +143,7 @@ static bool young(struct mmu_notifier *notifier, unsigned long start,
 		struct part part = part_of(node, start, end);
 
 		ret |= ept_young(mmu, part.start, part.end, clear);
-		spent += mmu->spent;
+		spent += EPT_BUDGET - mmu->left;
 	}
 	spin_unlock(&mmu->lock);
 	vmx_ledger_end();
