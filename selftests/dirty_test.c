@@ -310,6 +310,19 @@ TEST_F(log, answers_that_nobody_gets)
 	EXPECT_EQ(1, mmu_dirty(self->vm.mmu, AREA, LENGTH, self->bitmap));
 }
 
+/* What the guest wrote before RUN failed is told of before the next RUN. */
+TEST_F(log, of_a_run_that_fails)
+{
+	EXPECT_DIRTY();
+	ASSERT_EQ(0, munmap(self->at + 4 * PAGE, PAGE));
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, sweep_guest));
+	self->vcpu.run->regs[VMX_RBX] = AREA;
+	self->vcpu.run->regs[VMX_RCX] = PAGES;
+	EXPECT_EQ(-EFAULT, vmx_run(&self->vcpu));
+	EXPECT_DIRTY(0, 1, 2, 3);
+	EXPECT_DIRTY();
+}
+
 /* An error loses nothing, and tells how far it got. */
 TEST_F(log, bitmaps_that_are_not_there)
 {

@@ -6,8 +6,9 @@
  * where to look for them.
  *
  * A vCPU notes how many addresses its page has whenever it leaves the guest and before
- * it opens interrupts, and tells the mmus before it enters again. So all addresses are
- * known when vmx_mmu_kick() returns: the mmu was told, or finds them noted.
+ * it opens interrupts, and tells the mmus before it enters again or RUN returns an exit.
+ * So all addresses are known when vmx_mmu_kick() returns: the mmu was told, or finds
+ * them noted.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -155,7 +156,10 @@ void vmx_pml_tell_all(struct vmx_vcpu *v)
 		vmx_cond_resched();
 }
 
-/* The next of the mmu's vCPUs, whose turn comes again after all others'; what it noted. */
+/*
+ * The next of the mmu's vCPUs, whose turn comes again after all others'; what it noted.
+ * Without a copy of it, which is to be made, the turn does not end.
+ */
 static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
 {
 	unsigned int count = 0;
@@ -163,12 +167,13 @@ static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
 
 	spin_lock(&mmu->views_lock);
 	view = list_first_entry_or_null(&mmu->views, struct vmx_view, link);
-	if (view) {
-		list_move_tail(&view->link, &mmu->views);
+	if (view)
 		count = READ_ONCE(view->vcpu->pml_count);
-		/* It may be in the guest again, if all was told: then these are others. */
+	if (view && (copy || !count))
+		list_move_tail(&view->link, &mmu->views);
+	/* It may be in the guest again, if all was told: then these are others. */
+	if (copy && count)
 		memcpy(copy, noted(view->vcpu, count), count * sizeof(*copy));
-	}
 	spin_unlock(&mmu->views_lock);
 	return count;
 }
@@ -182,18 +187,24 @@ static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
  */
 int vmx_pml_collect(struct vmx_mmu *mmu)
 {
-	u64 *copy = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	unsigned int left = READ_ONCE(mmu->nr_views);
+	u64 *copy = NULL;
 
-	if (!copy)
-		return -ENOMEM;
 	/* Those that come meanwhile are put last. */
 	while (left--) {
 		unsigned int count = next_noted(mmu, copy);
 
-		spin_lock(&mmu->lock);
-		ept_mark(mmu, copy, count);
-		spin_unlock(&mmu->lock);
+		if (count && !copy) {
+			copy = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
+			if (!copy)
+				return -ENOMEM;
+			count = next_noted(mmu, copy);
+		}
+		if (count) {
+			spin_lock(&mmu->lock);
+			ept_mark(mmu, copy, count);
+			spin_unlock(&mmu->lock);
+		}
 		vmx_cond_resched();
 	}
 	free_page((unsigned long)copy);

@@ -447,8 +447,12 @@ static long run_locked(struct vmx_vcpu *v)
 	for (;;) {
 		enum leave leave = stay_and_tell(v, &err);
 
-		if (likely(leave == LEAVE_USER))
+		if (likely(leave == LEAVE_USER)) {
+			/* Not once by whoever asks, and once more by the next RUN. */
+			if (unlikely(v->pml_count))
+				vmx_pml_tell(v);
 			return 0;
+		}
 		switch (leave) {
 		case LEAVE_ERROR:
 			return err;
