@@ -52,22 +52,33 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 	return 0;
 }
 
+/* The page of the owner that @at is in, which seldom has to be waited for. */
+static int pin_page(unsigned long at, struct page **page)
+{
+	long got = pin_user_pages_fast(at, 1, FOLL_WRITE | FOLL_NOFAULT, page);
+	int err;
+
+	if (likely(got == 1))
+		return 0;
+	err = vmx_user_bring(at, true);
+	if (err)
+		return err;
+	got = pin_user_pages_unlocked(at, 1, page, FOLL_WRITE | VMX_FOLL_GUEST);
+	return got == 1 ? 0 : vmx_gup_errno(got);
+}
+
 /* As much as the page of the owner that @at is in has bits for. */
 static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 			struct vmx_dirty_batch *batch)
 {
 	size_t words = DIV_ROUND_UP((end - gpa) >> PAGE_SHIFT, BITS_PER_LONG);
 	struct page *page;
-	long got;
 	int err;
 
-	err = vmx_user_bring(at, true);
+	/* Once entries have lost their marks nothing may fail any more. */
+	err = pin_page(at, &page);
 	if (err)
 		return err;
-	/* Once entries have lost their marks nothing may fail any more. */
-	got = pin_user_pages_unlocked(at, 1, &page, FOLL_WRITE | VMX_FOLL_GUEST);
-	if (got != 1)
-		return vmx_gup_errno(got);
 	batch->gpa = gpa;
 	batch->bitmap = page_address(page) + offset_in_page(at);
 	memset(batch->bitmap, 0, words * sizeof(long));
