@@ -228,7 +228,7 @@ void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
  * mode and compares &vmx_mmu.flush_gen before it enters again. All are interrupted
  * before the first is waited for, and what it costs grows with the CPUs, not with
  * the vCPUs: each CPU says for which mmu it may be in a guest (&vmx_cpu.staying).
- * Uses nothing of &vmx_mmu.vm, which may be gone, unless there is such a CPU.
+ * Uses nothing of &vmx_mmu.vm, which may be gone.
  *
  * Context: interrupts on; may be called with spinlocks held, does not sleep.
  */

@@ -3,7 +3,6 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
@@ -224,24 +223,26 @@ void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum)
 		sum->exits[i] += READ_ONCE(c->exits[i]);
 }
 
+/* On the CPU itself: a vCPU that is between load and unload there has its VM. */
 static void leave_guest(void *unused)
 {
+	unsigned long staying = this_cpu_read(vmx_cpu.staying);
+	struct vmx_vm *vm;
+
+	if (!staying)
+		return;
+	vm = vmx_stays_on_several(staying) ?: ((struct vmx_mmu *)staying)->vm;
+	atomic64_inc(&vm->ipis);
 }
 
-/*
- * Is a vCPU on that CPU whose guest may be on the mmu? If so, its VM is there, and
- * whoever is in an RCU read-side critical section can count with it.
- */
+/* Is a vCPU on that CPU whose guest may be on the mmu? */
 static bool stays_on(int cpu, void *info)
 {
 	const struct vmx_mmu *mmu = info;
 	unsigned long staying = READ_ONCE(per_cpu(vmx_cpu.staying, cpu));
 
-	if (!staying || cpu == smp_processor_id() ||
-	    (staying != (unsigned long)mmu && staying != vmx_staying_on_several(mmu->vm)))
-		return false;
-	atomic64_inc(&mmu->vm->ipis);
-	return true;
+	return staying && cpu != smp_processor_id() &&
+	       (staying == (unsigned long)mmu || staying == vmx_staying_on_several(mmu->vm));
 }
 
 /* See mmu.h */
@@ -249,9 +250,7 @@ void vmx_mmu_kick(struct vmx_mmu *mmu)
 {
 	/* Pairs with vmx_load(): see there. */
 	smp_mb();
-	rcu_read_lock();
 	on_each_cpu_cond_mask(stays_on, leave_guest, mmu, true, cpu_online_mask);
-	rcu_read_unlock();
 }
 
 static long kick(struct vmx_vcpu *v)

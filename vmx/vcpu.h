@@ -264,6 +264,11 @@ static inline unsigned long vmx_staying_on_several(const struct vmx_vm *vm)
 	return (unsigned long)vm | 1;
 }
 
+static inline struct vmx_vm *vmx_stays_on_several(unsigned long staying)
+{
+	return staying & 1 ? (struct vmx_vm *)(staying - 1) : NULL;
+}
+
 static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
 {
 	u64 offset = v->vmcs->cpu_ctls & VMX_CPU_TSC_OFFSETTING ?

@@ -29,8 +29,7 @@ static void vm_free(struct kref *ref)
 	struct vmx_vm *vm = container_of(ref, struct vmx_vm, ref);
 
 	mmdrop(vm->mm);
-	/* vmx_mmu_kick() may be counting. */
-	kfree_rcu(vm, rcu);
+	kfree(vm);
 	vmx_power_put();
 }
 

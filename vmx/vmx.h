@@ -28,7 +28,6 @@ struct vmx_vmcs;
  * @past: counters of vCPUs that are gone
  * @ipis: interprocessor interrupts sent for the VM
  * @vpids: VPIDs that its vCPUs have
- * @rcu: to free it by
  */
 struct vmx_vm {
 	struct kref ref;
@@ -38,7 +37,6 @@ struct vmx_vm {
 	struct vmx_vm_stats past;
 	atomic64_t ipis;
 	atomic_t vpids;
-	struct rcu_head rcu;
 };
 
 /**
