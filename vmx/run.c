@@ -314,13 +314,6 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			vmx_pml_switch(v);
 		}
 		vtime_account_guest_enter();
-		/*
-		 * No RCU read-side critical section reaches into the guest, so that
-		 * grace periods need not wait for the stay's end. A short RUN ends
-		 * before one could.
-		 */
-		if (v->fpu_long)
-			rcu_note_context_switch(false);
 		vmx_fpu_load(v);
 		next = enter_until(v);
 		vmx_fpu_unload(v);
@@ -328,6 +321,12 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 		if (unlikely(v->pml_on))
 			vmx_pml_note(v);
 		if (next == VMX_NEXT_IRQ) {
+			/*
+			 * No RCU read-side critical section reaches into the guest, so
+			 * that grace periods need not wait for the stay's end. What is
+			 * told before a clock tick, the tick passes on.
+			 */
+			rcu_note_context_switch(false);
 			vmx_ledger_irqs_on();
 			/* STI's shadow is one instruction. */
 			local_irq_enable();
