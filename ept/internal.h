@@ -19,7 +19,7 @@
 #define EPT_COST_ZAP		17
 #define EPT_COST_NARROW		8
 #define EPT_COST_RELOG		4
-#define EPT_COST_GROUP		6
+#define EPT_COST_GROUP		8
 
 #define TABLE_ENTRIES	GENMASK(15, 0)
 /*
