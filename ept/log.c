@@ -98,12 +98,14 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 		if (!ept_index(it.gpa, 1))
 			set_all_groups(table, mmu->log == VMX_DIRTY_PML);
 		it.narrowed = true;
-		for (; it.gpa < next && ept_iter_spend(&it, EPT_COST_RELOG); it.gpa += PAGE_SIZE) {
+		/* One at least: no other go begins with the table. */
+		do {
 			u64 *slot = &table[ept_index(it.gpa, 1)];
 
 			if (READ_ONCE(*slot) & bits)
 				log_anew(mmu, slot, it.gpa, bits);
-		}
+			it.gpa += PAGE_SIZE;
+		} while (it.gpa < next && ept_iter_spend(&it, EPT_COST_RELOG));
 	}
 	return ept_iter_end(&it);
 }
