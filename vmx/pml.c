@@ -65,6 +65,9 @@ static bool wanted(const struct vmx_vcpu *v)
 {
 	unsigned int i;
 
+	/* There may be hundreds of views, and interrupts are off. */
+	if (!v->pml)
+		return false;
 	for (i = 0; i < v->views->count; i++)
 		if (READ_ONCE(v->views->view[i].mmu->log) == VMX_DIRTY_PML)
 			return true;
