@@ -123,6 +123,7 @@ static void vcpu_free(struct vmx_vcpu *v)
 	vmx_pml_free(v);
 	vmx_perf_free(v);
 	vmx_paging_free(v);
+	vmx_cond_resched_freed();
 	vmx_views_free(v);
 	if (!IS_ERR_OR_NULL(v->vmcs))
 		vmx_vmcs_put(v->vmcs);
