@@ -3,7 +3,11 @@
  * What a program makes the host do takes no longer than a bound, however much of it the program
  * asks for: the host gets its CPU back in time for its interrupts and for other threads.
  *
+ * The bounds are counted on the lab kernel. Those of distributions charge, clear and free memory
+ * in larger lots, within the same calls, and the ledgers cannot tell whose instructions they are.
+ *
  * needs: cpus=2
+ * needs: kernel=fast
  * needs: ledgers
  * limit: 20G
  */
