@@ -244,10 +244,12 @@ TEST_F(vm_bounds, tables)
 			.index = 0x70000000 + (n * 77) % VMX_MSRS_MAX, .policy = VMX_MSR_KERNEL,
 		};
 	WITHIN_BOUNDS("SET_CPUID", ASSERT_EQ(0, test_set_cpuid(&self->vcpu, cpuid, VMX_CPUID_MAX)));
-	WITHIN_BOUNDS("SET_MSRS", ASSERT_EQ(0, test_set_msrs(&self->vcpu, msrs,
-							 VMX_MSRS_MAX, NULL)));
-	WITHIN_BOUNDS("GET_MSRS", ASSERT_EQ(0, test_get_msrs(&self->vcpu, msrs,
-							 VMX_MSRS_MAX, NULL)));
+	WITHIN_BOUNDS("SET_MSRS", {
+		ASSERT_EQ(0, test_set_msrs(&self->vcpu, msrs, VMX_MSRS_MAX, NULL));
+	});
+	WITHIN_BOUNDS("GET_MSRS", {
+		ASSERT_EQ(0, test_get_msrs(&self->vcpu, msrs, VMX_MSRS_MAX, NULL));
+	});
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, asker));
 	self->vcpu.run->regs[VMX_RAX] = 0x20;
 	self->vcpu.run->regs[VMX_RCX] = VMX_CPUID_MAX - 1;

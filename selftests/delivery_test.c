@@ -144,8 +144,8 @@ TEST_F(vm, single_step_on_branches)
 GUEST64(nops_guest, "nop\n nop\n nop\n hlt");
 
 /*
- * SDM, likewise: a debug exception clears BTF, and DR7.GD ("Debug Control Register (DR7)"). One that
- * the module passes on does, too.
+ * SDM, likewise: a debug exception clears BTF, and DR7.GD ("Debug Control Register (DR7)"). One
+ * that the module passes on does, too.
  */
 TEST_F(vm, debug_exception_ends_stepping_on_branches)
 {

@@ -200,7 +200,8 @@ static unsigned long free_spare(struct vmx_mmu *mmu, unsigned long count)
 /* Has no entry, and no shadow page, to do with these frames? */
 static bool frames_unused(const struct shadow_frames *frames)
 {
-	return !frames->large && list_empty(&frames->doomed) && bitmap_empty(frames->tables, SHADOW_ENTRIES) &&
+	return !frames->large && list_empty(&frames->doomed) &&
+	       bitmap_empty(frames->tables, SHADOW_ENTRIES) &&
 	       !memchr_inv(frames->mapped, 0, sizeof(frames->mapped));
 }
 

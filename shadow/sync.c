@@ -314,6 +314,7 @@ bool shadow_reread(struct vmx_mmu *mmu, u64 until)
 
 /* Queue the tables of the next record that there is, or some of them; where to go on. */
 static u64 touch_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
+	__must_hold(&mmu->lock)
 {
 	unsigned long index = gfn / SHADOW_ENTRIES;
 	const struct shadow_frames *frames;
@@ -347,6 +348,7 @@ static u64 touch_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
  * Context: may sleep.
  */
 void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
+	__must_hold(&mmu->lock)
 {
 	const u64 end = gfn + count;
 	u64 until;

@@ -511,6 +511,7 @@ int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
  * Context: the owner's address space; may sleep.
  */
 void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
+	__must_hold(&mmu->lock)
 {
 	struct vmx_mmu_walk walk = { .gpa = gpa };
 	struct fault f = { .gpa = gpa & PAGE_MASK };

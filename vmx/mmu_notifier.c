@@ -52,6 +52,7 @@ static struct part part_of(struct interval_tree_node *node, unsigned long start,
  */
 static void zap_user(struct vmx_mmu *mmu, unsigned long start,
 		     unsigned long end)
+	__must_hold(&mmu->lock)
 {
 	struct vmx_ranges *set = &mmu->ranges;
 	struct interval_tree_node *node;

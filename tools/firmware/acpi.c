@@ -452,19 +452,21 @@ static int check(const struct vmx_acpi *acpi, const struct vmx_memory *memory)
 		return vmx_fail(EINVAL, "ACPI tables cannot describe %u CPUs: give 1 to %u",
 				acpi->cpus, VMX_ACPI_CPUS_MAX);
 	if (memory->low < FIRMWARE_END)
-		return vmx_fail(EINVAL, "ACPI tables need RAM below 1 MiB, which the guest does not have: give it more memory");
+		return vmx_fail(EINVAL,
+				"ACPI tables need RAM below 1 MiB, which the guest does not have: give it more memory");
 	if (acpi->sci >= ISA_IRQS || acpi->sci == IRQ_TIMER || acpi->sci == GSI_TIMER)
 		return vmx_fail(EINVAL,
 				"The system control interrupt cannot be IRQ %u: an ISA IRQ but %u and %u",
 				acpi->sci, IRQ_TIMER, GSI_TIMER);
 	if (acpi->power % 4 || acpi->power > 0x10000 - VMX_POWER_LENGTH)
-		return vmx_fail(EINVAL, "ACPI registers cannot be at port %#x: give a multiple of 4",
+		return vmx_fail(EINVAL,
+				"ACPI registers cannot be at port %#x: give a multiple of 4",
 				acpi->power);
 	if (acpi->pci && acpi->pci_base + (uint64_t)acpi->pci_size > VMX_MEMORY_HIGH)
 		return vmx_fail(EINVAL, "PCI memory goes past 4 GiB");
 	if (acpi->pci && acpi->pci_size && acpi->pci_base < memory->low)
-		return vmx_fail(EINVAL, "PCI memory at %#x overlaps RAM, which ends at %#llx", acpi->pci_base,
-				(unsigned long long)memory->low);
+		return vmx_fail(EINVAL, "PCI memory at %#x overlaps RAM, which ends at %#llx",
+				acpi->pci_base, (unsigned long long)memory->low);
 	return 0;
 }
 

@@ -94,7 +94,8 @@ static int check(const struct vmx_boot *boot)
 		return vmx_fail(E2BIG, "%u modules are too many: at most %d", boot->module_count,
 				VMX_MODULES_MAX);
 	if (boot->seed_size > PAGE)
-		return vmx_fail(E2BIG, "A seed of %zu bytes is too long: at most %llu", boot->seed_size, PAGE);
+		return vmx_fail(E2BIG, "A seed of %zu bytes is too long: at most %llu",
+				boot->seed_size, PAGE);
 	return 0;
 }
 

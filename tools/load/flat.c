@@ -22,7 +22,8 @@ int load_flat(const struct vmx_memory *memory, const struct vmx_boot *boot,
 				"A flat binary in this mode begins below %#llx, not at %#llx",
 				real ? REAL_END : GIB_4, (unsigned long long)boot->flat_address);
 	if (boot->module_count)
-		return vmx_fail(EINVAL, "A flat binary cannot have modules, since it has no way to find them");
+		return vmx_fail(EINVAL,
+				"A flat binary cannot have modules, since it has no way to find them");
 	error = plan_at(&plan, boot->flat_address, boot->kernel_size, boot->kernel,
 			boot->kernel_size, "flat binary");
 	if (error)

@@ -207,7 +207,8 @@ static int plan_command_line(struct plan *plan, const struct vmx_boot *boot,
 	int error;
 
 	if (strlen(line) > room)
-		return vmx_fail(E2BIG, "The command line has %zu characters; the kernel takes at most %u",
+		return vmx_fail(E2BIG,
+				"The command line has %zu characters; the kernel takes at most %u",
 				strlen(line), room);
 	error = plan_low(plan, strlen(line) + 1, line, strlen(line), "command line", &base);
 	params->hdr.cmd_line_ptr = base;

@@ -40,7 +40,8 @@ static const struct vmx_memory_range *find_ram(const struct vmx_memory *memory, 
 static int add(struct plan *plan, const struct piece *piece)
 {
 	if (plan->count == PIECES)
-		return vmx_fail(E2BIG, "The kernel, its modules and its tables have more than %d pieces",
+		return vmx_fail(E2BIG,
+				"The kernel, its modules and its tables have more than %d pieces",
 				PIECES);
 	plan->pieces[plan->count++] = *piece;
 	return 0;

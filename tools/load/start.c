@@ -116,7 +116,8 @@ int vmx_start_parked(const struct vmx_memory *memory, uint32_t apic_id, struct v
 
 	_Static_assert(VMX_ACPI_PARK + sizeof(tables) <= VMX_ACPI_MAILBOX, "the mailbox is behind");
 	if (!at)
-		return vmx_fail(EINVAL, "Parked CPUs need RAM below 1 MiB, which the guest does not have: give it more memory");
+		return vmx_fail(EINVAL,
+				"Parked CPUs need RAM below 1 MiB, which the guest does not have: give it more memory");
 	*start = (struct vmx_start){ .protocol = VMX_BOOT_FLAT };
 	start_with_tables(start, VMX_MODE_LONG, VMX_ACPI_PARK, &tables);
 	/* Linux goes to page tables with no-execute pages before it sets EFER. */

@@ -83,7 +83,8 @@ static int listen_tcp(const char *address)
 	int error, fd;
 
 	if (!colon || !colon[1] || colon - address >= (long)sizeof(host))
-		fail("--gdb %s: not an address (examples: :1234, 192.168.7.1:1234, unix:/tmp/gdb)", address);
+		fail("--gdb %s: not an address (examples: :1234, 192.168.7.1:1234, unix:/tmp/gdb)",
+		     address);
 	if (colon > address) {
 		memcpy(host, address, colon - address);
 		host[colon - address] = '\0';

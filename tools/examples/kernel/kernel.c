@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * A small kernel for two CPUs. It starts the second. Both take interrupts of their own timers, and
- * each sends the other an interprocessor interrupt with every tick. With cpus=1 on the command line,
- * the only CPU sends them to itself. The kernel prints its counts through
- * the serial port and ends the machine through the exit port. For addresses and bits see the SDM,
- * "Advanced Programmable Interrupt Controller (APIC)".
+ * each sends the other an interprocessor interrupt with every tick. With cpus=1 on the command
+ * line, the only CPU sends them to itself. The kernel prints its counts through the serial port and
+ * ends the machine through the exit port. For addresses and bits see the SDM, "Advanced
+ * Programmable Interrupt Controller (APIC)".
  */
 #include <stdbool.h>
 #include <stddef.h>
