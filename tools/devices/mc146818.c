@@ -272,10 +272,15 @@ static void update_irq(struct vmx_rtc *rtc)
 		vmx_timer_cancel(rtc->config.clock, &rtc->periodic);
 }
 
+void vmx_rtc_time_changed(struct vmx_rtc *rtc)
+{
+	catch_up(rtc);
+	update_irq(rtc);
+}
+
 static void expire(void *device)
 {
-	catch_up(device);
-	update_irq(device);
+	vmx_rtc_time_changed(device);
 }
 
 /* Registers A and B start and stop the clock. The registers stand with it. */

@@ -209,7 +209,7 @@ struct vmx_virtio_machine vmx_machine_virtio(struct vmx_machine *machine)
 {
 	return (struct vmx_virtio_machine){
 		.memory = find_memory, .context = machine, .clock = &machine->clock,
-		.written = machine->vm.shadow ? on_written : NULL,
+		.written = machine->vm.shadow ? on_written : NULL, .quiet = &machine->quiet,
 	};
 }
 

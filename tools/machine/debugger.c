@@ -37,37 +37,11 @@ void debugger_stop(struct vmx_debugger *debugger, const struct vmx_gdb_stop *sto
 
 /* In the vCPU's thread */
 
-/* What was left for the next VM entry is done, and the run page has the state after it. */
-static int settle(struct vmx_cpu *cpu)
+bool vmx_cpu_is_held(const struct vmx_cpu *cpu)
 {
-	struct vmx_run_page *run = cpu->vcpu.run;
-	int ret;
+	const struct vmx_debugger *debugger = cpu->machine->debugger;
 
-	if (cpu->lapic.waiting)
-		return 0;
-	run->immediate_exit = 1;
-	ret = vmx_run(&cpu->vcpu);
-	run->immediate_exit = 0;
-	return ret == -EINTR ? 0 : ret;
-}
-
-bool vmx_cpu_is_held(struct vmx_cpu *cpu)
-{
-	struct vmx_debugger *debugger = cpu->machine->debugger;
-	struct vmx_debugged_cpu *state;
-
-	if (!debugger || !debugger->cpus[cpu->id].hold)
-		return false;
-	state = &debugger->cpus[cpu->id];
-	if (!state->held) {
-		if (settle(cpu))
-			vmx_machine_fail(cpu->machine);
-		state->held = true;
-		pthread_cond_broadcast(&debugger->changed);
-	}
-	if (cpu->machine->end == VMX_END_NONE)
-		pthread_cond_wait(&cpu->wake, &cpu->machine->lock);
-	return true;
+	return debugger && debugger->cpus[cpu->id].hold;
 }
 
 bool vmx_cpu_is_stepping(const struct vmx_cpu *cpu)
@@ -79,10 +53,8 @@ bool vmx_cpu_is_stepping(const struct vmx_cpu *cpu)
 
 void vmx_debugger_on_end(struct vmx_machine *machine)
 {
-	if (!machine->debugger)
-		return;
-	pthread_cond_broadcast(&machine->debugger->changed);
-	machine->debugger->event(machine->debugger->host);
+	if (machine->debugger)
+		machine->debugger->event(machine->debugger->host);
 }
 
 /* In the debugger's thread */
@@ -90,7 +62,7 @@ void vmx_debugger_on_end(struct vmx_machine *machine)
 static bool all_held(struct vmx_debugger *debugger)
 {
 	for (unsigned int n = 0; n < cpu_count(debugger); n++)
-		if (!debugger->cpus[n].held)
+		if (!cpu_of(debugger, n)->parked)
 			return false;
 	return true;
 }
@@ -100,7 +72,7 @@ static int wait_held(struct vmx_debugger *debugger)
 	struct vmx_machine *machine = debugger->machine;
 
 	while (machine->end == VMX_END_NONE && !all_held(debugger))
-		pthread_cond_wait(&debugger->changed, &machine->lock);
+		pthread_cond_wait(&machine->quiet.changed, &machine->lock);
 	return machine->end == VMX_END_NONE ? 0 : -ESHUTDOWN;
 }
 
@@ -111,7 +83,6 @@ void vmx_debugger_init(struct vmx_debugger *debugger, struct vmx_machine *machin
 	debugger->machine = machine;
 	debugger->event = event;
 	debugger->host = host;
-	pthread_cond_init(&debugger->changed, NULL);
 	pthread_mutex_lock(&machine->lock);
 	machine->debugger = debugger;
 	debugger_stop(debugger, &(struct vmx_gdb_stop){ .interrupted = true });
@@ -145,7 +116,7 @@ int vmx_debugger_wait(struct vmx_debugger *debugger, struct vmx_gdb_stop *stop)
 static void let_go(struct vmx_debugger *debugger, unsigned int n)
 {
 	debugger->cpus[n].hold = false;
-	debugger->cpus[n].held = false;
+	cpu_of(debugger, n)->parked = false;
 	pthread_cond_signal(&cpu_of(debugger, n)->wake);
 }
 
@@ -167,7 +138,6 @@ void vmx_debugger_detach(struct vmx_debugger *debugger)
 	for (unsigned int n = 0; n < cpu_count(debugger); n++)
 		let_go(debugger, n);
 	pthread_mutex_unlock(&machine->lock);
-	pthread_cond_destroy(&debugger->changed);
 }
 
 /* What the stub wants */

@@ -18,6 +18,17 @@ void vmx_machine_fail(struct vmx_machine *machine);
  * tables. With EPT nobody needs to: the guest does to its CPUs what there is to do.
  */
 void vmx_machine_wrote(struct vmx_machine *machine, uint64_t gpa, uint64_t length);
+/*
+ * Has the vCPU's thread wait, with nothing of its state left for the next VM entry, while the
+ * machine is paused or a debugger holds the vCPU. Returns false if it may run.
+ */
+bool vmx_cpu_park(struct vmx_cpu *cpu);
+/* Since START, a TSC, it did not run: no time that an exit costs. */
+void vmx_cpu_slept(struct vmx_cpu *cpu, uint64_t start);
+/* The host's TSC, which stands during a pause. */
+uint64_t vmx_machine_host_tsc(const struct vmx_machine *machine);
+/* The guest's TSC is what machine and vCPU add to the host's: 0 or -errno. */
+int vmx_cpu_offset_tsc(struct vmx_cpu *cpu);
 /* Has a vCPU look at what there is to do; a struct vmx_lapic_config.kick. */
 void vmx_cpu_kick(void *cpu);
 /* Puts the devices onto the machine's buses. */
@@ -54,8 +65,8 @@ bool vmx_machine_mailbox(const struct vmx_machine *machine);
 bool vmx_cpu_called(const struct vmx_cpu *cpu);
 /* Lets a vCPU that was called have a look at the mailbox, which says where to go. */
 int vmx_cpu_answer(struct vmx_cpu *cpu);
-/* A debugger does not let it run: then the vCPU's thread has waited for something. */
-bool vmx_cpu_is_held(struct vmx_cpu *cpu);
+/* A debugger does not let it run. */
+bool vmx_cpu_is_held(const struct vmx_cpu *cpu);
 /* It is to execute one instruction. */
 bool vmx_cpu_is_stepping(const struct vmx_cpu *cpu);
 /* #DB or #BP, for the debugger or the guest. */

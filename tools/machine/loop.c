@@ -142,15 +142,20 @@ static void wait_until(struct vmx_cpu *cpu, uint64_t when)
 	pthread_cond_timedwait(&cpu->wake, &machine->lock, &until);
 }
 
-/* Sleep is no time that an exit costs. */
-static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
+void vmx_cpu_slept(struct vmx_cpu *cpu, uint64_t start)
 {
-	uint64_t start = __rdtsc(), slept;
+	uint64_t slept = __rdtsc() - start;
 
-	wait_until(cpu, when);
-	slept = __rdtsc() - start;
 	cpu->slept += slept;
 	cpu->left += slept;
+}
+
+static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
+{
+	uint64_t start = __rdtsc();
+
+	wait_until(cpu, when);
+	vmx_cpu_slept(cpu, start);
 }
 
 /*
@@ -228,7 +233,7 @@ static void turn(struct vmx_cpu *cpu)
 {
 	int ret;
 
-	if (vmx_cpu_is_held(cpu) || is_held_up(cpu))
+	if (vmx_cpu_park(cpu) || is_held_up(cpu))
 		return;
 	vmx_clock_expire(&cpu->machine->clock);
 	if (!take_events(cpu)) {

@@ -17,7 +17,8 @@ void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end)
 	if (machine->end != VMX_END_NONE)
 		return;
 	machine->end = end;
-	vmx_machine_resume(machine);
+	vmx_machine_wake(machine);
+	pthread_cond_broadcast(&machine->quiet.changed);
 	vmx_debugger_on_end(machine);
 }
 
@@ -41,7 +42,7 @@ static uint64_t now(void *source)
 {
 	struct vmx_machine *machine = source;
 
-	return (ticks_t)(__rdtsc() - machine->tsc_start) * 1000000 /
+	return (ticks_t)(vmx_machine_host_tsc(machine) - machine->tsc_start) * 1000000 /
 	       machine->vm.caps.tsc_khz;
 }
 
@@ -98,6 +99,7 @@ static void init_locks(struct vmx_machine *machine)
 	pthread_condattr_t attributes;
 
 	pthread_mutex_init(&machine->lock, NULL);
+	pthread_cond_init(&machine->quiet.changed, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, WAKE_CLOCK);
 	for (unsigned int n = 0; n < VMX_MACHINE_CPUS; n++)
@@ -159,7 +161,7 @@ void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end)
 	pthread_mutex_unlock(&machine->lock);
 }
 
-void vmx_machine_resume(struct vmx_machine *machine)
+void vmx_machine_wake(struct vmx_machine *machine)
 {
 	for (unsigned int n = 0; n < machine->config.cpus; n++)
 		vmx_cpu_kick(&machine->cpus[n]);
@@ -175,5 +177,6 @@ void vmx_machine_free(struct vmx_machine *machine)
 		vmx_vm_close(&machine->vm);
 	vmx_bus_free(&machine->ports);
 	vmx_bus_free(&machine->mmio);
+	pthread_cond_destroy(&machine->quiet.changed);
 	pthread_mutex_destroy(&machine->lock);
 }

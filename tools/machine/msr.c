@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* MSRs that exit: those of the local APIC and the TSC, and those that guests expect. */
-#include <x86intrin.h>
-
 #include "../lib/internal.h"
 #include "../lib/x86.h"
 #include "internal.h"
@@ -62,21 +60,35 @@ static int set_debugctl(struct vmx_cpu *cpu, uint64_t value)
 	return vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_DEBUGCTL, value & DEBUGCTL_BTF) ?: 1;
 }
 
-/*
- * The guest's TSC is the host's, and IA32_TSC_ADJUST what the guest added to it (SDM,
- * "IA32_TSC_ADJUST Register"). An operating system that sees that nobody adjusts it trusts the TSC,
- * whatever a clock says whose interrupts came late.
- */
-static int adjust_tsc(struct vmx_cpu *cpu, uint64_t adjust)
+int vmx_cpu_offset_tsc(struct vmx_cpu *cpu)
 {
 	int ret = vmx_field_change(cpu->vcpu.vmcs, VMX_F_CPU_CONTROLS, 0,
 				   VMX_CPU_TSC_OFFSETTING);
 
-	ret = ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_TSC_OFFSET, adjust);
+	return ret ?: vmx_field_set(cpu->vcpu.vmcs, VMX_F_TSC_OFFSET,
+				    cpu->machine->tsc_offset + cpu->tsc_adjust);
+}
+
+/* Before the guest adds to it: the host's, without the time of pauses. */
+static uint64_t common_tsc(const struct vmx_cpu *cpu)
+{
+	return vmx_machine_host_tsc(cpu->machine) + cpu->machine->tsc_offset;
+}
+
+/*
+ * IA32_TSC_ADJUST is what the guest added to its TSC (SDM, "IA32_TSC_ADJUST Register"). An
+ * operating system that sees that nobody adjusts it trusts the TSC, whatever a clock says whose
+ * interrupts came late.
+ */
+static int adjust_tsc(struct vmx_cpu *cpu, uint64_t adjust)
+{
+	int ret;
+
+	cpu->tsc_adjust = adjust;
+	ret = vmx_cpu_offset_tsc(cpu);
 	if (ret)
 		return ret;
-	cpu->tsc_adjust = adjust;
-	vmx_lapic_set_tsc(&cpu->lapic, __rdtsc() + adjust);
+	vmx_lapic_set_tsc(&cpu->lapic, common_tsc(cpu) + adjust);
 	return 1;
 }
 
@@ -86,7 +98,7 @@ bool vmx_cpu_rdmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t *value)
 		return vmx_lapic_rdmsr(&cpu->lapic, index, value);
 	switch (index) {
 	case MSR_TSC:
-		*value = __rdtsc() + cpu->tsc_adjust;
+		*value = common_tsc(cpu) + cpu->tsc_adjust;
 		return true;
 	case MSR_TSC_ADJUST:
 		*value = cpu->tsc_adjust;
@@ -106,7 +118,7 @@ int vmx_cpu_wrmsr(struct vmx_cpu *cpu, uint32_t index, uint64_t value)
 		return vmx_lapic_wrmsr(&cpu->lapic, index, value);
 	switch (index) {
 	case MSR_TSC:
-		return adjust_tsc(cpu, value - __rdtsc());
+		return adjust_tsc(cpu, value - common_tsc(cpu));
 	case MSR_TSC_ADJUST:
 		return adjust_tsc(cpu, value);
 	case MSR_EFER:

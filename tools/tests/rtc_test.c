@@ -252,6 +252,29 @@ TEST_F(rtc, alarm)
 	EXPECT_EQ(0x10, get(REG_C) & 0xb0);
 }
 
+/* After a pause of the machine's clock: an alarm that was due is, and the next comes in time. */
+TEST_F(rtc, time_of_day_jumps)
+{
+	set(SECONDS_ALARM, 0x00);
+	set(MINUTES_ALARM, 0xc0);
+	set(HOURS_ALARM, 0xc0);
+	set(REG_B, 0x22);
+	pass(NS_PER_SECOND);
+	EXPECT_FALSE(self->irq.level);
+	host.epoch += 20 * NS_PER_SECOND;
+	vmx_rtc_time_changed(&self->rtc);
+	EXPECT_TRUE(self->irq.level);
+	EXPECT_EQ(0xa0, get(REG_C) & 0xa0);
+	EXPECT_TIME(0, 0, 0x18);
+	host.epoch += 40 * NS_PER_SECOND;
+	vmx_rtc_time_changed(&self->rtc);
+	EXPECT_FALSE(self->irq.level);
+	pass(NS_PER_SECOND);
+	EXPECT_FALSE(self->irq.level);
+	pass(NS_PER_SECOND);
+	EXPECT_TRUE(self->irq.level);
+}
+
 TEST_F(rtc, alarm_by_12_hours)
 {
 	set(REG_B, 0x00);

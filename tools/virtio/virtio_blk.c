@@ -379,11 +379,15 @@ static bool work(struct vmx_virtio_blk *blk)
 static void *work_on(void *arg)
 {
 	struct vmx_virtio_blk *blk = arg;
+	struct vmx_quiet *quiet = blk->virtio.machine.quiet;
 
 	pthread_mutex_lock(blk->lock);
-	while (!blk->ending)
-		if (!work(blk))
+	while (!blk->ending) {
+		if (quiet && quiet->wanted)
+			pthread_cond_wait(&quiet->changed, blk->lock);
+		else if (!work(blk))
 			pthread_cond_wait(&blk->work, blk->lock);
+	}
 	pthread_mutex_unlock(blk->lock);
 	return NULL;
 }
@@ -409,6 +413,8 @@ void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk)
 	pthread_mutex_lock(blk->lock);
 	blk->ending = true;
 	pthread_cond_signal(&blk->work);
+	if (blk->virtio.machine.quiet)
+		pthread_cond_broadcast(&blk->virtio.machine.quiet->changed);
 	pthread_mutex_unlock(blk->lock);
 	pthread_join(blk->thread, NULL);
 	pthread_cond_destroy(&blk->work);

@@ -152,6 +152,8 @@ static void reset_when_idle(struct vmx_virtio *virtio)
 void virtio_begin_work(struct vmx_virtio *virtio)
 {
 	virtio->working = true;
+	if (virtio->machine.quiet)
+		virtio->machine.quiet->working++;
 }
 
 bool virtio_end_work(struct vmx_virtio *virtio)
@@ -160,6 +162,8 @@ bool virtio_end_work(struct vmx_virtio *virtio)
 
 	virtio->working = false;
 	virtio->resetting = false;
+	if (virtio->machine.quiet && !--virtio->machine.quiet->working)
+		pthread_cond_broadcast(&virtio->machine.quiet->changed);
 	if (resetting)
 		reset(virtio);
 	return !resetting;

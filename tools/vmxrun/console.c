@@ -93,9 +93,9 @@ void console_resume(void)
 {
 	pthread_mutex_lock(&making);
 	pthread_mutex_lock(&machine.lock);
-	if (console.virtio.pci.host)
+	if (console.virtio.pci.host && !machine.quiet.wanted)
 		vmx_virtio_console_poll(&console);
-	vmx_machine_resume(&machine);
+	vmx_machine_wake(&machine);
 	pthread_mutex_unlock(&machine.lock);
 	pthread_mutex_unlock(&making);
 }
@@ -121,9 +121,11 @@ static size_t fetch_typed(void *context __attribute__((unused)), void *bytes, si
 	return count;
 }
 
-/* Whichever console has no room now asks again when it has. */
+/* Whichever console has no room now asks again when it has, and the machine does after a pause. */
 static void offer_typed(void *host __attribute__((unused)))
 {
+	if (machine.quiet.wanted)
+		return;
 	if (console.virtio.pci.host)
 		vmx_virtio_console_poll(&console);
 	else if (typed.count)

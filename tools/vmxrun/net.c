@@ -101,7 +101,8 @@ static void *hear(void *arg __attribute__((unused)))
 		if (!event.data.ptr)
 			return NULL;
 		pthread_mutex_lock(&machine.lock);
-		vmx_virtio_net_poll(event.data.ptr);
+		if (vmx_machine_wait_running(&machine))
+			vmx_virtio_net_poll(event.data.ptr);
 		pthread_mutex_unlock(&machine.lock);
 	}
 }

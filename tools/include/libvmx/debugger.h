@@ -55,7 +55,6 @@ struct vmx_watchpoint {
 /**
  * struct vmx_debugged_cpu - a vCPU, as its debugger has it
  * @hold: it is not to run
- * @held: it does not, and all of its state is in its VMCS and run page
  * @step: it executes one instruction
  * @stepped: it has done so, and may have saved RFLAGS.TF
  * @pushes_flags: that instruction is PUSHF
@@ -65,7 +64,6 @@ struct vmx_watchpoint {
  */
 struct vmx_debugged_cpu {
 	bool hold;
-	bool held;
 	bool step;
 	bool stepped;
 	bool pushes_flags;
@@ -80,7 +78,6 @@ struct vmx_debugged_cpu {
  * @event: vCPUs are stopping, or the machine ended: vmx_debugger_wait(); called
  *	with the machine's lock held
  * @host: what @event is called with
- * @changed: a vCPU is held now
  * @attached: the CPUs' debug registers and exceptions are the debugger's
  * @stopping: vCPUs are to be held, for @stop
  * @stop: why
@@ -92,7 +89,6 @@ struct vmx_debugger {
 	struct vmx_machine *machine;
 	void (*event)(void *host);
 	void *host;
-	pthread_cond_t changed;
 	bool attached;
 	bool stopping;
 	struct vmx_gdb_stop stop;

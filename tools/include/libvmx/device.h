@@ -13,6 +13,7 @@
 #ifndef LIBVMX_DEVICE_H
 #define LIBVMX_DEVICE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -109,6 +110,21 @@ bool vmx_bus_read(struct vmx_bus *bus, uint64_t address, unsigned int size,
  */
 bool vmx_bus_write(struct vmx_bus *bus, uint64_t address, unsigned int size,
 		   uint64_t value);
+
+/* Threads */
+
+/**
+ * struct vmx_quiet - keeps threads of devices from the guest's memory for a while
+ * @wanted: how many want it; while there are any, no thread begins anything
+ * @working: threads that are at work without the machine's lock
+ * @changed: one of these changed, or its waiter has to look again; goes with the
+ *	machine's lock
+ */
+struct vmx_quiet {
+	unsigned int wanted;
+	unsigned int working;
+	pthread_cond_t changed;
+};
 
 /* Interrupt lines */
 

@@ -69,13 +69,13 @@ struct vmx_debugger;
  *	of each of several vCPUs after 10 ms, or at PAUSE
  * @send: takes a byte that the guest sends by its serial port
  * @room: told that the serial port takes bytes again, as in struct
- *	vmx_uart_config; NULL for nobody
+ *	vmx_uart_config, and when a pause ends; NULL for nobody
  * @report: takes a sentence about a mistake of the guest with a PCI device,
  *	or about a failed request, once for each cause; NULL for none
  * @exit: called for each exit to userspace before the machine handles it, and again when it
  *	is @done; NULL for nobody
  * @hold: asked before a vCPU enters the guest: true has it wait until
- *	vmx_machine_resume(), and is asked again; NULL for never
+ *	vmx_machine_wake(), and is asked again; NULL for never
  * @host: what these are called with
  *
  * The machine calls all of them with its lock held, so they must not wait. Output
@@ -108,6 +108,8 @@ struct vmx_machine_config {
  * @thread: runs it
  * @wake: wakes it from HLT
  * @in_guest: it is in vmx_run()
+ * @parked: its thread waits outside the guest, and all of its state is in its VMCS,
+ *	its run page and here
  * @halted: it waits for an interrupt
  * @reported: that the emulator could not do an instruction of a program's was
  *	reported
@@ -121,7 +123,7 @@ struct vmx_machine_config {
  * @account: the one of @spent that time goes to now, or NULL
  * @left: TSC when the guest was left, moved on by sleep
  * @ran: TSC ticks in vmx_run()
- * @slept: TSC ticks asleep
+ * @slept: TSC ticks asleep or parked
  */
 struct vmx_cpu {
 	struct vmx_machine *machine;
@@ -132,6 +134,7 @@ struct vmx_cpu {
 	pthread_t thread;
 	pthread_cond_t wake;
 	bool in_guest;
+	bool parked;
 	bool halted;
 	bool reported;
 	bool unpaged;
@@ -155,8 +158,12 @@ struct vmx_cpu {
  * @memory: its RAM
  * @ports: who answers to ports
  * @mmio: who answers to memory that is not RAM
- * @clock: nanoseconds since the machine was made, by the TSC
- * @tsc_start: the TSC when it was made
+ * @quiet: who wants it paused, and which devices' threads are at work
+ * @clock: nanoseconds since the machine was made, by the TSC, without pauses
+ * @tsc_start: the TSC when it was made, moved on by pauses
+ * @tsc_offset: what is added to the host's TSC for all vCPUs
+ * @still: time stands still
+ * @tsc_still: the host's TSC since then
  * @apics: what connects the local APICs
  * @ioapic: the I/O APIC
  * @pic: the 8259As
@@ -181,8 +188,12 @@ struct vmx_machine {
 	struct vmx_memory memory;
 	struct vmx_bus ports;
 	struct vmx_bus mmio;
+	struct vmx_quiet quiet;
 	struct vmx_clock clock;
 	uint64_t tsc_start;
+	uint64_t tsc_offset;
+	bool still;
+	uint64_t tsc_still;
 	struct vmx_apic_bus apics;
 	struct vmx_ioapic ioapic;
 	struct vmx_pic pic;
@@ -261,12 +272,66 @@ enum vmx_end vmx_machine_run(struct vmx_machine *machine);
 void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end);
 
 /**
- * vmx_machine_resume() - make vCPUs ask struct vmx_machine_config.hold again
+ * vmx_machine_wake() - make vCPUs ask struct vmx_machine_config.hold again
  * @machine: the machine
  *
  * To be called with its lock held.
  */
+void vmx_machine_wake(struct vmx_machine *machine);
+
+/**
+ * vmx_machine_pause() - stop a machine for a while
+ * @machine: the machine; runs, or is about to: the first instruction then waits
+ *
+ * Waits until every vCPU is between two instructions and no device's thread is at
+ * work. From then on nobody but the caller touches the guest's memory, no
+ * timer expires, and nothing is lost: interrupts and input that come meanwhile
+ * are pending, requests stay in their queues. All of a vCPU's state is in its
+ * VMCS, its run page (an event that waits to be injected, too) and struct
+ * vmx_cpu.
+ *
+ * Pauses nest: each ends with its own vmx_machine_resume().
+ *
+ * The guest's TSC stands still, and so does the machine's clock with
+ * all that counts by it: local APIC timers and their deadlines, the PIT, ACPI's
+ * timer, the RTC's periodic interrupt. After the pause they go on from
+ * where they stood, so that no watchdog of the guest sees a gap. The
+ * RTC's time of day goes on: from it, as after a suspend to RAM, a guest can learn
+ * how long the pause was. Otherwise its time of day lags by that.
+ *
+ * Return: 0; -ESHUTDOWN if the machine has ended, and then there is nothing to
+ * resume.
+ */
+int vmx_machine_pause(struct vmx_machine *machine);
+
+/**
+ * vmx_machine_resume() - end a pause
+ * @machine: the machine
+ *
+ * The last one has it run again.
+ */
 void vmx_machine_resume(struct vmx_machine *machine);
+
+/**
+ * vmx_machine_is_paused() - has a machine come to rest?
+ * @machine: the machine
+ *
+ * To be called with its lock held.
+ *
+ * Return: whether a vmx_machine_pause() has succeeded that was not resumed.
+ */
+bool vmx_machine_is_paused(const struct vmx_machine *machine);
+
+/**
+ * vmx_machine_wait_running() - wait for the end of a pause
+ * @machine: the machine
+ *
+ * For threads that bring input to devices. To be called with its lock held, which
+ * it drops to wait.
+ *
+ * Return: false if the machine has ended.
+ */
+bool vmx_machine_wait_running(struct vmx_machine *machine);
 
 /**
  * vmx_machine_free() - undo vmx_machine_init()

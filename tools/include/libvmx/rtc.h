@@ -88,6 +88,14 @@ int vmx_rtc_attach(struct vmx_rtc *rtc, struct vmx_bus *bus);
  */
 void vmx_rtc_set_ram(struct vmx_rtc *rtc, uint64_t low, uint64_t high);
 
+/**
+ * vmx_rtc_time_changed() - the time of day moved on while the machine's clock stood
+ * @rtc: the clock
+ *
+ * An alarm that is over goes off, and the next is awaited by the new time.
+ */
+void vmx_rtc_time_changed(struct vmx_rtc *rtc);
+
 #ifdef __cplusplus
 }
 #endif

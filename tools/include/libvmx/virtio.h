@@ -48,12 +48,14 @@ struct vmx_virtio;
  * @written: told of memory that a device wrote, part of what @memory found, before
  *	the driver is told that the device is done with it; or NULL. With shadow page
  *	tables it has to call vmx_vm_invalidate(); with EPT nobody has to know.
+ * @quiet: heeded by devices that have threads, or NULL
  */
 struct vmx_virtio_machine {
 	void *(*memory)(void *context, uint64_t address, uint64_t length);
 	void *context;
 	struct vmx_clock *clock;
 	void (*written)(void *context, const void *memory, size_t length);
+	struct vmx_quiet *quiet;
 };
 
 /**
