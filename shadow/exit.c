@@ -22,8 +22,6 @@
 /* Memory that a fault gets before it lets the guest try again. */
 #define ATTEMPTS 8
 
-#define INVPCID_TYPE_MAX 3
-
 /* SDM, "System Descriptor Types" */
 #define TSS_TYPE	0xf
 #define TSS_16BIT_BUSY	3
@@ -178,15 +176,6 @@ static int page_fault(struct vmx_vcpu *v)
 }
 
 /* Control registers */
-
-/* A register that an instruction names, as wide as the guest's mode has it. */
-static u64 operand(struct vmx_vcpu *v, unsigned int n)
-{
-	u64 value = n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmx_reg(v, n);
-
-	return vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L &&
-	       paging_is_long(v->paging) ? value : (u32)value;
-}
 
 static int set_operand(struct vmx_vcpu *v, u64 qualification, u64 value)
 {
@@ -396,32 +385,24 @@ static int cr_access(struct vmx_vcpu *v)
 	unsigned int cr = q & 0xf, kind = q >> 4 & 3;
 
 	if (kind == 0)
-		return mov_to(v, cr, operand(v, q >> 8 & 0xf));
+		return mov_to(v, cr, paging_operand(v, q >> 8 & 0xf));
 	if (kind == 1 && cr == 3 && !user_wants(v, VMX_CPU_CR3_STORE_EXITING))
 		return set_operand(v, q, v->paging->cr3);
 	/* CLTS and LMSW exit only for userspace's masks. */
 	return -EPERM;
 }
 
-/*
- * SDM, "INVPCID--Invalidate Process-Context Identifier". The descriptor, which says what
- * of all is to be invalidated, is not read. The privilege level comes before the exit,
- * but not on every CPU.
- */
-static bool invpcid_valid(struct vmx_vcpu *v)
-{
-	return !(vmx_read(v, VMX_F_GUEST_SS_ACCESS) & VMX_ACCESS_DPL_MASK) &&
-	       operand(v, vmx_read(v, VMX_F_EXIT_INSN_INFO) >> 28) <= INVPCID_TYPE_MAX;
-}
-
 static int invalidate(struct vmx_vcpu *v)
 {
 	struct vmx_mmu *mmu = v->mmu;
+	int r = 0;
 
 	if (user_wants(v, VMX_CPU_INVLPG_EXITING))
 		return -EPERM;
-	if (v->reason == VMX_REASON_INVPCID && !invpcid_valid(v))
-		return PAGING_GP;
+	if (v->reason == VMX_REASON_INVPCID)
+		r = paging_judge_invpcid(v);
+	if (r)
+		return r;
 	spin_lock(&mmu->lock);
 	v->paging->linked = 0;
 	/* What is left of it is done before the guest goes on. */
@@ -434,18 +415,15 @@ static int invalidate(struct vmx_vcpu *v)
 
 static int finish(struct vmx_vcpu *v, int r)
 {
-	switch (r) {
-	case 0:
-		vmx_retire(v);
-		return VMX_FAULT_DONE;
-	case PAGING_GP:
-		vmx_inject_gp(v);
-		return VMX_FAULT_DONE;
-	case -EPERM:
+	if (r == -EPERM)
 		return VMX_FAULT_EXIT;
-	default:
+	if (r < 0)
 		return r;
-	}
+	if (r)
+		vmx_inject_fault(v, r, r == PAGING_PF ? v->intr_error : 0);
+	else
+		vmx_retire(v);
+	return VMX_FAULT_DONE;
 }
 
 /**
@@ -462,7 +440,7 @@ bool vmx_paging_cr_access(struct vmx_vcpu *v)
 
 	if ((q & 0x3f) != 3 || p->mode.format != PAGING_LONG)
 		return false;
-	value = operand(v, q >> 8 & 0xf);
+	value = paging_operand(v, q >> 8 & 0xf);
 	if (user_wants_cr3(v, value) || !cr3_valid(p, &value) || !paging_switch(v, value))
 		return false;
 	vmx_retire(v);

@@ -372,6 +372,41 @@ enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging 
 	return guest_walk(&p->mode, &memory, root, walk);
 }
 
+/* The same, and what the map has there: NULL if that is to be got. */
+static __always_inline enum walk_result
+translate(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk,
+	  const struct shadow_found **found)
+{
+	enum walk_result result;
+
+	p->miss = ~0ULL;
+	p->miss_frame = ~0ULL;
+	result = shadow_walk_guest(mmu, p, walk);
+	if (result == WALK_FAULT)
+		return result;
+	if (result == WALK_MISS)
+		return need_memory(p, walk->gpa, walk->write ? EPT_WRITE : EPT_READ, false);
+	*found = shadow_find(mmu, walk->gpa, map_access(walk));
+	return *found ? WALK_DONE : need_memory(p, walk->gpa, map_access(walk), true);
+}
+
+/**
+ * shadow_translate() - judge an access that the module makes in the guest's place
+ * @mmu: the mmu, its lock held
+ * @p: the vCPU's paging
+ * @walk: the access; filled in
+ *
+ * Return: %WALK_DONE: the map has the memory, as long as the lock is held; %WALK_FAULT: it
+ * is the guest's page fault; %WALK_MISS: what &vmx_paging.miss says is to be got.
+ */
+enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
+				  struct guest_walk *walk)
+{
+	const struct shadow_found *found;
+
+	return translate(mmu, p, walk, &found);
+}
+
 /**
  * shadow_fault() - judge an access, and make the entries that it needs
  * @mmu: the mmu, its lock held
@@ -388,21 +423,14 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 	const struct shadow_found *found;
 	enum walk_result result;
 
-	p->miss = ~0ULL;
-	p->miss_frame = ~0ULL;
 	if (unlikely(mmu->shadow->nr_watched > SHADOW_WATCHED_MAX)) {
 		/* They become fewer where that may take its time. */
 		p->reload = true;
 		return WALK_DONE;
 	}
-	result = shadow_walk_guest(mmu, p, walk);
-	if (result == WALK_FAULT)
+	result = translate(mmu, p, walk, &found);
+	if (result != WALK_DONE)
 		return result;
-	if (result == WALK_MISS)
-		return need_memory(p, walk->gpa, walk->write ? EPT_WRITE : EPT_READ, false);
-	found = shadow_find(mmu, walk->gpa, map_access(walk));
-	if (!found)
-		return need_memory(p, walk->gpa, map_access(walk), true);
 	f.map = found->entry;
 	f.map_level = found->level;
 	f.sp = p->root[p->mode.format == PAGING_LONG ? 0 : walk->gva >> 30 & 3];

@@ -10,6 +10,8 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include <asm/trapnr.h>
+
 #include "../vmx/mmu.h"
 #include "shadow.h"
 
@@ -320,6 +322,11 @@ unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
 
 enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
 				   struct guest_walk *walk);
+enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
+				  struct guest_walk *walk);
+
+/* shadow/invpcid.c */
+int paging_judge_invpcid(struct vmx_vcpu *v);
 
 /* shadow/look.c */
 int shadow_look(const struct vmx_paging *p, u64 gva, u64 *entry);
@@ -329,9 +336,14 @@ void paging_apply(struct vmx_vcpu *v);
 u64 paging_cr0(struct vmx_vcpu *v);
 u64 paging_cr4(struct vmx_vcpu *v);
 bool paging_is_long(const struct vmx_paging *p);
+bool paging_is_64bit_code(struct vmx_vcpu *v);
+u64 paging_register(struct vmx_vcpu *v, unsigned int n);
+u64 paging_operand(struct vmx_vcpu *v, unsigned int n);
 
-/* A register access that the guest is to answer with #GP(0). */
-#define PAGING_GP	1
+/* The exceptions that an instruction raises, by vector. The error code of #PF is in @intr_error. */
+#define PAGING_SS	X86_TRAP_SS
+#define PAGING_GP	X86_TRAP_GP
+#define PAGING_PF	X86_TRAP_PF
 
 /* shadow/roots.c */
 void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags);

@@ -85,6 +85,43 @@ bool paging_is_long(const struct vmx_paging *p)
 	return p->efer & EFER_LMA;
 }
 
+/**
+ * paging_is_64bit_code() - does the guest execute in 64-bit mode
+ * @v: the vCPU, loaded
+ *
+ * Return: false in compatibility mode, too.
+ */
+bool paging_is_64bit_code(struct vmx_vcpu *v)
+{
+	return paging_is_long(v->paging) && vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
+}
+
+/**
+ * paging_register() - a general-purpose register
+ * @v: the vCPU, loaded
+ * @n: its number in an instruction
+ *
+ * Return: all of it.
+ */
+u64 paging_register(struct vmx_vcpu *v, unsigned int n)
+{
+	return n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmx_reg(v, n);
+}
+
+/**
+ * paging_operand() - an operand of an instruction that is a register
+ * @v: the vCPU, loaded
+ * @n: the register's number
+ *
+ * Return: the operand, as wide as the guest's mode has it.
+ */
+u64 paging_operand(struct vmx_vcpu *v, unsigned int n)
+{
+	u64 value = paging_register(v, n);
+
+	return paging_is_64bit_code(v) ? value : (u32)value;
+}
+
 static void set_format(struct paging_mode *mode, const struct vmx_paging *p)
 {
 	if (!(p->cr0 & X86_CR0_PG)) {

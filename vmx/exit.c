@@ -21,8 +21,10 @@
 #include "vcpu.h"
 
 /**
- * vmx_inject_gp() - answer the instruction that exited with #GP(0)
+ * vmx_inject_fault() - answer the instruction that exited with a fault
  * @v: the vCPU, loaded; no event is waiting
+ * @vector: of an exception that has an error code
+ * @error: the error code
  *
  * Exceptions have no error code in real-address mode, and an entry that injects
  * one fails (SDM, "Checks on VM-Entry Control Fields").
@@ -32,14 +34,25 @@
  *
  * Context: preemption off.
  */
-void vmx_inject_gp(struct vmx_vcpu *v)
+void vmx_inject_fault(struct vmx_vcpu *v, u32 vector, u32 error)
 {
-	v->event.info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | X86_TRAP_GP;
+	v->event.info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | vector;
 	if (vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PE)
 		v->event.info |= VMX_INTR_ERROR_CODE;
-	v->event.error = 0;
+	v->event.error = error;
 	vmx_write(v, VMX_F_GUEST_RFLAGS,
 		  vmx_read(v, VMX_F_GUEST_RFLAGS) | X86_EFLAGS_RF);
+}
+
+/**
+ * vmx_inject_gp() - answer the instruction that exited with #GP(0)
+ * @v: the vCPU, loaded; no event is waiting
+ *
+ * Context: preemption off.
+ */
+void vmx_inject_gp(struct vmx_vcpu *v)
+{
+	vmx_inject_fault(v, X86_TRAP_GP, 0);
 }
 
 /* In 64-bit mode RIP has 64 bits, elsewhere 32 or fewer. */

@@ -345,6 +345,7 @@ enum vmx_next {
 
 enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
 void vmx_explain_failure(struct vmx_vcpu *v);
+void vmx_inject_fault(struct vmx_vcpu *v, u32 vector, u32 error);
 void vmx_inject_gp(struct vmx_vcpu *v);
 void vmx_retire_length(struct vmx_vcpu *v, u32 length);
 
