@@ -2,13 +2,12 @@
 /**
  * DOC: gdb
  *
- * The remote serial protocol of gdb ("Remote Protocol" in gdb's manual), as a
- * stub speaks it: bytes in, bytes out. The debugged machine is behind struct
- * vmx_gdb_target; struct vmx_debugger makes one of a machine. Each vCPU is a
- * thread of gdb's, whose number is the vCPU's and 1. When one stops, all do.
+ * A stub that speaks gdb's remote serial protocol ("Remote Protocol" in gdb's
+ * manual): it takes bytes and sends bytes. struct vmx_gdb_target stands for the
+ * debugged machine; struct vmx_debugger makes a target of a struct vmx_machine. gdb
+ * sees each vCPU as a thread; vCPU 0 is thread 1. When one vCPU stops, all stop.
  *
- * The stub trusts no input from the other end, and keeps nothing of
- * it beyond struct vmx_gdb.
+ * The stub trusts no input from gdb. All its state is in struct vmx_gdb.
  */
 #ifndef LIBVMX_GDB_H
 #define LIBVMX_GDB_H
@@ -21,19 +20,19 @@
 extern "C" {
 #endif
 
-/* Bytes of a packet, in either direction. */
+/* Longest packet in bytes, in either direction */
 #define VMX_GDB_PACKET	4096
 #define VMX_GDB_CPUS	16
 
 /**
- * struct vmx_gdb_registers - what gdb sees of a vCPU
- * @general: by enum vmx_reg
+ * struct vmx_gdb_registers - the registers that gdb sees
+ * @general: general-purpose registers, in the order of enum vmx_reg
  * @rip: RIP
  * @eflags: RFLAGS
  * @segments: selectors of CS, SS, DS, ES, FS, GS
  * @st: ST0 to ST7
- * @fpu: the FPU's control, status and tag word; selector and offset of the
- *	instruction, of the operand; the opcode
+ * @fpu: the FPU's control, status and tag word, the instruction's selector and
+ *	offset, the operand's selector and offset, the opcode
  * @xmm: XMM0 to XMM15
  * @mxcsr: MXCSR
  * @fs_base: base of FS
@@ -63,12 +62,12 @@ struct vmx_gdb_registers {
 };
 
 /**
- * enum vmx_gdb_point - kinds of breakpoints and watchpoints, by gdb's numbers
- * @VMX_GDB_SOFTWARE: execution, by an instruction in memory
- * @VMX_GDB_HARDWARE: execution, by a debug register
- * @VMX_GDB_WRITE: a write of data
- * @VMX_GDB_READ: a read of data; debug registers report writes as well
- * @VMX_GDB_ACCESS: either
+ * enum vmx_gdb_point - kinds of breakpoints and watchpoints, with gdb's numbers
+ * @VMX_GDB_SOFTWARE: breakpoint: an instruction in memory
+ * @VMX_GDB_HARDWARE: breakpoint: a debug register
+ * @VMX_GDB_WRITE: watchpoint for writes
+ * @VMX_GDB_READ: watchpoint for reads; debug registers report writes as well
+ * @VMX_GDB_ACCESS: watchpoint for reads and writes
  */
 enum vmx_gdb_point {
 	VMX_GDB_SOFTWARE,
@@ -79,8 +78,8 @@ enum vmx_gdb_point {
 };
 
 /**
- * enum vmx_gdb_action - what a vCPU is to do
- * @VMX_GDB_HOLD: nothing
+ * enum vmx_gdb_action - the next action of a vCPU
+ * @VMX_GDB_HOLD: stay stopped
  * @VMX_GDB_RUN: run
  * @VMX_GDB_STEP: execute one instruction
  */
@@ -91,13 +90,13 @@ enum vmx_gdb_action {
 };
 
 /**
- * struct vmx_gdb_stop - why all vCPUs stopped
- * @cpu: the one that is the reason
- * @at_point: it came to a breakpoint or watchpoint; otherwise it did its step,
- *	or was interrupted
- * @interrupted: gdb wanted it to stop
- * @point: the kind
- * @address: of watchpoints
+ * struct vmx_gdb_stop - the reason why all vCPUs stopped
+ * @cpu: the vCPU that caused the stop
+ * @at_point: the vCPU reached a breakpoint or watchpoint; otherwise it finished a
+ *	step or was interrupted
+ * @interrupted: gdb asked for the stop
+ * @point: kind of the breakpoint or watchpoint
+ * @address: address of the watchpoint
  */
 struct vmx_gdb_stop {
 	unsigned int cpu;
@@ -108,21 +107,21 @@ struct vmx_gdb_stop {
 };
 
 /**
- * struct vmx_gdb_target - what is being debugged
- * @read_registers: 0 or -errno
- * @write_registers: what can be changed; 0 or -errno
- * @read_memory: at a linear address of the vCPU's; returns how many bytes
- *	could be read, from the first on
- * @write_memory: likewise
- * @set_point: sets or removes a breakpoint or watchpoint, for all vCPUs; 0 or
- *	-errno. What is set is removed as it was set.
- * @state: a word or two on what the vCPU is about
- * @resume: starts vCPUs, an enum vmx_gdb_action for each; vmx_gdb_stopped() is
- *	to follow
- * @interrupt: stops them; vmx_gdb_stopped() is to follow
- * @kill: gdb wants the machine to end
+ * struct vmx_gdb_target - operations on the debugged machine
+ * @read_registers: reads a vCPU's registers; returns 0 or -errno
+ * @write_registers: writes the registers that can be changed; returns 0 or -errno
+ * @read_memory: reads at a linear address of the vCPU; returns the number of bytes
+ *	that could be read, counted from the first
+ * @write_memory: writes, likewise
+ * @set_point: sets or removes a breakpoint or watchpoint for all vCPUs; returns 0 or
+ *	-errno. The stub removes a point with the arguments that set it.
+ * @state: describes the vCPU's activity in a word or two
+ * @resume: starts vCPUs with an enum vmx_gdb_action for each. The target calls
+ *	vmx_gdb_stopped() later.
+ * @interrupt: stops all vCPUs. The target calls vmx_gdb_stopped() later.
+ * @kill: ends the machine
  *
- * All but @interrupt are called while vCPUs are stopped.
+ * The stub calls all but @interrupt only while the vCPUs are stopped.
  */
 struct vmx_gdb_target {
 	int (*read_registers)(void *context, unsigned int cpu,
@@ -143,14 +142,14 @@ struct vmx_gdb_target {
 };
 
 /**
- * struct vmx_gdb_config - a stub's surroundings
- * @target: what is being debugged
- * @context: what @target is called with
- * @cpus: how many vCPUs, up to %VMX_GDB_CPUS
- * @wide: gdb is told that registers have 64 bits; otherwise they have 32, and
- *	gdb disassembles 32-bit code
+ * struct vmx_gdb_config - connections of a stub
+ * @target: operations on the debugged machine
+ * @context: argument for @target
+ * @cpus: number of vCPUs, up to %VMX_GDB_CPUS
+ * @wide: gdb sees registers of 64 bits; otherwise it sees 32 bits, and disassembles
+ *	32-bit code
  * @send: sends bytes to gdb
- * @host: what @send is called with
+ * @host: argument for @send
  */
 struct vmx_gdb_config {
 	const struct vmx_gdb_target *target;
@@ -163,23 +162,23 @@ struct vmx_gdb_config {
 
 /**
  * struct vmx_gdb - a stub, for one connection
- * @config: its surroundings
+ * @config: its connections
  * @running: vCPUs run
  * @gone: gdb detached, or killed the machine
- * @quiet: packets are not acknowledged
+ * @quiet: gdb and the stub acknowledge no packets
  * @told_kinds: gdb knows the reasons "swbreak" and "hwbreak"
- * @general_cpu: the vCPU that commands are about
- * @run_cpu: the one that old commands run: a number, or -1 for all
- * @stop: why they stopped last
- * @parser: where in a packet the next byte is
+ * @general_cpu: the vCPU that commands refer to
+ * @run_cpu: the vCPU that the old commands c and s run, or -1 for all
+ * @stop: the last stop
+ * @parser: the part of a packet that the next byte belongs to
  * @escaped: the next byte is escaped
- * @too_long: the packet has more bytes than there is room
- * @sum: of the packet's bytes
- * @wanted_sum: what it claims
+ * @too_long: the packet does not fit into @packet
+ * @sum: checksum of the bytes received
+ * @wanted_sum: checksum in the packet
  * @length: bytes in @packet
- * @packet: what is received, '\0' behind it
+ * @packet: the packet received, with '\0' at its end
  * @reply_length: bytes in @reply
- * @reply: the last packet sent, as it went out
+ * @reply: the last packet sent, with its framing
  */
 struct vmx_gdb {
 	struct vmx_gdb_config config;
@@ -202,9 +201,11 @@ struct vmx_gdb {
 };
 
 /**
- * vmx_gdb_init() - make a stub for a connection; all vCPUs are stopped
+ * vmx_gdb_init() - make a stub for a connection
  * @gdb: filled in
- * @config: its surroundings; copied
+ * @config: its connections; copied
+ *
+ * All vCPUs have to be stopped.
  */
 void vmx_gdb_init(struct vmx_gdb *gdb, const struct vmx_gdb_config *config);
 
@@ -212,23 +213,23 @@ void vmx_gdb_init(struct vmx_gdb *gdb, const struct vmx_gdb_config *config);
  * vmx_gdb_receive() - take bytes from gdb
  * @gdb: the stub
  * @bytes: the bytes
- * @length: how many
+ * @length: their number
  *
- * Return: false if the connection is over: gdb detached or killed the machine.
+ * Return: false if gdb detached or killed the machine. The connection is over then.
  */
 bool vmx_gdb_receive(struct vmx_gdb *gdb, const void *bytes, size_t length);
 
 /**
- * vmx_gdb_stopped() - all vCPUs have stopped
+ * vmx_gdb_stopped() - tell gdb that all vCPUs have stopped
  * @gdb: the stub
- * @stop: why
+ * @stop: the reason
  */
 void vmx_gdb_stopped(struct vmx_gdb *gdb, const struct vmx_gdb_stop *stop);
 
 /**
- * vmx_gdb_ended() - the machine has ended
+ * vmx_gdb_ended() - tell gdb that the machine has ended
  * @gdb: the stub
- * @status: with which exit status
+ * @status: its exit status
  */
 void vmx_gdb_ended(struct vmx_gdb *gdb, uint8_t status);
 

@@ -3,17 +3,21 @@
  * DOC: local APIC
  *
  * The local APIC of a vCPU, after the SDM's chapter "Advanced Programmable
- * Interrupt Controller (APIC)": xAPIC by memory, x2APIC by MSRs, the timer in
- * its three modes, interprocessor interrupts. All local APICs of a machine are
- * on one struct vmx_apic_bus, over which messages reach them: from each other,
- * from I/O APICs, and from devices (MSI).
+ * Interrupt Controller (APIC)": xAPIC in memory, x2APIC in MSRs, the timer in
+ * its three modes, interprocessor interrupts. One struct vmx_apic_bus connects all
+ * local APICs of a machine. It carries messages between them, and from I/O APICs and
+ * devices (MSI).
  *
- * A vCPU's loop, with the machine's lock held, asks vmx_lapic_events() which events
- * are pending, and takes them; gives exits for memory to vmx_lapic_read()
- * and vmx_lapic_write() before any bus, and those for MSRs of
- * vmx_lapic_has_msr() and for CR8 to the functions named after them; and has
- * RUN return at vmx_lapic_deadline(), to call vmx_clock_expire(). In between,
- * @kick tells it about new events.
+ * The loop of a vCPU holds the machine's lock and does the following:
+ *
+ * - It asks vmx_lapic_events() for pending events, and takes them.
+ * - It passes exits for memory to vmx_lapic_read() and vmx_lapic_write() before it
+ *   tries a bus.
+ * - It passes exits for the MSRs of vmx_lapic_has_msr() to vmx_lapic_rdmsr() and
+ *   vmx_lapic_wrmsr(), and exits for CR8 to vmx_lapic_cr8() and vmx_lapic_set_cr8().
+ * - It has RUN return at vmx_lapic_deadline(), and calls vmx_clock_expire() then.
+ *
+ * While the vCPU runs, @kick tells the loop of new events.
  *
  * Not implemented: SMM (it accepts and ignores SMIs), CMCI, and changing an
  * APIC's ID.
@@ -37,12 +41,12 @@ extern "C" {
  * enum vmx_apic_delivery - delivery modes, as the hardware encodes them
  * @VMX_APIC_FIXED: to every destination
  * @VMX_APIC_LOWEST: to the destination that runs at the lowest priority
- * @VMX_APIC_SMI: system management; nothing comes of it
- * @VMX_APIC_RESERVED: nothing comes of it either
+ * @VMX_APIC_SMI: system-management interrupt; ignored
+ * @VMX_APIC_RESERVED: ignored
  * @VMX_APIC_NMI: a non-maskable interrupt
  * @VMX_APIC_INIT: an INIT
  * @VMX_APIC_STARTUP: a start-up IPI (SIPI)
- * @VMX_APIC_EXTINT: the vector is the 8259's
+ * @VMX_APIC_EXTINT: an interrupt whose vector comes from the 8259
  */
 enum vmx_apic_delivery {
 	VMX_APIC_FIXED,
@@ -55,16 +59,16 @@ enum vmx_apic_delivery {
 	VMX_APIC_EXTINT,
 };
 
-/* The destination of a message to everyone; what 8 bits of ones stand for too. */
+/* Destination of a broadcast. 8 bits of ones mean the same. */
 #define VMX_APIC_EVERYONE UINT32_MAX
 
 /**
  * struct vmx_apic_message - an interrupt message
  * @destination: an APIC ID, or logical IDs, or %VMX_APIC_EVERYONE
  * @delivery: an enum vmx_apic_delivery
- * @vector: the vector, of those modes that have one
- * @logical: @destination means logical IDs
- * @level: level-triggered: the end of interrupt is broadcast
+ * @vector: the vector, for modes that have one
+ * @logical: @destination has logical IDs
+ * @level: the interrupt is level-triggered; I/O APICs hear of its end
  */
 struct vmx_apic_message {
 	uint32_t destination;
@@ -75,9 +79,9 @@ struct vmx_apic_message {
 };
 
 /**
- * struct vmx_apic_listener - somebody who wants to know of ends of interrupts
- * @eoi: a level-triggered interrupt ended
- * @controller: what @eoi is called with
+ * struct vmx_apic_listener - a controller that needs to know of ends of interrupts
+ * @eoi: called when a level-triggered interrupt ends
+ * @controller: argument for @eoi
  * @next: the next on the bus
  */
 struct vmx_apic_listener {
@@ -87,12 +91,12 @@ struct vmx_apic_listener {
 };
 
 /**
- * struct vmx_apic_bus - the local APICs of a machine, and who listens to them
+ * struct vmx_apic_bus - the local APICs of a machine and their listeners
  * @lapics: the local APICs, in the order of their vmx_lapic_init()
  * @listeners: I/O APICs
- * @turn: who got the last lowest-priority interrupt
+ * @turn: the local APIC that got the last lowest-priority interrupt
  *
- * Starts as zeroes.
+ * Initialize it with zeroes.
  */
 struct vmx_apic_bus {
 	struct vmx_lapic *lapics;
@@ -105,7 +109,7 @@ struct vmx_apic_bus {
  * @bus: the bus
  * @message: the message
  *
- * Return: whether a local APIC accepted it.
+ * Return: true if a local APIC accepted it.
  */
 bool vmx_apic_bus_send(struct vmx_apic_bus *bus,
 		       const struct vmx_apic_message *message);
@@ -113,39 +117,39 @@ bool vmx_apic_bus_send(struct vmx_apic_bus *bus,
 /**
  * vmx_apic_bus_msi() - deliver a message-signalled interrupt
  * @bus: the bus
- * @address: where the device writes; the SDM's "Message Address Register
- *	Format"
- * @data: what it writes; "Message Data Register Format"
+ * @address: address that the device writes to (SDM, "Message Address Register
+ *	Format")
+ * @data: value that it writes (SDM, "Message Data Register Format")
  *
- * Return: whether a local APIC accepted it; false too for an address that is
- * none of the local APICs'.
+ * Return: true if a local APIC accepted it; false also if the address belongs to no
+ * local APIC.
  */
 bool vmx_apic_bus_msi(struct vmx_apic_bus *bus, uint64_t address,
 		      uint32_t data);
 
 /**
- * vmx_apic_bus_listen() - have somebody told of ends of interrupts
+ * vmx_apic_bus_listen() - add a listener for ends of interrupts
  * @bus: the bus
- * @listener: who; stays the caller's and in place
+ * @listener: the listener; not copied
  */
 void vmx_apic_bus_listen(struct vmx_apic_bus *bus,
 			 struct vmx_apic_listener *listener);
 
 /* The local APIC */
 
-/* Where the registers are after reset, and how many bytes they are. */
+/* Address of the registers after reset, and their size in bytes */
 #define VMX_LAPIC_BASE		0xfee00000
 #define VMX_LAPIC_LENGTH	0x1000
 
 /*
- * What the timer counts at divisor 1. A CPUID leaf 15H that enumerates a core
- * crystal clock says so too: it is the same clock.
+ * Frequency of the timer at divisor 1. The core crystal clock of CPUID leaf 15H, if it
+ * is enumerated, has to have the same frequency.
  */
 #define VMX_LAPIC_TIMER_HZ	1000000000
 
 /*
- * The least time between two interrupts of the periodic timer: a guest that
- * asks for more of them gets some of them.
+ * Shortest time in ns between two interrupts of the periodic timer. A guest that asks
+ * for more interrupts loses some.
  */
 #define VMX_LAPIC_PERIOD_MIN	100000
 
@@ -154,10 +158,10 @@ void vmx_apic_bus_listen(struct vmx_apic_bus *bus,
  * @VMX_LVT_TIMER: timer
  * @VMX_LVT_THERMAL: thermal monitor
  * @VMX_LVT_PERF: performance counters
- * @VMX_LVT_LINT0: pin LINT0, where the 8259 is
- * @VMX_LVT_LINT1: pin LINT1, where NMIs come in
- * @VMX_LVT_ERROR: errors of the APIC's own
- * @VMX_LVT_COUNT: how many
+ * @VMX_LVT_LINT0: pin LINT0, connected to the 8259
+ * @VMX_LVT_LINT1: pin LINT1, for NMIs
+ * @VMX_LVT_ERROR: errors that the APIC detects
+ * @VMX_LVT_COUNT: number of entries
  */
 enum vmx_lvt {
 	VMX_LVT_TIMER,
@@ -170,19 +174,19 @@ enum vmx_lvt {
 };
 
 /**
- * struct vmx_lapic_config - what a local APIC is told once
- * @bus: the machine's
- * @clock: the machine's
- * @kick: called when an event becomes pending that was not, by whatever it came
- *	(the vCPU's own accesses too); may be NULL
- * @vcpu: what @kick is called with
- * @id: APIC ID; the one that CPUID has
- * @boot: this is the bootstrap processor's; others wait for a SIPI
- * @x2apic: there is an x2APIC mode; CPUID.01H:ECX\[21]
+ * struct vmx_lapic_config - configuration of a local APIC
+ * @bus: the machine's bus of local APICs
+ * @clock: the machine's clock
+ * @kick: called when an event becomes pending, also if the vCPU itself caused it;
+ *	may be NULL
+ * @vcpu: argument for @kick
+ * @id: APIC ID, the same as in CPUID
+ * @boot: the vCPU is the bootstrap processor; others wait for a SIPI
+ * @x2apic: the APIC has x2APIC mode; CPUID.01H:ECX\[21]
  * @physical_bits: width of physical addresses; CPUID.80000008H:EAX\[7:0]
- * @tsc_khz: the guest's TSC counts this much in a millisecond of @clock; 0 if
- *	unknown: then there is no TSC-deadline mode (CPUID.01H:ECX\[24]), and no
- *	vmx_lapic_deadline()
+ * @tsc_khz: ticks of the guest's TSC in a millisecond of @clock; 0 if unknown. Without
+ *	it the APIC has no TSC-deadline mode (CPUID.01H:ECX\[24]), and
+ *	vmx_lapic_deadline() returns 0.
  */
 struct vmx_lapic_config {
 	struct vmx_apic_bus *bus;
@@ -198,35 +202,35 @@ struct vmx_lapic_config {
 
 /**
  * struct vmx_lapic - a local APIC
- * @config: what it was told
+ * @config: its configuration
  * @base: IA32_APIC_BASE
  * @tpr: task-priority register
  * @ldr: logical-destination register, in xAPIC mode
  * @dfr: destination-format register
  * @svr: spurious-interrupt vector register
- * @esr: error-status register, as it reads
- * @errors: errors since it was last written
+ * @esr: error-status register, as the guest reads it
+ * @errors: errors since the guest last wrote the register
  * @icr: interrupt-command register
- * @irr: vectors that wait for the vCPU
+ * @irr: pending vectors
  * @isr: vectors in service
- * @tmr: vectors that are level-triggered
+ * @tmr: level-triggered vectors
  * @lvt: local vector table
  * @initial: the timer's initial count
- * @divide: its divide-configuration register
- * @started: when it began to count, on the clock
+ * @divide: divide-configuration register
+ * @started: time on the clock when the timer began to count
  * @tsc_deadline: IA32_TSC_DEADLINE
  * @tsc_zero: the guest's TSC when the clock was 0
- * @timer: expires when the timer does
+ * @timer: expires with the APIC's timer
  * @lint: levels of the pins LINT0 and LINT1
- * @nmi: an NMI waits for the vCPU
- * @init: an INIT does
- * @sipi: a SIPI does
- * @sipi_vector: its vector
- * @extint: an interrupt whose vector is the 8259's does, by message
- * @waiting: the vCPU waits for a SIPI, and for nothing else
+ * @nmi: an NMI is pending
+ * @init: an INIT is pending
+ * @sipi: a SIPI is pending
+ * @sipi_vector: vector of the SIPI
+ * @extint: an ExtINT message is pending; the vector comes from the 8259
+ * @waiting: the vCPU is in the wait-for-SIPI state
  * @next: the next on the bus
  *
- * All of it may be read; it is changed by the functions below.
+ * You may read all members. Only the functions below change them.
  */
 struct vmx_lapic {
 	struct vmx_lapic_config config;
@@ -259,12 +263,12 @@ struct vmx_lapic {
 };
 
 /**
- * vmx_lapic_init() - put a local APIC, as after power-up, on its bus
- * @lapic: filled in; stays in place as long as the bus and the clock are used
- * @config: what it is told; copied
+ * vmx_lapic_init() - put a local APIC on its bus, in its state after power-up
+ * @lapic: filled in; has to stay in place while the bus and the clock are used
+ * @config: its configuration; copied
  *
- * The guest's TSC is taken to be 0 when the clock is; vmx_lapic_set_tsc() is
- * for when that is not so.
+ * The function assumes that the guest's TSC is 0 when the clock is 0. Otherwise call
+ * vmx_lapic_set_tsc().
  *
  * Return: 0, -EINVAL (an ID that means everyone, or physical addresses of less
  * than 32 or more than 52 bits), -EEXIST (another has that ID).
@@ -273,16 +277,18 @@ int vmx_lapic_init(struct vmx_lapic *lapic,
 		   const struct vmx_lapic_config *config);
 
 /**
- * vmx_lapic_reset() - as after power-up; the levels of the pins remain
+ * vmx_lapic_reset() - return to the state after power-up
  * @lapic: the local APIC
+ *
+ * The levels of the pins remain.
  */
 void vmx_lapic_reset(struct vmx_lapic *lapic);
 
-/* What the vCPU is to take */
+/* Events for the vCPU */
 
 /*
- * Events, in the order in which they are to be taken. All but the last two are
- * taken whatever RFLAGS.IF says.
+ * Events, in the order in which the vCPU takes them. The last two wait for RFLAGS.IF,
+ * the others do not.
  */
 #define VMX_LAPIC_INIT		0x01
 #define VMX_LAPIC_SIPI		0x02
@@ -291,10 +297,10 @@ void vmx_lapic_reset(struct vmx_lapic *lapic);
 #define VMX_LAPIC_INTR		0x10
 
 /**
- * vmx_lapic_events() - what there is for the vCPU to take
+ * vmx_lapic_events() - pending events
  * @lapic: the local APIC
  *
- * Return: VMX_LAPIC_* bits; none but INIT and SIPI while @lapic->waiting.
+ * Return: VMX_LAPIC_* bits; while @lapic->waiting, only those of INIT and SIPI.
  */
 unsigned int vmx_lapic_events(const struct vmx_lapic *lapic);
 
@@ -302,16 +308,16 @@ unsigned int vmx_lapic_events(const struct vmx_lapic *lapic);
  * vmx_lapic_pending() - the interrupt to inject next
  * @lapic: the local APIC
  *
- * Return: the vector, 16 to 255, or -1 if none may interrupt the task at its
+ * Return: the vector, 16 to 255, or -1 if no interrupt is pending above the processor
  * priority.
  */
 int vmx_lapic_pending(const struct vmx_lapic *lapic);
 
 /**
- * vmx_lapic_accept() - the vCPU takes an interrupt: it is in service now
+ * vmx_lapic_accept() - put an interrupt into service, since the vCPU takes it
  * @lapic: the local APIC
- * @vector: what vmx_lapic_pending() said, nothing having happened since;
- *	anything else does nothing
+ * @vector: the result of vmx_lapic_pending(), with no other call in between; any other
+ *	vector has no effect
  */
 void vmx_lapic_accept(struct vmx_lapic *lapic, int vector);
 
@@ -319,8 +325,7 @@ void vmx_lapic_accept(struct vmx_lapic *lapic, int vector);
  * vmx_lapic_take_extint() - the vCPU takes an interrupt from the 8259
  * @lapic: the local APIC
  *
- * Return: whether there was one: its vector is what the 8259 says at its
- * acknowledgment.
+ * Return: true if there was one. The 8259 gives its vector when you acknowledge it.
  */
 bool vmx_lapic_take_extint(struct vmx_lapic *lapic);
 
@@ -328,52 +333,52 @@ bool vmx_lapic_take_extint(struct vmx_lapic *lapic);
  * vmx_lapic_take_nmi() - the vCPU takes an NMI
  * @lapic: the local APIC
  *
- * Return: whether there was one.
+ * Return: true if there was one.
  */
 bool vmx_lapic_take_nmi(struct vmx_lapic *lapic);
 
 /**
  * vmx_lapic_take_init() - the vCPU takes an INIT
- * @lapic: the local APIC: reset, but for its mode and IDs
+ * @lapic: the local APIC; the INIT resets it, except for its mode and IDs
  *
- * A bootstrap processor goes on at the reset vector; others are
+ * A bootstrap processor continues at the reset vector. The others are
  * @lapic->waiting then.
  *
- * Return: whether there was one.
+ * Return: true if there was one.
  */
 bool vmx_lapic_take_init(struct vmx_lapic *lapic);
 
 /**
- * vmx_lapic_take_sipi() - the vCPU takes a SIPI, and waits no more
+ * vmx_lapic_take_sipi() - the vCPU takes a SIPI, which ends its wait
  * @lapic: the local APIC
  *
- * Return: its vector, which is bits 19:12 of where the vCPU begins; -1 if there
- * was none.
+ * Return: its vector, which has bits 19:12 of the address where the vCPU begins; -1 if
+ * there was none.
  */
 int vmx_lapic_take_sipi(struct vmx_lapic *lapic);
 
-/* What the vCPU accesses */
+/* Accesses of the vCPU */
 
 /**
- * vmx_lapic_read() - an access by this vCPU to memory
+ * vmx_lapic_read() - the vCPU reads memory
  * @lapic: the local APIC
  * @address: guest-physical address
  * @size: 1, 2, 4 or 8
  * @value: the result, zero-extended
  *
- * Return: whether it was to the local APIC; if not, nothing happened.
+ * Return: false if the address is not in the local APIC. Nothing happened then.
  */
 bool vmx_lapic_read(struct vmx_lapic *lapic, uint64_t address,
 		    unsigned int size, uint64_t *value);
 
 /**
- * vmx_lapic_write() - an access by this vCPU to memory
+ * vmx_lapic_write() - the vCPU writes memory
  * @lapic: the local APIC
  * @address: guest-physical address
  * @size: 1, 2, 4 or 8
- * @value: what; bits beyond @size are ignored
+ * @value: the value; bits beyond @size are ignored
  *
- * Return: whether it was to the local APIC; if not, nothing happened.
+ * Return: false if the address is not in the local APIC. Nothing happened then.
  */
 bool vmx_lapic_write(struct vmx_lapic *lapic, uint64_t address,
 		     unsigned int size, uint64_t value);
@@ -384,10 +389,10 @@ bool vmx_lapic_write(struct vmx_lapic *lapic, uint64_t address,
 #define VMX_MSR_X2APIC_LAST	0xbff
 
 /**
- * vmx_lapic_has_msr() - whether an MSR is the local APIC's
- * @msr: which
+ * vmx_lapic_has_msr() - does an MSR belong to the local APIC?
+ * @msr: number of the MSR
  *
- * Return: true if it is, also where an access is #GP.
+ * Return: true if it does, even if an access raises #GP.
  */
 static inline bool vmx_lapic_has_msr(uint32_t msr)
 {
@@ -396,9 +401,9 @@ static inline bool vmx_lapic_has_msr(uint32_t msr)
 }
 
 /**
- * vmx_lapic_rdmsr() - RDMSR by this vCPU
+ * vmx_lapic_rdmsr() - the vCPU executes RDMSR
  * @lapic: the local APIC
- * @msr: which
+ * @msr: number of the MSR
  * @value: the result
  *
  * Return: false if the guest gets #GP(0) instead.
@@ -406,17 +411,17 @@ static inline bool vmx_lapic_has_msr(uint32_t msr)
 bool vmx_lapic_rdmsr(struct vmx_lapic *lapic, uint32_t msr, uint64_t *value);
 
 /**
- * vmx_lapic_wrmsr() - WRMSR by this vCPU
+ * vmx_lapic_wrmsr() - the vCPU executes WRMSR
  * @lapic: the local APIC
- * @msr: which
- * @value: what
+ * @msr: number of the MSR
+ * @value: the value
  *
- * Return: false if the guest gets #GP(0) instead; then nothing happened.
+ * Return: false if the guest gets #GP(0) instead. Nothing happened then.
  */
 bool vmx_lapic_wrmsr(struct vmx_lapic *lapic, uint32_t msr, uint64_t value);
 
 /**
- * vmx_lapic_cr8() - MOV from CR8 by this vCPU
+ * vmx_lapic_cr8() - the vCPU reads CR8
  * @lapic: the local APIC
  *
  * Return: the task's priority class.
@@ -424,61 +429,60 @@ bool vmx_lapic_wrmsr(struct vmx_lapic *lapic, uint32_t msr, uint64_t value);
 uint64_t vmx_lapic_cr8(const struct vmx_lapic *lapic);
 
 /**
- * vmx_lapic_set_cr8() - MOV to CR8 by this vCPU
+ * vmx_lapic_set_cr8() - the vCPU writes CR8
  * @lapic: the local APIC
- * @value: what
+ * @value: the value
  *
- * Return: false if the guest gets #GP(0) instead; then nothing happened.
+ * Return: false if the guest gets #GP(0) instead. Nothing happened then.
  */
 bool vmx_lapic_set_cr8(struct vmx_lapic *lapic, uint64_t value);
 
-/* What comes in beside messages */
+/* Inputs besides messages */
 
 /**
  * vmx_lapic_set_lint() - drive a pin, as struct vmx_line.set
  * @lapic: a struct vmx_lapic
- * @pin: 0 for LINT0, 1 for LINT1; there are no others
+ * @pin: 0 for LINT0, 1 for LINT1
  * @level: high or low
  *
- * While the local APIC is off by IA32_APIC_BASE, the pins are the CPU's INTR
- * and NMI.
+ * While IA32_APIC_BASE disables the local APIC, the pins are the CPU's INTR and NMI.
  */
 void vmx_lapic_set_lint(void *lapic, unsigned int pin, bool level);
 
 /**
- * vmx_lapic_raise() - something happened that the local vector table is for
+ * vmx_lapic_raise() - deliver the interrupt of an entry of the local vector table
  * @lapic: the local APIC
- * @entry: which; that of the performance counters is masked by it
+ * @entry: the entry; delivery masks that of the performance counters
  */
 void vmx_lapic_raise(struct vmx_lapic *lapic, enum vmx_lvt entry);
 
 /* Time */
 
 /**
- * vmx_lapic_set_tsc() - the guest's TSC jumped
+ * vmx_lapic_set_tsc() - follow a jump of the guest's TSC
  * @lapic: the local APIC
- * @tsc: what it is now
+ * @tsc: its new value
  */
 void vmx_lapic_set_tsc(struct vmx_lapic *lapic, uint64_t tsc);
 
 /**
- * vmx_lapic_tsc() - what will the guest's TSC be?
+ * vmx_lapic_tsc() - convert a time to the guest's TSC
  * @lapic: the local APIC
  * @when: a time on the clock
  *
- * The clock is at @when, or past it, when the TSC is at what is returned, if
- * the two go at the rate that was given.
+ * When the TSC has the value returned, the clock has reached @when, provided that the
+ * configured rate is right.
  *
- * Return: the TSC, in the form that RUN takes as a deadline: 0 for %VMX_NEVER
- * (and at an unknown rate), all ones if it is beyond 64 bits.
+ * Return: the TSC, as a deadline for RUN: 0 for %VMX_NEVER or an unknown rate, all ones
+ * if it exceeds 64 bits.
  */
 uint64_t vmx_lapic_tsc(const struct vmx_lapic *lapic, uint64_t when);
 
 /**
- * vmx_lapic_deadline() - when will the timer expire?
+ * vmx_lapic_deadline() - when the timer expires next
  * @lapic: the local APIC
  *
- * Return: the guest's TSC then, as vmx_lapic_tsc().
+ * Return: the guest's TSC at that time, as vmx_lapic_tsc().
  */
 uint64_t vmx_lapic_deadline(const struct vmx_lapic *lapic);
 

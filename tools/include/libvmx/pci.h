@@ -2,12 +2,13 @@
 /**
  * DOC: PCI
  *
- * A host bridge with one bus of up to 32 devices of one function, reached by
- * configuration mechanism #1 (ports 0xCF8 and 0xCFC). A device is a header of
- * 256 bytes, BARs that appear on a machine's buses when the guest lets them be
- * decoded, capabilities, and interrupts: MSI-X messages, or a pin.
+ * A host bridge with one bus of up to 32 devices. Each device has one function.
+ * The guest reaches their configuration space through mechanism #1 (ports 0xCF8
+ * and 0xCFC). A device has 256 bytes of configuration space, BARs, capabilities,
+ * and interrupts: MSI-X messages or a pin. A BAR appears on the machine's buses
+ * when the guest enables decoding.
  *
- * Terms and rules are those of the PCI Local Bus Specification 3.0.
+ * Terms and rules come from the PCI Local Bus Specification 3.0.
  */
 #ifndef LIBVMX_PCI_H
 #define LIBVMX_PCI_H
@@ -33,7 +34,7 @@ struct vmx_pci_host;
 struct vmx_pci_device;
 
 /**
- * enum vmx_pci_bar_type - what a BAR asks for
+ * enum vmx_pci_bar_type - the kind of range that a BAR asks for
  * @VMX_PCI_BAR_NONE: nothing
  * @VMX_PCI_BAR_IO: ports
  * @VMX_PCI_BAR_MEM32: memory below 4 GiB
@@ -48,12 +49,12 @@ enum vmx_pci_bar_type {
 /**
  * struct vmx_pci_bar - a range that the guest places
  * @type: enum vmx_pci_bar_type
- * @decoded: it is on its bus
- * @reported: its first overlap was reported
- * @base: where it is, while @decoded
+ * @decoded: the range is on its bus
+ * @reported: an overlap with another range was reported
+ * @base: address or port, valid while @decoded
  * @size: bytes, a power of 2
- * @ops: how it answers
- * @device: what @ops are called with
+ * @ops: handlers of accesses
+ * @device: argument for @ops
  */
 struct vmx_pci_bar {
 	uint8_t type;
@@ -69,7 +70,7 @@ struct vmx_pci_bar {
  * struct vmx_pci_vector - an entry of the MSI-X table
  * @address: Message Address
  * @data: Message Data
- * @control: Vector Control: bit 0 masks
+ * @control: Vector Control; bit 0 masks the vector
  */
 struct vmx_pci_vector {
 	uint64_t address;
@@ -79,7 +80,7 @@ struct vmx_pci_vector {
 
 /**
  * struct vmx_pci_msix - a device's MSI-X capability
- * @count: vectors, 0 without the capability
+ * @count: number of vectors; 0 if the device lacks the capability
  * @capability: its offset in configuration space
  * @pending: the Pending Bit Array
  * @vectors: the table
@@ -92,7 +93,7 @@ struct vmx_pci_msix {
 };
 
 /**
- * struct vmx_pci_id - what a device is
+ * struct vmx_pci_id - identity of a device
  * @vendor: Vendor ID
  * @device: Device ID
  * @subsystem_vendor: Subsystem Vendor ID
@@ -112,12 +113,12 @@ struct vmx_pci_id {
 };
 
 /**
- * struct vmx_pci_ops - what a device does beyond its header
- * @config_read: configuration space is about to be read; may change it
- * @config_written: configuration space was written
- * @reset: the machine was reset
+ * struct vmx_pci_ops - callbacks of a device
+ * @config_read: called before the guest reads configuration space; may change it
+ * @config_written: called after the guest wrote configuration space
+ * @reset: called when the machine is reset
  *
- * Each may be NULL, and so may the table.
+ * Any of them may be NULL. A device without callbacks needs no table.
  */
 struct vmx_pci_ops {
 	void (*config_read)(struct vmx_pci_device *device, unsigned int offset,
@@ -130,14 +131,15 @@ struct vmx_pci_ops {
 /**
  * struct vmx_pci_device - a device of one function
  * @host: its bridge, NULL before vmx_pci_add()
- * @name: for messages
- * @ops: what it does beyond its header
- * @slot: its number on the bus
- * @pin_high: it asks for an interrupt by its pin
- * @pin_driven: and so its line is driven
- * @config_end: where the next capability goes
+ * @name: name for messages
+ * @ops: callbacks
+ * @slot: number on the bus
+ * @pin_high: the device asserts its pin
+ * @pin_driven: the pin asserts the wiring's line
+ * @config_end: offset for the next capability
  * @config: configuration space
- * @writable: the bits of @config that the guest may write; 0 after a reset
+ * @writable: mask of the bits of @config that the guest may write; a reset clears
+ *	these bits
  * @bars: its BARs
  * @msix: its MSI-X capability
  */
@@ -156,20 +158,20 @@ struct vmx_pci_device {
 };
 
 /**
- * struct vmx_pci_wiring - what a host bridge is connected to
- * @ports: the bus of I/O BARs and of the bridge's own ports
- * @memory: the bus of memory BARs
- * @lines: where the pins lead: pin INTA# of slot 0 to the first, the next pin
- *	or the next slot to the next, around; high while asserted (the polarity
- *	at the controller is the wire's business)
- * @message: an MSI-X message, a write to memory of @data at @address
- * @report: something that the machine's owner wants to know, once an occasion
- * @context: what these are called with
- * @reset_control: who answers bytes at port 0xCF9, as a range of its own: it
- *	lies within CONFIG_ADDRESS, but is the reset control register's
- * @reset_device: what @reset_control is called with
+ * struct vmx_pci_wiring - connections of a host bridge
+ * @ports: bus for I/O BARs and the bridge's own ports
+ * @memory: bus for memory BARs
+ * @lines: interrupt lines. Pin INTA# of slot 0 leads to the first; each next pin,
+ *	and each next slot, leads to the next line, modulo their number. A line is
+ *	high while asserted; the interrupt controller has its own idea of polarity.
+ * @message: delivers an MSI-X message: a write of @data to memory at @address
+ * @report: sends the machine's owner a message, once for each cause
+ * @context: argument for @message and @report
+ * @reset_control: handlers for byte accesses to port 0xCF9, the reset control
+ *	register, which lies within CONFIG_ADDRESS
+ * @reset_device: argument for @reset_control
  *
- * The callbacks and @reset_control may be NULL.
+ * @message, @report and @reset_control may be NULL.
  */
 struct vmx_pci_wiring {
 	struct vmx_bus *ports;
@@ -184,10 +186,10 @@ struct vmx_pci_wiring {
 
 /**
  * struct vmx_pci_host - the host bridge
- * @wiring: what it is connected to
+ * @wiring: its connections
  * @address: CONFIG_ADDRESS
- * @asserted: devices that drive each line
- * @devices: by slot
+ * @asserted: number of devices that assert each line
+ * @devices: the devices, by slot
  * @bridge: the bridge as a device, in slot 0
  */
 struct vmx_pci_host {
@@ -201,7 +203,7 @@ struct vmx_pci_host {
 /**
  * vmx_pci_host_init() - put a host bridge into a machine
  * @host: filled in
- * @wiring: what it is connected to; copied
+ * @wiring: its connections; copied
  *
  * Return: 0, or -errno if its ports are taken.
  */
@@ -209,17 +211,17 @@ int vmx_pci_host_init(struct vmx_pci_host *host,
 		      const struct vmx_pci_wiring *wiring);
 
 /**
- * vmx_pci_host_reset() - what the machine's reset does to the bus
- * @host: the bridge; its devices are reset too
+ * vmx_pci_host_reset() - reset the bridge and its devices
+ * @host: the bridge
  */
 void vmx_pci_host_reset(struct vmx_pci_host *host);
 
 /**
- * struct vmx_pci_windows - where firmware would place BARs
+ * struct vmx_pci_windows - room for BARs
  * @io: first port
- * @io_end: beyond the last, at most 0x10000
+ * @io_end: end of the ports, at most 0x10000
  * @memory: first address
- * @memory_end: beyond the last, at most 4 GiB
+ * @memory_end: end of the memory, at most 4 GiB
  */
 struct vmx_pci_windows {
 	uint64_t io;
@@ -229,12 +231,13 @@ struct vmx_pci_windows {
 };
 
 /**
- * vmx_pci_assign() - do what firmware does: place the BARs
+ * vmx_pci_assign() - place the BARs, as firmware does
  * @host: the bridge
- * @windows: where; each BAR is aligned to its size
+ * @windows: room for them; each BAR is aligned to its size
  *
- * The Interrupt Line registers get the pins of the wiring's lines. Decoding
- * stays off; the guest's drivers turn it on. To be called after a reset.
+ * Each Interrupt Line register gets the pin number of its line in the wiring.
+ * Decoding stays off until the guest's drivers turn it on. Call this after each
+ * reset.
  *
  * Return: 0, or -ENOSPC if a window is too small.
  */
@@ -244,22 +247,22 @@ int vmx_pci_assign(struct vmx_pci_host *host,
 /**
  * vmx_pci_device_init() - make a device
  * @device: filled in
- * @name: for messages; stays the caller's
- * @id: what it is
- * @ops: what it does beyond its header; stays the caller's
+ * @name: name for messages; not copied
+ * @id: its identity
+ * @ops: its callbacks, or NULL; not copied
  */
 void vmx_pci_device_init(struct vmx_pci_device *device, const char *name,
 			 const struct vmx_pci_id *id,
 			 const struct vmx_pci_ops *ops);
 
 /**
- * vmx_pci_bar() - give a device a BAR, before it is on a bus
- * @device: the device
- * @index: which
+ * vmx_pci_bar() - give a device a BAR
+ * @device: the device, not plugged in yet
+ * @index: number of the BAR
  * @type: ports or memory
- * @size: bytes, a power of 2: ports 4 to 256, memory from 16
- * @ops: how it answers; stays the caller's
- * @context: what @ops are called with
+ * @size: bytes, a power of 2: 4 to 256 for ports, at least 16 for memory
+ * @ops: handlers of accesses; not copied
+ * @context: argument for @ops
  *
  * Return: 0, or -EINVAL.
  */
@@ -271,7 +274,7 @@ int vmx_pci_bar(struct vmx_pci_device *device, unsigned int index,
  * vmx_pci_capability() - append a capability
  * @device: the device
  * @id: Capability ID
- * @length: bytes, with ID and next pointer; the rest is left to the caller
+ * @length: bytes, including ID and next pointer; the caller fills in the rest
  *
  * Return: its offset in configuration space, or -ENOSPC.
  */
@@ -279,10 +282,10 @@ int vmx_pci_capability(struct vmx_pci_device *device, uint8_t id,
 		       unsigned int length);
 
 /**
- * vmx_pci_msix_init() - give a device MSI-X, before it is on a bus
- * @device: the device
+ * vmx_pci_msix_init() - give a device MSI-X
+ * @device: the device, not plugged in yet
  * @bar: a free BAR, for the table and the Pending Bit Array
- * @count: vectors, 1 to %VMX_PCI_VECTORS
+ * @count: number of vectors, 1 to %VMX_PCI_VECTORS
  *
  * Return: 0 or -errno.
  */
@@ -290,26 +293,29 @@ int vmx_pci_msix_init(struct vmx_pci_device *device, unsigned int bar,
 		      unsigned int count);
 
 /**
- * vmx_pci_msix_enabled() - did the guest choose MSI-X?
+ * vmx_pci_msix_enabled() - has the guest enabled MSI-X?
  * @device: the device
  *
- * Return: whether.
+ * Return: true if it has.
  */
 bool vmx_pci_msix_enabled(const struct vmx_pci_device *device);
 
 /**
- * vmx_pci_msix_raise() - send a vector's message, or keep it while masked
+ * vmx_pci_msix_raise() - send the message of a vector
  * @device: the device
- * @vector: which; one that does not exist, or MSI-X off, is nothing
+ * @vector: the vector
+ *
+ * The message of a masked vector stays pending. The function does nothing if MSI-X
+ * is off or the vector does not exist.
  */
 void vmx_pci_msix_raise(struct vmx_pci_device *device, unsigned int vector);
 
 /**
  * vmx_pci_pin_set() - drive a device's interrupt pin
  * @device: the device
- * @high: whether it asks for an interrupt
+ * @high: true to assert it
  *
- * The line follows unless the guest disabled the pin or chose MSI-X.
+ * The line follows the pin unless the guest has disabled the pin or enabled MSI-X.
  */
 void vmx_pci_pin_set(struct vmx_pci_device *device, bool high);
 
@@ -317,13 +323,13 @@ void vmx_pci_pin_set(struct vmx_pci_device *device, bool high);
  * vmx_pci_bus_master() - may a device access memory?
  * @device: the device
  *
- * Return: whether the guest lets it, by the Command register.
+ * Return: true if the guest has set Bus Master Enable in the Command register.
  */
 bool vmx_pci_bus_master(const struct vmx_pci_device *device);
 
 /**
- * vmx_pci_report() - tell the machine's owner something
- * @device: about this device
+ * vmx_pci_report() - send the machine's owner a message about a device
+ * @device: the device
  * @format: a sentence, without the device's name
  */
 void vmx_pci_report(const struct vmx_pci_device *device, const char *format,
@@ -342,7 +348,7 @@ int vmx_pci_add(struct vmx_pci_host *host, struct vmx_pci_device *device,
 
 /**
  * vmx_pci_remove() - unplug a device
- * @device: the device; need not be plugged in
+ * @device: the device; nothing happens if it is not plugged in
  */
 void vmx_pci_remove(struct vmx_pci_device *device);
 
