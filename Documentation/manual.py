@@ -4,7 +4,7 @@
 
 docutils reads the same .rst files as the kernel's Sphinx would; what Sphinx brings and docutils lacks
 is here: the kernel-doc directive, the C domain's directives, and links between pages. Of its own it
-has `vmx-fields`, the reference of VMCS fields. Whatever looks wrong is an error: bad markup, a link to
+has `vmx-fields`, the reference of VMCS fields, and `vmx-saved`, that of saved state. Whatever looks wrong is an error: bad markup, a link to
 nowhere, a file of the project that the text names and that does not exist.
 """
 
@@ -20,6 +20,7 @@ from docutils.parsers.rst import Directive, directives, roles
 from docutils.statemachine import StringList
 
 import fields
+import saved
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -108,10 +109,18 @@ class Fields(Directive):
         return parse_into(self, fields.reference(ROOT), "vmx/field_table.c")
 
 
+class Saved(Directive):
+    """.. vmx-saved::, the reference of saved state, made from the tables that write and read it."""
+
+    def run(self):
+        return parse_into(self, saved.reference(ROOT), "tools/state")
+
+
 def register(script):
     KernelDoc.script = script
     directives.register_directive("kernel-doc", KernelDoc)
     directives.register_directive("vmx-fields", Fields)
+    directives.register_directive("vmx-saved", Saved)
     for kind in ("struct", "union", "enum", "type", "macro", "function"):
         directives.register_directive(f"c:{kind}", CName)
     for kind in ("type", "func", "struct", "enum", "macro"):
@@ -176,7 +185,7 @@ def main(script, out):
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (Wrong, fields.Unknown) as wrong:
+    except (Wrong, fields.Unknown, saved.Unknown) as wrong:
         sys.exit(str(wrong))
     except docutils.utils.SystemMessage:
         # It has been printed, with file and line.

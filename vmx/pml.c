@@ -65,7 +65,7 @@ static bool wanted(const struct vmx_vcpu *v)
 {
 	unsigned int i;
 
-	/* Interrupts are off, and there may be hundreds of views. */
+	/* There may be hundreds of views, and interrupts are off. */
 	if (!v->pml)
 		return false;
 	for (i = 0; i < v->views->count; i++)
@@ -193,7 +193,7 @@ int vmx_pml_collect(struct vmx_mmu *mmu)
 	unsigned int left = READ_ONCE(mmu->nr_views);
 	u64 *copy = NULL;
 
-	/* New ones are put last. */
+	/* Those that come meanwhile are put last. */
 	while (left--) {
 		unsigned int count = next_noted(mmu, copy);
 

@@ -4,7 +4,12 @@
  * Status and Control Register" in those of the PIIX and ICH. Nothing counts: the value of a counter
  * follows from the time that it began.
  */
+#include <errno.h>
+
 #include <libvmx/pit.h>
+
+#include "../lib/internal.h"
+#include "loaded.h"
 
 #define PORT_COUNTERS	0x40
 #define PORT_CONTROL	0x43
@@ -411,6 +416,22 @@ void vmx_pit_reset(struct vmx_pit *pit)
 			.null_count = true,
 		};
 	vmx_line_set(&pit->irq, false);
+}
+
+/* What a guest cannot bring about would make timers expire without end. */
+int pit_loaded(void *device)
+{
+	struct vmx_pit *pit = device;
+
+	for (unsigned int n = 0; n < VMX_PIT_CHANNELS; n++) {
+		const struct vmx_pit_channel *ch = &pit->channels[n];
+
+		if (ch->count > modulus(ch) || ch->reload > modulus(ch) ||
+		    (ch->running && (!ch->count || ch->start > now(pit))))
+			return vmx_fail(EINVAL, "saved state: no 8254 counts like channel %u", n);
+	}
+	schedule(pit);
+	return 0;
 }
 
 void vmx_pit_init(struct vmx_pit *pit, struct vmx_clock *clock, struct vmx_line irq)

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The local APIC's timer. SDM, "APIC Timer". It counts nanoseconds: VMX_LAPIC_TIMER_HZ. */
+#include <errno.h>
+
+#include "../lib/internal.h"
 #include "lapic_internal.h"
+#include "loaded.h"
 
 /*
  * Guest TSC and clock. What the TSC counted since the clock was 0 has up to 96 bits; @tsc_zero plus
@@ -127,14 +131,14 @@ void vmx_lapic_timer_mode(struct vmx_lapic *lapic, uint32_t value)
 
 	if (from == to)
 		return;
-	/* A count of one clock means nothing to the other. */
+	/* What was counted in one clock is nothing in the other. */
 	if ((from | to) & LVT_TIMER_DEADLINE) {
 		stop(lapic);
 		lapic->initial = 0;
 	}
 	if (!lapic->timer.armed)
 		return;
-	/* A switch between one-shot and periodic does not stop the count. */
+	/* Between one-shot and periodic, counting goes on. */
 	if (from == LVT_TIMER_PERIODIC)
 		lapic->started += elapsed(lapic) - elapsed(lapic) % period(lapic);
 	lapic->lvt[VMX_LVT_TIMER] = value;
@@ -191,4 +195,35 @@ void vmx_lapic_set_tsc(struct vmx_lapic *lapic, uint64_t tsc)
 {
 	lapic->tsc_zero = tsc - ticks(lapic, vmx_clock_now(lapic->config.clock));
 	vmx_lapic_timer_set_deadline(lapic, lapic->tsc_deadline);
+}
+
+/* SDM, "Local APIC Status and Location" */
+static bool base_is_possible(const struct vmx_lapic *lapic)
+{
+	uint64_t flags = APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN;
+
+	if (lapic->base & ~(APIC_BASE_ADDRESS | flags) ||
+	    lapic->base >> lapic->config.physical_bits)
+		return false;
+	return lapic->base & APIC_BASE_EN || !(lapic->base & APIC_BASE_EXTD);
+}
+
+int lapic_loaded(void *device)
+{
+	struct vmx_lapic *lapic = device;
+	bool runs = lapic->timer.armed, deadline = mode(lapic) == LVT_TIMER_DEADLINE;
+
+	/* So it was in the machine that was saved; here it is on no list yet. */
+	lapic->timer.armed = false;
+	if (!base_is_possible(lapic) || mode(lapic) == LVT_TIMER_MODE)
+		return vmx_fail(EINVAL, "saved state: local APIC %u is in an impossible mode",
+				lapic->config.id);
+	if (runs && !(deadline ? lapic->tsc_deadline : lapic->initial))
+		return vmx_fail(EINVAL, "saved state: the timer of local APIC %u counts nothing",
+				lapic->config.id);
+	if (runs && deadline)
+		vmx_lapic_timer_set_deadline(lapic, lapic->tsc_deadline);
+	else if (runs)
+		arm(lapic);
+	return 0;
 }

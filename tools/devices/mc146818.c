@@ -4,10 +4,14 @@
  * time is the host's plus an offset, the flags follow from the time that has passed, and timers
  * run only for interrupts that are enabled and not yet pending.
  */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
 #include <libvmx/rtc.h>
+
+#include "../lib/internal.h"
+#include "loaded.h"
 
 #define PORT_INDEX	0x70
 #define PORT_DATA	0x71
@@ -411,6 +415,21 @@ void vmx_rtc_init(struct vmx_rtc *rtc, const struct vmx_rtc_config *config)
 		.memory[REG_B] = B_24H,
 	};
 	vmx_rtc_reset(rtc);
+}
+
+/* Years have four digits, of which a guest can make up to 16,665. */
+#define MOST_SECONDS	(1ll << 40)
+
+int rtc_loaded(void *device)
+{
+	struct vmx_rtc *rtc = device;
+
+	if (rtc->offset > MOST_SECONDS || rtc->offset < -MOST_SECONDS ||
+	    rtc->second > MOST_SECONDS)
+		return vmx_fail(EINVAL, "saved state: the clock's time is impossible");
+	catch_up(rtc);
+	update_irq(rtc);
+	return 0;
 }
 
 /* Stores what fits into so many bytes, or the most that does. */

@@ -4,9 +4,13 @@
  * Receiver/Transmitter with FIFOs". Word lengths and parity have no effect on transmitted bytes,
  * since there is no wire.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include <libvmx/uart.h>
+
+#include "../lib/internal.h"
+#include "loaded.h"
 
 enum {
 	RBR = 0,	/* THR on writes, DLL with DLAB */
@@ -408,6 +412,20 @@ void vmx_uart_init(struct vmx_uart *uart, const struct vmx_uart_config *config)
 		.inputs = VMX_UART_CTS | VMX_UART_DSR | VMX_UART_DCD,
 	};
 	vmx_uart_reset(uart);
+}
+
+int uart_loaded(void *device)
+{
+	struct vmx_uart *uart = device;
+
+	if (uart->count > capacity(uart) || uart->first >= VMX_UART_FIFO)
+		return vmx_fail(EINVAL,
+				"saved state: the serial port has %u bytes, and room for %u",
+				uart->count, capacity(uart));
+	/* A whole time-out from here; one that was over is still pending. */
+	if (!uart->timed_out)
+		restart_timeout(uart);
+	return 0;
 }
 
 size_t vmx_uart_receive(struct vmx_uart *uart, const void *bytes, size_t count)

@@ -10,6 +10,7 @@
 
 #include "../lib/internal.h"
 #include "internal.h"
+#include "state.h"
 
 #define LAST_LEAF	0x16
 #define LAST_EXTENDED	0x80000008
@@ -246,7 +247,7 @@ static void fill(struct table *table, const struct vmx_cpu *cpu)
 	topology(table, cpu);
 	if (has_xsave(cpu))
 		state_components(table);
-	rates(table, cpu->machine->vm.caps.tsc_khz);
+	rates(table, cpu->machine->tsc_khz);
 	extended_leaves(table);
 }
 
@@ -270,7 +271,7 @@ void vmx_cpu_cpuid_missing(struct vmx_cpu *cpu)
 	}
 	entry = &none;
 	if (beyond) {
-		rates(&table, cpu->machine->vm.caps.tsc_khz);
+		rates(&table, cpu->machine->tsc_khz);
 		entry = &table.entries[table.count - 1];
 	}
 	regs[VMX_RAX] = entry->eax;
@@ -279,53 +280,92 @@ void vmx_cpu_cpuid_missing(struct vmx_cpu *cpu)
 	regs[VMX_RDX] = entry->edx;
 }
 
-static int set_cpuid(struct vmx_cpu *cpu)
+int vmx_cpu_set_cpuid(struct vmx_cpu *cpu, const struct vmx_cpuid_entry *entries,
+		      unsigned int count)
 {
-	struct table table = { .count = 0 };
-	struct vmx_cpuid cpuid = { .size = sizeof(cpuid) };
+	struct vmx_cpuid cpuid = {
+		.size = sizeof(cpuid), .entries = (uintptr_t)entries, .count = count,
+	};
 
-	fill(&table, cpu);
-	cpuid.entries = (uintptr_t)table.entries;
-	cpuid.count = table.count;
 	if (ioctl(cpu->vcpu.fd, VMX_SET_CPUID, &cpuid))
 		return vmx_fail(errno, "cannot set the CPUID table: %s", strerror(errno));
+	memmove(cpu->cpuid, entries, count * sizeof(*entries));
+	cpu->cpuid_count = count;
 	return 0;
 }
 
+static int set_cpuid(struct vmx_cpu *cpu)
+{
+	struct table table = { .count = 0 };
+
+	fill(&table, cpu);
+	return vmx_cpu_set_cpuid(cpu, table.entries, table.count);
+}
+
 /* FS_BASE and its kin: the guest's own. */
+#define MSR_SYSENTER_CS	0x174
+#define MSR_SYSENTER_EIP 0x176
+#define MSR_PAT		0x277
+#define MSR_EFER	0xc0000080
+#define MSR_FS_BASE	0xc0000100
+#define MSR_GS_BASE	0xc0000101
+
 static const uint32_t own_msrs[] = {
-	0x174, 0x175, 0x176,			/* SYSENTER */
+	MSR_SYSENTER_CS, 0x175, MSR_SYSENTER_EIP,
 	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,	/* STAR, LSTAR, CSTAR, FMASK */
-	0xc0000100, 0xc0000101, 0xc0000102,	/* FS_BASE, GS_BASE, KERNEL_GS_BASE */
+	MSR_FS_BASE, MSR_GS_BASE, 0xc0000102,		/* and KERNEL_GS_BASE */
 };
 
-static int set_msrs(struct vmx_cpu *cpu)
+_Static_assert(COUNT(own_msrs) + 3 <= VMX_CPU_MSRS, "All that a guest can have fit");
+
+unsigned int vmx_cpu_msrs(const struct vmx_cpu *cpu, struct vmx_msr *table)
 {
 	uint64_t features = cpu->machine->vm.caps.features;
-	struct vmx_msrs msrs = { .size = sizeof(msrs) };
-	struct vmx_msr table[COUNT(own_msrs) + 3] = {};
-	unsigned int eax, ebx, ecx, edx;
+	unsigned int eax, ebx, ecx, edx, count = 0;
 
 	for (size_t n = 0; n < COUNT(own_msrs); n++)
-		table[msrs.count++].index = own_msrs[n];
+		table[count++].index = own_msrs[n];
 	/*
 	 * A guest that is not unrestricted has another EFER while it has no paging; with shadow
 	 * paging the module knows that.
 	 */
 	if ((features & VMX_HAS_LOAD_EFER && features & VMX_HAS_UNRESTRICTED) ||
 	    cpu->machine->vm.shadow)
-		table[msrs.count++].index = 0xc0000080;
+		table[count++].index = MSR_EFER;
 	if (features & VMX_HAS_LOAD_PAT)
-		table[msrs.count++].index = 0x277;
+		table[count++].index = MSR_PAT;
 	if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && edx & BIT(27))
-		table[msrs.count++].index = 0xc0000103;	/* TSC_AUX, with RDTSCP */
-	for (unsigned int n = 0; n < msrs.count; n++)
+		table[count++].index = 0xc0000103;	/* TSC_AUX, with RDTSCP */
+	for (unsigned int n = 0; n < count; n++) {
 		table[n].policy = VMX_MSR_PASSTHROUGH;
-	msrs.msrs = (uintptr_t)table;
+		table[n].value = 0;
+	}
+	return count;
+}
+
+bool vmx_cpu_msr_is_field(uint32_t index)
+{
+	return (index >= MSR_SYSENTER_CS && index <= MSR_SYSENTER_EIP) || index == MSR_PAT ||
+	       index == MSR_EFER || index == MSR_FS_BASE || index == MSR_GS_BASE;
+}
+
+int vmx_cpu_set_msrs(struct vmx_cpu *cpu, const struct vmx_msr *table, unsigned int count)
+{
+	struct vmx_msrs msrs = {
+		.size = sizeof(msrs), .msrs = (uintptr_t)table, .count = count,
+	};
+
 	if (ioctl(cpu->vcpu.fd, VMX_SET_MSRS, &msrs))
 		return vmx_fail(errno, "cannot set the policy of MSR %#x: %s",
 				table[msrs.bad_index].index, strerror(errno));
 	return 0;
+}
+
+static int set_msrs(struct vmx_cpu *cpu)
+{
+	struct vmx_msr table[VMX_CPU_MSRS];
+
+	return vmx_cpu_set_msrs(cpu, table, vmx_cpu_msrs(cpu, table));
 }
 
 /* What finishes the instructions that exit for memory */

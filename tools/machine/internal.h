@@ -27,6 +27,11 @@ bool vmx_cpu_park(struct vmx_cpu *cpu);
 void vmx_cpu_slept(struct vmx_cpu *cpu, uint64_t start);
 /* The host's TSC, which stands during a pause. */
 uint64_t vmx_machine_host_tsc(const struct vmx_machine *machine);
+/*
+ * Sets the guest's TSC, which stands until the machine is resumed, and what it was when the
+ * machine's clock was 0. The machine is paused from here on.
+ */
+void vmx_machine_set_tsc(struct vmx_machine *machine, uint64_t tsc, uint64_t start);
 /* The guest's TSC is what machine and vCPU add to the host's: 0 or -errno. */
 int vmx_cpu_offset_tsc(struct vmx_cpu *cpu);
 /* Has a vCPU look at what there is to do; a struct vmx_lapic_config.kick. */

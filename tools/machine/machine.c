@@ -43,7 +43,7 @@ static uint64_t now(void *source)
 	struct vmx_machine *machine = source;
 
 	return (ticks_t)(vmx_machine_host_tsc(machine) - machine->tsc_start) * 1000000 /
-	       machine->vm.caps.tsc_khz;
+	       machine->tsc_khz;
 }
 
 static int add_cpu(struct vmx_machine *machine, unsigned int id)
@@ -58,7 +58,7 @@ static int add_cpu(struct vmx_machine *machine, unsigned int id)
 		.boot = !id,
 		.x2apic = true,
 		.physical_bits = machine->vm.caps.phys_bits,
-		.tsc_khz = machine->vm.caps.tsc_khz,
+		.tsc_khz = machine->tsc_khz,
 	};
 	int ret = vmx_vcpu_open(&cpu->vcpu, &machine->vm);
 
@@ -85,6 +85,7 @@ static int assemble(struct vmx_machine *machine)
 	memory->ram = machine->vm.ram;
 	if (!machine->vm.caps.tsc_khz)
 		return vmx_fail(EOPNOTSUPP, "the kernel does not know this CPU's TSC rate");
+	machine->tsc_khz = machine->vm.caps.tsc_khz;
 	machine->tsc_start = __rdtsc();
 	machine->clock = (struct vmx_clock){ .now = now, .source = machine };
 	/* Fewer faults and shorter page walks. An error is a kernel without huge pages. */

@@ -87,6 +87,14 @@ static void start_time(struct vmx_machine *machine)
 	vmx_rtc_time_changed(&machine->rtc);
 }
 
+void vmx_machine_set_tsc(struct vmx_machine *machine, uint64_t tsc, uint64_t start)
+{
+	machine->quiet.wanted++;
+	stop_time(machine);
+	machine->tsc_offset = tsc - machine->tsc_still;
+	machine->tsc_start = start - machine->tsc_offset;
+}
+
 static void go_on(struct vmx_machine *machine)
 {
 	const struct vmx_machine_config *config = &machine->config;

@@ -74,6 +74,8 @@ int vmx_cpu_sipi(struct vmx_cpu *cpu, uint8_t vector)
 /* A start-up IPI leads to real mode, where not every CPU lets a guest be. */
 bool vmx_machine_mailbox(const struct vmx_machine *machine)
 {
+	if (machine->restored)
+		return machine->mailbox;
 	return machine->config.cpus > 1 && !(machine->vm.caps.features & VMX_HAS_UNRESTRICTED);
 }
 

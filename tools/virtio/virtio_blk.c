@@ -14,6 +14,7 @@
 #include <linux/virtio_ids.h>
 
 #include "../lib/internal.h"
+#include "../state/table.h"
 #include "virtio_internal.h"
 
 #define SECTOR			512
@@ -167,7 +168,7 @@ static int discard_range(struct request *request,
 		return VIRTIO_BLK_S_UNSUPP;
 	ret = allocate(request, FALLOC_FL_PUNCH_HOLE, range->sector * SECTOR,
 		       (off_t)range->num_sectors * SECTOR);
-	/* Discard is a hint: success where the file cannot give space back. */
+	/* A hint: where nothing can be given back, it was followed. */
 	return !ret || ret == -EOPNOTSUPP ? VIRTIO_BLK_S_OK : host_failed(request, -ret);
 }
 
@@ -240,7 +241,7 @@ static int do_write_zeroes(struct request *request)
 {
 	int status = each_range(request, ZEROES_RANGES, ZEROES_SECTORS, zero_range);
 
-	/* Handle it as any write. */
+	/* A write like others. */
 	return status == VIRTIO_BLK_S_OK ? written_to(request) : status;
 }
 
@@ -271,7 +272,7 @@ static int run(struct request *request)
 			continue;
 		if (operation->feature != NO_FEATURE && !vmx_virtio_has(virtio, operation->feature))
 			return VIRTIO_BLK_S_UNSUPP;
-		/* Even if the driver ignored VIRTIO_BLK_F_RO. */
+		/* Whether or not the driver took notice of VIRTIO_BLK_F_RO. */
 		if (operation->writes && virtio->features >> VIRTIO_BLK_F_RO & 1)
 			return VIRTIO_BLK_S_IOERR;
 		return operation->run(request);
@@ -322,7 +323,7 @@ static void end(struct request *request, struct vmx_virtqueue *queue, uint8_t st
 	report(blk, request);
 	vmx_virtio_write(request->chain, request->in, &status, sizeof(status));
 	tell_written(request);
-	/* The length is that of a prefix: it has the status if all bytes before it count. */
+	/* Bytes count from the first: the status does if all before it do. */
 	vmx_virtqueue_return(&blk->virtio, queue, request->chain->head,
 			     request->written + (request->written == request->in));
 }
@@ -421,6 +422,15 @@ void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk)
 	blk->lock = NULL;
 }
 
+/* Not saved of struct vmx_virtio_blk: virtio: a section of its own. */
+/* Not saved of struct vmx_virtio_blk: fd, reported, lock, thread, work, ending, id: the host's. */
+/* Not saved of struct vmx_virtio_blk: config: follows from capacity. */
+static const struct vmx_saved_field fields[] = {
+	SAME(struct vmx_virtio_blk, capacity, 1, "sectors of 512 bytes"),
+};
+
+static const struct vmx_saved_table table = SAVED_TABLE("virtio-blk", 1, fields);
+
 static const struct vmx_virtio_kind kind = {
 	.name = "virtio-blk",
 	.type = VIRTIO_ID_BLOCK,
@@ -430,6 +440,7 @@ static const struct vmx_virtio_kind kind = {
 	.features = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
 		    1ull << VIRTIO_BLK_F_FLUSH,
 	.notify = notify,
+	.state = &table,
 };
 
 _Static_assert(offsetof(struct vmx_virtio_blk, virtio) == 0, "notify() gets the first member");

@@ -5,6 +5,7 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
 
+#include "../state/table.h"
 #include "virtio_internal.h"
 
 enum { RECEIVEQ, TRANSMITQ, QUEUES };
@@ -111,6 +112,15 @@ static void reset(struct vmx_virtio *virtio)
 	((struct vmx_virtio_console *)virtio)->taken = 0;
 }
 
+/* Not saved of struct vmx_virtio_console: virtio: a section of its own. */
+/* Not saved of struct vmx_virtio_console: terminal, config: of the terminal that is there. */
+static const struct vmx_saved_field fields[] = {
+	NUMBER(struct vmx_virtio_console, taken, 1,
+	       "bytes of the buffer at the head of its output that were taken"),
+};
+
+static const struct vmx_saved_table table = SAVED_TABLE("virtio-console", 1, fields);
+
 static const struct vmx_virtio_kind kind = {
 	.name = "virtio-console",
 	.type = VIRTIO_ID_CONSOLE,
@@ -120,6 +130,7 @@ static const struct vmx_virtio_kind kind = {
 	.features = 1ull << VIRTIO_CONSOLE_F_SIZE,
 	.notify = notify,
 	.reset = reset,
+	.state = &table,
 };
 
 int vmx_virtio_console_init(struct vmx_virtio_console *console,

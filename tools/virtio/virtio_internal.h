@@ -3,6 +3,7 @@
 #ifndef LIBVMX_VIRTIO_INTERNAL_H
 #define LIBVMX_VIRTIO_INTERNAL_H
 
+#include <libvmx/saved.h>
 #include <libvmx/virtio.h>
 
 /* The bits of Device Status (virtio 1.2, Device Status Field). */
@@ -20,5 +21,15 @@ void virtio_begin_work(struct vmx_virtio *virtio);
 bool virtio_end_work(struct vmx_virtio *virtio);
 /* Does the driver want to hear of what was returned since it last heard? */
 bool virtqueue_wants_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *queue);
+
+/* The device, whose PCI part is its first. */
+static inline struct vmx_virtio *virtio_of(struct vmx_pci_device *pci)
+{
+	return (struct vmx_virtio *)((char *)pci - offsetof(struct vmx_virtio, pci));
+}
+
+/* Members of struct vmx_pci_ops. */
+unsigned int virtio_state(struct vmx_pci_device *pci, struct vmx_saved_part *parts);
+void virtio_resume(struct vmx_pci_device *pci);
 
 #endif /* LIBVMX_VIRTIO_INTERNAL_H */

@@ -10,6 +10,7 @@
 #include <linux/virtio_net.h>
 
 #include "../lib/internal.h"
+#include "../state/table.h"
 #include "virtio_internal.h"
 
 enum { RECEIVEQ, TRANSMITQ, QUEUES };
@@ -132,7 +133,7 @@ static bool place(struct vmx_virtio_net *net, struct vmx_virtqueue *queue)
 		}
 	} while (mergeable && placing.count < queue->size);
 
-	/* No room that the guest can make is enough. */
+	/* However much room the guest makes, it is not enough. */
 	vmx_virtqueue_put_back(queue, placing.count);
 	net->dropped++;
 	net->frame_size = 0;
@@ -210,6 +211,15 @@ static void reset(struct vmx_virtio *virtio)
 	net->frame_size = 0;
 }
 
+/* Not saved of struct vmx_virtio_net: virtio: a section of its own. */
+/* Not saved of struct vmx_virtio_net: fd, lost, received, sent, dropped: the host's. */
+/* Not saved of struct vmx_virtio_net: frame_size, frame: a network may lose a frame. */
+static const struct vmx_saved_field fields[] = {
+	FIRST(struct vmx_virtio_net, config, 6, 1, "its address"),
+};
+
+static const struct vmx_saved_table table = SAVED_TABLE("virtio-net", 1, fields);
+
 static const struct vmx_virtio_kind kind = {
 	.name = "virtio-net",
 	.type = VIRTIO_ID_NET,
@@ -220,6 +230,7 @@ static const struct vmx_virtio_kind kind = {
 		    1ull << VIRTIO_NET_F_MRG_RXBUF,
 	.notify = notify,
 	.reset = reset,
+	.state = &table,
 };
 
 int vmx_virtio_net_init(struct vmx_virtio_net *net, const struct vmx_virtio_machine *machine,

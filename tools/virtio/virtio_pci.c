@@ -250,7 +250,7 @@ static void driver_feature_write(struct vmx_virtio *virtio, const struct common_
 	unsigned int shift = 32 * (virtio->driver_feature_select & 1);
 
 	(void)reg;
-	/* The negotiated features are fixed now. */
+	/* What was agreed on stays. */
 	if (virtio->driver_feature_select >= 2 || virtio->status & STATUS_FEATURES_OK)
 		return;
 	virtio->driver_features &= ~(0xffffffffull << shift);
@@ -287,7 +287,7 @@ static void status_write(struct vmx_virtio *virtio, const struct common_register
 	if (set & STATUS_DRIVER_OK && !((virtio->status | set) & STATUS_FEATURES_OK))
 		set &= ~STATUS_DRIVER_OK;
 	virtio->status |= set;
-	/* Buffers that were made available earlier have waited for this bit. */
+	/* What was made available before this bit had to wait for it. */
 	for (unsigned int n = 0; set & STATUS_DRIVER_OK && n < virtio->kind->queues; n++)
 		vmx_virtio_service(virtio, n);
 }
@@ -453,12 +453,6 @@ static const struct vmx_range_ops structures_ops = { structures_read, structures
 
 /* PCI configuration access: the BARs of a device, through its configuration space */
 
-/* The device, whose PCI part is its first. */
-static struct vmx_virtio *virtio_of(struct vmx_pci_device *pci)
-{
-	return (struct vmx_virtio *)((char *)pci - offsetof(struct vmx_virtio, pci));
-}
-
 /* The access that the capability asks for; it is the last. */
 struct window {
 	unsigned int data;	/* pci_cfg_data */
@@ -514,7 +508,9 @@ static void machine_reset(struct vmx_pci_device *pci)
 	reset_when_idle(virtio_of(pci));
 }
 
-static const struct vmx_pci_ops pci_ops = { config_read, config_written, machine_reset };
+static const struct vmx_pci_ops pci_ops = {
+	config_read, config_written, machine_reset, virtio_state, virtio_resume,
+};
 
 /* Making one */
 
@@ -551,7 +547,7 @@ static int add_structures(struct vmx_virtio *virtio)
 	at = add_structure(pci, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 4);
 	if (at < 0)
 		return at;
-	/* The driver writes the BAR, the offset and the length, then accesses the data. */
+	/* The driver says which BAR, where in it, how many bytes; then come the bytes. */
 	pci->writable[at + VIRTIO_PCI_CAP_BAR] = 0xff;
 	memset(&pci->writable[at + VIRTIO_PCI_CAP_OFFSET], 0xff, 12);
 	return 0;

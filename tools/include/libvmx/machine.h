@@ -27,6 +27,7 @@
 #include <libvmx/pic.h>
 #include <libvmx/pit.h>
 #include <libvmx/rtc.h>
+#include <libvmx/saved.h>
 #include <libvmx/uart.h>
 #include <libvmx/virtio.h>
 
@@ -62,21 +63,21 @@ struct vmx_debugger;
  * struct vmx_machine_config - the configuration of a machine
  * @memory: RAM in bytes, a multiple of 4 KiB; what is more than 3 GiB of it is
  *	at 4 GiB
- * @cpus: number of vCPUs, up to %VMX_MACHINE_CPUS
+ * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
  * @mmu: what maps its memory
  * @short_stays: for machines that run in the emulator Bochs, where interrupts of
  *	the host do not end a guest's stay while it has its own off: end the stay
  *	of each of several vCPUs after 10 ms, or at PAUSE
  * @send: takes a byte that the guest sends by its serial port
  * @room: told that the serial port takes bytes again, as in struct
- *	vmx_uart_config, and when a pause ends; may be NULL
+ *	vmx_uart_config, and when a pause ends; NULL for nobody
  * @report: takes a sentence about a mistake of the guest with a PCI device,
  *	or about a failed request, once for each cause; NULL for none
  * @exit: called for each exit to userspace before the machine handles it, and again when it
- *	is @done; may be NULL
+ *	is @done; NULL for nobody
  * @hold: asked before a vCPU enters the guest: true has it wait until
  *	vmx_machine_wake(), and is asked again; NULL for never
- * @host: argument for these callbacks
+ * @host: what these are called with
  *
  * The machine calls all of them with its lock held, so they must not wait. Output
  * for a slow reader has to go into a buffer, and @hold keeps the buffer from
@@ -117,6 +118,8 @@ struct vmx_machine_config {
  * @cr3: what the guest has in CR3 then
  * @efer: and in EFER
  * @tsc_adjust: what the guest added to the TSC
+ * @cpuid: what CPUID returns to the guest
+ * @cpuid_count: how many leaves and subleaves that has
  * @noted: time of the event that its next return to userspace is planned for
  * @exits: exits to userspace, by basic reason
  * @spent: TSC ticks from them until the guest ran again, sleep not counted
@@ -141,6 +144,8 @@ struct vmx_cpu {
 	uint64_t cr3;
 	uint64_t efer;
 	uint64_t tsc_adjust;
+	struct vmx_cpuid_entry cpuid[VMX_CPUID_MAX];
+	unsigned int cpuid_count;
 	uint64_t noted;
 	uint64_t exits[VMX_STATS_REASONS];
 	uint64_t spent[VMX_STATS_REASONS];
@@ -152,14 +157,16 @@ struct vmx_cpu {
 
 /**
  * struct vmx_machine - a machine
- * @config: its configuration
+ * @config: what it is
  * @lock: held whenever any of the rest is touched
  * @vm: the VM
  * @memory: its RAM
- * @ports: bus of ports
- * @mmio: bus of memory that is not RAM
+ * @ports: who answers to ports
+ * @mmio: who answers to memory that is not RAM
  * @quiet: who wants it paused, and which devices' threads are at work
  * @clock: nanoseconds since the machine was made, by the TSC, without pauses
+ * @tsc_khz: what the guest's TSC counts in a millisecond of @clock: what the CPU's
+ *	does, or did where the machine was saved
  * @tsc_start: the TSC when it was made, moved on by pauses
  * @tsc_offset: what is added to the host's TSC for all vCPUs
  * @still: time stands still
@@ -176,6 +183,8 @@ struct vmx_cpu {
  * @pci: the PCI host bridge
  * @pc: single ports
  * @cpus: the vCPUs
+ * @restored: its state is a saved one
+ * @mailbox: if so, whether ACPI's mailbox starts vCPUs
  * @debugger: what stops its vCPUs, or NULL
  * @end: how it ended
  * @status: the value of %VMX_END_EXIT
@@ -190,6 +199,7 @@ struct vmx_machine {
 	struct vmx_bus mmio;
 	struct vmx_quiet quiet;
 	struct vmx_clock clock;
+	uint32_t tsc_khz;
 	uint64_t tsc_start;
 	uint64_t tsc_offset;
 	bool still;
@@ -206,6 +216,8 @@ struct vmx_machine {
 	struct vmx_pci_host pci;
 	struct vmx_pc pc;
 	struct vmx_cpu cpus[VMX_MACHINE_CPUS];
+	bool restored;
+	bool mailbox;
 	struct vmx_debugger *debugger;
 	enum vmx_end end;
 	uint32_t status;
@@ -215,7 +227,7 @@ struct vmx_machine {
 /**
  * vmx_machine_init() - make a machine
  * @machine: filled in; stays in place until vmx_machine_free()
- * @config: its configuration; copied
+ * @config: what it is to be; copied
  *
  * Return: 0 or -errno; on an error there is nothing to free.
  */
@@ -225,7 +237,7 @@ int vmx_machine_init(struct vmx_machine *machine,
 /**
  * vmx_machine_add() - plug a PCI device into a machine, before it runs
  * @machine: the machine
- * @device: the device; not copied, has to stay in place while the machine runs
+ * @device: the device; stays the caller's, and in place while the machine runs
  *
  * It gets the next slot, its BARs places, and its pin one of GSIs 16 to 19 and
  * one of IRQs 5, 10, 11, 15, which the ACPI tables tell the guest. The register
@@ -275,7 +287,7 @@ void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end);
  * vmx_machine_wake() - make vCPUs ask struct vmx_machine_config.hold again
  * @machine: the machine
  *
- * Call it with the machine's lock held.
+ * To be called with its lock held.
  */
 void vmx_machine_wake(struct vmx_machine *machine);
 
@@ -316,7 +328,7 @@ void vmx_machine_resume(struct vmx_machine *machine);
  * vmx_machine_is_paused() - has a machine come to rest?
  * @machine: the machine
  *
- * Call it with the machine's lock held.
+ * To be called with its lock held.
  *
  * Return: whether a vmx_machine_pause() has succeeded that was not resumed.
  */

@@ -32,6 +32,7 @@ extern "C" {
 
 struct vmx_pci_host;
 struct vmx_pci_device;
+struct vmx_saved_part;
 
 /**
  * enum vmx_pci_bar_type - the kind of range that a BAR asks for
@@ -117,6 +118,9 @@ struct vmx_pci_id {
  * @config_read: called before the guest reads configuration space; may change it
  * @config_written: called after the guest wrote configuration space
  * @reset: called when the machine is reset
+ * @state: fills in up to %VMX_SAVED_PARTS parts, which describe the rest of the device's
+ *	state, and returns their number. Without it, the machine cannot be saved.
+ * @resume: called after the device's state and the guest's memory were restored
  *
  * Any of them may be NULL. A device without callbacks needs no table.
  */
@@ -126,6 +130,9 @@ struct vmx_pci_ops {
 	void (*config_written)(struct vmx_pci_device *device,
 			       unsigned int offset, unsigned int size);
 	void (*reset)(struct vmx_pci_device *device);
+	unsigned int (*state)(struct vmx_pci_device *device,
+			      struct vmx_saved_part *parts);
+	void (*resume)(struct vmx_pci_device *device);
 };
 
 /**

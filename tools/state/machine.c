@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Saves a machine to a file and restores it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../machine/internal.h"
+#include "../machine/state.h"
+#include "state.h"
+
+/* How far the target's TSC rate may be from the guest's, in millionths. NTP corrects as much. */
+#define RATE_TOLERANCE	250
+
+void state_list(struct state_parts *parts, const struct vmx_saved_table *table, void *object,
+		uint32_t instance, int (*loaded)(void *object))
+{
+	parts->list[parts->count++] = (struct vmx_saved_part){
+		.table = table, .object = object, .instance = instance, .loaded = loaded,
+	};
+}
+
+/* Saving */
+
+static void describe(struct state_machine *state, const struct vmx_machine *machine)
+{
+	const struct vmx_lapic *turn = machine->apics.turn;
+
+	*state = (struct state_machine){
+		.memory = machine->memory.size, .cpus = machine->config.cpus,
+		.tsc_khz = machine->tsc_khz,
+		.tsc = vmx_machine_host_tsc(machine) + machine->tsc_offset,
+		.tsc_start = machine->tsc_start + machine->tsc_offset,
+		.mailbox = vmx_machine_mailbox(machine),
+		.turn = turn ? turn->config.id : STATE_NO_TURN,
+	};
+}
+
+static int get_cpus(struct state_parts *parts, struct vmx_machine *machine)
+{
+	int ret = 0;
+
+	for (unsigned int n = 0; !ret && n < machine->config.cpus; n++) {
+		struct vmx_cpu *cpu = &machine->cpus[n];
+
+		parts->cpuid[n].count = cpu->cpuid_count;
+		memcpy(parts->cpuid[n].entries, cpu->cpuid, sizeof(cpu->cpuid));
+		ret = vmx_cpu_get_state(cpu, &parts->cpus[n]);
+	}
+	return ret;
+}
+
+static int write_stream(struct state_parts *parts, struct vmx_machine *machine, int fd)
+{
+	struct state_image image = { .size = machine->memory.size };
+	const struct vmx_saved_part memory = { .table = &state_image_table, .object = &image };
+	struct state_writer writer;
+	int ret;
+
+	state_begin(&writer);
+	for (unsigned int n = 0; n < parts->count; n++)
+		state_add(&writer, &parts->list[n]);
+	/* What is still to come is shorter than a page. */
+	image.offset = (writer.count + 4096 + STATE_ALIGNMENT - 1) & -STATE_ALIGNMENT;
+	ret = state_write_image(fd, machine->memory.ram, &image);
+	state_add(&writer, &memory);
+	state_end(&writer);
+	if (!ret && writer.failed)
+		ret = vmx_fail(ENOMEM, "no memory to save the machine");
+	ret = ret ?: state_write_bytes(fd, writer.bytes, writer.count, 0);
+	free(writer.bytes);
+	/* A host that crashes leaves all of it, or an error. */
+	if (!ret && fsync(fd))
+		ret = vmx_fail(errno, "cannot write the saved state: %s", strerror(errno));
+	return ret;
+}
+
+static int save(struct state_parts *parts, struct vmx_machine *machine, int fd)
+{
+	int ret;
+
+	if (machine->debugger)
+		return vmx_fail(EBUSY, "a debugger has changed the guest: end it first");
+	if (!vmx_machine_is_paused(machine))
+		return vmx_fail(EBUSY, "the machine runs: pause it first");
+	describe(&parts->machine, machine);
+	ret = get_cpus(parts, machine);
+	if (ret)
+		return ret;
+	state_list(parts, &state_machine_table, &parts->machine, 0, NULL);
+	state_list_cpus(parts, machine->config.cpus);
+	state_list_devices(parts, machine);
+	ret = state_list_pci(parts, machine);
+	return ret ?: write_stream(parts, machine, fd);
+}
+
+int vmx_machine_save(struct vmx_machine *machine, int fd)
+{
+	struct state_parts *parts = calloc(1, sizeof(*parts));
+	int ret;
+
+	if (!parts)
+		return vmx_fail(ENOMEM, "no memory to save the machine");
+	pthread_mutex_lock(&machine->lock);
+	/* A timer that is over has expired, and what comes of it is in the stream. */
+	vmx_clock_expire(&machine->clock);
+	ret = save(parts, machine, fd);
+	pthread_mutex_unlock(&machine->lock);
+	free(parts);
+	return ret;
+}
+
+/* Reading */
+
+static int read_all(int fd, unsigned char *bytes, size_t length)
+{
+	for (size_t done = 0; done < length;) {
+		ssize_t got = pread(fd, bytes + done, length - done, done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return vmx_fail(got ? errno : EINVAL, "cannot read the saved state: %s",
+					got ? strerror(errno) : "the file is cut off");
+		done += got;
+	}
+	return 0;
+}
+
+static int read_stream(struct vmx_saved *saved, off_t size)
+{
+	struct state_head head = { .format = 0 };
+	size_t length = size < (off_t)sizeof(head) ? size : (off_t)sizeof(head);
+	int ret = read_all(saved->fd, (unsigned char *)&head, length);
+
+	ret = ret ?: state_check_head(&head, size);
+	if (ret)
+		return ret;
+	saved->bytes = malloc(head.length);
+	if (!saved->bytes)
+		return vmx_fail(ENOMEM, "no memory for the saved state");
+	ret = read_all(saved->fd, saved->bytes, head.length);
+	return ret ?: state_scan(saved, head.length);
+}
+
+static int find_image(struct vmx_saved *saved, off_t size)
+{
+	const struct vmx_saved_part part = {
+		.table = &state_image_table, .object = &saved->image,
+	};
+	const struct state_image *image = &saved->image;
+	int ret = state_take(saved, &part);
+
+	if (ret)
+		return ret;
+	if (!image->size || image->size % 4096 || image->offset % STATE_ALIGNMENT)
+		return state_refuse(state_image_table.name, 0, "%llu bytes at %#llx are no memory",
+				    (unsigned long long)image->size,
+				    (unsigned long long)image->offset);
+	if (image->offset > (uint64_t)size || image->size > size - image->offset)
+		return state_refuse(state_image_table.name, 0, "the file is cut off");
+	return 0;
+}
+
+static int open_saved(struct vmx_saved *saved, struct vmx_saved_config *config)
+{
+	struct state_machine machine;
+	const struct vmx_saved_part part = { .table = &state_machine_table, .object = &machine };
+	struct stat stat;
+	int ret;
+
+	if (fstat(saved->fd, &stat))
+		return vmx_fail(errno, "cannot read the saved state: %s", strerror(errno));
+	if (!S_ISREG(stat.st_mode))
+		return vmx_fail(EINVAL, "a saved state must be in a regular file");
+	ret = read_stream(saved, stat.st_size);
+	ret = ret ?: find_image(saved, stat.st_size);
+	ret = ret ?: state_look(saved, &part);
+	if (ret)
+		return ret;
+	if (machine.memory != saved->image.size || !machine.cpus ||
+	    machine.cpus > VMX_MACHINE_CPUS)
+		return state_refuse(state_machine_table.name, 0,
+				    "no machine has %u CPUs and %llu bytes", machine.cpus,
+				    (unsigned long long)machine.memory);
+	*config = (struct vmx_saved_config){ .memory = machine.memory, .cpus = machine.cpus };
+	return 0;
+}
+
+int vmx_saved_open(struct vmx_saved **saved, int fd, struct vmx_saved_config *config)
+{
+	int ret;
+
+	*saved = calloc(1, sizeof(**saved));
+	if (!*saved)
+		return vmx_fail(ENOMEM, "no memory for the saved state");
+	(*saved)->fd = fd;
+	ret = open_saved(*saved, config);
+	if (ret) {
+		vmx_saved_close(*saved);
+		*saved = NULL;
+	}
+	return ret;
+}
+
+int vmx_saved_check_memory(struct vmx_saved *saved)
+{
+	return state_check_image(saved->fd, &saved->image);
+}
+
+void vmx_saved_close(struct vmx_saved *saved)
+{
+	if (saved)
+		free(saved->bytes);
+	free(saved);
+}
+
+/* Restoring */
+
+/* The file's pages, which come in as they are touched; those that are written are copied. */
+static int map_memory(struct vmx_machine *machine, const struct vmx_saved *saved)
+{
+	const struct vmx_memory *memory = &machine->memory;
+
+	if (memory->size != saved->image.size)
+		return vmx_fail(EINVAL,
+				"the saved machine has %llu bytes of RAM, and this one %llu",
+				(unsigned long long)saved->image.size,
+				(unsigned long long)memory->size);
+	if (mmap(memory->ram, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
+		 saved->fd, saved->image.offset) == MAP_FAILED)
+		return vmx_fail(errno, "cannot map the saved memory: %s", strerror(errno));
+	return 0;
+}
+
+static int check_rate(uint32_t saved, uint32_t own)
+{
+	uint64_t difference = saved > own ? saved - own : own - saved;
+
+	if (difference * 1000000 <= (uint64_t)own * RATE_TOLERANCE)
+		return 0;
+	return vmx_fail(EOPNOTSUPP,
+			"the guest's TSC has %u kHz, this CPU's %u kHz: more than %u ppm apart",
+			saved, own, RATE_TOLERANCE);
+}
+
+/* Time stands still until the machine is resumed. */
+static int put_machine(struct vmx_machine *machine, const struct state_machine *state)
+{
+	int ret = check_rate(state->tsc_khz, machine->vm.caps.tsc_khz);
+
+	if (ret)
+		return ret;
+	if (state->cpus != machine->config.cpus)
+		return vmx_fail(EINVAL, "the saved machine has %u CPUs, and this one %u",
+				state->cpus, machine->config.cpus);
+	if (state->tsc - state->tsc_start > INT64_MAX)
+		return state_refuse(state_machine_table.name, 0,
+				    "the machine's clock has not begun");
+	if (machine->config.cpus > 1 && !state->mailbox &&
+	    !(machine->vm.caps.features & VMX_HAS_UNRESTRICTED))
+		return vmx_fail(EOPNOTSUPP,
+				"the guest starts CPUs in real mode, and this VM has no unrestricted guest");
+	machine->restored = true;
+	machine->mailbox = state->mailbox;
+	machine->tsc_khz = state->tsc_khz;
+	vmx_machine_set_tsc(machine, state->tsc, state->tsc_start);
+	machine->clock.past = vmx_clock_now(&machine->clock);
+	for (unsigned int n = 0; n < machine->config.cpus; n++) {
+		machine->cpus[n].lapic.config.tsc_khz = state->tsc_khz;
+		if (state->turn == n)
+			machine->apics.turn = &machine->cpus[n].lapic;
+	}
+	return 0;
+}
+
+static int put_cpus(struct vmx_machine *machine, struct state_parts *parts)
+{
+	int ret = 0;
+
+	for (unsigned int n = 0; !ret && n < machine->config.cpus; n++) {
+		struct vmx_cpu *cpu = &machine->cpus[n];
+		const struct state_cpuid *cpuid = &parts->cpuid[n];
+
+		ret = vmx_cpu_check_cpuid(cpu, cpuid);
+		ret = ret ?: vmx_cpu_set_cpuid(cpu, cpuid->entries, cpuid->count);
+		ret = ret ?: vmx_cpu_put_state(cpu, &parts->cpus[n]);
+	}
+	return ret;
+}
+
+static int take_all(struct vmx_saved *saved, const struct state_parts *parts)
+{
+	int ret = 0;
+
+	for (unsigned int n = 0; !ret && n < parts->count; n++)
+		ret = state_take(saved, &parts->list[n]);
+	return ret ?: state_check_taken(saved);
+}
+
+static int restore(struct state_parts *parts, struct vmx_machine *machine,
+		   struct vmx_saved *saved)
+{
+	const struct vmx_saved_part part = {
+		.table = &state_machine_table, .object = &parts->machine,
+	};
+	int ret;
+
+	ret = state_take(saved, &part);
+	ret = ret ?: put_machine(machine, &parts->machine);
+	ret = ret ?: map_memory(machine, saved);
+	if (ret)
+		return ret;
+	state_list_cpus(parts, machine->config.cpus);
+	state_list_devices(parts, machine);
+	ret = state_list_pci(parts, machine);
+	ret = ret ?: take_all(saved, parts);
+	ret = ret ?: put_cpus(machine, parts);
+	for (unsigned int slot = 0; !ret && slot < VMX_PCI_SLOTS; slot++) {
+		struct vmx_pci_device *device = machine->pci.devices[slot];
+
+		if (device && device->ops && device->ops->resume)
+			device->ops->resume(device);
+	}
+	return ret;
+}
+
+int vmx_machine_restore(struct vmx_machine *machine, struct vmx_saved *saved)
+{
+	struct state_parts *parts = calloc(1, sizeof(*parts));
+	int ret;
+
+	if (!parts)
+		return vmx_fail(ENOMEM, "no memory to restore the machine");
+	pthread_mutex_lock(&machine->lock);
+	ret = restore(parts, machine, saved);
+	pthread_mutex_unlock(&machine->lock);
+	free(parts);
+	return ret;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of a machine that have sections in its stream. */
+#ifndef LIBVMX_STATE_STATE_H
+#define LIBVMX_STATE_STATE_H
+
+#include <libvmx/machine.h>
+
+#include "cpu.h"
+#include "stream.h"
+
+/* A machine beside its parts. */
+struct state_machine {
+	uint64_t memory;
+	uint32_t cpus;
+	uint32_t tsc_khz;
+	uint64_t tsc;		/* of the guest, IA32_TSC_ADJUST not counted */
+	uint64_t tsc_start;	/* what it was when the machine's clock was 0 */
+	bool mailbox;
+	uint32_t turn;		/* the APIC ID of who had the last lowest-priority interrupt */
+};
+
+#define STATE_NO_TURN	UINT32_MAX
+
+/* A PCI device, without what its kind adds. */
+struct state_pci {
+	struct vmx_pci_device *device;
+	uint8_t config[VMX_PCI_CONFIG_SIZE];
+	bool pin_high;
+	bool pin_driven;
+	uint64_t pending;
+	uint32_t vector_count;
+	struct vmx_pci_vector vectors[VMX_PCI_VECTORS];
+};
+
+/* Two for each vCPU beside its local APIC, and those of devices. */
+#define STATE_PARTS	(3 * VMX_MACHINE_CPUS + 16 + VMX_PCI_SLOTS * (1 + VMX_SAVED_PARTS))
+
+struct state_parts {
+	struct vmx_saved_part list[STATE_PARTS];
+	unsigned int count;
+	struct state_machine machine;
+	struct state_cpu cpus[VMX_MACHINE_CPUS];
+	struct state_cpuid cpuid[VMX_MACHINE_CPUS];
+	struct state_pci pci[VMX_PCI_SLOTS];
+};
+
+void state_list(struct state_parts *parts, const struct vmx_saved_table *table, void *object,
+		uint32_t instance, int (*loaded)(void *object));
+/* Interrupt controllers come before what drives them. */
+void state_list_devices(struct state_parts *parts, struct vmx_machine *machine);
+/* -EOPNOTSUPP if a device cannot be saved. */
+int state_list_pci(struct state_parts *parts, struct vmx_machine *machine);
+void state_list_cpus(struct state_parts *parts, unsigned int cpus);
+
+extern const struct vmx_saved_table state_machine_table;
+
+#endif /* LIBVMX_STATE_STATE_H */

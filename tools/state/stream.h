@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The stream: a head, sections, and an image of the guest's memory behind them. See
+ * Documentation/saved-state.rst.
+ */
+#ifndef LIBVMX_STATE_STREAM_H
+#define LIBVMX_STATE_STREAM_H
+
+#include <sys/types.h>
+
+#include "table.h"
+
+#define STATE_FORMAT	1
+/* Where in the file the image begins: the host may have large pages there. */
+#define STATE_ALIGNMENT	(2ull << 20)
+
+struct state_head {
+	char magic[16];
+	uint32_t format;
+	uint32_t reserved;
+	uint64_t length;	/* of head and sections */
+};
+
+struct state_header {
+	char name[VMX_SAVED_NAME];
+	uint32_t version;
+	uint32_t instance;
+	uint64_t length;	/* of what follows it */
+	uint64_t checksum;
+};
+
+/* The guest's memory, which is not in a section. */
+struct state_image {
+	uint64_t size;
+	uint64_t offset;
+	uint64_t pages;
+	uint64_t checksum;
+};
+
+extern const struct vmx_saved_table state_image_table;
+
+struct state_section {
+	struct state_header header;
+	const unsigned char *bytes;
+	bool taken;
+};
+
+#define STATE_SECTIONS	512
+
+struct vmx_saved {
+	int fd;
+	unsigned char *bytes;
+	unsigned int count;
+	struct state_section sections[STATE_SECTIONS];
+	struct state_image image;
+};
+
+/* Begins, continues and ends a stream in memory. */
+void state_begin(struct state_writer *writer);
+void state_add(struct state_writer *writer, const struct vmx_saved_part *part);
+void state_end(struct state_writer *writer);
+
+/* Checks the head of a file of LENGTH bytes: 0 or -EINVAL. */
+int state_check_head(const struct state_head *head, size_t length);
+/* Checks what is in SAVED->bytes, LENGTH bytes of a stream: 0 or -EINVAL. */
+int state_scan(struct vmx_saved *saved, size_t length);
+/* Reads a section into its part: 0 or -EINVAL. */
+int state_look(struct vmx_saved *saved, const struct vmx_saved_part *part);
+/* Likewise; the part judges it, and the section is not one that nobody knows. */
+int state_take(struct vmx_saved *saved, const struct vmx_saved_part *part);
+/* Has every section been read? 0 or -EINVAL. */
+int state_check_taken(const struct vmx_saved *saved);
+
+int state_write_bytes(int fd, const void *from, size_t count, off_t at);
+/* Writes the image of memory that is not all zeroes, and fills in the rest of IMAGE. */
+int state_write_image(int fd, const void *memory, struct state_image *image);
+/* Reads it, for its checksum. */
+int state_check_image(int fd, const struct state_image *image);
+
+#endif /* LIBVMX_STATE_STREAM_H */
