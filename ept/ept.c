@@ -161,7 +161,7 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 			mmu->stats.splits++;
 		}
 		mmu->stats.tables++;
-		/* A CPU may still run without the log that tells. */
+		/* A CPU may still run without the log. */
 		if (mmu->log == VMX_DIRTY_PML)
 			set_page_private(page, TABLE_GROUPS);
 		table = page_address(page);
@@ -214,7 +214,7 @@ int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
 		prot = map->prot;
 	if (mmu->log)
 		written = ept_log_access(mmu, slot, map->access, &prot);
-	/* The access is about to set these, at a cost. */
+	/* The access sets these anyway, and slower. */
 	if (map->access & VMX_MMU_WRITE)
 		used |= EPT_DIRTY;
 	new = ept_leaf(&ept->format,

@@ -53,7 +53,7 @@ static __always_inline void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u6
 	/* The CPU may be setting accessed and dirty bits. */
 	do {
 		new = ept_present(old) ? old & ~bits : absent;
-		/* Narrower than its range, an entry says nothing of it. */
+		/* An entry that is narrower than its range does not describe the range. */
 		if (old & bits & EPT_WRITE)
 			new |= absent;
 	} while (!try_cmpxchg64(slot, &old, new));
@@ -94,11 +94,11 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 	if (table) {
 		u64 next = (it.gpa | (ept_span(2) - 1)) + 1;
 
-		/* Once: what is marked while the rest is done stays marked. */
+		/* Only once: entries that are marked from now on keep their marks. */
 		if (!ept_index(it.gpa, 1))
 			set_all_groups(table, mmu->log == VMX_DIRTY_PML);
 		it.narrowed = true;
-		/* One at least: no other go begins with the table. */
+		/* At least one: no other call begins with this table. */
 		do {
 			u64 *slot = &table[ept_index(it.gpa, 1)];
 
@@ -152,7 +152,7 @@ static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
 		if (first >= last)
 			continue;
 		if (!ept_iter_spend(it, EPT_COST_GROUP)) {
-			/* Here is where the next go begins. */
+			/* The next call begins here. */
 			it->gpa = first;
 			it->slot = NULL;
 			break;

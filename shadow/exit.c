@@ -64,7 +64,7 @@ static int deliver_fault(struct vmx_vcpu *v, u64 gva, u32 error)
 	v->intr_error = error;
 	if (user_wants_fault(v, error) || is_interrupt(first))
 		return VMX_FAULT_EXIT;
-	/* Whatever comes of it (SDM, "Interrupt 14--Page-Fault Exception (#PF)") */
+	/* Even if #DF follows (SDM, "Interrupt 14--Page-Fault Exception (#PF)") */
 	v->cr2 = gva;
 	if (first == EXCEPTION(X86_TRAP_DF)) {
 		v->event.info = 0;
@@ -93,7 +93,7 @@ static int get_miss(struct vmx_vcpu *v)
 	trace_fault(v->vpid, v->gpa, v->violation, r);
 	if (r == VMX_FAULT_EXIT || v->paging->miss_translated)
 		return r;
-	/* Memory of a device is never at hand. A table there is not read either. */
+	/* The module reads no memory of devices, not even for a table. */
 	spin_lock(&v->mmu->lock);
 	if (paging_is_device(v, v->gpa))
 		r = VMX_FAULT_EXIT;
@@ -166,7 +166,7 @@ static int page_fault(struct vmx_vcpu *v)
 			r = get_miss(v);
 			if (r != VMX_FAULT_DONE)
 				return r;
-			/* If another thread's turn comes, the guest faults again after it. */
+			/* Another thread's turn. The guest faults again afterwards. */
 			vmx_ledger_look();
 			if (need_resched())
 				return VMX_FAULT_DONE;
@@ -239,7 +239,7 @@ static int set_cr0(struct vmx_vcpu *v, u64 value)
 	value = (old & p->cr0_mask) | (value & ~p->cr0_mask) | X86_CR0_ET;
 	if (!cr0_valid(v, old, value, cr4))
 		return PAGING_GP;
-	/* The rest stays 0, whatever is written (SDM, "Control Registers"). */
+	/* Reserved bits ignore writes (SDM, "Control Registers"). */
 	value &= CR0_ARCHITECTED;
 	if ((value ^ old) & X86_CR0_PG && is_pae(value, cr4, p->efer)) {
 		r = paging_load_pdptes(v, p->cr3);
@@ -251,7 +251,7 @@ static int set_cr0(struct vmx_vcpu *v, u64 value)
 	p->cr0 = value;
 	p->cr4 = cr4;
 	paging_apply(v);
-	/* PDPTEs are loaded. */
+	/* The PDPTEs are loaded already. */
 	p->reread = false;
 	return 0;
 }
@@ -292,7 +292,7 @@ static int set_cr4(struct vmx_vcpu *v, u64 value)
 
 static bool cr3_valid(const struct vmx_paging *p, u64 *value)
 {
-	/* With PCIDs bit 63 asks to keep translations, which need not be done. */
+	/* With PCIDs bit 63 asks to keep translations. A CPU may drop them all the same. */
 	if (p->cr4 & X86_CR4_PCIDE)
 		*value &= ~BIT_ULL(63);
 	return !paging_is_long(p) || !(*value >> vmx_caps.phys_bits);
@@ -405,7 +405,7 @@ static int invalidate(struct vmx_vcpu *v)
 		return r;
 	spin_lock(&mmu->lock);
 	v->paging->linked = 0;
-	/* What is left of it is done before the guest goes on. */
+	/* vmx_paging_load() does the rest before the guest goes on. */
 	if (!shadow_sync(mmu, &v->paging->sync_until, true))
 		v->paging->reload = true;
 	spin_unlock(&mmu->lock);

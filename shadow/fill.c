@@ -227,7 +227,7 @@ static enum walk_result fill_leaf(struct fill *f)
 		entry |= PT_LARGE;
 	else
 		entry = guard_bits(f, gfn, entry);
-	/* The host had small pages for it until now. */
+	/* It referred to small pages, which the host had here before. */
 	if (level > 1 && f->sp->table[i])
 		shadow_drop(f->mmu, f->sp, i);
 	if (!f->sp->role.direct)
@@ -332,7 +332,7 @@ static enum walk_result fill(struct fill *f)
 
 			if (result != WALK_DONE)
 				return result;
-			/* The next fault finds the way so far. */
+			/* The next fault finds what was linked so far. */
 			vmx_ledger_look();
 			if (need_resched())
 				return WALK_DONE;
@@ -424,7 +424,7 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 	enum walk_result result;
 
 	if (unlikely(mmu->shadow->nr_watched > SHADOW_WATCHED_MAX)) {
-		/* They become fewer where that may take its time. */
+		/* vmx_paging_load() makes them fewer; it may take its time. */
 		p->reload = true;
 		return WALK_DONE;
 	}
@@ -435,7 +435,7 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 	f.map_level = found->level;
 	f.sp = p->root[p->mode.format == PAGING_LONG ? 0 : walk->gva >> 30 & 3];
 	if (!f.sp) {
-		/* Its table was nowhere when the roots were found. */
+		/* When the roots were found, no memory had its table. */
 		p->reload = true;
 		return WALK_DONE;
 	}

@@ -467,7 +467,7 @@ const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 ac
 		return NULL;
 	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
 	pfn += gfn & ((ept_span(found->level) >> PAGE_SHIFT) - 1);
-	/* Memory of a device: the kernel has it nowhere. */
+	/* The kernel has no mapping of a device's memory. */
 	found->memory = ept_is_ram(found->entry) ? pfn_to_kaddr(pfn) : NULL;
 	return (found->entry & access) == access ? found : NULL;
 }

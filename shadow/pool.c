@@ -301,7 +301,7 @@ void shadow_free(struct vmx_mmu *mmu)
 	unsigned long index;
 	struct shadow *s;
 
-	/* Notifiers look for it under the lock: see shadow_drop_doomed(). */
+	/* Notifiers look it up under the lock: see shadow_drop_doomed(). */
 	spin_lock(&mmu->lock);
 	s = mmu->shadow;
 	WRITE_ONCE(mmu->shadow, NULL);

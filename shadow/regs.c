@@ -311,7 +311,7 @@ bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value)
 	case VMX_F_ENTRY_CONTROLS:
 		follow_entry_controls(p, value);
 		break;
-	/* Not used without EPT, but to write them is to change how paging goes on. */
+	/* The CPU does not use them without EPT, but a write of them changes paging. */
 	case VMX_F_GUEST_PDPTE0:
 	case VMX_F_GUEST_PDPTE1:
 	case VMX_F_GUEST_PDPTE2:

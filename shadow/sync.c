@@ -135,7 +135,7 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 	unsigned int word;
 
 	mmu->stats.syncs++;
-	/* Without the table there is nothing, and everything goes. */
+	/* The map no longer has the table: all entries go. */
 	if (!table) {
 		shadow_drop_all(mmu, sp);
 		return;
@@ -197,7 +197,7 @@ static void settle(struct vmx_mmu *mmu, struct shadow_page *sp, bool reap)
 	if (atomic64_read(&mmu->flushed) <
 	    min_t(s64, sp->flush_gen, atomic64_read(&mmu->flush_gen)))
 		vmx_mmu_flush_cpus(mmu);
-	/* Now dirty bits of guarded tables change no more; there may be others of the frame. */
+	/* Dirty bits of guarded tables are final now. The frame may have other tables. */
 	if (shadow_is_guarded(sp) && test_and_clear_mappings(mmu, sp, PT_DIRTY))
 		shadow_touch_tables(mmu, sp->gfn);
 	list_del_init(&sp->todo);

@@ -208,7 +208,7 @@ static void derive_control(struct vmx_control *control,
 	u32 known = policy->user | policy->force | policy->default1;
 
 	miss(missing, policy->what, policy->need & ~may);
-	/* What the CPU insists on and the module cannot live with. */
+	/* The CPU insists on controls that the module cannot support. */
 	miss(missing, policy->what, must & ~(known & may));
 	control->must = must | (policy->force & may);
 	control->may = control->must | (policy->user & may);
@@ -308,7 +308,7 @@ static void derive_controls(struct vmx_caps *caps, struct vmx_missing *missing)
 	derive_control(&caps->entry, caps, VMX_CAP_ENTRY, &entry_policy, missing);
 	pair_controls(caps, VMX_ENTRY_CTL_LOAD_EFER, EXIT_SWITCH_EFER, missing);
 	pair_controls(caps, VMX_ENTRY_CTL_LOAD_PAT, EXIT_SWITCH_PAT, missing);
-	/* Unrestricted guest needs EPT, which needs what the module asks of it. */
+	/* Unrestricted guest needs an EPT that meets the module's demands. */
 	if (!has_ept(caps)) {
 		miss(missing, "EPT", caps->cpu2.must & NEEDS_EPT);
 		caps->cpu2.must &= ~NEEDS_EPT;

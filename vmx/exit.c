@@ -168,7 +168,7 @@ static void deliver_debug_state(struct vmx_vcpu *v)
 /* Give the guest the exception that the module alone wanted to see. */
 static enum vmx_next reflect(struct vmx_vcpu *v, u32 vector)
 {
-	/* Two at once: userspace can tell what the CPU would make of them. */
+	/* Two events at once: userspace decides what the CPU would make of them. */
 	if (v->event.info)
 		return VMX_NEXT_USER;
 	if (vector == X86_TRAP_DB)
@@ -227,10 +227,10 @@ static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
 	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
 
 	keep_event(v);
-	/* The host's; vmx_enter() has had it handled. */
+	/* The host's NMI. vmx_enter() had the host handle it. */
 	if (vmx_is_nmi(v->intr_info))
 		return VMX_NEXT_ENTER;
-	/* The host's too, which may have found work for the way to userspace. */
+	/* The host's as well. Its handler may queue work for the return to userspace. */
 	if (vmx_is_machine_check(v->intr_info)) {
 		handle_machine_check();
 		return v->vmcs->exceptions & BIT(X86_TRAP_MC) ? VMX_NEXT_USER : VMX_NEXT_IRQ;
@@ -388,7 +388,7 @@ static noinline enum vmx_next handle_in_delivery(struct vmx_vcpu *v)
 		block_nmi_again(v);
 	if (v->reason == VMX_REASON_EPT_MISCONFIG)
 		v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
-	/* The next stay() tells what is in the log. */
+	/* The next stay() empties the log. */
 	return v->reason == VMX_REASON_PML_FULL ? VMX_NEXT_IRQ : VMX_NEXT_USER;
 }
 
@@ -413,10 +413,10 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 	if (unlikely(reason >= VMX_STATS_REASONS))
 		return handle_beyond(v);
 	count_exit(v, reason);
-	/* The switch is a ladder, and its foot is far for what exits most. */
+	/* The switch compares one by one, and this is the most frequent exit. */
 	if (reason == VMX_REASON_IO)
 		return VMX_NEXT_USER;
-	/* Handlers are out of line: most exits then need no stack frame. */
+	/* The handlers are not inlined, so that most exits need no stack frame. */
 	switch (reason) {
 	case VMX_REASON_EXTERNAL_INTERRUPT:
 		return VMX_NEXT_IRQ;

@@ -162,7 +162,7 @@ u64 vmx_field_default(const struct vmx_field_desc *desc,
 {
 	u64 must, may, value = desc->initial;
 
-	/* Nothing dictates these to userspace, but VM entry fails without. */
+	/* Userspace may clear these bits, but VM entry would fail. */
 	if (desc->field == VMX_F_GUEST_CR0)
 		value |= ctx->caps->msr.cr0_fixed0;
 	vmx_field_rule(desc, ctx, &must, &may);

@@ -320,7 +320,7 @@ void vmx_fpu_load_long(struct vmx_vcpu *v)
 		v->count.fpu_swaps += vmx_lent_fpu_load();
 		return;
 	}
-	/* Nothing needs initial values: all registers are loaded next. */
+	/* No register needs an initial value: all are loaded next. */
 	kernel_fpu_begin_mask(0);
 	restore(v);
 }

@@ -46,7 +46,7 @@ unsigned long vmx_host_cr4(void)
 void vmx_host_write_constant(struct vmx_vmcs *vmcs)
 {
 	vmx_insn_vmwrite(VMX_F_HOST_CR0, read_cr0());
-	/* A first value, for the checks of VM entry; RUN keeps it fresh. */
+	/* A first value for the checks of VM entry. RUN keeps it up to date. */
 	vmx_insn_vmwrite(VMX_F_HOST_CR4, native_read_cr4());
 	vmx_insn_vmwrite(VMX_F_HOST_CS_SELECTOR, __KERNEL_CS);
 	vmx_insn_vmwrite(VMX_F_HOST_SS_SELECTOR, __KERNEL_DS);

@@ -61,7 +61,7 @@ int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
 	err = vmx_from_user(kernel, user, known);
 	if (err)
 		return err;
-	/* The caller may have changed it meanwhile; what was judged stays. */
+	/* The caller may have changed it since: use the value that was judged. */
 	*(u32 *)kernel = size;
 	return 0;
 }

@@ -217,7 +217,7 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 {
 	unsigned int i;
 
-	/* First: the other ledgers' own time does not count. */
+	/* First, since the time of the other ledgers does not count. */
 	vmx_ledger_irqs_on();
 	vmx_ledger_look();
 	check_vmcs(v);

@@ -73,7 +73,7 @@ static void judge(unsigned long ticks, unsigned long *max, unsigned int us, cons
 	WRITE_ONCE(*max, ticks);
 	if (!WARN(us && ticks > (u64)us * tsc_khz / 1000, "%s for %lu ticks\n", what, ticks))
 		return;
-	/* The report took longer than anything here. */
+	/* The report itself takes longer than any bound. */
 	__this_cpu_write(stopwatch.irqs_off, rdtsc());
 	__this_cpu_write(stopwatch.look, rdtsc());
 }

@@ -128,7 +128,7 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 		list_splice_init(&mmu->unlinked, &unlinked);
 		spin_unlock(&mmu->lock);
 	}
-	/* Read after that: what was unlinked is of this generation, or an older one. */
+	/* Read afterwards: what was unlinked belongs to this generation or an older one. */
 	vmx_mmu_flush_cpus(mmu);
 	free_tables(&unlinked);
 }
@@ -252,7 +252,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 	list_splice_init(&mmu->unlinked, &tables);
 	spin_unlock(&mmu->lock);
 
-	/* Without ranges, notifiers do not look at the tables. */
+	/* Notifiers ignore tables without ranges. */
 	free_tables(&tables);
 	shadow_free(mmu);
 	ept_destroy(mmu);
@@ -280,7 +280,7 @@ static void vmx_mmu_release(struct kref *ref)
 
 	vmx_mmu_remove_shrinkable(mmu);
 	vmx_mmu_dismantle(mmu);
-	/* Notifiers may be running: the rest goes when they are done. */
+	/* Notifiers may be running. The rest is freed when they are done. */
 	mmu_notifier_put(&mmu->notifier);
 	vmx_vm_put(vm);
 }

@@ -41,7 +41,7 @@ static int look(unsigned long uaddr, bool write, struct vmx_mapping *map)
 		return -EFAULT;
 	if (vmx_follow_pfnmap(vma, uaddr, &found) || (write && !found.writable))
 		return -EAGAIN;
-	/* RAM that a driver has for itself and shows: no device, and not given away. */
+	/* RAM that a driver owns and maps for userspace: no device, and not for guests. */
 	if (page_is_ram(found.pfn))
 		return -EFAULT;
 	map->pfn = found.pfn;

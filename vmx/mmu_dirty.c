@@ -41,7 +41,7 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 	vmx_mmu_narrowed(mmu);
 	while (gpa < end) {
 		gpa = ept_relog(mmu, gpa, end);
-		/* Small pages were for the log. */
+		/* Only the log needed small pages. */
 		if (!method)
 			vmx_mmu_collapse(mmu, gpa - 1);
 		vmx_mmu_pause(mmu);
@@ -75,7 +75,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 	struct page *page;
 	int err;
 
-	/* Once entries have lost their marks nothing may fail any more. */
+	/* From here on entries lose their marks, so nothing may fail. */
 	err = pin_page(at, &page);
 	if (err)
 		return err;
@@ -117,7 +117,7 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		return err;
 	if (!mmu->log)
 		err = -ENODATA;
-	/* What CPUs have written down is noted when they leave the guest. */
+	/* A CPU that leaves the guest notes its part of the log. */
 	if (!err && mmu->log == VMX_DIRTY_PML) {
 		vmx_mmu_kick(mmu);
 		err = vmx_pml_collect(mmu);

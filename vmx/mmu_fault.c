@@ -52,7 +52,7 @@ static bool fault_allowed(struct fault *f)
 	const u32 exec = VMX_MMU_EXEC | VMX_MMU_EXEC_USER;
 
 	f->forbidden = f->access & ~f->range.prot;
-	/* A fetch of one kind or the other: if it was the other, it comes again. */
+	/* A fetch by supervisor or user. If the guess is wrong, the fault comes again. */
 	if (unlikely(!f->expected && (f->access & exec) == exec &&
 		     (f->range.prot & exec)))
 		f->forbidden &= ~exec;
@@ -102,7 +102,7 @@ static long fault_bring(struct fault *f, int count, unsigned int flags)
 		got = get_user_pages_fast_only(f->uaddr, count, flags, f->pages);
 	if (got > 0 || got == -EINTR)
 		return got;
-	/* It knows why, and pages that are not to be had in passing. */
+	/* It finds the reason, and pages that cannot be had without sleeping. */
 	return get_user_pages_unlocked(f->uaddr, count, f->pages,
 				       flags | FOLL_HWPOISON | VMX_FOLL_GUEST);
 }
@@ -197,7 +197,7 @@ static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
 {
 	int level;
 
-	/* The log is of small pages. */
+	/* The log has small pages alone. */
 	if (folio_order(folio) < HPAGE_PMD_ORDER || mmu->log ||
 	    !fault_fits(mmu, f, 2))
 		return 1;
@@ -240,7 +240,7 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 	if (level)
 		return level;
 	map.level = fault_level(mmu, f, folio);
-	/* What is narrower than the range says nothing of the range. */
+	/* An entry that is narrower than the range does not describe the range. */
 	if (!f->writable && (map.prot & VMX_MMU_WRITE))
 		map.prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
 	level = ept_install(mmu, &map);
@@ -306,7 +306,7 @@ static int fault_done(const struct fault *f, int ret)
 {
 	if (ret < 0)
 		return ret;
-	/* It was, and still there was no #VE: the vCPU does not have them now. */
+	/* The page allows #VE and none came, so the vCPU has #VE off now. */
 	return f->forbidden && f->same ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
 }
 
@@ -379,7 +379,7 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 
 	if (atomic)
 		return fault_try(mmu, &f, true);
-	/* Where it did not have to sleep it was asked for before. */
+	/* The atomic path has asked already. */
 	f.absent = true;
 	ret = vmx_tables_top_up(mmu);
 	while (!ret) {

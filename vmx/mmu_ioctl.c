@@ -226,7 +226,7 @@ static void edit_protect(struct edit *edit, u32 prot)
 	write_seqcount_begin(&mmu->seq);
 	vmx_ranges_merge(&mmu->ranges, edit->last + 1);
 	write_seqcount_end(&mmu->seq);
-	/* Large pages that the interval's ends lie in may be whole again. */
+	/* Large pages at the ends of the interval may be whole again. */
 	vmx_mmu_collapse(mmu, edit->first);
 	vmx_mmu_collapse(mmu, edit->last);
 	spin_unlock(&mmu->lock);
@@ -294,7 +294,7 @@ static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
 	if (range->prot || range->reserved || !valid_gpas(mmu, range->gpa, range->length))
 		return -EINVAL;
 	spin_lock(&mmu->lock);
-	/* With EPT it is CPUs that have looked at the guest's tables. */
+	/* With EPT, CPUs have cached the guest's tables. */
 	if (mmu->shadow)
 		shadow_sync_frames(mmu, range->gpa >> PAGE_SHIFT, range->length >> PAGE_SHIFT);
 	else
@@ -440,7 +440,7 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
 		return err;
 	if (args.flags)
 		return -EOPNOTSUPP;
-	/* A caller who cannot be answered has changed nothing. */
+	/* If the answer cannot be written, nothing changes. */
 	if (ioctl->gives == PROGRESS)
 		err = vmx_copy_out(user, &args, ioctl->size);
 	if (err)

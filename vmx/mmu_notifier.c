@@ -90,7 +90,7 @@ static int invalidate_start(struct mmu_notifier *notifier,
 
 	vmx_ledger_begin();
 	spin_lock(&mmu->lock);
-	/* One interval stands for all in progress: simple, and seldom wrong. */
+	/* One interval covers all in progress. That is simple, and rarely too wide. */
 	if (!mmu->invalidating++) {
 		mmu->inv_start = range->start;
 		mmu->inv_end = range->end;

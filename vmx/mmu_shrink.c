@@ -49,7 +49,7 @@ static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 		shadows = shadow_shrink(mmu, count);
 
 	spin_lock(&mmu->lock);
-	/* The log is in the tables. */
+	/* The tables have the log. */
 	while (count-- && !mmu->log) {
 		tables = mmu->stats.tables;
 		mmu->shrink_at = ept_age(mmu, mmu->shrink_at, end);
@@ -74,7 +74,7 @@ static unsigned long scan_tables(struct shrinker *unused, struct shrink_control 
 	vmx_ledger_begin();
 	mmu = list_first_entry_or_null(&mmus, struct vmx_mmu, link);
 	if (mmu) {
-		/* The next time it is another's turn. */
+		/* Begin with another next time. */
 		list_move_tail(&mmu->link, &mmus);
 		freed = shrink(mmu, sc->nr_to_scan);
 	}

@@ -260,7 +260,7 @@ static bool write_efer(struct vmx_vcpu *v, u64 value)
 {
 	if (!(v->paging ? vmx_paging_set_efer(v, value) : write_efer_field(v, value)))
 		return false;
-	/* It may have become possible to execute SYSCALL. */
+	/* The guest may be able to execute SYSCALL from now on. */
 	if (v->vmcs->syscall && !v->host.syscall_loaded)
 		vmx_msr_load_syscall(v);
 	return true;
@@ -327,7 +327,7 @@ enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v)
 		return VMX_NEXT_ENTER;
 	}
 	vmx_retire(v);
-	/* EFER decides how tables are read: not without another look. */
+	/* EFER decides how tables are read: stay() loads the roots first. */
 	return v->paging && v->paging->reload ? VMX_NEXT_IRQ : VMX_NEXT_ENTER;
 }
 

@@ -65,7 +65,7 @@ static bool wanted(const struct vmx_vcpu *v)
 {
 	unsigned int i;
 
-	/* There may be hundreds of views, and interrupts are off. */
+	/* Interrupts are off, and there may be hundreds of views. */
 	if (!v->pml)
 		return false;
 	for (i = 0; i < v->views->count; i++)
@@ -193,7 +193,7 @@ int vmx_pml_collect(struct vmx_mmu *mmu)
 	unsigned int left = READ_ONCE(mmu->nr_views);
 	u64 *copy = NULL;
 
-	/* Those that come meanwhile are put last. */
+	/* New ones are put last. */
 	while (left--) {
 		unsigned int count = next_noted(mmu, copy);
 

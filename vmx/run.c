@@ -447,7 +447,7 @@ static long run_locked(struct vmx_vcpu *v)
 		enum leave leave = stay_and_tell(v, &err);
 
 		if (likely(leave == LEAVE_USER)) {
-			/* Not once by whoever asks, and once more by the next RUN. */
+			/* Told later, a page could be reported by an ioctl and by RUN. */
 			if (unlikely(v->pml_count))
 				vmx_pml_tell(v);
 			return 0;
@@ -464,7 +464,7 @@ static long run_locked(struct vmx_vcpu *v)
 			cond_resched();
 			break;
 		case LEAVE_FAULT:
-			/* The same again, where it may sleep. */
+			/* Do the same again, where it may sleep. */
 			err = fault(v, false);
 			if (err == VMX_FAULT_DONE)
 				break;

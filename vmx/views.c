@@ -64,7 +64,7 @@ static void views_link(struct vmx_vcpu *v)
 	}
 	v->staying = v->views->count > 1 ? vmx_staying_on_several(v->vm) :
 					   (unsigned long)v->mmu;
-	/* Whatever this CPU has cached of them is from before. */
+	/* What this CPU has cached of them is old. */
 	v->ept_on = -1;
 	v->vpid_on = -1;
 }
@@ -381,7 +381,7 @@ long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
 		if (IS_ERR(fds))
 			return PTR_ERR(fds);
 	}
-	/* The guest may have gone from one to another. */
+	/* The guest may have switched views. */
 	err = vmx_vmcs_get(v->vmcs);
 	if (!err) {
 		vmx_views_follow(v);

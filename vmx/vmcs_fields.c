@@ -173,7 +173,7 @@ enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value)
 	struct vmx_field_ctx ctx = field_ctx(vmcs);
 	u64 forced, bad;
 
-	/* Kept by the module, whether the CPU has a field for it or not. */
+	/* The module keeps it, whether or not the CPU has a field for it. */
 	if (vmcs->paging && field == VMX_F_GUEST_EFER)
 		return *value & ~vmx_paging_efer_bits() ? VMX_REFUSED_BITS :
 							  VMX_REFUSED_NOT;
@@ -534,7 +534,7 @@ void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
 
 	ctx.strict = reason;
 	vmx_check_entry(&ctx, failure);
-	/* What only the CPU finds, after all checks of fields passed */
+	/* Only the CPU finds this, after all checks of fields passed */
 	if (failure->check)
 		return;
 	switch (reason & VMX_REASON_BASIC_MASK) {

@@ -115,7 +115,7 @@ static void flush_vpid(struct vmx_vcpu *v)
  */
 static void flush_shadow(struct vmx_vcpu *v, struct vmx_view *view)
 {
-	/* Read first: what changes after this is flushed next time. */
+	/* Read first: the next flush is for later changes. */
 	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
 	if (v->vpid)
 		flush_vpid(v);

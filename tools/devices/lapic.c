@@ -47,7 +47,7 @@ int vmx_lapic_pending(const struct vmx_lapic *lapic)
 {
 	int vector = highest(lapic->irr);
 
-	/* While the APIC is off, nothing gets into the IRR. */
+	/* The IRR of an APIC that is off accepts nothing. */
 	if (lapic->waiting || vector < 0)
 		return -1;
 	return (vector & 0xf0u) > (vmx_lapic_ppr(lapic) & 0xf0) ? vector : -1;
@@ -218,7 +218,7 @@ static bool receive(struct vmx_lapic *lapic, unsigned int delivery, uint8_t vect
 		lapic->nmi = true;
 		return true;
 	case VMX_APIC_INIT:
-		/* What was to be started before is not any more. */
+		/* Cancel an earlier SIPI. */
 		lapic->init = true;
 		lapic->sipi = false;
 		return true;

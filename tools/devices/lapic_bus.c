@@ -161,7 +161,7 @@ bool vmx_apic_bus_msi(struct vmx_apic_bus *bus, uint64_t address, uint32_t data)
 
 	if ((address & MSI_ADDRESS_MASK) != MSI_ADDRESS)
 		return false;
-	/* A message that says that the interrupt is over has nothing to deliver. */
+	/* A deassert message delivers nothing. */
 	if (message.level && !(data & MSI_ASSERT))
 		return false;
 	if (address & MSI_REDIRECTION_HINT && message.delivery == VMX_APIC_FIXED)

@@ -329,7 +329,7 @@ static bool wrmsr_x2apic(struct vmx_lapic *lapic, unsigned int n, uint64_t value
 
 	if (vmx_lapic_mode(lapic) != LAPIC_X2APIC || !writable(lapic, n))
 		return false;
-	/* The only one of 64 bits: the destination comes with the command. */
+	/* The only register of 64 bits: it has the destination as well. */
 	defined = writable_bits(lapic, n) | regs[n].ignored | (n == REG_ICR ? ~0ull << 32 : 0);
 	if (value & ~defined)
 		return false;
@@ -363,7 +363,7 @@ static bool set_base(struct vmx_lapic *lapic, uint64_t value)
 		lapic->base = old;
 		return false;
 	}
-	/* SDM, "Enabling or Disabling the Local APIC": what it knew is lost. */
+	/* SDM, "Enabling or Disabling the Local APIC": it loses its state. */
 	if (to == LAPIC_OFF && from != LAPIC_OFF)
 		vmx_lapic_reset_registers(lapic);
 	return true;

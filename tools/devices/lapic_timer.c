@@ -131,14 +131,14 @@ void vmx_lapic_timer_mode(struct vmx_lapic *lapic, uint32_t value)
 
 	if (from == to)
 		return;
-	/* What was counted in one clock is nothing in the other. */
+	/* A count of one clock means nothing to the other. */
 	if ((from | to) & LVT_TIMER_DEADLINE) {
 		stop(lapic);
 		lapic->initial = 0;
 	}
 	if (!lapic->timer.armed)
 		return;
-	/* Between one-shot and periodic, counting goes on. */
+	/* A switch between one-shot and periodic does not stop the count. */
 	if (from == LVT_TIMER_PERIODIC)
 		lapic->started += elapsed(lapic) - elapsed(lapic) % period(lapic);
 	lapic->lvt[VMX_LVT_TIMER] = value;

@@ -100,7 +100,7 @@ static int decode(struct emulation *em, struct decoded *code)
 	}
 	if (ZYAN_SUCCESS(status))
 		return 0;
-	/* SDM, "Interrupt 13": longer than 15 bytes. What Zydis does not know is no instruction. */
+	/* SDM, "Interrupt 13": more than 15 bytes. Other errors are unknown opcodes. */
 	if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || status == ZYDIS_STATUS_NO_MORE_DATA)
 		return vmx_em_raise_exception(em, VECTOR_GP, 0);
 	return vmx_em_raise_exception(em, VECTOR_UD, 0);

@@ -125,14 +125,14 @@ static int finish(struct emulation *em, int ret)
 {
 	struct vmx_run_page *run = em->run;
 
-	/* Another vCPU was at the tables: the guest tries again, the CPU walks. */
+	/* Another vCPU changed the tables. The guest tries again, and the CPU walks. */
 	if (ret == -EAGAIN) {
 		em->again = true;
 		ret = 0;
 	}
 	if (ret < 0)
 		return ret;
-	/* Of a string that faulted, the rounds before are done. */
+	/* The rounds of a string instruction before its fault are complete. */
 	if (!ret || vmx_em_is_string(em) || vmx_em_is_string_io(em))
 		keep_registers(em);
 	if (ret) {

@@ -286,7 +286,7 @@ static size_t put_fadt(struct bytes *tables, const struct vmx_acpi *acpi, size_t
 	struct acpi_fadt fadt = {
 		.header = table_header("FACP", 6),
 		.minor_version = 4,
-		/* Not in 64 bits also: the one has to be 0 if the other is not. */
+		/* Of the 32-bit and the 64-bit address, only one may be set. */
 		.facs = address_of(facs),
 		.x_dsdt = address_of(dsdt),
 		.dsdt = address_of(dsdt),
@@ -424,7 +424,7 @@ static void put_tables(struct bytes *tables, const struct vmx_acpi *acpi)
 
 void vmx_acpi_init(struct vmx_acpi *acpi, const struct vmx_memory *memory, unsigned int cpus)
 {
-	/* PCI memory from 2 GiB on, as systems like it, unless there is RAM. */
+	/* PCI memory begins at 2 GiB, as in many PCs, or at the end of RAM. */
 	uint32_t pci = memory->low > 0x80000000 ? memory->low : 0x80000000;
 
 	*acpi = (struct vmx_acpi){

@@ -354,7 +354,7 @@ static void do_continue(struct vmx_gdb *gdb, const char *args)
 static void do_step(struct vmx_gdb *gdb, const char *args)
 {
 	(void)args;
-	/* One of them: that which gdb looks at. */
+	/* Pick one: the vCPU that gdb looks at. */
 	if (gdb->run_cpu < 0)
 		gdb->run_cpu = gdb->general_cpu;
 	resume_all(gdb, VMX_GDB_STEP);

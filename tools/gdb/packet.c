@@ -86,7 +86,7 @@ static void complete(struct vmx_gdb *gdb, bool good)
 		send_raw(gdb, good ? "+" : "-", 1);
 	if (!good)
 		return;
-	/* No packet that gdb was told to expect: it is one that nobody knows. */
+	/* Longer than the stub announced: it answers as to an unknown packet. */
 	if (gdb->too_long)
 		gdb->length = 0;
 	gdb->packet[gdb->length] = '\0';

@@ -173,7 +173,7 @@ int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
 /**
  * vmx_vm_invalidate() - announce that this process wrote guest page tables
  * @vm: the VM
- * @gpa: where
+ * @gpa: guest-physical address
  * @length: bytes, not 0
  *
  * When it returns, no vCPU uses a translation of a linear address that the tables
@@ -252,7 +252,7 @@ static inline bool vmx_entry_failed(const struct vmx_run_page *run)
  * vmx_fields_set() - write VMCS fields, all of them or none
  * @vmcs: the VMCS
  * @fields: encodings and values; out: the values with the bits that the module forced
- * @count: how many, up to %VMX_VMCS_BATCH_MAX
+ * @count: number of them, up to %VMX_VMCS_BATCH_MAX
  *
  * Return: 0 or -errno; -EACCES if the module refuses one; vmx_error() says which
  * and why.
@@ -263,7 +263,7 @@ int vmx_fields_set(int vmcs, struct vmx_field *fields, size_t count);
  * vmx_fields_get() - read VMCS fields, all of them or none
  * @vmcs: the VMCS
  * @fields: encodings; values come back in them
- * @count: how many, up to %VMX_VMCS_BATCH_MAX
+ * @count: number of them, up to %VMX_VMCS_BATCH_MAX
  *
  * Return: 0 or -errno, as vmx_fields_set().
  */

@@ -47,7 +47,7 @@ static int read_header32(const struct vmx_boot *boot, struct elf *elf, struct ta
 		return error;
 	elf->entry = header.e_entry;
 	*table = (struct table){ header.e_phoff, header.e_phentsize, header.e_phnum };
-	/* Some kernels that begin in 32-bit mode go on in 64-bit mode, and say so. */
+	/* Some kernels start in 32-bit mode, continue in 64-bit mode, and say so. */
 	if (header.e_machine != EM_386 && header.e_machine != EM_X86_64)
 		return vmx_fail(ENOEXEC,
 				"The kernel is for ELF machine %u (byte 0x12); it must be for i386 (%d)",

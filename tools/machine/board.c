@@ -180,7 +180,7 @@ int vmx_machine_add(struct vmx_machine *machine, struct vmx_pci_device *device)
 		ret = place_devices(machine);
 	if (ret) {
 		vmx_pci_remove(device);
-		/* The others go back to where there was room. */
+		/* Undo: the others return to their old places. */
 		place_devices(machine);
 	}
 	pthread_mutex_unlock(&machine->lock);

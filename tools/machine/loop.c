@@ -102,7 +102,7 @@ static bool take_events(struct vmx_cpu *cpu)
 	if (cpu->halted && !(events & VMX_LAPIC_NMI) &&
 	    !(events & (VMX_LAPIC_EXTINT | VMX_LAPIC_INTR) && open_to_interrupts(run)))
 		return false;
-	/* With an interrupt taken, a single step would end somewhere else. */
+	/* A single step must not end in the handler of an interrupt. */
 	if (!cpu->halted && vmx_cpu_is_stepping(cpu) && run->rflags & RFLAGS_TF)
 		return true;
 	cpu->halted = false;

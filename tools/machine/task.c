@@ -210,7 +210,7 @@ static int set_registers(struct switching *s, const struct task *new, const stru
 
 	for (unsigned int n = 0; n < 8; n++)
 		run->regs[n] = state->regs[n];
-	/* What the loop asks whether interrupts can be taken. */
+	/* The loop looks here whether the guest can take interrupts. */
 	run->rflags = state->eflags;
 	run->interruptibility &= ~(VMX_BLOCKING_BY_STI | VMX_BLOCKING_BY_MOV_SS);
 	ret = ret ?: vmx_field_change(vmcs, VMX_F_GUEST_CR0, 0, CR0_TS);
@@ -268,7 +268,7 @@ static int enter(struct switching *s, const struct task *new, struct state *stat
 	ret = ret ?: set_nmi_blocking(s, by);
 	if (new->is_32bit && s->paging.cr0 & CR0_PG) {
 		ret = ret ?: vmx_cpu_set_cr3(s->cpu, state->cr3);
-		/* 1 for done; there is no other way that a bad one ends. */
+		/* 0: the value is bad. */
 		ret = ret < 0 ? ret : ret ? 0 : task_fault(s, VECTOR_GP, 0);
 		s->paging.cr3 = state->cr3;
 		ret = ret ?: task_take_pdptes(s);
@@ -298,7 +298,7 @@ int vmx_cpu_task_switch(struct vmx_cpu *cpu)
 	struct switching s;
 	int ret = task_begin(&s, cpu);
 
-	/* It is delivered by the switch. */
+	/* The switch delivers it. */
 	run->inject_info = 0;
 	ret = ret ?: switch_task(&s, run->qualification >> 30 & 3, run->qualification & 0xffff);
 	return ret == TASK_FAULT ? 0 : ret;

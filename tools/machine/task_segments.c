@@ -91,7 +91,7 @@ static int access_page(struct switching *s, uint32_t linear, void *bytes, unsign
 	void *at;
 	int ret;
 
-	/* There is no way back when half of a switch is done: other vCPUs may be at the tables. */
+	/* A switch cannot be undone half way: other vCPUs may use the tables. */
 	do {
 		ret = vmx_walk(&s->paging, &memory, linear, write ? VMX_WALK_WRITE : 0, &gpa,
 			       &error);

@@ -193,7 +193,7 @@ int vmx_pci_assign(struct vmx_pci_host *host, const struct vmx_pci_windows *wind
 	/* 0 is no address. */
 	free.io += !free.io;
 	free.memory += !free.memory;
-	/* From the largest size down, no place is lost to alignment. */
+	/* Place the largest first, so that alignment wastes no room. */
 	for (uint64_t size = 1ull << 62; size; size >>= 1) {
 		int ret = assign_size(host, size, &free);
 

@@ -39,7 +39,7 @@ int vmx_pci_capability(struct vmx_pci_device *device, uint8_t id, unsigned int l
 	if (length < 2 || length > VMX_PCI_CONFIG_SIZE - offset)
 		return vmx_fail(ENOSPC, "%s: no room for a capability of %u bytes after %u others",
 				device->name, length, offset);
-	/* The list is in the order of its making. */
+	/* Append: the list keeps the order of the calls. */
 	while (device->config[link])
 		link = device->config[link] + PCI_CAP_LIST_NEXT;
 	device->config[link] = offset;
@@ -109,12 +109,12 @@ void pci_pin_update(struct vmx_pci_device *device)
 	bool drive = device->pin_high && !disabled && !vmx_pci_msix_enabled(device);
 	unsigned int line = pci_line(device);
 
-	/* The status bit shows the request, disabled or not. */
+	/* The status bit shows the request even if the pin is disabled. */
 	config_set(device, PCI_STATUS, 2, status | (device->pin_high ? PCI_STATUS_INTERRUPT : 0));
 	if (drive == device->pin_driven || !device->host || !device->config[PCI_INTERRUPT_PIN])
 		return;
 	device->pin_driven = drive;
-	/* Lines are shared: the last to let go lowers it. */
+	/* Devices share lines: the last to deassert lowers it. */
 	device->host->asserted[line] += drive ? 1 : -1;
 	vmx_line_set(&device->host->wiring.lines[line], device->host->asserted[line]);
 }

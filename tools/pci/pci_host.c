@@ -73,7 +73,7 @@ static const struct vmx_range_ops address_ops = { address_read, address_write };
 
 int vmx_pci_host_init(struct vmx_pci_host *host, const struct vmx_pci_wiring *wiring)
 {
-	/* A bridge without registers of its own, which no driver will look for. */
+	/* The bridge has no registers of its own, so no driver looks for it. */
 	static const struct vmx_pci_id id = {
 		.vendor = 0x1b36, .device = 0x0008, .class_code = 0x060000,
 		.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
@@ -134,7 +134,7 @@ void vmx_pci_remove(struct vmx_pci_device *device)
 
 	if (!host)
 		return;
-	/* What takes it off the buses and lets go of its line. */
+	/* This takes its BARs off the buses and deasserts its line. */
 	pci_device_reset(device);
 	host->devices[device->slot] = NULL;
 	device->host = NULL;

@@ -168,7 +168,7 @@ static int discard_range(struct request *request,
 		return VIRTIO_BLK_S_UNSUPP;
 	ret = allocate(request, FALLOC_FL_PUNCH_HOLE, range->sector * SECTOR,
 		       (off_t)range->num_sectors * SECTOR);
-	/* A hint: where nothing can be given back, it was followed. */
+	/* Discard is a hint: success where the file cannot give space back. */
 	return !ret || ret == -EOPNOTSUPP ? VIRTIO_BLK_S_OK : host_failed(request, -ret);
 }
 
@@ -241,7 +241,7 @@ static int do_write_zeroes(struct request *request)
 {
 	int status = each_range(request, ZEROES_RANGES, ZEROES_SECTORS, zero_range);
 
-	/* A write like others. */
+	/* Handle it as any write. */
 	return status == VIRTIO_BLK_S_OK ? written_to(request) : status;
 }
 
@@ -272,7 +272,7 @@ static int run(struct request *request)
 			continue;
 		if (operation->feature != NO_FEATURE && !vmx_virtio_has(virtio, operation->feature))
 			return VIRTIO_BLK_S_UNSUPP;
-		/* Whether or not the driver took notice of VIRTIO_BLK_F_RO. */
+		/* Even if the driver ignored VIRTIO_BLK_F_RO. */
 		if (operation->writes && virtio->features >> VIRTIO_BLK_F_RO & 1)
 			return VIRTIO_BLK_S_IOERR;
 		return operation->run(request);
@@ -323,7 +323,7 @@ static void end(struct request *request, struct vmx_virtqueue *queue, uint8_t st
 	report(blk, request);
 	vmx_virtio_write(request->chain, request->in, &status, sizeof(status));
 	tell_written(request);
-	/* Bytes count from the first: the status does if all before it do. */
+	/* The length is that of a prefix: it has the status if all bytes before it count. */
 	vmx_virtqueue_return(&blk->virtio, queue, request->chain->head,
 			     request->written + (request->written == request->in));
 }

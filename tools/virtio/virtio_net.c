@@ -133,7 +133,7 @@ static bool place(struct vmx_virtio_net *net, struct vmx_virtqueue *queue)
 		}
 	} while (mergeable && placing.count < queue->size);
 
-	/* However much room the guest makes, it is not enough. */
+	/* No room that the guest can make is enough. */
 	vmx_virtqueue_put_back(queue, placing.count);
 	net->dropped++;
 	net->frame_size = 0;

@@ -250,7 +250,7 @@ static void driver_feature_write(struct vmx_virtio *virtio, const struct common_
 	unsigned int shift = 32 * (virtio->driver_feature_select & 1);
 
 	(void)reg;
-	/* What was agreed on stays. */
+	/* The negotiated features are fixed now. */
 	if (virtio->driver_feature_select >= 2 || virtio->status & STATUS_FEATURES_OK)
 		return;
 	virtio->driver_features &= ~(0xffffffffull << shift);
@@ -287,7 +287,7 @@ static void status_write(struct vmx_virtio *virtio, const struct common_register
 	if (set & STATUS_DRIVER_OK && !((virtio->status | set) & STATUS_FEATURES_OK))
 		set &= ~STATUS_DRIVER_OK;
 	virtio->status |= set;
-	/* What was made available before this bit had to wait for it. */
+	/* Buffers that were made available earlier have waited for this bit. */
 	for (unsigned int n = 0; set & STATUS_DRIVER_OK && n < virtio->kind->queues; n++)
 		vmx_virtio_service(virtio, n);
 }
@@ -547,7 +547,7 @@ static int add_structures(struct vmx_virtio *virtio)
 	at = add_structure(pci, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 4);
 	if (at < 0)
 		return at;
-	/* The driver says which BAR, where in it, how many bytes; then come the bytes. */
+	/* The driver writes the BAR, the offset and the length, then accesses the data. */
 	pci->writable[at + VIRTIO_PCI_CAP_BAR] = 0xff;
 	memset(&pci->writable[at + VIRTIO_PCI_CAP_OFFSET], 0xff, 12);
 	return 0;

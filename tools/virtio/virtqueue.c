@@ -371,7 +371,7 @@ bool virtqueue_wants_signal(struct vmx_virtio *virtio, struct vmx_virtqueue *que
 	if (!avail)
 		return false;
 	queue->signalled = queue->returned;
-	/* The driver says what it wants, then looks at the used ring; here it is the other way. */
+	/* The driver sets the event, then reads the used ring. The device writes the ring first. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!vmx_virtio_has(virtio, VIRTIO_RING_F_EVENT_IDX))
 		return !(load_index(&avail[RING_FLAGS]) & VRING_AVAIL_F_NO_INTERRUPT);

@@ -61,7 +61,7 @@ static void lock_disk(const struct disk *disk)
 					DOES + WRITE };
 	static const off_t looked_at[] = { FORBIDS + CONSISTENT_READ, DOES + WRITE, DOES + RESIZE,
 					   FORBIDS + WRITE };
-	/* Who only reads writes nothing, and minds nobody who forbids it. */
+	/* A reader does not write, and accepts that others forbid writes. */
 	const size_t count = disk->read_only ? 3 : 4;
 	int ret = 0;
 
@@ -100,7 +100,7 @@ static void plug(struct disk *disk)
 
 	if (vmx_virtio_blk_init(blk, &virtio, disk->fd, disk->read_only, NULL))
 		fail("--disk %s: %s", disk->path, vmx_error());
-	/* Messages name it as its owner does. */
+	/* Messages have the name that the user gave. */
 	blk->virtio.pci.name = disk->path;
 	if (vmx_machine_add(&machine, &blk->virtio.pci) < 0)
 		fail("--disk %s: %s", disk->path, vmx_error());

@@ -146,7 +146,7 @@ void nets_unplug(void)
 
 	if (!net_count)
 		return;
-	/* A pipe that is closed is an event, too. */
+	/* The closing of a pipe is an event, too. */
 	if (pipe(ends))
 		fail("--net: cannot create a pipe: %s", strerror(errno));
 	listen_to(ends[0], NULL);

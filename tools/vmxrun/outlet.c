@@ -131,7 +131,7 @@ static bool write_out(struct outlet *outlet)
 	was_full = outlet_is_full(outlet);
 	outlet->first = (outlet->first + length) % SIZE;
 	set_count(outlet, outlet->count - length);
-	/* What is left has waited. */
+	/* The rest has to wait. */
 	outlet->due |= outlet->count;
 	pthread_cond_signal(&outlet->written);
 	return was_full && !outlet_is_full(outlet);

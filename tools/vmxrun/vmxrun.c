@@ -188,12 +188,12 @@ int main(int argc, char **argv)
 	enum vmx_end end;
 	int status;
 
-	/* Whoever runs it in Bochs says so: see struct vmx_machine_config. */
+	/* The lab sets this for Bochs: see struct vmx_machine_config. */
 	options.machine.short_stays = getenv("VMXRUN_SHORT_STAYS");
 	options_parse(&options, argc, argv);
 	if (options.gdb)
 		gdb_listen(options.gdb);
-	/* Before the console takes the signals: a pipe may never deliver. */
+	/* Before the console handles signals: a pipe may block for ever. */
 	read_image(&options);
 	console_init(&options.machine);
 	if (options.trace)

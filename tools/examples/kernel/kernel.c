@@ -276,7 +276,7 @@ void first_cpu(const struct multiboot *info)
 	print("Memory beyond 1 MiB: ");
 	print_number(info->high_kib);
 	print(" KiB\n");
-	/* The 8259s, which nobody wants to hear from. */
+	/* Mask the 8259s, which this kernel does not use. */
 	out(0x21, 0xff);
 	out(0xa1, 0xff);
 	set_gate(VECTOR_TIMER, on_timer);

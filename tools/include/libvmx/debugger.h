@@ -29,7 +29,7 @@ extern "C" {
  * @used: there is one
  * @linear: its linear address
  * @gpa: its guest-physical address
- * @byte: what it replaced
+ * @byte: the byte that it replaced
  */
 struct vmx_breakpoint {
 	bool used;
@@ -77,7 +77,7 @@ struct vmx_debugged_cpu {
  * @machine: what is debugged
  * @event: vCPUs are stopping, or the machine ended: vmx_debugger_wait(); called
  *	with the machine's lock held
- * @host: what @event is called with
+ * @host: argument for @event
  * @attached: the CPUs' debug registers and exceptions are the debugger's
  * @stopping: vCPUs are to be held, for @stop
  * @stop: why

@@ -25,10 +25,10 @@ extern "C" {
 /* Buses */
 
 /**
- * struct vmx_range_ops - how a device answers
- * @read: an access of @size bytes at @offset from the range's start; bits of
- *	the result beyond @size are ignored
- * @write: likewise; bits of @value beyond @size are 0
+ * struct vmx_range_ops - handlers of accesses to a range
+ * @read: reads @size bytes at @offset from the range's start; bits of the result
+ *	beyond @size are ignored
+ * @write: writes, likewise; bits of @value beyond @size are 0
  *
  * @size is 1, 2, 4 or 8 (ports: up to 4), and the access is within the range.
  * The guest chooses all arguments, so trust none.
@@ -44,11 +44,11 @@ struct vmx_bus_range;
 /**
  * struct vmx_bus - ranges of addresses and the devices behind them
  * @ranges: sorted by address, disjoint
- * @count: how many
+ * @count: number of them
  * @room: how many fit
  * @hint: the range found last
  *
- * Starts as zeroes.
+ * Initialize it with zeroes.
  */
 struct vmx_bus {
 	struct vmx_bus_range *ranges;
@@ -62,9 +62,9 @@ struct vmx_bus {
  * @bus: the bus
  * @base: first address
  * @length: bytes, not 0
- * @ops: how it answers; stays the caller's
- * @device: what @ops are called with
- * @name: for messages; stays the caller's
+ * @ops: handlers of accesses; not copied
+ * @device: argument for @ops
+ * @name: for messages; not copied
  *
  * Return: 0, -EINVAL (empty, or past the end of the address space), -EEXIST
  * (it overlaps another; vmx_error() says which), -ENOMEM.
@@ -86,9 +86,9 @@ void vmx_bus_remove(struct vmx_bus *bus, uint64_t base);
 void vmx_bus_free(struct vmx_bus *bus);
 
 /**
- * vmx_bus_read() - an access by the guest
+ * vmx_bus_read() - read from a device
  * @bus: the bus
- * @address: where
+ * @address: address
  * @size: 1, 2, 4 or 8
  * @value: the result, zero-extended; all ones if no device answers
  *
@@ -100,11 +100,11 @@ bool vmx_bus_read(struct vmx_bus *bus, uint64_t address, unsigned int size,
 		  uint64_t *value);
 
 /**
- * vmx_bus_write() - an access by the guest
+ * vmx_bus_write() - write to a device
  * @bus: the bus
- * @address: where
+ * @address: address
  * @size: 1, 2, 4 or 8
- * @value: what; bits beyond @size are ignored
+ * @value: the value; bits beyond @size are ignored
  *
  * Return: true if a device took it.
  */
@@ -115,8 +115,8 @@ bool vmx_bus_write(struct vmx_bus *bus, uint64_t address, unsigned int size,
 
 /**
  * struct vmx_quiet - keeps threads of devices from the guest's memory for a while
- * @wanted: how many want it; while there are any, no thread begins anything
- * @working: threads that are at work without the machine's lock
+ * @wanted: number of threads that want quiet; above 0 no device's thread begins work
+ * @working: threads of devices that work without the machine's lock
  * @changed: one of these changed, or its waiter has to look again; goes with the
  *	machine's lock
  */
@@ -157,12 +157,12 @@ static inline void vmx_line_set(const struct vmx_line *line, bool level)
 /**
  * struct vmx_timer - an event at a later time
  * @expire: called when it is time; may set the timer again
- * @device: what it is called with
+ * @device: argument for @expire
  * @when: nanoseconds on the clock; valid while @armed
  * @armed: it is on its clock's list
  * @next: the next to expire
  *
- * The caller fills in @expire and @device; the rest starts as zeroes.
+ * The caller fills in @expire and @device and initializes the rest with zeroes.
  */
 struct vmx_timer {
 	void (*expire)(void *device);
@@ -175,7 +175,7 @@ struct vmx_timer {
 /**
  * struct vmx_clock - nanoseconds since some moment, and timers on them
  * @now: reads the time; never goes back
- * @source: what it is called with
+ * @source: argument for @now
  * @first: the timer that expires first
  * @past: the time of the last vmx_clock_expire()
  */
@@ -212,7 +212,7 @@ void vmx_timer_set(struct vmx_clock *clock, struct vmx_timer *timer,
 /**
  * vmx_timer_cancel() - stop a timer
  * @clock: the clock
- * @timer: the timer; need not be set
+ * @timer: the timer; nothing happens if it is not set
  */
 void vmx_timer_cancel(struct vmx_clock *clock, struct vmx_timer *timer);
 

@@ -101,11 +101,11 @@ int vmx_walk(const struct vmx_paging *paging, const struct vmx_guest_memory *mem
  * struct vmx_emulator_ops - the machine around the instruction
  * @host: as in struct vmx_guest_memory
  * @written: told of bytes that @host found, within a page, when an instruction wrote
- *	them; NULL for nobody. With shadow page tables it has to call
+ *	them; may be NULL. With shadow page tables it has to call
  *	vmx_vm_invalidate(); with EPT nobody has to know.
  * @read: MMIO: @size is 1, 2, 4 or 8; bits of the result beyond @size are
  *	ignored
- * @write: likewise; bits of @value beyond @size are 0
+ * @write: writes, likewise; bits of @value beyond @size are 0
  * @in: a port is read; @size is 1, 2 or 4
  * @out: a port is written
  * @field: reads a VMCS field of the vCPU; 0 or -errno. Segments are read by it
@@ -141,7 +141,7 @@ struct vmx_exception {
 /**
  * struct vmx_emulator - the emulator of a vCPU
  * @ops: the machine
- * @machine: what @ops are called with
+ * @machine: argument for @ops
  * @phys_bits: width of the guest's physical addresses
  * @burst: how many times a repeated string instruction goes round before the
  *	guest gets a chance to take interrupts
@@ -163,8 +163,8 @@ struct vmx_emulator {
 /**
  * vmx_emulator_init() - make an emulator
  * @emulator: filled in
- * @ops: the machine; stays the caller's
- * @machine: what @ops are called with
+ * @ops: the machine; not copied
+ * @machine: argument for @ops
  * @phys_bits: width of the guest's physical addresses, see struct vmx_caps
  */
 void vmx_emulator_init(struct vmx_emulator *emulator,

@@ -59,7 +59,7 @@ struct vmx_memory_range {
  * @low: so much of it begins at guest-physical 0; the rest at 4 GiB
  * @hole: more of it than that cannot: there the hole below 4 GiB begins
  * @map: sorted by address, disjoint; what is not in it is a hole
- * @count: how many entries it has
+ * @count: number of entries
  */
 struct vmx_memory {
 	unsigned char *ram;
@@ -147,8 +147,8 @@ enum vmx_power_event {
 
 /**
  * struct vmx_power - ACPI's fixed registers and a reset control register
- * @event: called when the guest wants something; NULL for nobody
- * @board: what @event is called with
+ * @event: called for each request of the guest; may be NULL
+ * @board: argument for @event
  * @clock: what the power-management timer counts
  * @sci: the system control interrupt: level-triggered
  * @status: PM1 status
@@ -175,10 +175,10 @@ struct vmx_power {
 /**
  * vmx_power_init() - put the registers in the state after reset
  * @power: filled in; may be in use, for a reset
- * @clock: what the timer counts; stays the caller's
+ * @clock: what the timer counts; not copied
  * @sci: where the interrupt goes
  * @event: called when the guest wants something
- * @board: what @event is called with
+ * @board: argument for @event
  */
 void vmx_power_init(struct vmx_power *power, const struct vmx_clock *clock,
 		    struct vmx_line sci,
@@ -206,7 +206,7 @@ extern const struct vmx_range_ops vmx_power_reset_ops;
 
 /**
  * struct vmx_acpi - the machine that ACPI tables describe
- * @cpus: how many CPUs there are; their APIC IDs count from 0
+ * @cpus: number of CPUs; their APIC IDs count from 0
  * @x2apic: describe all of them by x2APIC structures, also those that a local
  *	APIC structure could describe
  * @mailbox: start CPUs through the mailbox of the multiprocessor wakeup
@@ -265,7 +265,7 @@ struct vmx_acpi {
  *	vmx_acpi_write()
  * @memory: the RAM; PCI memory goes from the end of the part below 4 GiB (from
  *	2 GiB at least) to 0xfec00000
- * @cpus: how many CPUs
+ * @cpus: number of CPUs
  */
 void vmx_acpi_init(struct vmx_acpi *acpi, const struct vmx_memory *memory,
 		   unsigned int cpus);

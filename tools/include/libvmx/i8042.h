@@ -20,8 +20,8 @@ extern "C" {
  * @keyboard: IRQ 1
  * @aux: IRQ 12, the mouse's
  * @event: called with %VMX_POWER_RESET when the guest pulls the reset line;
- *	NULL for nobody
- * @board: what @event is called with
+ *	may be NULL
+ * @board: argument for @event
  */
 struct vmx_i8042_config {
 	struct vmx_line keyboard;
@@ -32,7 +32,7 @@ struct vmx_i8042_config {
 
 /**
  * struct vmx_i8042 - a keyboard controller
- * @config: what it is connected to
+ * @config: its connections
  * @ports: where it is on a bus
  * @status: status register
  * @data: output buffer
@@ -53,7 +53,7 @@ struct vmx_i8042 {
 /**
  * vmx_i8042_init() - make a keyboard controller
  * @i8042: the controller, as after its self test, both interfaces disabled
- * @config: what it is connected to; copied
+ * @config: its connections; copied
  */
 void vmx_i8042_init(struct vmx_i8042 *i8042,
 		    const struct vmx_i8042_config *config);

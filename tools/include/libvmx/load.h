@@ -42,7 +42,7 @@ enum vmx_protocol {
 /**
  * struct vmx_module - a file for the kernel in RAM
  * @data: the bytes
- * @size: how many
+ * @size: number of them
  * @string: what it is called, where the protocol can say so; may be NULL
  */
 struct vmx_module {
@@ -59,12 +59,12 @@ struct vmx_module {
  * @kernel: the image
  * @kernel_size: its size in bytes
  * @modules: what goes with it; to Linux's protocol, one at most: the initrd
- * @module_count: how many, up to %VMX_MODULES_MAX
+ * @module_count: number of them, up to %VMX_MODULES_MAX
  * @command_line: for the kernel; NULL for an empty one
  * @rsdp: where ACPI's root pointer is, 0 without ACPI
  * @seed: fresh random bytes for Linux's random numbers; may be
  *	NULL
- * @seed_size: how many, up to 4096
+ * @seed_size: number of them, up to 4096
  * @flat_address: where %VMX_BOOT_FLAT loads and enters
  * @flat_mode: the mode it enters in: %VMX_MODE_REAL (code segment 0 below
  *	64 KiB, otherwise the segment that the address begins), %VMX_MODE_PROTECTED

@@ -63,21 +63,21 @@ struct vmx_debugger;
  * struct vmx_machine_config - the configuration of a machine
  * @memory: RAM in bytes, a multiple of 4 KiB; what is more than 3 GiB of it is
  *	at 4 GiB
- * @cpus: how many vCPUs, up to %VMX_MACHINE_CPUS
+ * @cpus: number of vCPUs, up to %VMX_MACHINE_CPUS
  * @mmu: what maps its memory
  * @short_stays: for machines that run in the emulator Bochs, where interrupts of
  *	the host do not end a guest's stay while it has its own off: end the stay
  *	of each of several vCPUs after 10 ms, or at PAUSE
  * @send: takes a byte that the guest sends by its serial port
  * @room: told that the serial port takes bytes again, as in struct
- *	vmx_uart_config, and when a pause ends; NULL for nobody
+ *	vmx_uart_config, and when a pause ends; may be NULL
  * @report: takes a sentence about a mistake of the guest with a PCI device,
  *	or about a failed request, once for each cause; NULL for none
  * @exit: called for each exit to userspace before the machine handles it, and again when it
- *	is @done; NULL for nobody
+ *	is @done; may be NULL
  * @hold: asked before a vCPU enters the guest: true has it wait until
  *	vmx_machine_wake(), and is asked again; NULL for never
- * @host: what these are called with
+ * @host: argument for these callbacks
  *
  * The machine calls all of them with its lock held, so they must not wait. Output
  * for a slow reader has to go into a buffer, and @hold keeps the buffer from
@@ -157,12 +157,12 @@ struct vmx_cpu {
 
 /**
  * struct vmx_machine - a machine
- * @config: what it is
+ * @config: its configuration
  * @lock: held whenever any of the rest is touched
  * @vm: the VM
  * @memory: its RAM
- * @ports: who answers to ports
- * @mmio: who answers to memory that is not RAM
+ * @ports: bus of ports
+ * @mmio: bus of memory that is not RAM
  * @quiet: who wants it paused, and which devices' threads are at work
  * @clock: nanoseconds since the machine was made, by the TSC, without pauses
  * @tsc_khz: what the guest's TSC counts in a millisecond of @clock: what the CPU's
@@ -227,7 +227,7 @@ struct vmx_machine {
 /**
  * vmx_machine_init() - make a machine
  * @machine: filled in; stays in place until vmx_machine_free()
- * @config: what it is to be; copied
+ * @config: its configuration; copied
  *
  * Return: 0 or -errno; on an error there is nothing to free.
  */
@@ -237,7 +237,7 @@ int vmx_machine_init(struct vmx_machine *machine,
 /**
  * vmx_machine_add() - plug a PCI device into a machine, before it runs
  * @machine: the machine
- * @device: the device; stays the caller's, and in place while the machine runs
+ * @device: the device; not copied, has to stay in place while the machine runs
  *
  * It gets the next slot, its BARs places, and its pin one of GSIs 16 to 19 and
  * one of IRQs 5, 10, 11, 15, which the ACPI tables tell the guest. The register
@@ -287,7 +287,7 @@ void vmx_machine_stop(struct vmx_machine *machine, enum vmx_end end);
  * vmx_machine_wake() - make vCPUs ask struct vmx_machine_config.hold again
  * @machine: the machine
  *
- * To be called with its lock held.
+ * Call it with the machine's lock held.
  */
 void vmx_machine_wake(struct vmx_machine *machine);
 
@@ -328,7 +328,7 @@ void vmx_machine_resume(struct vmx_machine *machine);
  * vmx_machine_is_paused() - has a machine come to rest?
  * @machine: the machine
  *
- * To be called with its lock held.
+ * Call it with the machine's lock held.
  *
  * Return: whether a vmx_machine_pause() has succeeded that was not resumed.
  */

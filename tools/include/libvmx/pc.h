@@ -29,7 +29,7 @@ extern "C" {
  *	@value * 2 + 1
  * @post: called with each code that the guest writes to port 0x80; Linux does
  *	so just to pass time
- * @board: what these are called with; each may be NULL
+ * @board: argument for these callbacks, each of which may be NULL
  * @exit_port: the first of %VMX_PC_EXIT_LENGTH ports for @exit; 0 for none
  */
 struct vmx_pc_config {

@@ -7,7 +7,7 @@
  *
  * As the data sheet has it, an edge-triggered request that goes away before it
  * is acknowledged is forgotten: a device has to hold its line until its driver
- * has seen to it.
+ * has handled it.
  */
 #ifndef LIBVMX_PIC_H
 #define LIBVMX_PIC_H

@@ -60,7 +60,7 @@ struct vmx_pit_channel {
 
 /**
  * struct vmx_pit - the timer
- * @clock: what it counts
+ * @clock: the clock that it counts
  * @irq: channel 0's output
  * @tick: the next rising edge of it
  * @ports: where it is on a bus
@@ -80,7 +80,7 @@ struct vmx_pit {
  * vmx_pit_init() - make a timer
  * @pit: the timer; its channels wait for a control word
  * @clock: the machine's clock
- * @irq: IRQ 0. A tick is a rising edge; ticks that nobody had time for are one.
+ * @irq: IRQ 0. A tick is a rising edge; ticks that were missed become one.
  */
 void vmx_pit_init(struct vmx_pit *pit, struct vmx_clock *clock,
 		  struct vmx_line irq);
@@ -101,7 +101,7 @@ void vmx_pit_reset(struct vmx_pit *pit);
 int vmx_pit_attach(struct vmx_pit *pit, struct vmx_bus *bus);
 
 /**
- * vmx_pit_speaker() - what is to be heard
+ * vmx_pit_speaker() - the sound of the speaker
  * @pit: the timer
  *
  * Return: the frequency in Hz, 0 for silence.

@@ -17,11 +17,11 @@ extern "C" {
 /**
  * struct vmx_ports - ports of an 8-bit device, one after the other
  * @base: the first
- * @count: how many
+ * @count: number of them
  * @name: for messages
  * @read: an access to the port of that number
  * @write: likewise
- * @device: what @read and @write are called with
+ * @device: argument for @read and @write
  *
  * Wider accesses are as many of a byte, to one port after the other, lowest
  * first, as on the ISA bus.
@@ -39,7 +39,7 @@ struct vmx_ports {
  * vmx_ports_add() - put a device's ports on a bus, all or none
  * @bus: the bus
  * @ports: the ports; used as long as they are on the bus
- * @count: how many of @ports
+ * @count: number of @ports
  *
  * Return: 0 or -errno, as vmx_bus_add().
  */

@@ -22,7 +22,7 @@ extern "C" {
  * @irq: IRQ 8
  * @time: reads the time of day: nanoseconds since 1970, in the zone that the
  *	guest is to see, UTC for Linux. May jump.
- * @source: what @time is called with
+ * @source: argument for @time
  */
 struct vmx_rtc_config {
 	struct vmx_clock *clock;
@@ -33,7 +33,7 @@ struct vmx_rtc_config {
 
 /**
  * struct vmx_rtc - a real-time clock
- * @config: what it is connected to
+ * @config: its connections
  * @ports: where it is on a bus
  * @update: the next update or alarm that interrupts
  * @periodic: the next periodic interrupt
@@ -59,7 +59,7 @@ struct vmx_rtc {
 /**
  * vmx_rtc_init() - make a real-time clock that shows the time of day
  * @rtc: the clock: BCD, 24 hours, its memory zeroes
- * @config: what it is connected to; copied
+ * @config: its connections; copied
  */
 void vmx_rtc_init(struct vmx_rtc *rtc, const struct vmx_rtc_config *config);
 

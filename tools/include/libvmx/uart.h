@@ -30,8 +30,8 @@ extern "C" {
  *	since guests that know only virtual machines leave OUT2 alone.
  * @send: takes a byte that the guest sends; NULL for nowhere
  * @room: told that vmx_uart_receive() would take something again, after it
- *	took less than all; may call it; NULL for nobody
- * @host: what @send and @room are called with
+ *	took less than all; may call it; may be NULL
+ * @host: argument for @send and @room
  */
 struct vmx_uart_config {
 	struct vmx_clock *clock;
@@ -43,7 +43,7 @@ struct vmx_uart_config {
 
 /**
  * struct vmx_uart - a 16550A
- * @config: what it is connected to
+ * @config: its connections
  * @ports: where it is on a bus
  * @timeout: the receiver's time-out
  * @ier: interrupt enable register
@@ -55,7 +55,7 @@ struct vmx_uart_config {
  * @dll: divisor latch, low byte
  * @dlm: divisor latch, high byte
  * @inputs: the modem lines from outside
- * @errors: error bits of the line status register that nobody has read
+ * @errors: error bits of the line status register, until they are read
  * @thr_empty: the transmitter's interrupt is pending
  * @timed_out: the receiver's time-out interrupt is pending
  * @waiting: vmx_uart_receive() took less than all
@@ -90,7 +90,7 @@ struct vmx_uart {
 /**
  * vmx_uart_init() - make a UART
  * @uart: the UART, with somebody at the other end of the cable: CTS, DSR, DCD
- * @config: what it is connected to; copied
+ * @config: its connections; copied
  */
 void vmx_uart_init(struct vmx_uart *uart, const struct vmx_uart_config *config);
 
@@ -114,12 +114,12 @@ int vmx_uart_attach(struct vmx_uart *uart, struct vmx_bus *bus, uint16_t base);
  * vmx_uart_receive() - send bytes to the guest
  * @uart: the UART
  * @bytes: the bytes
- * @count: how many
+ * @count: number of them
  *
  * It takes what fits, so nothing is lost: the rest is to be offered again when
  * the UART calls @room. During a loopback test it takes nothing.
  *
- * Return: how many it took.
+ * Return: number of bytes taken.
  */
 size_t vmx_uart_receive(struct vmx_uart *uart, const void *bytes, size_t count);
 

@@ -44,7 +44,7 @@ struct vmx_virtio;
  *	does not wrap) from guest-physical @address are in this process, or NULL
  *	if they are not all RAM, or not in one piece. Must be as aligned as
  *	@address, and stay until the device returns.
- * @context: what @memory and @written are called with
+ * @context: argument for @memory and @written
  * @clock: for what is left for later
  * @written: told of memory that a device wrote, part of what @memory found, before
  *	the driver is told that the device is done with it; or NULL. With shadow page
@@ -112,7 +112,7 @@ struct vmx_virtio_chain {
  * @name: for messages
  * @type: Device ID of the virtio specification
  * @class_code: PCI Class Code
- * @queues: how many
+ * @queues: number of them
  * @queue_size: of each, a power of 2
  * @features: that the device offers, beside those of all devices
  * @notify: a queue may have something; vmx_virtqueue_next() says
@@ -149,7 +149,7 @@ struct vmx_virtio_kind {
  * @working: a chain is worked on without the machine's lock
  * @resetting: the device is reset when that is over
  * @reported: the first broken queue was reported
- * @config: the device's configuration; stays the caller's
+ * @config: the device's configuration; not copied
  * @config_size: bytes
  * @later: for what is left for later
  * @queues: its queues
@@ -181,10 +181,10 @@ struct vmx_virtio {
 /**
  * vmx_virtio_init() - make a virtio device
  * @virtio: filled in
- * @kind: its type; stays the caller's
+ * @kind: its type; not copied
  * @machine: the machine it is in; copied
  * @features: that it offers beyond @kind's
- * @config: the device's configuration; stays the caller's
+ * @config: the device's configuration; not copied
  * @config_size: bytes, at most 4096
  *
  * Return: 0 or -errno.
@@ -204,7 +204,7 @@ void vmx_virtio_close(struct vmx_virtio *virtio);
  * @virtio: the device
  * @feature: its bit number
  *
- * Return: whether.
+ * Return: true if so.
  */
 static inline bool vmx_virtio_has(const struct vmx_virtio *virtio,
 				  unsigned int feature)
@@ -251,7 +251,7 @@ bool vmx_virtqueue_next(struct vmx_virtio *virtio, struct vmx_virtqueue *queue);
  *
  * If not, the driver is asked to notify the device of the next chain.
  *
- * Return: whether.
+ * Return: true if so.
  */
 bool vmx_virtqueue_available(struct vmx_virtio *virtio,
 			     const struct vmx_virtqueue *queue);
@@ -259,7 +259,7 @@ bool vmx_virtqueue_available(struct vmx_virtio *virtio,
 /**
  * vmx_virtqueue_put_back() - undo vmx_virtqueue_next()
  * @queue: the queue
- * @count: how many chains go back, the last that were taken
+ * @count: number of chains that go back, the last that were taken
  */
 static inline void vmx_virtqueue_put_back(struct vmx_virtqueue *queue,
 					  uint16_t count)
@@ -272,7 +272,7 @@ static inline void vmx_virtqueue_put_back(struct vmx_virtqueue *queue,
  * @virtio: the device
  * @queue: its queue
  * @head: the chain's first descriptor
- * @length: how many bytes were surely written, from the first on
+ * @length: bytes that were surely written, from the first on
  */
 void vmx_virtqueue_return(struct vmx_virtio *virtio,
 			  struct vmx_virtqueue *queue, uint16_t head,
@@ -281,7 +281,7 @@ void vmx_virtqueue_return(struct vmx_virtio *virtio,
 /**
  * struct vmx_virtio_used - a chain that goes back to the driver
  * @head: its first descriptor
- * @length: how many bytes were surely written, from the first on
+ * @length: bytes that were surely written, from the first on
  */
 struct vmx_virtio_used {
 	uint16_t head;
@@ -293,7 +293,7 @@ struct vmx_virtio_used {
  * @virtio: the device
  * @queue: its queue
  * @chains: what vmx_virtqueue_return() would have for each
- * @count: how many
+ * @count: number of them
  *
  * The driver sees all of them or none.
  */
@@ -306,7 +306,7 @@ void vmx_virtqueue_return_all(struct vmx_virtio *virtio,
  * vmx_virtio_written() - announce writes to the guest's memory to the machine
  * @virtio: the device
  * @segments: where, as in struct vmx_virtio_chain
- * @count: how many
+ * @count: number of them
  *
  * Call it for all data that a device writes to a chain, after the write and
  * before vmx_virtqueue_return(); also if that is not called in the end. More than
@@ -318,7 +318,7 @@ void vmx_virtio_written(const struct vmx_virtio *virtio,
 /**
  * vmx_virtio_slice() - a part of a chain's bytes
  * @segments: the readable or the writable ones
- * @count: how many
+ * @count: number of them
  * @offset: bytes to leave out
  * @length: bytes to take
  * @slice: room for @count segments
@@ -335,9 +335,9 @@ unsigned int vmx_virtio_slice(const struct iovec *segments, unsigned int count,
  * @chain: the chain
  * @offset: bytes to leave out
  * @buffer: where to
- * @length: how many, at most
+ * @length: number of them, at most
  *
- * Return: how many were copied.
+ * Return: number of bytes copied.
  */
 size_t vmx_virtio_read(const struct vmx_virtio_chain *chain, uint64_t offset,
 		       void *buffer, size_t length);
@@ -347,11 +347,11 @@ size_t vmx_virtio_read(const struct vmx_virtio_chain *chain, uint64_t offset,
  * @chain: the chain
  * @offset: bytes to leave out
  * @buffer: where from
- * @length: how many, at most
+ * @length: number of them, at most
  *
  * The machine is not told, see vmx_virtio_written().
  *
- * Return: how many were copied.
+ * Return: number of bytes copied.
  */
 size_t vmx_virtio_write(const struct vmx_virtio_chain *chain, uint64_t offset,
 			const void *buffer, size_t length);
@@ -391,7 +391,7 @@ struct vmx_virtio_blk {
  * @blk: filled in
  * @machine: the machine it is in
  * @fd: a file or block device, whose size is the disk's, rounded down to
- *	sectors of 512 bytes; stays the caller's
+ *	sectors of 512 bytes; not copied
  * @read_only: refuse writes
  * @id: a serial number of up to 20 characters, or NULL
  *
@@ -432,7 +432,7 @@ void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk);
  *	is offered again by vmx_virtio_console_poll(). NULL if nobody is there.
  * @input: fetch up to @room bytes for the guest, without waiting; returns
  *	how many there were. NULL if there will be none.
- * @context: what these are called with
+ * @context: argument for these callbacks
  */
 struct vmx_virtio_terminal {
 	size_t (*output)(void *context, const void *bytes, size_t length);
@@ -443,7 +443,7 @@ struct vmx_virtio_terminal {
 /**
  * struct vmx_virtio_console - a console of one port
  * @virtio: the device
- * @terminal: what it is connected to
+ * @terminal: its connections
  * @taken: bytes of the buffer at the head of its output that were taken
  * @config: struct virtio_console_config
  */
@@ -458,7 +458,7 @@ struct vmx_virtio_console {
  * vmx_virtio_console_init() - make a console
  * @console: filled in
  * @machine: the machine it is in
- * @terminal: what it is connected to; copied
+ * @terminal: its connections; copied
  *
  * Return: 0 or -errno.
  */
@@ -483,7 +483,7 @@ void vmx_virtio_console_poll(struct vmx_virtio_console *console);
  * While the guest has no room, there is no use for it; the console fetches it
  * by itself when there is room.
  *
- * Return: whether.
+ * Return: true if so.
  */
 bool vmx_virtio_console_wants_input(struct vmx_virtio_console *console);
 
@@ -530,7 +530,7 @@ struct vmx_virtio_net {
  * @machine: the machine it is in
  * @fd: a TAP device opened with IFF_TAP | IFF_NO_PI and without IFF_VNET_HDR,
  *	or whatever has one Ethernet frame per read and write; is made
- *	non-blocking, and stays the caller's
+ *	non-blocking, and is not copied
  * @mac: its address
  *
  * Return: 0 or -errno.
@@ -555,7 +555,7 @@ void vmx_virtio_net_poll(struct vmx_virtio_net *net);
  * card reads on by itself when there is room. Likewise when @fd is gone. Who is
  * told of every new frame (%EPOLLET) needs not ask.
  *
- * Return: whether.
+ * Return: true if so.
  */
 bool vmx_virtio_net_wants_input(struct vmx_virtio_net *net);
 
