@@ -138,7 +138,7 @@ static inline void guest_init(struct guest *guest)
 				 .clock = { .now = test_now, .source = &guest->now } };
 	for (unsigned int n = 0; n < VMX_PCI_LINES; n++)
 		wiring.lines[n] = (struct vmx_line){ guest_line, guest, n };
-	guest->ram = calloc(1, RAM_SIZE);
+	guest->ram = aligned_alloc(0x1000, RAM_SIZE);
 	guest->told = malloc(RAM_SIZE);
 	guest->machine = (struct vmx_virtio_machine){
 		.memory = guest_ram, .context = guest, .clock = &guest->clock,
@@ -146,6 +146,7 @@ static inline void guest_init(struct guest *guest)
 	};
 	if (!guest->ram || !guest->told || vmx_pci_host_init(&guest->host, &wiring))
 		abort();
+	memset(guest->ram, 0, RAM_SIZE);
 	memset(guest->told, 0x5a, RAM_SIZE);
 }
 

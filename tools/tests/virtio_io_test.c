@@ -403,45 +403,6 @@ TEST_F(net, burst)
 	EXPECT_EQ(sent, got);
 }
 
-struct observer {
-	const uint16_t *index;
-	bool stop;
-	unsigned int partial;
-};
-
-static void *observe(void *arg)
-{
-	struct observer *observer = arg;
-
-	while (!__atomic_load_n(&observer->stop, __ATOMIC_RELAXED))
-		observer->partial += __atomic_load_n(observer->index, __ATOMIC_ACQUIRE) % 8 != 0;
-	return NULL;
-}
-
-/* Another CPU of the guest never sees a part of a frame. */
-TEST_F(net, merged_buffers_at_once)
-{
-	struct guest *guest = &self->guest;
-	struct observer observer = { .index = &device_area(guest, RX)[1] };
-	char frame[8 * 300 - HEADER] = { 0 };
-	pthread_t thread;
-
-	guest_start(guest, VERSION_1 | 1ull << VIRTIO_NET_F_MRG_RXBUF, 8);
-	for (unsigned int n = 0; n < 8; n++)
-		describe(guest, RX, n, DATA + 0x1000 * n, 300, WRITE, 0);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, observe, &observer));
-	for (unsigned int round = 0; round < 20000; round++) {
-		for (unsigned int n = 0; n < 8; n++)
-			offer(guest, RX, n);
-		ASSERT_EQ(sizeof(frame), write(self->peer, frame, sizeof(frame)));
-		vmx_virtio_net_poll(&self->net);
-	}
-	__atomic_store_n(&observer.stop, true, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
-	EXPECT_EQ((uint16_t)(20000 * 8), device_area(guest, RX)[1]);
-	EXPECT_EQ(0, observer.partial);
-}
-
 /* The guest goes on without. */
 TEST_F(net, the_host_s_device_vanishes)
 {
