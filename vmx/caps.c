@@ -235,18 +235,19 @@ static void pair_controls(struct vmx_caps *caps, u32 entry_bit, u32 exit_bits,
 
 static bool has_ept(const struct vmx_caps *caps)
 {
-	const u64 need = VMX_CAPS_EPT_WALK_4 | VMX_CAPS_EPT_WB | VMX_CAPS_INVEPT;
+	const u64 need = VMX_CAPS_EPT_WALK_4 | VMX_CAPS_EPT_WB | VMX_CAPS_INVEPT |
+			 VMX_CAPS_INVEPT_ALL;
 
 	return vmx_caps_can_be_1(caps, VMX_CAP_CPU2) & VMX_CPU2_EPT &&
-	       (caps->msr.ept_vpid & need) == need &&
-	       caps->msr.ept_vpid & (VMX_CAPS_INVEPT_SINGLE | VMX_CAPS_INVEPT_ALL);
+	       (caps->msr.ept_vpid & need) == need;
 }
 
 static bool has_vpid(const struct vmx_caps *caps)
 {
+	const u64 need = VMX_CAPS_INVVPID | VMX_CAPS_INVVPID_ALL;
+
 	return vmx_caps_can_be_1(caps, VMX_CAP_CPU2) & VMX_CPU2_VPID &&
-	       caps->msr.ept_vpid & VMX_CAPS_INVVPID &&
-	       caps->msr.ept_vpid & (VMX_CAPS_INVVPID_SINGLE | VMX_CAPS_INVVPID_ALL);
+	       (caps->msr.ept_vpid & need) == need;
 }
 
 static bool has_timer(const struct vmx_caps *caps, u32 signature)

@@ -132,6 +132,22 @@ void vmx_ledger_invept(struct vmx_view *view)
 	__this_cpu_write(*view->mmu->ledger.dropped, view->seen_gen);
 }
 
+/**
+ * vmx_ledger_invept_all() - INVEPT was executed for all EPTs
+ * @v: a vCPU whose views have the generations that were read before
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_invept_all(const struct vmx_vcpu *v)
+{
+	const u64 begun = rdtsc();
+	unsigned int i;
+
+	for (i = 0; i < v->views->count; i++)
+		vmx_ledger_invept(&v->views->view[i]);
+	vmx_ledger_pass(rdtsc() - begun);
+}
+
 static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
 {
 	return v->vpid < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->vpid]) :

@@ -78,6 +78,7 @@ void vmx_ledger_vmclear(struct vmx_vmcs *vmcs);
 void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs);
 void vmx_ledger_barrier(const struct vmx_vmcs *vmcs);
 void vmx_ledger_invept(struct vmx_view *view);
+void vmx_ledger_invept_all(const struct vmx_vcpu *v);
 void vmx_ledger_invvpid(struct vmx_vcpu *v);
 void vmx_ledger_enter(struct vmx_vcpu *v);
 void vmx_ledger_leave(struct vmx_vcpu *v);
@@ -87,6 +88,7 @@ void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen);
 /* vmx/ledger_time.c */
 void vmx_ledger_irqs_off(void);
 void vmx_ledger_irqs_on(void);
+void vmx_ledger_pass(u64 ticks);
 void vmx_ledger_begin(void);
 void vmx_ledger_look(void);
 void vmx_ledger_end(void);
@@ -98,6 +100,7 @@ static inline void vmx_ledger_vmclear(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_barrier(const struct vmx_vmcs *vmcs) { }
 static inline void vmx_ledger_invept(struct vmx_view *view) { }
+static inline void vmx_ledger_invept_all(const struct vmx_vcpu *v) { }
 static inline void vmx_ledger_invvpid(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_leave(struct vmx_vcpu *v) { }

@@ -102,6 +102,18 @@ void vmx_ledger_irqs_on(void)
 }
 
 /**
+ * vmx_ledger_pass() - some of the time was the ledgers' own
+ * @ticks: how much
+ *
+ * Context: interrupts off.
+ */
+void vmx_ledger_pass(u64 ticks)
+{
+	__this_cpu_add(stopwatch.irqs_off, ticks);
+	__this_cpu_add(stopwatch.look, ticks);
+}
+
+/**
  * vmx_ledger_begin() - from here on the thread looks at need_resched
  *
  * Context: any thread.

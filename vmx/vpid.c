@@ -20,16 +20,16 @@
 #include "vcpu.h"
 #include "vpid.h"
 
-/* IA32_VMX_EPT_VPID_CAP */
-#define CAP_INVEPT		BIT_ULL(20)
-#define CAP_INVEPT_SINGLE	BIT_ULL(25)
-#define CAP_INVVPID		BIT_ULL(32)
-#define CAP_INVVPID_SINGLE	BIT_ULL(41)
-
 #define INVEPT_SINGLE	1
 #define INVEPT_ALL	2
 #define INVVPID_SINGLE	1
 #define INVVPID_ALL	2
+
+/*
+ * EPTs of a vCPU that are invalidated one by one. Each INVEPT takes a CPU hundreds of
+ * cycles, with interrupts off, and there may be 513.
+ */
+#define INVEPTS_MAX	8
 
 static DEFINE_IDA(vpids);
 
@@ -95,15 +95,15 @@ int vmx_vpid_alloc(struct vmx_vm *vm)
  */
 void vmx_vpid_flush_all(void)
 {
-	if (can(CAP_INVEPT))
+	if (can(VMX_CAPS_INVEPT))
 		vmx_insn_invept(INVEPT_ALL, 0);
-	if (can(CAP_INVVPID))
+	if (can(VMX_CAPS_INVVPID))
 		vmx_insn_invvpid(INVVPID_ALL, 0);
 }
 
 static void flush_vpid(struct vmx_vcpu *v)
 {
-	vmx_insn_invvpid(can(CAP_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
+	vmx_insn_invvpid(can(VMX_CAPS_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
 			 v->vpid);
 	vmx_ledger_invvpid(v);
 	v->count.invalidations++;
@@ -122,28 +122,35 @@ static void flush_shadow(struct vmx_vcpu *v, struct vmx_view *view)
 	vmx_ledger_invept(view);
 }
 
-static void flush_view(struct vmx_vcpu *v, struct vmx_view *view)
+static void invept(struct vmx_vcpu *v, u32 type, u64 root)
 {
-	/* As above. */
-	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
-	vmx_insn_invept(can(CAP_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL,
-			view->mmu->root);
-	vmx_ledger_invept(view);
+	vmx_insn_invept(type, root);
 	v->count.invalidations++;
 }
 
 static void flush_views(struct vmx_vcpu *v, int cpu)
 {
-	unsigned int i;
+	const u32 single = can(VMX_CAPS_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL;
+	unsigned int i, stale = 0;
 
 	if (v->vpid_on != cpu && v->vpid)
 		flush_vpid(v);
 	for (i = 0; i < v->views->count; i++) {
 		struct vmx_view *view = &v->views->view[i];
 
-		if (v->ept_on != cpu || vmx_view_stale(view))
-			flush_view(v, view);
+		if (v->ept_on == cpu && !vmx_view_stale(view))
+			continue;
+		/* As above. */
+		view->seen_gen = atomic64_read(&view->mmu->flush_gen);
+		if (++stale > INVEPTS_MAX)
+			continue;
+		invept(v, single, view->mmu->root);
+		vmx_ledger_invept(view);
 	}
+	if (stale <= INVEPTS_MAX)
+		return;
+	invept(v, INVEPT_ALL, 0);
+	vmx_ledger_invept_all(v);
 }
 
 /**
