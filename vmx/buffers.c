@@ -12,10 +12,12 @@
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
+#include <asm/segment.h>
 
 #include "buffers.h"
 #include "compat.h"
 #include "vcpu.h"
+#include "verw.h"
 
 bool vmx_clears_before_first __ro_after_init;
 bool vmx_clears_before_each __ro_after_init;
@@ -63,6 +65,14 @@ void vmx_clear_before_first(struct vmx_vcpu *v)
 		flush_l1d(v);
 }
 
+/* The operand has to be in memory: with a register, VERW clears nothing. */
+static void clear_buffers(void)
+{
+	static const u16 selector = __KERNEL_DS;
+
+	asm volatile("verw %0" : : "m" (selector) : "cc");
+}
+
 /* Could the guest read registers of devices? */
 static bool has_device_memory(const struct vmx_vcpu *v)
 {
@@ -86,8 +96,8 @@ void vmx_clear_before_each(struct vmx_vcpu *v)
 {
 	if (always_flush_l1d)
 		flush_l1d(v);
-	else if (vmx_mmio_stale_data() && has_device_memory(v))
-		x86_clear_cpu_buffers();
+	else if (vmx_verw_for_devices() && has_device_memory(v))
+		clear_buffers();
 }
 
 static bool __init has_l1tf(void)
@@ -144,7 +154,7 @@ int __init vmx_buffers_init(void)
 {
 	int err = l1tf_init();
 
-	vmx_clears_before_each = always_flush_l1d || vmx_mmio_stale_data();
+	vmx_clears_before_each = always_flush_l1d || vmx_verw_for_devices();
 	return err;
 }
 

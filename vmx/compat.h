@@ -259,16 +259,6 @@ static inline bool vmx_lent_fpu_load(void)
 }
 #endif
 
-/* Does the kernel want buffers cleared for guests that have memory of devices, and no others? */
-static __always_inline bool vmx_mmio_stale_data(void)
-{
-#ifdef VMX_HAVE_MMIO_STALE_DATA_CLEAR
-	return static_branch_unlikely(&mmio_stale_data_clear);
-#else
-	return false;
-#endif
-}
-
 /* Shrinkers have come to be allocated by those who know their size. */
 static inline struct shrinker *
 vmx_register_shrinker(unsigned long (*count)(struct shrinker *, struct shrink_control *),

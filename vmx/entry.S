@@ -10,7 +10,10 @@
 #include <asm/cpufeatures.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include <asm/segment.h>
 #include <asm/unwind_hints.h>
+
+#include "verw.h"
 
 /* Offsets in struct vmx_run_page.regs, in the SDM's register numbers */
 #define RAX	(0 * 8)
@@ -23,6 +26,12 @@
 #define R(n)	((n) * 8)
 
 #define HOST_RSP	0x6c14
+
+	/* What VERW looks at. The kernel's own one is, in some kernels, for KVM alone. */
+	.section .rodata, "a"
+	.balign	2
+.Lselector:
+	.word	__KERNEL_DS
 
 	.section .noinstr.text, "ax"
 
@@ -76,14 +85,10 @@ SYM_FUNC_START(__vmx_enter)
 	 * Nothing of the host's may be left in CPU buffers (MDS and kin). Which of
 	 * the two features asks for it depends on the flaw and on the kernel.
 	 */
-#ifdef VMX_HAVE_CLEAR_CPU_BUFFERS_VM
 	ALTERNATIVE_2 "jmp .Lcleared", "", X86_FEATURE_CLEAR_CPU_BUF,\
-		      "", X86_FEATURE_CLEAR_CPU_BUF_VM
-	verw	x86_verw_sel(%rip)
+		      "", VMX_FEATURE_VERW_VM
+	verw	.Lselector(%rip)
 .Lcleared:
-#elif defined(VMX_HAVE_CLEAR_CPU_BUFFERS)
-	CLEAR_CPU_BUFFERS
-#endif
 	jnc	.Llaunch
 .Lresume:
 	vmresume

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """VM entry and exit in the built module: what an emulator forgives and silicon does not."""
 
+import pathlib
 import re
 import struct
 import subprocess
+import tempfile
 
 import elf
 import kernel as kernels
 import labkernel
 import machine
+from where import ROOT
 
 # Where KVM deals with the CPU's flaws. The first has to be there, or this looks at nothing.
 KVM_ENTRY = "__vmx_vcpu_run"
@@ -21,6 +24,7 @@ NOT_OURS = {
     "ALWAYS": "every feature test and paravirtual call has it",
     "XENPV": "a paravirtual call",
     "MSR_SPEC_CTRL": "guests cannot write SPEC_CTRL: they run with the host's, and nothing is exchanged",
+    "x86_verw_sel": "the module has a selector of its own, since some kernels lend theirs to KVM alone",
     "LFENCE_RDTSC": "it is for a branch on the guest's SPEC_CTRL, and there is no such branch",
     "x86_spec_ctrl_current": "the host's SPEC_CTRL is in the CPU while guests run",
 }
@@ -106,6 +110,44 @@ def unexplained_by_bugs_c(kernel, ours):
             for name in sorted(set().union(*decided_by_bugs_c()) - {""}) if name not in have | ELSEWHERE.keys()]
 
 
+# How kernels have said where VERW is needed, oldest first: what their headers have, what is defined for them by
+# Kbuild, and what the module then looks at, at VM entry and for guests with memory of devices; or nothing if it
+# refuses them.
+AGES = (
+    ((), ("MMIO_STALE_DATA_CLEAR",), None),
+    (("CLEAR_CPU_BUF",), ("MMIO_STALE_DATA_CLEAR",), ("CLEAR_CPU_BUF", "mmio_stale_data_clear")),
+    (("CLEAR_CPU_BUF", "CLEAR_CPU_BUF_VM"), ("MMIO_STALE_DATA_CLEAR",), ("CLEAR_CPU_BUF_VM", "mmio_stale_data_clear")),
+    (("CLEAR_CPU_BUF", "CLEAR_CPU_BUF_VM"), ("CPU_BUF_VM_CLEAR",), ("CLEAR_CPU_BUF_VM", "cpu_buf_vm_clear")),
+    (("CLEAR_CPU_BUF", "CLEAR_CPU_BUF_VM", "CLEAR_CPU_BUF_VM_MMIO"), (), ("CLEAR_CPU_BUF_VM", "CLEAR_CPU_BUF_VM_MMIO")),
+    (("CLEAR_CPU_BUF", "CLEAR_CPU_BUF_VM"), (), None),
+)
+
+
+def verw_by_age(features, probed):
+    """What vmx/verw.h makes of headers: the feature at VM entry, and the condition for memory of devices."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("linux/jump_label", "linux/types", "asm/cpufeature", "asm/nospec-branch", "asm/cpufeatures"):
+            path = pathlib.Path(folder, f"{name}.h")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(f"#define X86_FEATURE_{feature} {feature}\n" for feature in features)
+                            if name.endswith("features") else "")
+        result = subprocess.run(["gcc", "-E", "-P", "-x", "c", *(f"-DVMX_HAVE_{name}" for name in probed),
+                                 "-nostdinc", "-I", folder, "-"], text=True, capture_output=True,
+                                input=f'#include "{ROOT}/vmx/verw.h"\nVM_ENTRY VMX_FEATURE_VERW_VM\n')
+    if result.returncode:
+        return None if "#error" in result.stderr else result.stderr
+    device, = re.findall(r"return (?:cpu_feature_enabled|static_branch_unlikely)\(&?(\w+)\)", result.stdout)
+    return re.search(r"VM_ENTRY (\w+)", result.stdout)[1], device
+
+
+def verw():
+    """Kernels that do not say where VERW is needed are refused, and the others understood."""
+    for features, probed, expected in AGES:
+        found = verw_by_age(features, probed)
+        if found != expected:
+            yield f"headers with {', '.join([*features, *probed])}: vmx/verw.h takes {found}, not {expected}"
+
+
 def built(name):
     kernel = kernels.find(name)
     _, modules = machine.prepare_module(kernel)
@@ -113,7 +155,7 @@ def built(name):
 
 
 def mitigations():
-    wrong = []
+    wrong = list(verw())
     for name in ("debian-6.1", "debian-6.12"):
         kernel, path = built(name)
         module = elf.Object(path)
