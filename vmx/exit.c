@@ -333,9 +333,12 @@ static void take_back_event(struct vmx_vcpu *v)
  */
 void vmx_explain_failure(struct vmx_vcpu *v)
 {
+	/* First: a VMX instruction that fails meanwhile leaves its own number there. */
+	u32 error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
+
 	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
-		v->run->failure.error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
+		v->run->failure.error = error;
 	take_back_event(v);
 }
 

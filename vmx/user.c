@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * User memory, waited for no longer than a signal lets. Who has a page that is yet to
- * come may take as long as it likes: userspace itself, with userfaultfd, or a file
- * system of its making. The kernel's own copies go on waiting when a signal has come,
- * unless it is a fatal one.
+ * User memory that is yet to come. Userspace that provides pages by userfaultfd may take
+ * as long as it likes: any signal ends the wait, where the kernel's own copies go on
+ * unless it is a fatal one. A page of a file is another matter: the page cache waits for
+ * the file system, which may be a program (FUSE) or a server (NFS), and only a fatal
+ * signal ends that.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
