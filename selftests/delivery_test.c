@@ -110,6 +110,89 @@ TEST_F(vm, page_fault_after_a_double_fault)
 	}
 }
 
+GUEST64(nop_guest, "nop\n hlt");
+
+/* Events that no instruction brings back, if they are lost. */
+static const struct {
+	uint32_t type;
+	unsigned int vector;
+} interrupts[] = {
+	{ VMX_INTR_TYPE_EXTERNAL, 0x31 }, { VMX_INTR_TYPE_NMI, 2 },
+};
+
+static int interrupt(struct vmx_vcpu *vcpu, unsigned int n)
+{
+	struct vmx_run_page *run = vcpu->run;
+	int ret = 0;
+
+	test_goto(vcpu, 0);
+	run->regs[VMX_RSP] = TEST_STACK;
+	run->rflags = 0x202;
+	run->interruptibility = 0;
+	run->dirty |= VMX_STATE_RSP | VMX_STATE_RFLAGS | VMX_STATE_INTERRUPTIBILITY;
+	run->inject_info = VMX_INTR_VALID | interrupts[n].type | interrupts[n].vector;
+	if (vcpu->vm->caps.features & VMX_HAS_VIRTUAL_NMI)
+		ret = vmx_field_change(vcpu->vmcs, VMX_F_PIN_CONTROLS, 0, VMX_PIN_VIRTUAL_NMIS);
+	return ret ?: vmx_run(vcpu);
+}
+
+#define EXPECT_VECTOR(vcpu, vector)						\
+	EXPECT_EQ((uint32_t)VMX_REASON_VMCALL, (vcpu)->run->reason) {		\
+		TH_LOG("%s", test_describe(vcpu));				\
+	}									\
+	EXPECT_EQ(vector, (vcpu)->run->regs[VMX_RDI]);				\
+	EXPECT_EQ(0, (vcpu)->run->inject_info)
+
+/* The gate is in a page that the guest has, and nobody has accessed yet. */
+TEST_F(vm, fault_of_the_hosts_in_the_delivery_of_an_interrupt)
+{
+	for (unsigned int n = 0; n < TEST_COUNT(interrupts); n++) {
+		ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, nop_guest));
+		map_linear(&self->vm);
+		ASSERT_VMX(tear_idt(&self->vcpu, 0, true));
+		ASSERT_EQ(0, mmu_unmap(self->vm.mmu, DATA, PAGE));
+		ASSERT_EQ(0, mmu_map(self->vm.mmu, DATA, test_at(&self->vm, DATA), PAGE, RWX));
+		ASSERT_VMX(interrupt(&self->vcpu, n));
+		EXPECT_VECTOR(&self->vcpu, interrupts[n].vector);
+		EXPECT_EQ(TEST_CODE, *(uint64_t *)test_at(&self->vm, self->run->regs[VMX_RSP] +
+							  TEST_EVENT_RIP));
+	}
+}
+
+/*
+ * The gate is in a page that the guest does not have. The CPU delivers the page fault alone. With
+ * shadow page tables it is userspace's, which gets the interrupt back.
+ */
+TEST_F(vm, fault_of_the_guests_in_the_delivery_of_an_interrupt)
+{
+	for (unsigned int n = 0; n < TEST_COUNT(interrupts); n++) {
+		const unsigned int vector = interrupts[n].vector;
+		const uint32_t info = VMX_INTR_VALID | interrupts[n].type | vector;
+		const bool below = vector < VECTOR_PF;
+		const uint64_t gate = below ? LINEAR - 16 : LINEAR + PAGE;
+
+		ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, nop_guest));
+		map_linear(&self->vm);
+		ASSERT_VMX(tear_idt(&self->vcpu, below ? vector + 1 : vector, below));
+		ASSERT_VMX(interrupt(&self->vcpu, n));
+		if (variant->mmu != VMX_MMU_SHADOW) {
+			EXPECT_VECTOR(&self->vcpu, VECTOR_PF);
+			EXPECT_EQ(gate, self->run->cr2);
+			continue;
+		}
+		ASSERT_EQ((uint32_t)VMX_REASON_EXCEPTION_NMI, self->run->reason) {
+			TH_LOG("vector %u: %s", vector, test_describe(&self->vcpu));
+		}
+		EXPECT_EQ(VECTOR_PF, self->run->intr_info & VMX_INTR_VECTOR_MASK);
+		EXPECT_EQ(gate, self->run->qualification);
+		EXPECT_EQ(info, self->run->idt_info);
+		EXPECT_EQ(info, self->run->inject_info);
+		ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_GUEST_IDTR_BASE, TEST_IDT));
+		ASSERT_VMX(vmx_run(&self->vcpu));
+		EXPECT_VECTOR(&self->vcpu, vector);
+	}
+}
+
 GUEST64(cpuid_guest, "cpuid\n hlt");
 
 /* What retiring an instruction under RFLAGS.TF leaves pending, and what VM entry makes of it. */

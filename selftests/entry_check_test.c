@@ -211,16 +211,28 @@ static size_t expect_flaws(struct __test_metadata *_metadata, struct vmx_vcpu *v
 	return tried;
 }
 
+/* Bits of an address that no address on this CPU has. */
+static void expect_wide_pdptes(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu)
+{
+	for (unsigned int bit = vcpu->vm->caps.phys_bits; bit < 64; bit++) {
+		const struct flaw flaw = FLAW(PDPTE, PAE, IS(GUEST_PDPTE1, 1ull << bit | 1));
+
+		expect_flaw(_metadata, vcpu, &flaw, bit);
+	}
+}
+
 TEST_F(vm, each_flaw_is_named)
 {
 	size_t tried = expect_flaws(_metadata, &self->vcpu, flaws, TEST_COUNT(flaws));
 
 	/* GUEST_PCIDE, GUEST_PAT and two of EFER are not for all CPUs. */
 	EXPECT_LE(TEST_COUNT(flaws) - 4, tried);
-	if (variant->mmu == VMX_MMU_SHADOW)
+	if (variant->mmu == VMX_MMU_SHADOW) {
 		expect_flaws(_metadata, &self->vcpu, shadow_flaws, TEST_COUNT(shadow_flaws));
-	else
+	} else {
 		expect_flaws(_metadata, &self->vcpu, ept_flaws, TEST_COUNT(ept_flaws));
+		expect_wide_pdptes(_metadata, &self->vcpu);
+	}
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 }
@@ -248,14 +260,17 @@ FIXTURE_TEARDOWN(shadow)
 TEST_F(shadow, page_directory_pointers)
 {
 	uint64_t *pointers = test_at(&self->vm, VMX_GUEST_PAGE_TABLES);
+	const unsigned int bits[] = { 5, self->vm.caps.phys_bits, 63 };
 
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_PAE, hlt_guest));
-	pointers[2] |= 1 << 5;
-	ASSERT_EXIT(&self->vcpu, INVALID_STATE);
-	EXPECT_EQ((uint32_t)VMX_CHECK_PDPTE, self->run->failure.check);
-	EXPECT_EQ((uint32_t)VMX_F_GUEST_CR3, self->run->failure.field);
-	EXPECT_EQ(VMX_GUEST_PAGE_TABLES, self->run->failure.value);
-	pointers[2] &= ~(1ull << 5);
+	for (size_t n = 0; n < TEST_COUNT(bits); n++) {
+		pointers[2] |= 1ull << bits[n];
+		ASSERT_EXIT(&self->vcpu, INVALID_STATE);
+		EXPECT_EQ((uint32_t)VMX_CHECK_PDPTE, self->run->failure.check);
+		EXPECT_EQ((uint32_t)VMX_F_GUEST_CR3, self->run->failure.field);
+		EXPECT_EQ(VMX_GUEST_PAGE_TABLES, self->run->failure.value);
+		pointers[2] &= ~(1ull << bits[n]);
+	}
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 }
 

@@ -181,8 +181,8 @@ TEST_F(finished, mov_to_cr3)
  * Page-directory-pointer-table entries are loaded, and judged, by what changes the paging mode. Not
  * by MOV to CR0 here: Bochs loads them whenever that changes a bit.
  */
-GUEST32(bad_entry_cr3, "orl $2, (%edx)\n mov %eax, %cr3\n" THEN_READ);
-GUEST32(bad_entry_cr4, "orl $2, (%edx)\n mov %eax, %cr4\n" THEN_READ);
+GUEST32(bad_entry_cr3, "orl %ecx, (%edx)\n mov %eax, %cr3\n" THEN_READ);
+GUEST32(bad_entry_cr4, "orl %ecx, (%edx)\n mov %eax, %cr4\n" THEN_READ);
 
 TEST_F(finished, bad_entries_of_pae)
 {
@@ -192,9 +192,12 @@ TEST_F(finished, bad_entries_of_pae)
 	/* The module looks at tables when userspace wrote a register, whichever bits changed. */
 	const size_t count = self->machine->vm.shadow ? 3 : TEST_COUNT(changes);
 
-	for (unsigned int n = 0; n < 4; n++) {
-		to3.rdx = VMX_GUEST_PAGE_TABLES + 8 * n;
+	/* A reserved bit, and the first that no address has. */
+	for (unsigned int n = 0; n < 8; n++) {
+		to3.rdx = VMX_GUEST_PAGE_TABLES + 4 * n;
+		to3.rcx = n % 2 ? 1u << (self->machine->vm.caps.phys_bits - 32) : 2;
 		to4.rdx = to3.rdx;
+		to4.rcx = to3.rcx;
 		ASSERT_VMX(put(self->cpu, &to3, BY_CPU));
 		to3.rax = VMX_GUEST_PAGE_TABLES;
 		compare(_metadata, self->cpu, &to3, "MOV to CR3 with a bad PDPTE");
