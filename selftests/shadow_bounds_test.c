@@ -14,7 +14,11 @@
 
 #define P	0x1ul
 #define W	0x2ul
+#define U	0x4ul
 #define A	0x20ul
+#define D	0x40ul
+#define CR0_WP		(1ul << 16)
+#define EFER_NXE	(1ul << 11)
 
 /* Guest-physical: a table of 512 GiB, tables of 1 GiB below it, and below these tables of 2 MiB. */
 #define TOP	0x400000ul
@@ -234,6 +238,45 @@ TEST_F(bounds, chains)
 		      ASSERT_NE(0, spoil(self, FULL * 512, PAGE, 0, 1)));
 	WITHIN_BOUNDS("taking it away", ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AGAIN, LARGE)));
 	ASSERT_EQ(0, mmu_map(self->vm.mmu, AGAIN, data, LARGE, RWX));
+}
+
+/* A table that refers to itself is a table of every level, and of every mode that the guest has. */
+TEST_F(bounds, a_table_in_many_roles)
+{
+	/* They differ in what they allow, which without CR0.WP is part of a role. */
+	const uint64_t bits[] = { P | W | U, P | W, P | U, P };
+	const unsigned int first = 500;
+	struct vmx_run_page *run = self->vcpu.run;
+	struct vmx_mmu_stats before, after;
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, switcher));
+	for (unsigned int n = 0; n < TEST_COUNT(bits); n++)
+		put(self, VMX_GUEST_PAGE_TABLES, first + n, VMX_GUEST_PAGE_TABLES | bits[n]);
+	run->regs[VMX_RBX] = DATA;
+	run->regs[VMX_RCX] = 1;
+	run->regs[VMX_RDI] = VMX_GUEST_PAGE_TABLES;
+	ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+	before = mmu_stats(self->vm.mmu);
+	WITHIN_BOUNDS("a table in many roles", {
+		for (unsigned int n = 0; n < 4 * TEST_COUNT(bits); n++) {
+			const uint64_t index = first + n % TEST_COUNT(bits);
+
+			run->cr0 = (run->cr0 & ~CR0_WP) | (n / 4 & 1 ? CR0_WP : 0);
+			run->efer = (run->efer & ~EFER_NXE) | (n / 4 & 2 ? EFER_NXE : 0);
+			run->dirty |= VMX_STATE_CR0 | VMX_STATE_EFER;
+			run->regs[VMX_RBX] = ~0ul << 48 | index << 39 | index << 30 | index << 21 |
+					     index << 12 | index * 8;
+			run->regs[VMX_RCX] = 1;
+			test_goto(&self->vcpu, 0);
+			ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+			EXPECT_EQ(VMX_GUEST_PAGE_TABLES | bits[n % TEST_COUNT(bits)],
+				  run->regs[VMX_RDX] & ~(A | D));
+		}
+	});
+	after = mmu_stats(self->vm.mmu);
+	TH_LOG("shadow pages: %llu, %llu later, %llu gone", before.shadow_pages,
+	       after.shadow_pages, after.evictions - before.evictions);
+	EXPECT_LT(before.evictions, after.evictions);
 }
 
 /* As many shadow pages as there can be, and more. */

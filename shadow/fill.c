@@ -284,7 +284,10 @@ static enum walk_result link_below(struct fill *f, unsigned int i)
 
 	if (!on_large_page(f) && !shadow_frames(f->mmu->shadow, gfn))
 		return need_records(f, gfn);
+	/* It may be of the same frame. */
+	f->sp->users++;
 	below = shadow_get(f->mmu, gfn, role_below(f, i));
+	f->sp->users--;
 	if (!below)
 		return WALK_MISS;
 	if (!is_up_to_date(f, below))

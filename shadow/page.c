@@ -56,7 +56,8 @@
  *
  * Bounds. There are up to SHADOW_PAGES_MAX pages; the oldest make room for others,
  * or go when the host wants memory back. A guest
- * whose tables refer to themselves is just one whose tables have several roles. Chains
+ * whose tables refer to themselves is just one whose tables have several roles, of which
+ * a frame has up to SHADOW_ROLES_MAX, and those that are vCPUs' roots. Chains
  * have up to SHADOW_CHAIN_MAX entries, and up to SHADOW_WATCHED_MAX pages are watched, so
  * that neither an invalidation of the guest's nor one of the host's takes longer than a
  * bound, however the guest's tables look.
@@ -410,6 +411,8 @@ struct shadow_page *shadow_lookup(struct shadow *s, u64 gfn, struct shadow_role 
  * @gfn: frame of the guest's table, for which there are records, or first frame
  * @role: what of it
  *
+ * Another page may go, but none that has users.
+ *
  * Return: the page, or NULL if there is no spare one.
  */
 struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role role)
@@ -424,6 +427,7 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	sp = list_first_entry_or_null(&s->spare, struct shadow_page, list);
 	if (!sp)
 		return NULL;
+	shadow_limit_roles(mmu, gfn, role.direct);
 	list_move_tail(&sp->list, &s->used);
 	s->nr_spare--;
 	s->nr_used++;
@@ -467,8 +471,12 @@ const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 ac
 		return NULL;
 	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
 	pfn += gfn & ((ept_span(found->level) >> PAGE_SHIFT) - 1);
-	/* The kernel has no mapping of a device's memory. */
-	found->memory = ept_is_ram(found->entry) ? pfn_to_kaddr(pfn) : NULL;
+	/*
+	 * The kernel has no mapping of a device's memory. Memory that is lost the host has begun
+	 * to take away, and to read it is a machine check.
+	 */
+	found->memory = ept_is_ram(found->entry) && !is_page_hwpoison(pfn_to_page(pfn)) ?
+			pfn_to_kaddr(pfn) : NULL;
 	return (found->entry & access) == access ? found : NULL;
 }
 

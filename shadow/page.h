@@ -30,7 +30,9 @@
 /* Entries in a chain; for a frame that is a guest's table, which is looked at often, fewer. */
 #define SHADOW_CHAIN_MAX	512
 #define SHADOW_CHAIN_MAX_TABLE	16
-/* What it takes to remove one, in units of EPT_BUDGET. */
+/* Pages made from one frame, in different roles: a write to it is told to each. */
+#define SHADOW_ROLES_MAX	16
+/* What it takes to remove an entry, in units of EPT_BUDGET. */
 #define SHADOW_COST_DROP	8
 
 /* A chain of entries. Numbers of pages begin at 1, so 0 is the end. */
@@ -314,6 +316,7 @@ static inline void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsi
 
 /* shadow/pool.c */
 int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
+void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct);
 
 /* shadow/fill.c */
 enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);

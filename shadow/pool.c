@@ -87,6 +87,32 @@ static void evict(struct vmx_mmu *mmu, unsigned int count)
 	recycle(mmu);
 }
 
+/**
+ * shadow_limit_roles() - a frame is about to have a page in yet another role
+ * @mmu: the mmu, its lock held
+ * @gfn: the frame
+ * @direct: of which kind the page is
+ *
+ * The oldest makes room, but for pages that have users: vCPUs, and whoever asks.
+ */
+void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct)
+{
+	struct shadow_page *sp, *last = NULL;
+	unsigned int count = 0;
+
+	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash) {
+		if (sp->gfn != gfn || sp->role.direct != direct)
+			continue;
+		count++;
+		if (!sp->users)
+			last = sp;
+	}
+	if (count < SHADOW_ROLES_MAX || !last)
+		return;
+	shadow_zap(mmu, last);
+	mmu->stats.evictions++;
+}
+
 /* One more spare page, if there may be; it gets its number under the lock. */
 static bool add_page(struct vmx_mmu *mmu)
 {
