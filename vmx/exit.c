@@ -156,7 +156,7 @@ static void deliver_debug_state(struct vmx_vcpu *v)
 
 	v->dr6 = (v->dr6 & ~0xfull) | (q & (0xf | BIT(13) | BIT(14)));
 	vmx_write(v, VMX_F_GUEST_DR7, dr7 & ~BIT_ULL(13));
-	vmx_write(v, VMX_F_GUEST_DEBUGCTL, 0);
+	vmx_write(v, VMX_F_GUEST_DEBUGCTL, v->vmcs->debugctl_must);
 	/* VM entry insists on a pending trap here (SDM, "Checks on Guest
 	 * Non-Register State"), and clears it by delivering the event.
 	 */

@@ -179,6 +179,23 @@ void vmx_host_load_breakpoints(const struct vmx_vcpu *v)
 	set_debugreg(v->debug[3], 3);
 }
 
+/**
+ * vmx_host_freeze_in_smm() - the guest runs with the host's DEBUGCTL.FREEZE_WHILE_SMM
+ * @v: the vCPU, loaded; the host has changed the bit
+ *
+ * It keeps the host's performance counters from counting SMM, while a guest runs, too (SDM,
+ * "IA32_DEBUGCTL MSR").
+ *
+ * Context: interrupts off.
+ */
+void vmx_host_freeze_in_smm(struct vmx_vcpu *v)
+{
+	u64 guest = vmx_read(v, VMX_F_GUEST_DEBUGCTL) & ~(u64)v->vmcs->debugctl_must;
+
+	v->vmcs->debugctl_must ^= DEBUGCTLMSR_FREEZE_IN_SMM;
+	vmx_write(v, VMX_F_GUEST_DEBUGCTL, guest | v->vmcs->debugctl_must);
+}
+
 /* A thread with an I/O bitmap needs it at once, others when they get one. */
 static noinline void reload_tss_limit(void)
 {

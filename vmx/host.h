@@ -19,6 +19,7 @@ void vmx_host_write_constant(struct vmx_vmcs *vmcs);
 int vmx_host_write_cpu(struct vmx_vmcs *vmcs);
 void vmx_host_load(struct vmx_vcpu *v);
 void vmx_host_load_breakpoints(const struct vmx_vcpu *v);
+void vmx_host_freeze_in_smm(struct vmx_vcpu *v);
 void vmx_host_unload(struct vmx_vcpu *v);
 
 /**
@@ -52,6 +53,8 @@ static __always_inline void vmx_host_note(struct vmx_vcpu *v)
 	asm volatile("sldt %0" : "=r" (ldt));
 	h->selectors |= ldt;
 	h->debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	if (unlikely((h->debugctl ^ v->vmcs->debugctl_must) & DEBUGCTLMSR_FREEZE_IN_SMM))
+		vmx_host_freeze_in_smm(v);
 	if (unlikely(hw_breakpoint_active()))
 		set_debugreg(VMX_DR7_DISABLED, 7);
 	if (unlikely(v->vmcs->debug))

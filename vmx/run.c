@@ -506,6 +506,6 @@ long vmx_run(struct vmx_vcpu *v)
 		end_long(v);
 	if (!has_timer())
 		hrtimer_cancel(&v->timer);
-	vmx_vmcs_unlock(v->vmcs);
+	vmx_vmcs_unlock_vcpu(v->vmcs);
 	return r;
 }

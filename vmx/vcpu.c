@@ -90,12 +90,7 @@ static void detach(struct vmx_vcpu *v)
 	vmx_vcpu_add_counters(v, &v->vm->past);
 	v->vm->past.vcpus = 0;
 	mutex_unlock(&v->vm->lock);
-	/*
-	 * Not RUN, which holds the descriptor open: an ioctl of the VMCS's, which does
-	 * not wait for anything while it has it.
-	 */
-	while (!vmx_vmcs_trylock(vmcs))
-		schedule_timeout_uninterruptible(1);
+	vmx_vmcs_lock(vmcs);
 	vmx_pml_tell_all(v);
 	err = vmx_vmcs_get(vmcs);
 	vmx_views_detach(v, !err);
@@ -341,7 +336,7 @@ static noinline long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd,
 		vmx_ledger_begin();
 		r = vcpu_cmds[i].fn(v, arg);
 		vmx_ledger_end();
-		vmx_vmcs_unlock(v->vmcs);
+		vmx_vmcs_unlock_vcpu(v->vmcs);
 		return r;
 	}
 	return -ENOTTY;

@@ -7,6 +7,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/types.h>
+#include <linux/wait_bit.h>
 
 #include "ledger.h"
 #include "power.h"
@@ -30,6 +31,7 @@
  * @cpu_must: primary controls that the module turned on for the vCPU, and does
  *	not show
  * @paging: has fields that the module keeps for the vCPU, or NULL
+ * @debugctl_must: bits of the guest's DEBUGCTL that are the host's, likewise
  * @cpu_ctls_now: the same with the window bits that RUN switches
  * @pin_ctls: pin-based controls as userspace wrote them
  * @pin_ctls_now: the same with the timer bit that RUN switches
@@ -58,6 +60,7 @@ struct vmx_vmcs {
 	u32 cpu_ctls;
 	u32 cpu_ctls_now;
 	u32 cpu_must;
+	u32 debugctl_must;
 	struct vmx_paging *paging;
 	u32 pin_ctls;
 	u32 pin_ctls_now;
@@ -90,12 +93,36 @@ static inline bool vmx_vmcs_trylock(struct vmx_vmcs *vmcs)
 }
 
 /**
- * vmx_vmcs_unlock() - undo vmx_vmcs_trylock()
+ * vmx_vmcs_lock() - the same for one who has to wait
+ * @vmcs: the VMCS, which no RUN has: its ioctls do not wait for anything while they have it
+ *
+ * Context: may sleep.
+ */
+static inline void vmx_vmcs_lock(struct vmx_vmcs *vmcs)
+{
+	wait_on_bit_lock(&vmcs->busy, 0, TASK_UNINTERRUPTIBLE);
+}
+
+/**
+ * vmx_vmcs_unlock() - undo vmx_vmcs_trylock() or vmx_vmcs_lock()
  * @vmcs: the VMCS
  *
  * Context: process.
  */
 static inline void vmx_vmcs_unlock(struct vmx_vmcs *vmcs)
+{
+	clear_and_wake_up_bit(0, &vmcs->busy);
+}
+
+/**
+ * vmx_vmcs_unlock_vcpu() - the same for one who has the vCPU's descriptor
+ * @vmcs: the VMCS
+ *
+ * Nobody waits: that is for the end of the vCPU alone.
+ *
+ * Context: process.
+ */
+static inline void vmx_vmcs_unlock_vcpu(struct vmx_vmcs *vmcs)
 {
 	clear_bit_unlock(0, &vmcs->busy);
 }

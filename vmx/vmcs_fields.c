@@ -39,6 +39,8 @@ u64 vmx_vmcs_read(const struct vmx_vmcs *vmcs, u32 field)
 		return vmcs->cpu_ctls;
 	case VMX_F_EXCEPTION_BITMAP:
 		return vmcs->exceptions;
+	case VMX_F_GUEST_DEBUGCTL:
+		return vmx_insn_vmread(field) & ~(u64)vmcs->debugctl_must;
 	default:
 		return vmx_insn_vmread(field);
 	}
@@ -154,8 +156,9 @@ static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 {
 	if (!vmcs->paging || !vmx_paging_write(vmcs, field, value))
-		vmx_insn_vmwrite(field, field == VMX_F_CPU_CONTROLS ?
-				 value | vmcs->cpu_must : value);
+		vmx_insn_vmwrite(field, value |
+				 (field == VMX_F_CPU_CONTROLS ? vmcs->cpu_must :
+				  field == VMX_F_GUEST_DEBUGCTL ? vmcs->debugctl_must : 0));
 	note_write(vmcs, field, value, asked);
 }
 
