@@ -11,10 +11,11 @@ import version
 from where import BUILD, ROOT, Failure, environment, jobs, locked
 
 # What is installed below PREFIX beside headers.
-FILES = """bin/vmxrun
+FILES = """bin/vmxrun bin/vmxctl lib/vmx/vmxrun-api.so
+share/bash-completion/completions/vmxctl share/vmx/openapi.yaml
 lib/libvmx.a lib/libvmx.so lib/libvmx.so.{soname} lib/libvmx.so.{version} lib/pkgconfig/libvmx.pc
 lib/sysusers.d/vmx.conf lib/udev/rules.d/60-vmx.rules
-share/man/man1/vmxrun.1 share/man/man3/libvmx.3 share/man/man4/vmx.4"""
+share/man/man1/vmxrun.1 share/man/man1/vmxctl.1 share/man/man3/libvmx.3 share/man/man4/vmx.4"""
 
 
 class Install:
@@ -118,10 +119,44 @@ def manual(install):
         complaints = install.run("groff", "-mandoc", "-ww", "-z", "-Tutf8", page)
         if complaints:
             raise Failure(complaints)
-    page = (install.prefix / "share/man/man1/vmxrun.1").read_text()
-    options = set(re.findall(r"--(\w[\w-]*)", install.run(install.prefix / "bin/vmxrun", "--help")))
-    expect_same(set(re.findall(r"^\.It Fl Fl (\S+)", page, re.MULTILINE)), options | {"help"},
-                "vmxrun --help does not know it", "Documentation/man/vmxrun.1 has a paragraph for each option")
+    # --version and --help of vmxrun have no paragraph of their own kind there.
+    for program, exempt in (("vmxrun", {"help"}), ("vmxctl", {"help", "version"})):
+        page = (install.prefix / f"share/man/man1/{program}.1").read_text()
+        options = set(re.findall(r"--(\w[\w-]*)", install.run(install.prefix / f"bin/{program}", "--help")))
+        expect_same(set(re.findall(r"^\.It Fl Fl (\S+)", page, re.MULTILINE)) | exempt, options | exempt,
+                    f"{program} --help does not know it", f"Documentation/man/{program}.1 has a paragraph for each option")
+
+
+def plugin(install):
+    """vmxrun finds its API where it is installed, and says what is missing if it is not there."""
+    def complaint():
+        result = subprocess.run([install.prefix / "bin/vmxrun", "--kernel", "/nowhere", "--api",
+                                 f"unix:{install.folder}/socket"], stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return result.stdout
+
+    api, away = install.prefix / "lib/vmx/vmxrun-api.so", install.folder / "vmxrun-api.so"
+    if "/nowhere" not in complaint():
+        raise Failure(f"vmxrun --api says:\n{complaint()}")
+    api.rename(away)
+    said = complaint()
+    away.rename(api)
+    if "vmxrun-api.so is not installed" not in said:
+        raise Failure(f"vmxrun --api without its API says:\n{said}")
+
+
+def completion(install):
+    """Tab completes commands, options and the names of machines."""
+    script = install.prefix / "share/bash-completion/completions/vmxctl"
+    runtime = install.folder / "runtime"
+    (runtime / "vmx").mkdir(parents=True)
+    (runtime / "vmx/alpha.sock").touch()
+    for words, expected in (("vmxctl pau", "pause"), ("vmxctl info a", "alpha"), ("vmxctl stop --t", "--timeout")):
+        code = (f"source {script}; COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; _vmxctl; "
+                "echo ${COMPREPLY[@]}")
+        said = install.run("bash", "-c", code, XDG_RUNTIME_DIR=str(runtime)).strip()
+        if said != expected:
+            raise Failure(f"'{words}' and Tab give '{said}', not '{expected}'")
 
 
 def module(install):
@@ -143,6 +178,8 @@ STEPS = {
     "hello-shared": hello,
     "hello-static": lambda install: hello(install, "-static"),
     "manual": manual,
+    "plugin": plugin,
+    "completion": completion,
     "module": module,
     "uninstall": uninstall,
 }

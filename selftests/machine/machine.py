@@ -106,7 +106,18 @@ def programs():
              if path.is_file() and not path.suffix and path.stat().st_mode & 0o111}
     for name in ("kunit", "kmemleak"):
         found[f"/machine/{name}"] = MACHINE / "guest" / name
-    return {**found, **{path: path for path in image.shared_objects(tools / "vmxrun")}}
+    return {**found, **shared_objects(tools / "vmxrun")}
+
+
+def shared_objects(program):
+    return {path: path for path in image.shared_objects(program)}
+
+
+def control():
+    """What it takes to control vmxrun: half as much again as the rest, so that few machines have it."""
+    tools = BUILD / "tools"
+    api = tools / "vmxrun-api.so"
+    return {"/usr/lib/vmx/vmxrun-api.so": api, **shared_objects(api), **shared_objects(tools / "vmxctl")}
 
 
 def guest(setup, folder):
@@ -153,6 +164,8 @@ def belongings(tests, setup, folder):
             found.update(disk_guest(name, folder))
         if f"/guest/{name}-memory" in commands.split():
             found.update(memory_guest(name, folder))
+    if "/tests/control_test" in commands.split() or "/machine/linux-paused" in commands:
+        found.update(control())
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
                       "/guest/kernel.elf": BUILD / "tools/kernel.elf"})

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A vCPU's thread: takes interrupts, runs the guest, handles the exit. */
+#define _GNU_SOURCE	/* gettid() */
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include "../lib/internal.h"
@@ -252,10 +254,15 @@ static void turn(struct vmx_cpu *cpu)
 void *vmx_cpu_loop(void *arg)
 {
 	struct vmx_cpu *cpu = arg;
+	const struct vmx_machine_config *config = &cpu->machine->config;
 
 	pthread_mutex_lock(&cpu->machine->lock);
+	cpu->tid = gettid();
+	if (config->begin)
+		config->begin(config->host, cpu);
 	while (cpu->machine->end == VMX_END_NONE)
 		turn(cpu);
+	cpu->tid = 0;
 	pthread_mutex_unlock(&cpu->machine->lock);
 	return NULL;
 }

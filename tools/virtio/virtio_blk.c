@@ -316,11 +316,24 @@ static void tell_written(const struct request *request)
 			   chain->writable);
 }
 
+static void count(struct vmx_virtio_blk *blk, const struct request *request)
+{
+	if (request->header.type == VIRTIO_BLK_T_IN) {
+		blk->reads++;
+		blk->bytes_read += request->in;
+	} else if (request->header.type == VIRTIO_BLK_T_OUT) {
+		blk->writes++;
+		blk->bytes_written += request->out;
+	}
+}
+
 static void end(struct request *request, struct vmx_virtqueue *queue, uint8_t status)
 {
 	struct vmx_virtio_blk *blk = request->blk;
 
 	report(blk, request);
+	if (status == VIRTIO_BLK_S_OK)
+		count(blk, request);
 	vmx_virtio_write(request->chain, request->in, &status, sizeof(status));
 	tell_written(request);
 	/* The length is that of a prefix: it has the status if all bytes before it count. */
@@ -487,6 +500,10 @@ int vmx_virtio_blk_init(struct vmx_virtio_blk *blk, const struct vmx_virtio_mach
 				"or make it read-only to the guest");
 	config.capacity = size / SECTOR;
 	blk->capacity = config.capacity;
+	blk->reads = 0;
+	blk->writes = 0;
+	blk->bytes_read = 0;
+	blk->bytes_written = 0;
 	blk->reported = false;
 	blk->lock = NULL;
 	ret = vmx_virtio_init(&blk->virtio, &kind, machine,

@@ -35,8 +35,8 @@ static int wake;
 static bool stopped;
 static int status = STATUS_STOPPED;
 
-/* Ends the machine, with @making held. A reader that ignores the last words does not delay it. */
-static void stop(int with)
+/* A reader that ignores the last words does not delay it. */
+void console_stop(int with)
 {
 	stopped = true;
 	status = with;
@@ -67,7 +67,7 @@ static void cannot_write(int error)
 	fprintf(stderr, "vmxrun: the console was closed (%s); the machine stops\n",
 		strerror(error));
 	pthread_mutex_lock(&making);
-	stop(STATUS_ERROR);
+	console_stop(STATUS_ERROR);
 	pthread_mutex_unlock(&making);
 }
 
@@ -161,7 +161,7 @@ static void print_keys(void)
 static void do_key(uint8_t key)
 {
 	if (key == 'x')
-		stop(STATUS_STOPPED);
+		console_stop(STATUS_STOPPED);
 	else if (key == ESCAPE)
 		type(key);
 	else
@@ -230,7 +230,7 @@ static void stop_by_signal(int number)
 	if (somebody_listens())
 		fprintf(stderr, "vmxrun: %s: the machine stops, as if its power failed\n",
 			strsignal(number));
-	stop(STATUS_SIGNAL + number);
+	console_stop(STATUS_SIGNAL + number);
 }
 
 static void take_signal(int fd)

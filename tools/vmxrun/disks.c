@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../api/api.h"
 #include "vmxrun.h"
 
 static struct disk {
@@ -121,6 +122,24 @@ void disks_unplug(void)
 {
 	for (unsigned int n = 0; n < disk_count; n++)
 		vmx_virtio_blk_stop(&disks[n].blk);
+}
+
+unsigned int disks_count(void)
+{
+	return disk_count;
+}
+
+void disks_describe(unsigned int n, struct api_device *device)
+{
+	const struct vmx_virtio_blk *blk = &disks[n].blk;
+
+	*device = (struct api_device){
+		.kind = "virtio-blk", .name = disks[n].path, .read_only = disks[n].read_only,
+		.counters = {
+			{ "reads", blk->reads }, { "writes", blk->writes },
+			{ "bytes_read", blk->bytes_read }, { "bytes_written", blk->bytes_written },
+		},
+	};
 }
 
 bool disks_flush(void)

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <libvmx/debugger.h>
@@ -29,7 +27,6 @@ static int listener = -1;
 static int connection = -1;
 static bool broken;		/* the connection, by what could not be sent */
 static int events = -1;		/* eventfd: vCPUs are stopping, or the machine has ended */
-static char unix_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
 static struct {
 	bool yes;
@@ -37,42 +34,6 @@ static struct {
 } ended;
 
 /* Sockets */
-
-static int listen_at(int family, const void *address, socklen_t length)
-{
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1;
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (!bind(fd, address, length) && !listen(fd, 1))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void remove_socket(void)
-{
-	unlink(unix_path);
-}
-
-static int listen_unix(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	size_t length = strlen(path);
-	int fd;
-
-	if (length >= sizeof(address.sun_path))
-		fail("--gdb unix:%s: the path is too long for a socket", path);
-	memcpy(address.sun_path, path, length);
-	fd = listen_at(AF_UNIX, &address, sizeof(address));
-	if (fd >= 0) {
-		memcpy(unix_path, path, length);
-		atexit(remove_socket);
-	}
-	return fd;
-}
 
 /* HOST:PORT; the host defaults to this computer, since anyone who connects controls the guest. */
 static int listen_tcp(const char *address)
@@ -92,7 +53,7 @@ static int listen_tcp(const char *address)
 	error = getaddrinfo(host, colon + 1, &hints, &found);
 	if (error)
 		fail("--gdb %s: %s", address, gai_strerror(error));
-	fd = listen_at(found->ai_family, found->ai_addr, found->ai_addrlen);
+	fd = socket_listen(found->ai_family, found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
 	return fd;
 }
@@ -217,7 +178,7 @@ void gdb_listen(const char *address)
 	if (strncmp(address, "unix:", 5))
 		listener = listen_tcp(address);
 	else
-		listener = listen_unix(address + 5);
+		listener = socket_listen_unix("--gdb", address + 5);
 	events = eventfd(0, EFD_CLOEXEC);
 	if (listener < 0 || events < 0)
 		fail("--gdb %s: %s", address, strerror(errno));

@@ -12,6 +12,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 
+#include "../api/api.h"
 #include "vmxrun.h"
 
 static struct net {
@@ -85,6 +86,24 @@ void nets_add(char *argument)
 		fail("--net %s: unknown setting '%s'; give mac=ADDRESS", argument, mac);
 	net->fd = open_tap(net->tap);
 	net_count++;
+}
+
+unsigned int nets_count(void)
+{
+	return net_count;
+}
+
+void nets_describe(unsigned int n, struct api_device *device)
+{
+	const struct vmx_virtio_net *net = &nets[n].net;
+
+	*device = (struct api_device){
+		.kind = "virtio-net", .name = nets[n].tap,
+		.counters = {
+			{ "frames_received", net->received }, { "frames_sent", net->sent },
+			{ "frames_dropped", net->dropped },
+		},
+	};
 }
 
 /*

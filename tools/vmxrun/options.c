@@ -22,6 +22,9 @@ static const struct option long_options[] = {
 	{ "stats", no_argument, NULL, 's' },
 	{ "trace", optional_argument, NULL, 't' },
 	{ "gdb", required_argument, NULL, 'g' },
+	{ "pin", required_argument, NULL, 'p' },
+	{ "name", required_argument, NULL, 'N' },
+	{ "api", required_argument, NULL, 'A' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'v' },
 	{}
@@ -33,7 +36,8 @@ static void print_help(FILE *out)
 		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
 		"              [--net tap=NAME[,mac=ADDRESS]]... [--memory SIZE] [--cpus N]\n"
 		"              [--console serial|virtio] [--no-reboot] [--stats] [--trace[=FILE]]\n"
-		"              [--gdb ADDRESS] [--mmu auto|ept|shadow]\n"
+		"              [--gdb ADDRESS] [--mmu auto|ept|shadow] [--name NAME] [--api unix:PATH]\n"
+		"              [--pin VCPU=CPU[-CPU],...]\n"
 		"\n"
 		"Boots a kernel (a Linux bzImage or vmlinux, PVH, Multiboot) with its console here.\n"
 		"Ctrl-A x ends it, Ctrl-A h lists the other keys.\n"
@@ -57,6 +61,11 @@ static void print_help(FILE *out)
 		"  --trace[=FILE]  print each exit as it happens, to a file or to standard error\n"
 		"  --gdb ADDRESS   wait for gdb at :PORT, HOST:PORT or unix:PATH before the first\n"
 		"                  instruction\n"
+		"  --name NAME     name the machine, so that vmxctl finds it\n"
+		"  --api unix:PATH control the machine by HTTP over this socket; with --name there is one\n"
+		"                  without being asked for\n"
+		"  --pin VCPU=CPU[-CPU],...\n"
+		"                  CPUs of the host that virtual CPUs run on: 0=2,1=4-7\n"
 		"  --version       print the version\n"
 		"\n"
 		"Exit status: 0 the guest powered off; 123 it asked for a reset, with --no-reboot; 124 triple\n"
@@ -65,8 +74,7 @@ static void print_help(FILE *out)
 		DISKS, NETS);
 }
 
-/* Digits alone: no sign, no space, nothing that goes past 64 bits. Moves *TEXT behind them. */
-static bool get_number(const char **text, uint64_t *number)
+bool get_number(const char **text, uint64_t *number)
 {
 	const char *at = *text;
 
@@ -173,6 +181,15 @@ static void set(struct options *options, int option)
 		break;
 	case 'g':
 		options->gdb = optarg;
+		break;
+	case 'p':
+		pins_parse(optarg);
+		break;
+	case 'N':
+		options->name = optarg;
+		break;
+	case 'A':
+		options->api = optarg;
 		break;
 	case 'h':
 		print_help(stdout);

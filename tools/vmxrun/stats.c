@@ -8,19 +8,12 @@
 struct row {
 	unsigned int reason;
 	uint64_t count;
-	uint64_t in_module;	/* exits that never came here */
+	uint64_t in_module;
 	uint64_t ticks;
 };
 
-/* Sums over all machines that have ended: a guest that reboots has several. */
-static struct row rows[VMX_STATS_REASONS];
-static struct total {
-	uint64_t exits;
-	uint64_t spent;
-	uint64_t ran;
-	uint64_t slept;
-} totals[VMX_MACHINE_CPUS];
-static struct vmx_mmu_stats mmu;
+/* Of all machines that have ended: a guest that reboots has several. */
+static struct stats past;
 
 static double us_of(uint64_t ticks)
 {
@@ -36,38 +29,54 @@ static int compare(const void *a, const void *b)
 	return first->in_module < second->in_module ? 1 : -1;
 }
 
-/* The module counts all exits; reason and cost are known for those that reached vmxrun. */
-static void add_reason(unsigned int reason, uint64_t all)
+/* Counts of a vCPU that may be running. */
+static uint64_t now(const uint64_t *counter)
 {
-	struct row *row = &rows[reason];
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* The module counts all exits; reason and cost are known for those that reached vmxrun. */
+static void add_reason(struct stats *to, unsigned int reason)
+{
 	uint64_t here = 0;
 
 	for (unsigned int n = 0; n < machine.config.cpus; n++) {
 		const struct vmx_cpu *cpu = &machine.cpus[n];
+		uint64_t count = now(&cpu->exits[reason]), spent = now(&cpu->spent[reason]);
 
-		here += cpu->exits[reason];
-		row->ticks += cpu->spent[reason];
-		totals[n].exits += cpu->exits[reason];
-		totals[n].spent += cpu->spent[reason];
+		here += count;
+		to->exits[reason].ticks += spent;
+		to->cpus[n].exits += count;
+		to->cpus[n].spent += spent;
 	}
-	row->reason = reason;
-	row->count += here;
-	if (all > here)
-		row->in_module += all - here;
+	to->exits[reason].count += here;
+	if (to->vm.exits[reason] > here)
+		to->exits[reason].in_module += to->vm.exits[reason] - here;
+}
+
+int stats_read(struct stats *to)
+{
+	int ret;
+
+	*to = past;
+	ret = vmx_vm_stats(&machine.vm, &to->vm);
+	ret = ret ?: vmx_vm_mmu_stats(&machine.vm, &to->mmu);
+	for (unsigned int reason = 0; !ret && reason < VMX_STATS_REASONS; reason++)
+		add_reason(to, reason);
+	for (unsigned int n = 0; n < machine.config.cpus; n++) {
+		to->cpus[n].ran += now(&machine.cpus[n].ran);
+		to->cpus[n].slept += now(&machine.cpus[n].slept);
+	}
+	return ret;
 }
 
 void stats_add(void)
 {
-	struct vmx_vm_stats stats;
+	struct stats sum;
 
-	if (vmx_vm_stats(&machine.vm, &stats) || vmx_vm_mmu_stats(&machine.vm, &mmu))
+	if (stats_read(&sum))
 		fail("%s", vmx_error());
-	for (unsigned int reason = 0; reason < VMX_STATS_REASONS; reason++)
-		add_reason(reason, stats.exits[reason]);
-	for (unsigned int n = 0; n < machine.config.cpus; n++) {
-		totals[n].ran += machine.cpus[n].ran;
-		totals[n].slept += machine.cpus[n].slept;
-	}
+	past = sum;
 }
 
 static void print_row(const struct row *row, const char *name, uint64_t all)
@@ -80,24 +89,24 @@ static void print_row(const struct row *row, const char *name, uint64_t all)
 
 static void print_cpu(unsigned int id)
 {
-	const struct total *total = &totals[id];
-
 	fprintf(stderr, "vCPU %u: %llu exits, %.3f ms running (guest and module), "
-		"%.3f ms here, %.3f ms asleep\n", id, (unsigned long long)total->exits,
-		us_of(total->ran) / 1000, us_of(total->spent) / 1000,
-		us_of(total->slept) / 1000);
+		"%.3f ms here, %.3f ms asleep\n", id, (unsigned long long)past.cpus[id].exits,
+		us_of(past.cpus[id].ran) / 1000, us_of(past.cpus[id].spent) / 1000,
+		us_of(past.cpus[id].slept) / 1000);
 }
 
 void stats_print(void)
 {
-	struct row sum = {};
+	struct row rows[VMX_STATS_REASONS], sum = {};
 
-	qsort(rows, VMX_STATS_REASONS, sizeof(rows[0]), compare);
 	for (unsigned int n = 0; n < VMX_STATS_REASONS; n++) {
+		rows[n] = (struct row){ n, past.exits[n].count, past.exits[n].in_module,
+					past.exits[n].ticks };
 		sum.count += rows[n].count;
 		sum.ticks += rows[n].ticks;
 		sum.in_module += rows[n].in_module;
 	}
+	qsort(rows, VMX_STATS_REASONS, sizeof(rows[0]), compare);
 	fprintf(stderr, "%10s %8s %13s %13s %12s  %s\n", "exits here", "share", "average", "total",
 		"in module", "reason");
 	for (unsigned int n = 0; n < VMX_STATS_REASONS; n++)
@@ -106,9 +115,9 @@ void stats_print(void)
 	print_row(&sum, "all", sum.ticks);
 	for (unsigned int n = 0; n < machine.config.cpus; n++)
 		print_cpu(n);
-	if (mmu.shadow_bytes)
+	if (past.mmu.shadow_bytes)
 		fprintf(stderr, "shadow pages: %llu, %llu KiB, %llu evicted\n",
-			(unsigned long long)mmu.shadow_pages,
-			(unsigned long long)mmu.shadow_bytes / 1024,
-			(unsigned long long)mmu.evictions);
+			(unsigned long long)past.mmu.shadow_pages,
+			(unsigned long long)past.mmu.shadow_bytes / 1024,
+			(unsigned long long)past.mmu.evictions);
 }

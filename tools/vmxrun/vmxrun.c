@@ -106,6 +106,11 @@ static void boot(void)
 		fail("%s", vmx_error());
 }
 
+static void begin(void *host __attribute__((unused)), const struct vmx_cpu *cpu)
+{
+	pins_apply(cpu);
+}
+
 static void make_machine(const struct options *options)
 {
 	if (vmx_machine_init(&machine, &options->machine))
@@ -117,6 +122,31 @@ static void make_machine(const struct options *options)
 	boot();
 }
 
+/* Threads other than the machine's own that use it, and what tells that there is none. */
+static unsigned int holders;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static unsigned int restarts;
+
+void machine_hold(void)
+{
+	pthread_mutex_lock(&making);
+	holders++;
+	pthread_mutex_unlock(&making);
+}
+
+void machine_release(void)
+{
+	pthread_mutex_lock(&making);
+	if (!--holders)
+		pthread_cond_broadcast(&released);
+	pthread_mutex_unlock(&making);
+}
+
+unsigned int machine_restarts(void)
+{
+	return restarts;
+}
+
 /*
  * A reset makes a new machine, so that no device needs code to forget its state. Returns false if
  * the user stopped the machine meanwhile.
@@ -126,10 +156,14 @@ static bool reset(const struct options *options)
 	bool stopped;
 
 	pthread_mutex_lock(&making);
+	while (holders)
+		pthread_cond_wait(&released, &making);
 	stopped = console_stopped();
 	if (!stopped) {
+		stats_add();
 		vmx_machine_free(&machine);
 		make_machine(options);
+		restarts++;
 	}
 	pthread_mutex_unlock(&making);
 	return !stopped;
@@ -142,7 +176,6 @@ static enum vmx_end run(const struct options *options)
 
 		disks_unplug();
 		nets_unplug();
-		stats_add();
 		/* gdb keeps breakpoints in memory, which the next machine would not have. */
 		if (end != VMX_END_RESET || options->no_reboot || options->gdb)
 			return end;
@@ -184,7 +217,9 @@ static int status_of(enum vmx_end end)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .machine = { .memory = 256 << 20, .cpus = 1 } };
+	struct options options = {
+		.machine = { .memory = 256 << 20, .cpus = 1, .begin = begin },
+	};
 	enum vmx_end end;
 	int status;
 
@@ -193,6 +228,8 @@ int main(int argc, char **argv)
 	options_parse(&options, argc, argv);
 	if (options.gdb)
 		gdb_listen(options.gdb);
+	if (options.api || options.name)
+		control_listen(options.api, options.name);
 	/* Before the console handles signals: a pipe may block for ever. */
 	read_image(&options);
 	console_init(&options.machine);
@@ -202,7 +239,12 @@ int main(int argc, char **argv)
 	if (options.gdb)
 		gdb_start(options.gdb, is_wide(&image));
 	console_start();
+	if (options.api || options.name)
+		control_start();
 	end = run(&options);
+	if (options.api || options.name)
+		control_end();
+	stats_add();
 	console_end();
 	status = status_of(end);
 	if (options.gdb)

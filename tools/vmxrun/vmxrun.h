@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <libvmx/machine.h>
 
@@ -28,6 +29,12 @@ extern pthread_mutex_t making;
 /* Prints the message and exits. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* The machine stays in place, even if it ends, until as many calls of machine_release(). */
+void machine_hold(void);
+void machine_release(void);
+/* How often the guest was reset. With @making held. */
+unsigned int machine_restarts(void);
+
 /* Can standard error take a message? A pipe full of a trace that nobody reads cannot. */
 bool somebody_listens(void);
 
@@ -44,9 +51,13 @@ struct options {
 	bool trace;
 	const char *trace_file;
 	const char *gdb;
+	const char *api;
+	const char *name;
 };
 
 void options_parse(struct options *options, int argc, char **argv);
+/* Digits alone: no sign, no space, nothing that goes past 64 bits. Moves *TEXT behind them. */
+bool get_number(const char **text, uint64_t *number);
 
 /* disks.c */
 
@@ -61,6 +72,11 @@ void disks_unplug(void);
 /* Flushes all writes to the host's disks; prints a message and returns false if that fails. */
 bool disks_flush(void);
 
+/* How many there are; what is to be told of one, with the machine's lock held. */
+struct api_device;
+unsigned int disks_count(void);
+void disks_describe(unsigned int n, struct api_device *device);
+
 /* net.c */
 
 #define NETS	8
@@ -71,6 +87,9 @@ void nets_add(char *argument);
 void nets_plug(void);
 /* Afterwards no thread touches the machine for them. */
 void nets_unplug(void);
+
+unsigned int nets_count(void);
+void nets_describe(unsigned int n, struct api_device *device);
 
 /* terminal.c */
 
@@ -108,6 +127,8 @@ void console_start(void);
 void console_resume(void);
 /* Waits until the guest's output is written. */
 void console_end(void);
+/* Ends the machine, with @making held: the process then has this exit status. */
+void console_stop(int status);
 /* Did the user or a signal stop the machine? With @making held. */
 bool console_stopped(void);
 /* The exit status for that. */
@@ -115,7 +136,27 @@ int console_status(void);
 
 /* stats.c */
 
-/* Adds the counts of a machine that has ended. */
+/* Sums since vmxrun started, times in ticks of the TSC. */
+struct stats {
+	struct {
+		uint64_t count;		/* that came here */
+		uint64_t ticks;		/* until the guest ran again */
+		uint64_t in_module;	/* exits that never came here */
+	} exits[VMX_STATS_REASONS];
+	struct {
+		uint64_t exits;
+		uint64_t spent;
+		uint64_t ran;
+		uint64_t slept;
+	} cpus[VMX_MACHINE_CPUS];
+	/* Of the last machine: a reset has these start anew. */
+	struct vmx_vm_stats vm;
+	struct vmx_mmu_stats mmu;
+};
+
+/* Counts until now. With @making held. Returns 0 or -errno. */
+int stats_read(struct stats *stats);
+/* Adds the counts of a machine that has ended to those to come. */
 void stats_add(void);
 void stats_print(void);
 
@@ -125,6 +166,29 @@ void stats_print(void);
 void trace_start(struct vmx_machine_config *config, const char *path);
 /* Ends the trace; prints a message if part of it is missing. */
 void trace_end(void);
+
+/* sockets.c */
+
+/* Returns a descriptor, or -1 with errno. */
+int socket_listen(int family, const void *address, socklen_t length);
+/* Takes the place of a socket whose process is gone. OPTION is for messages. */
+int socket_listen_unix(const char *option, const char *path);
+
+/* pin.c */
+
+/* VCPU=CPU[-CPU],... */
+void pins_parse(const char *text);
+/* With the machine's lock held; of a vCPU whose thread begins. */
+void pins_apply(const struct vmx_cpu *cpu);
+/* Likewise, of any vCPU: 0 or -errno. */
+int pins_set(const struct vmx_cpu *cpu, const unsigned int *host_cpus, size_t count);
+
+/* control.c */
+
+/* Listens, and loads what serves. NAME has a socket where vmxctl finds it. */
+void control_listen(const char *address, const char *name);
+void control_start(void);
+void control_end(void);
 
 /* gdb.c */
 

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <libvmx.h>
 #include <libvmx/device.h>
@@ -73,6 +74,7 @@ struct vmx_debugger;
  *	vmx_uart_config, and when a pause ends; may be NULL
  * @report: takes a sentence about a mistake of the guest with a PCI device,
  *	or about a failed request, once for each cause; NULL for none
+ * @begin: called in a vCPU's thread before it runs anything; NULL for nobody
  * @exit: called for each exit to userspace before the machine handles it, and again when it
  *	is @done; may be NULL
  * @hold: asked before a vCPU enters the guest: true has it wait until
@@ -91,6 +93,7 @@ struct vmx_machine_config {
 	void (*send)(void *host, uint8_t byte);
 	void (*room)(void *host);
 	void (*report)(void *host, const char *sentence);
+	void (*begin)(void *host, const struct vmx_cpu *cpu);
 	void (*exit)(void *host, const struct vmx_cpu *cpu, bool done);
 	bool (*hold)(void *host);
 	void *host;
@@ -107,6 +110,7 @@ struct vmx_machine_config {
  * @lapic: its local APIC
  * @emulator: finishes what the CPU left to userspace
  * @thread: runs it
+ * @tid: the kernel's number of that thread, 0 if there is none
  * @wake: wakes it from HLT
  * @in_guest: it is in vmx_run()
  * @parked: its thread waits outside the guest, and all of its state is in its VMCS,
@@ -135,6 +139,7 @@ struct vmx_cpu {
 	struct vmx_lapic lapic;
 	struct vmx_emulator emulator;
 	pthread_t thread;
+	pid_t tid;
 	pthread_cond_t wake;
 	bool in_guest;
 	bool parked;

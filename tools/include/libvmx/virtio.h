@@ -365,6 +365,10 @@ size_t vmx_virtio_write(const struct vmx_virtio_chain *chain, uint64_t offset,
  * @virtio: the device
  * @fd: the file or block device behind it
  * @capacity: sectors of 512 bytes
+ * @reads: requests to read that were done
+ * @writes: likewise to write
+ * @bytes_read: in them
+ * @bytes_written: likewise
  * @reported: the first failure of the host's was reported
  * @lock: held when the device is called, if it has a thread; or NULL
  * @thread: does its requests
@@ -377,6 +381,10 @@ struct vmx_virtio_blk {
 	struct vmx_virtio virtio;
 	int fd;
 	uint64_t capacity;
+	uint64_t reads;
+	uint64_t writes;
+	uint64_t bytes_read;
+	uint64_t bytes_written;
 	bool reported;
 	pthread_mutex_t *lock;
 	pthread_t thread;

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A machine of vmxrun is controlled from outside: by HTTP over its socket, and by vmxctl. */
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <x86intrin.h>
+
+#include "lib/vmxrun_fixture.h"
+
+#define TO_PORT		"mov $0x3f8, %edx\n"
+/* Ticks between two looks at the TSC that no stay in the host takes, and a pause that is longer. */
+#define GAP		25000000
+#define PAUSE		60000000ull
+
+/* Says R; exits with 1 if its TSC jumps by more than GAP, and with 0 when it gets a byte. */
+GUEST64(steady_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n"
+	"rdtsc\n mov %eax, %esi\n"
+	"1: rdtsc\n mov %eax, %edi\n sub %esi, %eax\n mov %edi, %esi\n mov $1, %bl\n"
+	"cmp $25000000, %eax\n ja 2f\n"
+	"mov $0x3fd, %edx\n in %dx, %al\n test $1, %al\n jz 1b\n xor %ebx, %ebx\n"
+	"2: mov %ebx, %eax\n out %al, $0xf4\n 3: jmp 3b");
+GUEST64(counting_guest, TO_PORT "1: mov $'x', %al\n out %al, %dx\n jmp 1b");
+/* Resets whatever happens. */
+GUEST64(restless_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n"
+	"mov $0xcf9, %edx\n mov $6, %al\n out %al, %dx\n 1: hlt\n jmp 1b");
+/* Listens to the power button, and switches off. */
+GUEST64(polite_guest, "mov $0x602, %edx\n mov $0x100, %eax\n out %ax, %dx\n"
+	TO_PORT "mov $'R', %al\n out %al, %dx\n"
+	"mov $0x600, %edx\n 1: pause\n in %dx, %ax\n test $0x100, %eax\n jz 1b\n"
+	"mov $0x604, %edx\n mov $0x3400, %eax\n out %ax, %dx\n 2: jmp 2b");
+GUEST64(deaf_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n cli\n 1: hlt\n jmp 1b");
+GUEST64(exit_guest, "mov $5, %al\n out %al, $0xf4\n 1: jmp 1b");
+
+/* What an answer or a command said. */
+static char said[65536];
+
+static int connect_to(fixture *self)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/vmx/guest.sock", self->folder);
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* The status of an answer, -1 for none; @said has all of it. */
+static int ask(fixture *self, const char *method, const char *resource, const char *body)
+{
+	char request[512];
+	int fd = connect_to(self), status;
+	size_t length = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -1;
+	snprintf(request, sizeof(request), "%s %s HTTP/1.0\r\nContent-Length: %zu\r\n\r\n%s",
+		 method, resource, strlen(body), body);
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+		perror("a request");
+	while ((got = read(fd, said + length, sizeof(said) - 1 - length)) > 0)
+		length += got;
+	said[length] = '\0';
+	close(fd);
+	return sscanf(said, "HTTP/1.%*d %d", &status) == 1 ? status : -1;
+}
+
+static int put(fixture *self, const char *resource)
+{
+	return ask(self, "PUT", resource, "");
+}
+
+/* Runs a command; returns its exit status, and @said has what it said. */
+static int command(const char *line)
+{
+	char all[300];
+	FILE *output;
+	size_t length;
+
+	snprintf(all, sizeof(all), "%s 2>&1", line);
+	output = popen(all, "r");
+	if (!output)
+		return -1;
+	length = fread(said, 1, sizeof(said) - 1, output);
+	said[length] = '\0';
+	return WEXITSTATUS(pclose(output));
+}
+
+static bool says(const char *text)
+{
+	if (strstr(said, text))
+		return true;
+	printf("# no '%s' in: %.1500s\n", text, said);
+	return false;
+}
+
+#define EXPECT_ANSWER(status, method, resource, body)					\
+	EXPECT_EQ(status, ask(self, method, resource, body)) {				\
+		TH_LOG("%s", said);							\
+	}
+#define EXPECT_COMMAND(status, line)							\
+	EXPECT_EQ(status, command(line)) {						\
+		TH_LOG("%s", said);							\
+	}
+
+/* It is named guest, below the test's folder. */
+#define START_NAMED(guest, ...) do {							\
+	setenv("XDG_RUNTIME_DIR", self->folder, 1);					\
+	START(guest, OPTIONS("--name", "guest", ##__VA_ARGS__));			\
+} while (0)
+
+static void pass(uint64_t ticks)
+{
+	uint64_t start = __rdtsc();
+
+	while (__rdtsc() - start < ticks)
+		;
+}
+
+TEST_F(vmxrun, a_pause_is_no_time_for_the_guest)
+{
+	START_NAMED(steady_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	for (int n = 0; n < 3; n++) {
+		EXPECT_ANSWER(204, "PUT", "/vm/pause", "");
+		EXPECT_ANSWER(200, "GET", "/vm", "");
+		EXPECT_TRUE(says("\"state\":\"paused\""));
+		pass(PAUSE);
+		EXPECT_ANSWER(204, "PUT", "/vm/resume", "");
+		EXPECT_ANSWER(200, "GET", "/vm", "");
+		EXPECT_TRUE(says("\"state\":\"running\""));
+	}
+	type(self, "q");
+	EXPECT_STATUS(1);
+}
+
+/* What is typed meanwhile is there afterwards. */
+TEST_F(vmxrun, input_waits_for_the_end_of_a_pause)
+{
+	START_NAMED(steady_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_ANSWER(204, "PUT", "/vm/pause", "");
+	EXPECT_ANSWER(204, "PUT", "/vm/pause", "");
+	type(self, "q");
+	pass(PAUSE);
+	EXPECT_ANSWER(200, "GET", "/vm", "");
+	EXPECT_ANSWER(204, "PUT", "/vm/resume", "");
+	EXPECT_STATUS(1);
+}
+
+TEST_F(vmxrun, nothing_comes_out_of_a_paused_machine)
+{
+	struct pollfd output = { .events = POLLIN };
+
+	START_NAMED(counting_guest);
+	output.fd = self->terminal;
+	ASSERT_TRUE(heard(self, "xxx"));
+	EXPECT_ANSWER(204, "PUT", "/vm/pause", "");
+	/* All that was on its way; an incomplete line goes out after 10 ms. */
+	while (poll(&output, 1, 1000) > 0)
+		hear(self, self->terminal);
+	EXPECT_EQ(0, poll(&output, 1, 1000));
+	EXPECT_ANSWER(204, "PUT", "/vm/resume", "");
+	EXPECT_TRUE(heard(self, "xxx"));
+	/* It can be ended paused, too. */
+	EXPECT_ANSWER(204, "PUT", "/vm/pause", "");
+	type(self, "\1x");
+	EXPECT_STATUS(130);
+}
+
+TEST_F(vmxrun, vmxctl_controls_it)
+{
+	char address[80];
+
+	setenv("XDG_RUNTIME_DIR", self->folder, 1);
+	EXPECT_COMMAND(0, "vmxctl list");
+	EXPECT_TRUE(says("NAME"));
+	EXPECT_COMMAND(1, "vmxctl info guest");
+	EXPECT_TRUE(says("there is no such machine"));
+	START_NAMED(polite_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_COMMAND(0, "vmxctl list");
+	EXPECT_TRUE(says("guest                    running       1      16M"));
+	EXPECT_COMMAND(0, "vmxctl pause guest");
+	EXPECT_COMMAND(0, "vmxctl info guest");
+	EXPECT_TRUE(says("state     paused"));
+	EXPECT_COMMAND(1, "vmxctl stop guest");
+	EXPECT_TRUE(says("it is paused"));
+	EXPECT_COMMAND(0, "vmxctl resume guest");
+	EXPECT_COMMAND(0, "vmxctl stats guest");
+	EXPECT_TRUE(says("I/O"));
+	EXPECT_TRUE(says("vCPU 0: "));
+	snprintf(address, sizeof(address), "vmxctl info --json unix:%s/vmx/guest.sock",
+		 self->folder);
+	EXPECT_COMMAND(0, address);
+	EXPECT_TRUE(says("\"name\":\"guest\""));
+	EXPECT_COMMAND(0, "vmxctl stop guest");
+	EXPECT_STATUS(0);
+	EXPECT_EQ(-1, put(self, "/vm/pause"));
+}
+
+TEST_F(vmxrun, vmxctl_stops_a_deaf_guest)
+{
+	START_NAMED(deaf_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_ANSWER(409, "PUT", "/vm/power-button", "");
+	EXPECT_COMMAND(0, "vmxctl stop --timeout 1 guest");
+	EXPECT_TRUE(says("does not listen"));
+	EXPECT_STATUS(130);
+	START_NAMED(deaf_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_COMMAND(0, "vmxctl pause guest");
+	EXPECT_COMMAND(0, "vmxctl stop --now guest");
+	EXPECT_STATUS(130);
+}
+
+TEST_F(vmxrun, names_are_taken_over)
+{
+	pid_t first;
+
+	START_NAMED(deaf_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	first = self->child;
+	START_NAMED(exit_guest);
+	EXPECT_STATUS(125);
+	EXPECT_TRUE(complained(self, "another machine uses it"));
+	EXPECT_ANSWER(200, "GET", "/vm", "");
+	/* Who is killed leaves a socket, which the next one takes. */
+	kill(first, SIGKILL);
+	EXPECT_EQ(first, waitpid(first, NULL, 0));
+	EXPECT_COMMAND(0, "vmxctl list");
+	EXPECT_EQ(NULL, strstr(said, "guest"));
+	START_NAMED(deaf_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_ANSWER(204, "PUT", "/vm/power-off", "");
+	EXPECT_STATUS(130);
+	EXPECT_COMMAND(1, "ls $XDG_RUNTIME_DIR/vmx/guest.sock");
+}
+
+TEST_F(vmxrun, vcpus_are_pinned)
+{
+	START_NAMED(deaf_guest, "--pin", "0=0");
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_COMMAND(0, "vmxctl info guest");
+	EXPECT_TRUE(says(", on CPU 0\n"));
+	EXPECT_COMMAND(1, "vmxctl pin guest 0=900");
+	EXPECT_TRUE(says("none of these CPUs"));
+	EXPECT_COMMAND(1, "vmxctl pin guest 1=0");
+	EXPECT_TRUE(says("there is no virtual CPU 1"));
+	EXPECT_COMMAND(2, "vmxctl pin guest 0=x");
+	EXPECT_COMMAND(0, "vmxctl pin guest 0=0-900");
+	EXPECT_ANSWER(400, "PUT", "/vm/cpus/0/affinity", "{\"cpus\": 0}");
+	EXPECT_ANSWER(204, "PUT", "/vm/cpus/0/affinity", "{\"cpus\": [0]}");
+	EXPECT_ANSWER(204, "PUT", "/vm/power-off", "");
+	EXPECT_STATUS(130);
+	START_NAMED(deaf_guest, "--pin", "0=900");
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_TRUE(complained(self, "virtual CPU 0 stays where it is"));
+	EXPECT_ANSWER(204, "PUT", "/vm/power-off", "");
+	EXPECT_STATUS(130);
+}
+
+TEST_F(vmxrun, metrics)
+{
+	START_NAMED(steady_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_ANSWER(200, "GET", "/metrics", "");
+	EXPECT_TRUE(says("Content-Type: text/plain; version=0.0.4"));
+	EXPECT_TRUE(says("\nvmx_paused 0\n"));
+	EXPECT_TRUE(says("\nvmx_memory_bytes 16777216\n"));
+	EXPECT_TRUE(says("\nvmx_exits_total{by=\"monitor\",reason=\"I/O instruction\"} "));
+	EXPECT_TRUE(says("\nvmx_vcpu_seconds_total{vcpu=\"0\",state=\"running\"} "));
+	EXPECT_TRUE(says("\nvmx_entries_total "));
+	EXPECT_ANSWER(200, "GET", "/vm/statistics", "");
+	EXPECT_TRUE(says("\"reason\":\"I/O instruction\""));
+	EXPECT_ANSWER(404, "GET", "/vm/nothing", "");
+	EXPECT_ANSWER(405, "GET", "/vm/pause", "");
+	type(self, "q");
+	EXPECT_STATUS(1);
+}
+
+/* Each request comes at another moment of a machine that ends and is made anew. */
+TEST_F(vmxrun, a_guest_that_always_resets)
+{
+	unsigned int paused = 0;
+
+	START_NAMED(restless_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	for (int n = 0; n < 60; n++) {
+		int status = put(self, "/vm/pause");
+
+		paused += status == 204;
+		ASSERT_TRUE(status == 204 || status == 503) { TH_LOG("%s", said); }
+		EXPECT_ANSWER(200, "GET", "/metrics", "");
+		EXPECT_ANSWER(204, "PUT", "/vm/resume", "");
+	}
+	printf("# %u of 60 pauses\n", paused);
+	EXPECT_TRUE(heard(self, "R"));
+	EXPECT_ANSWER(204, "PUT", "/vm/power-off", "");
+	EXPECT_STATUS(130);
+}
+
+#define EXPECT_ERROR(text, ...) do {							\
+	START(exit_guest, OPTIONS(__VA_ARGS__));					\
+	EXPECT_STATUS(125);								\
+	EXPECT_TRUE(complained(self, text));						\
+} while (0)
+
+TEST_F(vmxrun, the_command_line_is_judged)
+{
+	static char *const pins[] = {
+		"", "0", "0=", "=0", "0=1-", "0=2-1", "0=1024", "0=0,", "0=0 ", "16=0", "x=0",
+	};
+	static char *const names[] = { "", "..", "a/b", "-a", "a b" };
+
+	setenv("XDG_RUNTIME_DIR", self->folder, 1);
+	for (size_t n = 0; n < TEST_COUNT(pins); n++)
+		EXPECT_ERROR("--pin ", "--pin", pins[n]);
+	for (size_t n = 0; n < TEST_COUNT(names); n++)
+		EXPECT_ERROR("--name ", "--name", names[n]);
+	EXPECT_ERROR("give unix:PATH", "--api", "/tmp/x");
+	EXPECT_ERROR("No such file", "--api", "unix:/nowhere/x");
+	EXPECT_ERROR("1 to 107 bytes", "--api", "unix:");
+	EXPECT_COMMAND(2, "vmxctl");
+	EXPECT_COMMAND(2, "vmxctl dance");
+	EXPECT_COMMAND(2, "vmxctl info");
+	EXPECT_COMMAND(2, "vmxctl list guest");
+	EXPECT_COMMAND(2, "vmxctl stop --timeout x guest");
+	EXPECT_COMMAND(1, "vmxctl info ../guest");
+	EXPECT_COMMAND(0, "vmxctl --help");
+}
+
+VMX_TEST_MAIN
