@@ -3,7 +3,8 @@
  * Exercises a Linux guest from inside:
  *
  *   exercise processes     fork, exec, pipes, shared and private memory, signals, CPUs that
- *                          wait for each other, instructions that programs may not execute
+ *                          wait for each other, vector registers, instructions that programs
+ *                          may not execute
  *   exercise write DEVICE  writes a pattern to the whole disk, syncs it, and reads it back
  *   exercise check FILE    checks the pattern in the disk's file, after the end of the guest
  *   exercise flood ADDRESS sends thousands of datagrams as fast as it can, from the
@@ -11,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <cpuid.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -251,6 +254,63 @@ static void execute_what_is_forbidden(void)
 	}
 }
 
+/* XCR0's bits of SSE and AVX */
+#define XCR0_AVX	6u
+#define VECTOR_TURNS	50
+
+static unsigned int read_xcr0(void)
+{
+	unsigned int low, high;
+
+	asm("xgetbv" : "=a" (low), "=d" (high) : "c" (0));
+	return low;
+}
+
+/* All of a vector register has VALUE before the process waits for its next turn, and after. */
+static void take_turns(unsigned int value)
+{
+	unsigned int found[8];
+
+	for (unsigned int turn = 0; turn < VECTOR_TURNS; turn++) {
+		long yield = SYS_sched_yield;
+
+		asm volatile("vbroadcastss %2, %%ymm9\n"
+			     "syscall\n"
+			     "vmovups %%ymm9, %1\n"
+			     "vzeroupper"
+			     : "+a" (yield), "=m" (found) : "m" (value)
+			     : "rcx", "r11", "memory", "xmm9");
+		for (unsigned int n = 0; n < 8; n++)
+			if (found[n] != value)
+				errx(1, "YMM9 has %#x, not %#x", found[n], value);
+	}
+}
+
+/*
+ * Linux uses AVX where CPUID offers it, unless leaf 0DH contradicts XSAVE. Two processes on one CPU
+ * do not see each other's registers.
+ */
+static void keep_vectors(void)
+{
+	unsigned int eax, ebx, ecx = 0, edx;
+	pid_t child;
+
+	__get_cpuid(1, &eax, &ebx, &ecx, &edx);
+	if (!(ecx & bit_AVX)) {
+		puts("vector registers: SSE");
+		return;
+	}
+	if (!(ecx & bit_OSXSAVE) || (read_xcr0() & XCR0_AVX) != XCR0_AVX)
+		errx(1, "CPUID offers AVX, and Linux does not use it");
+	fflush(stdout);
+	child = fork_to(0);
+	take_turns(child ? 0x11111111 : 0xcccccccc);
+	if (!child)
+		_exit(0);
+	expect_exit(child, 0);
+	printf("vector registers: AVX, XCR0 %#x\n", read_xcr0());
+}
+
 static int processes(void)
 {
 	move_to(0);
@@ -260,6 +320,7 @@ static int processes(void)
 		write_memory(round);
 		signal_each_other(round);
 	}
+	keep_vectors();
 	write_protected();
 	execute_what_is_forbidden();
 	remap();
