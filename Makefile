@@ -6,7 +6,7 @@ machine := selftests/machine
 run := $(machine)/run.py
 
 # Settings reach the runner through the environment, whether they come from there or from make's command line.
-export T PROGRAM FILES LIMIT ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG V W C CF CC LLVM KCFLAGS
+export T PROGRAM FILES LIMIT ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG AREA COUNT SINCE AGAIN V W C CF CC LLVM KCFLAGS
 # As they were typed: make would expand what follows a $.
 override PROGRAM := $(value PROGRAM)
 override FILES := $(value FILES)
@@ -35,6 +35,8 @@ help:
 # |                   T=growth: how costs grow with guest memory and vCPUs; T=shadow: Linux with
 # |                   shadow page tables, among more and more processes
 # |   make controls   break the module on purpose, one mistake at a time: do the tests notice?
+# |   make mutants    make COUNT=20 mistakes by rule in each AREA= of the module: which do the tests notice?
+# |                   SINCE=COMMIT: only in lines that changed since. AGAIN=1: those that nobody noticed last time
 # |   make run        PROGRAM='./mine ARGS' FILES='data ...': a program of your own in the emulated machine
 # |   make shell      a prompt in the emulated machine, module loaded, tools on PATH; FILES= as for run
 # |   make kunit      the KUnit suites inside a kernel tree, through its kunit.py
@@ -59,6 +61,7 @@ help:
 # |   LEAKS=1         kmemleak too, on KERNEL=debug; the boot takes twice as long
 # |   BOCHS=3         Bochs 3 from a newer Debian, for features that only it emulates
 # |   SHARD=1/4       the first of four parts of check
+# |   AREA=shadow     for mutants: areas, as selftests/mutants.toml names them; now all
 # |   VERBOSE=1       kernel messages of the machine's boot too
 # |   JOBS=N          compilers at a time; now as many as there are cores
 # |   PREFIX=/usr     for install: the folder; now /usr/local. LIBDIR=DIR: for libraries; now PREFIX/lib
@@ -69,7 +72,7 @@ help:
 deps:
 	@$(machine)/deps
 
-test demo run check bench controls shell kunit:
+test demo run check bench controls mutants shell kunit:
 	@$(machine)/deps $@
 	@$(run) $@
 
@@ -91,4 +94,4 @@ clean:
 distclean: clean
 	rm -rf "$${VMX_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vmx}"
 
-.PHONY: all help deps test demo run check bench controls shell kunit list docs install uninstall deb clean distclean
+.PHONY: all help deps test demo run check bench controls mutants shell kunit list docs install uninstall deb clean distclean

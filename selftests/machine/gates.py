@@ -14,6 +14,7 @@ import install
 import kernel as kernels
 import labkernel
 import module
+import mutate
 import results
 import runnertest
 import runs
@@ -123,9 +124,10 @@ TOOLS = USERSPACE + ("PARENTHESIS_ALIGNMENT",)
 
 
 def controls_gate(name):
-    """Checks that every mistake of `make controls` can still be made."""
+    """Checks that every mistake of `make controls` can still be made, and those that `make mutants` leaves out."""
     wrong = {control: controls.out_of_date(ROOT, what) for control, what in controls.table().items()}
-    return outcome(name, [f"{control}: {why}" for control, why in wrong.items() if why], f"make check ONLY={name}")
+    complaints_of_controls = [f"{control}: {why}" for control, why in wrong.items() if why]
+    return outcome(name, complaints_of_controls + mutate.out_of_date(), f"make check ONLY={name}")
 
 
 def library_gate(name):

@@ -79,6 +79,7 @@ class Setup:
     ledgers: bool = False  # the debug build of the module, on whichever kernel
     verbose: bool = False
     leaks: bool = False    # kmemleak, where the kernel has it: the boot takes twice as long
+    built: tuple = ()      # another module than the checkout's: the folder where it was built, and its files
 
     @property
     def place(self):
@@ -195,7 +196,7 @@ class Boot:
     def __init__(self, setup, plan, tests=(), extra=None, listener=None, terminal=None):
         self.setup = setup
         self.tests = {test.name: test for test in tests}
-        self.module_folder, self.modules = prepare_module(setup.kernel, setup.ledgers)
+        self.module_folder, self.modules = setup.built or prepare_module(setup.kernel, setup.ledgers)
         (BUILD / "machine").mkdir(parents=True, exist_ok=True)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{setup.place.replace('/', '-')}-",
                                                     dir=BUILD / "machine"))

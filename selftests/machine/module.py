@@ -41,13 +41,8 @@ def link_sources(folder):
             link.symlink_to(ROOT / source)
 
 
-def build(kdir, name, options=(), quiet=False, want_output=False):
-    """Builds for KDIR in build/module/NAME; returns that folder, or the output."""
-    if not (ROOT / "Kbuild").exists():
-        raise Failure(f"cannot build the module: {ROOT}/Kbuild does not exist")
-    folder = BUILD / "module" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    link_sources(folder)
+def make(kdir, folder, options=(), quiet=True):
+    """Builds the sources in FOLDER for KDIR; returns what was printed, if QUIET."""
     passed = [f"{key}={os.environ[key]}" for key in PASSED if os.environ.get(key)]
     command = ["make", "-C", str(kdir), f"M={folder}", f"-j{jobs()}", "--output-sync=target", *passed, *options,
                "modules"]
@@ -55,9 +50,20 @@ def build(kdir, name, options=(), quiet=False, want_output=False):
                             stdout=subprocess.PIPE if quiet else None,
                             stderr=subprocess.STDOUT if quiet else None)
     if result.returncode:
-        raise Failure(f"{result.stdout or ''}the module does not build for {name}\n"
+        raise Failure(f"{result.stdout or ''}the module does not build for {folder.name}\n"
                       f"reproduce: {' '.join(command)}")
-    return result.stdout if want_output else folder
+    return result.stdout
+
+
+def build(kdir, name, options=(), quiet=False, want_output=False):
+    """Builds for KDIR in build/module/NAME; returns that folder, or the output."""
+    if not (ROOT / "Kbuild").exists():
+        raise Failure(f"cannot build the module: {ROOT}/Kbuild does not exist")
+    folder = BUILD / "module" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    link_sources(folder)
+    output = make(kdir, folder, options, quiet)
+    return output if want_output else folder
 
 
 def built(folder):

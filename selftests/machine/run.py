@@ -20,6 +20,7 @@ import kernel as kernels
 import labkernel
 import machine
 import module
+import mutants
 import program
 import qemu
 import results
@@ -166,6 +167,13 @@ def command_check():
     return check.run(make_setup, build_programs, manifest(the_seed))
 
 
+def command_mutants():
+    """Verdicts of one boot are compared with those of another: the tests' random numbers are the same each time."""
+    build_tools()
+    build_tests(suite.everything() + suite.commands())
+    return mutants.run(lambda cpu, smp: setup_for("fast", cpu, smp, CHECK_SEED, bochs.Bochs), seed())
+
+
 def command_demo():
     say("1/4 the kernel")
     setup = setup_for(setting("KERNEL", "fast"), setting("CPU", DEFAULT_CPU), 1, seed(), backend())
@@ -253,7 +261,7 @@ def command_build():
 
 
 COMMANDS = {"build": command_build, "test": command_test, "check": command_check, "demo": command_demo,
-            "bench": command_bench, "controls": controls.run, "kunit": intree.run, "shell": command_shell, "run": command_run, "list": command_list}
+            "bench": command_bench, "controls": controls.run, "mutants": command_mutants, "kunit": intree.run, "shell": command_shell, "run": command_run, "list": command_list}
 
 
 def end_with_make():
