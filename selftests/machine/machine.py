@@ -300,9 +300,17 @@ class Boot:
         test = self.tests.get(span.name)
         died = span is self.session.current and self.cause != "power-off"
         cases = results.judge(span, test, self.decode, self.death(span) if died else "")
-        return results.Outcome(self.setup.place, span.name, cases, self.setup.reproduce(
-            span.name if test else ",".join(self.tests)), span.output, span.raw,
-            seconds=span.seconds, instructions=span.instructions)
+        return results.Outcome(self.setup.place, span.name, cases, self.reproduce(span, test), span.output, span.raw,
+                               seconds=span.seconds, instructions=span.instructions)
+
+    def reproduce(self, span, test):
+        """What ran before may have to do with it."""
+        spans = self.session.spans
+        before = [other.name for other in spans[:spans.index(span)] if other.name in self.tests] if test else []
+        alone = self.setup.reproduce(span.name if test else ",".join(self.tests))
+        if not before:
+            return alone
+        return f"{alone}\n    if it passes alone: {self.setup.reproduce(','.join([*before, span.name]))}"
 
     def death(self, span):
         """How the machine died, with its last words unless a kernel report has them."""
@@ -326,9 +334,14 @@ def run_tests(setup, tests, extra, collector, listener=None, plan=None):
                   extra, collector, listener, plan)
 
 
+def place_in_order(seed, test):
+    """A test that comes before another does so whichever others run. Check's own seed leaves them as they are."""
+    return test.ends, seed != suite.CHECK_SEED and hashlib.sha256(f"{seed} {test.name}".encode()).hexdigest()
+
+
 def run_alike(setup, tests, extra, collector, listener, plan):
-    """Runs TESTS; if one kills the machine, boots another for the rest."""
-    waiting = sorted(tests, key=lambda test: test.ends)
+    """Runs TESTS in an order that the seed decides; if one kills the machine, boots another for the rest."""
+    waiting = sorted(tests, key=lambda test: place_in_order(setup.seed, test))
     while waiting:
         with Boot(setup, {"MODE": "tests", "MODULES": "vmx", **(plan or {})}, waiting, extra, listener) as boot:
             boot.record(collector.manifest)
