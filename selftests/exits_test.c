@@ -2,7 +2,7 @@
 /* Every exit that an instruction of a 64-bit guest can cause, one variant each. */
 #include <cpuid.h>
 
-#include "lib/vmx_test.h"
+#include "lib/run_page.h"
 
 /* In struct exit_variant.checks. */
 #define QUALIFICATION	(1 << 0)
@@ -163,6 +163,68 @@ EXCEPTION(single_step, "pushf\n orl $0x100, (%rsp)\n popf\n nop", 1,
 /* No IDT: the first fault cannot be delivered, nor can the second. */
 EXIT(triple_fault, "ud2", .reason = VMX_REASON_TRIPLE_FAULT, .checks = FINAL);
 
+#define PAGING	(VMX_STATE_CR0 | VMX_STATE_CR3 | VMX_STATE_CR4 | VMX_STATE_EFER)
+#define CALM	(VMX_STATE_INTERRUPTIBILITY | VMX_STATE_ACTIVITY)
+#define STATE	(VMX_STATE_RIP | VMX_STATE_RSP | VMX_STATE_RFLAGS | VMX_STATE_CS |	\
+		 VMX_STATE_SS | PAGING | CALM | VMX_STATE_CR2)
+#define INSTRUCTION	(STATE | VMX_VALID_LENGTH)
+#define OPERAND		(INSTRUCTION | VMX_VALID_INSN_INFO | VMX_VALID_QUALIFICATION |	\
+			 VMX_VALID_LINEAR)
+
+/*
+ * What the run page has after an exit: all state and the length, and what the SDM says of the
+ * reason in "Basic VM-Exit Information"; but little for exits that happen all the time.
+ */
+static uint32_t valid_after(const struct vmx_run_page *run)
+{
+	uint32_t type;
+
+	switch (run->reason) {
+	case VMX_REASON_CPUID:
+	case VMX_REASON_RDMSR:
+	case VMX_REASON_WRMSR:
+		return VMX_STATE_RIP | VMX_VALID_LENGTH;
+	case VMX_REASON_HLT:
+		return VMX_STATE_RIP | VMX_STATE_RFLAGS | CALM | VMX_VALID_LENGTH;
+	case VMX_REASON_IO:
+		return VMX_STATE_RIP | VMX_VALID_LENGTH | VMX_VALID_QUALIFICATION | VMX_VALID_IO |
+		       (run->io_flags & VMX_IO_STRING ?
+			STATE | VMX_VALID_LINEAR | VMX_VALID_INSN_INFO : 0);
+	case VMX_REASON_EXCEPTION_NMI:
+		/* Software exceptions alone are instructions. */
+		type = run->intr_info & VMX_INTR_TYPE_MASK;
+		return STATE | VMX_VALID_QUALIFICATION | VMX_VALID_INTR | VMX_VALID_IDT |
+		       (type >= VMX_INTR_TYPE_PRIVILEGED_EXCEPTION ? VMX_VALID_LENGTH : 0);
+	case VMX_REASON_TRIPLE_FAULT:
+	case VMX_REASON_MONITOR_TRAP_FLAG:
+		return STATE | VMX_VALID_QUALIFICATION;
+	case VMX_REASON_INVLPG:
+	case VMX_REASON_MOV_DR:
+	case VMX_REASON_MWAIT:
+		return INSTRUCTION | VMX_VALID_QUALIFICATION;
+	case VMX_REASON_CR_ACCESS:
+	case VMX_REASON_MONITOR:
+		return INSTRUCTION | VMX_VALID_QUALIFICATION | VMX_VALID_LINEAR;
+	case VMX_REASON_RDRAND:
+	case VMX_REASON_RDSEED:
+		return INSTRUCTION | VMX_VALID_INSN_INFO;
+	case VMX_REASON_VMCLEAR:
+	case VMX_REASON_VMPTRLD:
+	case VMX_REASON_VMPTRST:
+	case VMX_REASON_VMREAD:
+	case VMX_REASON_VMWRITE:
+	case VMX_REASON_VMXON:
+	case VMX_REASON_GDTR_IDTR:
+	case VMX_REASON_LDTR_TR:
+	case VMX_REASON_INVEPT:
+	case VMX_REASON_INVVPID:
+	case VMX_REASON_INVPCID:
+		return OPERAND;
+	default:
+		return INSTRUCTION;
+	}
+}
+
 FIXTURE_SETUP(exit)
 {
 	ASSERT_VMX(vmx_vm_open(&self->vm, TEST_RAM));
@@ -218,7 +280,23 @@ TEST_F(exit, reason)
 	ASSERT_VMX(vmx_field_change(vmcs, VMX_F_CPU2_CONTROLS, 0, variant->cpu2));
 	if (variant->reason == VMX_REASON_MONITOR_TRAP_FLAG && test_on_bochs())
 		SKIP(return, "Bochs takes the monitor trap flag and does nothing");
+	run_poison(self->run);
 	ASSERT_EXIT(&self->vcpu, variant->reason);
+	EXPECT_EQ(valid_after(self->run), self->run->valid);
+	/* The error code of a page fault is not the CPU's with shadow page tables. */
+	if (caps->features & VMX_HAS_EPT || variant->reason != VMX_REASON_EXCEPTION_NMI) {
+		EXPECT_EQ(NULL, run_wrong(&self->vcpu)) { TH_LOG("%s", run_wrong(&self->vcpu)); }
+	}
+	if (variant->reason == VMX_REASON_IO) {
+		const uint64_t access = variant->qualification;
+		const uint8_t flags = (access >> 3 & 1 ? VMX_IO_IN : 0) |
+				      (access >> 4 & 1 ? VMX_IO_STRING : 0) |
+				      (access >> 5 & 1 ? VMX_IO_REP : 0);
+
+		EXPECT_EQ((access & 7) + 1, self->run->io_size);
+		EXPECT_EQ(access >> 16, self->run->io_port);
+		EXPECT_EQ(flags, self->run->io_flags);
+	}
 	if (variant->checks & QUALIFICATION) {
 		EXPECT_EQ(variant->qualification, self->run->qualification);
 	}
