@@ -15,7 +15,9 @@
 #define MSR_SYSENTER_CS		0x174
 #define MSR_SYSENTER_ESP	0x175
 #define MSR_SYSENTER_EIP	0x176
+#define MSR_EFER		0xc0000080
 #define MSR_MADE_UP		0x4b564d00
+#define EFER_SCE		1ull
 #define CR4_OSXSAVE		(1 << 18)
 #define ECX_OSXSAVE		(1 << 27)
 
@@ -265,6 +267,117 @@ TEST_F(vm, msr_passthrough_starts_with_value)
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, rdmsr_guest));
 	ASSERT_EQ(VMX_REASON_HLT, guest_msr(&self->vcpu, MSR_LSTAR, 0));
 	EXPECT_EQ(0x1234, msr_result(&self->vcpu));
+}
+
+/* A table that takes another's place leaves nothing of it: no policy, no right and no value. */
+TEST_F(vm, msr_table_gets_smaller)
+{
+	struct vmx_msr many[] = {
+		{ .index = MSR_MADE_UP + 2, .policy = VMX_MSR_KERNEL, .value = 2 },
+		{ .index = MSR_FS_BASE, .policy = VMX_MSR_PASSTHROUGH },
+		{ .index = MSR_SYSENTER_CS, .policy = VMX_MSR_PASSTHROUGH },
+		{ .index = MSR_KERNEL_GS_BASE, .policy = VMX_MSR_PASSTHROUGH, .value = TEST_DATA },
+		{ .index = MSR_MADE_UP, .policy = VMX_MSR_KERNEL_READ, .value = 1 },
+	};
+	struct vmx_msr few = { .index = MSR_MADE_UP + 1, .policy = VMX_MSR_KERNEL, .value = 3 };
+
+	for (uint32_t left = 0; left < 2; left++) {
+		ASSERT_EQ(0, test_set_msrs(&self->vcpu, many, TEST_COUNT(many), NULL));
+		ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, rdmsr_guest));
+		for (size_t n = 0; n < TEST_COUNT(many); n++) {
+			EXPECT_EQ(VMX_REASON_HLT, guest_msr(&self->vcpu, many[n].index, 0));
+		}
+		ASSERT_EQ(0, test_set_msrs(&self->vcpu, &few, left, NULL));
+		for (size_t n = 0; n < TEST_COUNT(many); n++) {
+			struct vmx_msr gone = many[n];
+
+			EXPECT_EQ(VMX_REASON_RDMSR, guest_msr(&self->vcpu, gone.index, 0));
+			EXPECT_EQ(-ENOENT, test_get_msrs(&self->vcpu, &gone, 1, NULL));
+		}
+		EXPECT_EQ(left ? VMX_REASON_HLT : VMX_REASON_RDMSR,
+			  guest_msr(&self->vcpu, few.index, 0));
+		ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, wrmsr_guest));
+		for (size_t n = 0; n < TEST_COUNT(many); n++) {
+			EXPECT_EQ(VMX_REASON_WRMSR, guest_msr(&self->vcpu, many[n].index, 0));
+		}
+	}
+}
+
+/* RBX is what the other GS base has at 8. SYSCALL goes to LSTAR, which 0 stands for as well. */
+GUEST64(values_guest,
+	"swapgs\n mov %gs:8, %rbx\n swapgs\n"
+	"syscall\n"
+	".balign 32\n"
+	"vmcall");
+
+TEST_F(vm, msr_values_go_with_the_table)
+{
+	const uint64_t lstar = TEST_CODE + 32;
+	const struct vmx_msr msrs[] = {
+		{ .index = MSR_KERNEL_GS_BASE, .policy = VMX_MSR_PASSTHROUGH, .value = TEST_DATA },
+		{ .index = MSR_LSTAR, .policy = VMX_MSR_PASSTHROUGH, .value = lstar },
+		{ .index = MSR_FMASK, .policy = VMX_MSR_PASSTHROUGH, .value = 0x800 },
+	};
+
+	memcpy(test_at(&self->vm, 0), "\x0f\x01\xc1", 3);
+	*(uint64_t *)test_at(&self->vm, 8) = 1;
+	*(uint64_t *)test_at(&self->vm, TEST_DATA + 8) = 2;
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, values_guest));
+	self->run->efer = 0x500 | EFER_SCE;
+	self->run->rflags = 0x802;
+	self->run->dirty |= VMX_STATE_EFER | VMX_STATE_RFLAGS;
+	for (unsigned int n = 0; n < 4; n++) {
+		const bool has = n % 2;
+
+		ASSERT_EQ(0, test_set_msrs(&self->vcpu, msrs, has ? TEST_COUNT(msrs) : 0, NULL));
+		test_goto(&self->vcpu, 0);
+		ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL);
+		EXPECT_EQ(has ? 2 : 1, self->run->regs[VMX_RBX]);
+		EXPECT_EQ(has ? lstar : 0, self->run->rip);
+		EXPECT_EQ(has ? 0 : 0x800, self->run->rflags & 0x800);
+		self->run->rflags |= 0x800;
+		self->run->dirty |= VMX_STATE_RFLAGS;
+	}
+}
+
+/* The guest allows SYSCALL, and executes it before anything else makes RUN return. */
+GUEST64(syscall_guest,
+	"wrmsr\n"
+	"syscall\n"
+	".balign 32\n"
+	"vmcall");
+
+TEST_F(vm, syscall_where_efer_allows_it)
+{
+	const struct vmx_msr msrs[] = {
+		{ .index = MSR_EFER, .policy = VMX_MSR_PASSTHROUGH },
+		{ .index = MSR_LSTAR, .policy = VMX_MSR_PASSTHROUGH, .value = TEST_CODE + 32 },
+		{ .index = MSR_STAR, .policy = VMX_MSR_PASSTHROUGH,
+		  .value = (uint64_t)VMX_GUEST_CS64 << 32 },
+	};
+	uint64_t selector;
+
+	if (self->vm.caps.features & VMX_HAS_EPT)
+		NEED(VMX_HAS_LOAD_EFER);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, syscall_guest));
+	ASSERT_VMX(test_set_idt(&self->vcpu));
+	ASSERT_EQ(0, test_set_msrs(&self->vcpu, msrs, TEST_COUNT(msrs), NULL));
+	for (unsigned int n = 0; n < 2; n++) {
+		ASSERT_EQ(VMX_REASON_VMCALL, guest_msr(&self->vcpu, MSR_EFER, 0xd00 | EFER_SCE)) {
+			TH_LOG("%s", test_describe(&self->vcpu));
+		}
+		EXPECT_EQ(TEST_CODE + 32, self->run->rip);
+		EXPECT_EQ(TEST_CODE + 4, self->run->regs[VMX_RCX]);
+		ASSERT_VMX(vmx_field_get(self->vcpu.vmcs, VMX_F_GUEST_CS_SELECTOR, &selector));
+		EXPECT_EQ(VMX_GUEST_CS64, selector);
+		/* and with the bit clear it is #UD again, unless EFER stays the host's */
+		if (!(self->vm.caps.features & VMX_HAS_LOAD_EFER))
+			continue;
+		self->run->regs[VMX_RSP] = TEST_STACK;
+		self->run->dirty |= VMX_STATE_RSP;
+		ASSERT_EQ(VMX_REASON_VMCALL, guest_msr(&self->vcpu, MSR_EFER, 0xd00));
+		EXPECT_EQ(6, self->run->regs[VMX_RDI]);
+	}
 }
 
 TEST_F(vm, msr_lists_that_are_refused)
