@@ -2,7 +2,10 @@
 /* State of the process and of the CPU that VM exits do not restore by themselves. */
 #include <asm/ldt.h>
 #include <asm/prctl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/io.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "lib/vm_fixture.h"
@@ -117,6 +120,35 @@ TEST_F(vm, descriptor_tables)
 	 * and Descriptor-Table Registers"): no interrupt can tell that from 256 entries.
 	 */
 	EXPECT_EQ(idt[0].base, idt[1].base);
+}
+
+static sigjmp_buf faulted;
+
+static void on_fault(int number)
+{
+	siglongjmp(faulted, 1);
+}
+
+static bool can_read_tsc(void)
+{
+	if (sigsetjmp(faulted, 1))
+		return false;
+	asm volatile("rdtsc" : : : "eax", "edx");
+	return true;
+}
+
+/* Bits of CR4 that are this thread's own: VM exit brings back those of when RUN began. */
+TEST_F(vm, own_bits_of_cr4)
+{
+	signal(SIGSEGV, on_fault);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+	for (int n = 0; n < ROUNDS; n++) {
+		const bool may = n % 2;
+
+		ASSERT_EQ(0, prctl(PR_SET_TSC, may ? PR_TSC_ENABLE : PR_TSC_SIGSEGV));
+		ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+		EXPECT_EQ(may, can_read_tsc()) { TH_LOG("round %d", n); }
+	}
 }
 
 /* The guest's flags stay the guest's: an alignment check would kill this process. */
