@@ -133,6 +133,42 @@ TEST_F(vm, vmcs_outlives_vcpu)
 	ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
 }
 
+/* What vCPUs counted stays counted when they are gone. */
+TEST_F(vm, counters_outlive_vcpu)
+{
+	struct vmx_vm_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+
+	for (uint32_t vcpus = 1; vcpus < 4; vcpus++) {
+		ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, hlt_guest));
+		ASSERT_EXIT(&self->vcpu, VMX_REASON_HLT);
+		ASSERT_EQ(0, ioctl(self->vm.fd, VMX_VM_STATS, &before));
+		EXPECT_EQ(1, before.vcpus);
+		EXPECT_EQ(vcpus, before.runs);
+		EXPECT_EQ(vcpus, before.user_exits);
+		EXPECT_EQ(vcpus, before.exits[VMX_REASON_HLT]);
+		EXPECT_LE(vcpus, before.entries);
+		EXPECT_LT(0, before.vmreads);
+		EXPECT_LT(0, before.vmwrites);
+		vmx_vcpu_close(&self->vcpu);
+		ASSERT_EQ(0, ioctl(self->vm.fd, VMX_VM_STATS, &after));
+		EXPECT_EQ(0, after.vcpus);
+		/* To free it takes some of these. */
+		EXPECT_LE(before.vmreads, after.vmreads);
+		EXPECT_LE(before.vmwrites, after.vmwrites);
+		EXPECT_LE(before.invalidations, after.invalidations);
+		EXPECT_LE(before.ipis, after.ipis);
+		EXPECT_LE(before.msr_writes, after.msr_writes);
+		EXPECT_EQ(before.runs, after.runs);
+		EXPECT_EQ(before.entries, after.entries);
+		EXPECT_EQ(before.user_exits, after.user_exits);
+		EXPECT_EQ(before.faults, after.faults);
+		EXPECT_EQ(before.injections, after.injections);
+		EXPECT_EQ(before.fpu_swaps, after.fpu_swaps);
+		EXPECT_EQ(0, memcmp(before.exits, after.exits, sizeof(before.exits)));
+		ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
+	}
+}
+
 TEST_F(vm, run_page_outlives_vcpu)
 {
 	self->run->rip = 0x1234;
