@@ -26,14 +26,18 @@
 /* More invalidations than a table has to stay unwritten for until its next write faults. */
 #define CALM		40
 
-static int start(struct vmx_vcpu *vcpu)
+/* As kernels have it: with it clear, entries are made in another way. */
+FIXTURE_VARIANT_ADD(vm, shadow_wp) { .mmu = VMX_MMU_SHADOW, .cr0 = CR0_WP };
+
+static int start(struct vmx_vcpu *vcpu, uint64_t cr0)
 {
 	int ret = test_start(vcpu, VMX_MODE_LONG, operations);
 
 	map_linear(vcpu->vm);
 	*entry(vcpu->vm, MAPS, 0) = TABLE | ALL;
 	*entry(vcpu->vm, MAPS, 1) = TABLE | ALL;
-	return ret ?: vmx_field_set(vcpu->vmcs, VMX_F_EXCEPTION_BITMAP, 1 << VECTOR_PF);
+	ret = ret ?: vmx_field_set(vcpu->vmcs, VMX_F_EXCEPTION_BITMAP, 1 << VECTOR_PF);
+	return ret || !cr0 ? ret : operate(vcpu, MOV_CR0, CR0 | cr0, 0);
 }
 
 /* The guest makes LINEAR another page of data, by writing to TABLE as it is mapped there. */
@@ -45,7 +49,7 @@ TEST_F(vm, entry_is_changed_time_and_again)
 {
 	static const uint64_t tables[] = { TABLE, ALIAS, OTHER_ALIAS };
 
-	ASSERT_VMX(start(&self->vcpu));
+	ASSERT_VMX(start(&self->vcpu, variant->cr0));
 	for (unsigned int n = 0; n < 36; n++) {
 		const unsigned int page = n % DATA_PAGES;
 
@@ -61,11 +65,12 @@ TEST_F(vm, entry_is_changed_time_and_again)
  * The CPU noted that the table was written in an entry that is gone before anybody looks: it has
  * become another page's, or one that can be executed.
  */
-static void change_behind(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu, uint64_t page)
+static void change_behind(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu, uint64_t cr0,
+			  uint64_t page)
 {
 	int attempts = 2, ret;
 
-	ASSERT_VMX(start(vcpu));
+	ASSERT_VMX(start(vcpu, cr0));
 	*entry(vcpu->vm, MAPS, 0) = TABLE | ALL | NX;
 	memcpy(test_at(vcpu->vm, page + CODE), "\x0f\x01\xc1", 3);
 	vcpu->run->efer = EFER;
@@ -86,18 +91,44 @@ static void change_behind(struct __test_metadata *_metadata, struct vmx_vcpu *vc
 
 TEST_F(vm, table_is_written_where_another_page_is_then)
 {
-	change_behind(_metadata, &self->vcpu, DATA + 2 * PAGE);
+	change_behind(_metadata, &self->vcpu, variant->cr0, DATA + 2 * PAGE);
 }
 
 TEST_F(vm, table_is_written_where_it_is_executed_then)
 {
-	change_behind(_metadata, &self->vcpu, TABLE);
+	change_behind(_metadata, &self->vcpu, variant->cr0, TABLE);
+}
+
+/* Faults that the kernel resolved: those of accesses that found no entry. */
+static uint64_t faults(struct vmx_vm *vm)
+{
+	struct vmx_vm_stats stats = { .size = sizeof(stats) };
+
+	return ioctl(vm->fd, VMX_VM_STATS, &stats) ? ~0ull : stats.faults;
+}
+
+/* A table has changed, and what the guest left alone in it needs no fault. */
+TEST_F(vm, neighbours_of_what_changed_stay)
+{
+	ASSERT_VMX(start(&self->vcpu, variant->cr0));
+	for (unsigned int n = 0; n < 8; n++) {
+		const uint64_t page = DATA + (1 + n % 2) * PAGE;
+		uint64_t before;
+
+		EXPECT_DONE(&self->vcpu, WRITE, TABLE + (INDEX + 1) * 8, page | ALL);
+		EXPECT_DONE(&self->vcpu, INVLPG, LINEAR + PAGE, 0);
+		EXPECT_DONE(&self->vcpu, READ, LINEAR + PAGE, 0);
+		EXPECT_EQ(2 + n % 2, (uint32_t)self->run->regs[VMX_RDX]);
+		before = faults(&self->vm);
+		EXPECT_EQ(1, reads(&self->vcpu));
+		EXPECT_EQ(before + !n, faults(&self->vm)) { TH_LOG("change %u", n); }
+	}
 }
 
 /* Nothing has to be invalidated for an entry that was not present. */
 TEST_F(vm, table_is_changed_while_nothing_refers_to_it)
 {
-	ASSERT_VMX(start(&self->vcpu));
+	ASSERT_VMX(start(&self->vcpu, variant->cr0));
 	for (unsigned int n = 0; n < DATA_PAGES; n++) {
 		CHANGE(&self->vcpu, TABLE, n);
 		EXPECT_DONE(&self->vcpu, WRITE, DIRECTORY + TABLE_INDEX * 8, TABLE | ALL);
@@ -113,7 +144,7 @@ TEST_F(vm, accessed_and_dirty_bits_are_set_again)
 	volatile uint64_t *leaf = entry(&self->vm, TABLE, INDEX);
 	volatile uint64_t *above = entry(&self->vm, DIRECTORY, TABLE_INDEX);
 
-	ASSERT_VMX(start(&self->vcpu));
+	ASSERT_VMX(start(&self->vcpu, variant->cr0));
 	for (unsigned int n = 0; n < 4; n++) {
 		EXPECT_DONE(&self->vcpu, WRITE, LINEAR, 0);
 		EXPECT_EQ(DATA | ALL, *leaf);
@@ -183,7 +214,7 @@ static void let_users_in(struct vmx_vm *vm)
 static void switch_wp(struct __test_metadata *_metadata, struct vmx_vcpu *vcpu, uint64_t table,
 		      unsigned int index)
 {
-	ASSERT_VMX(start(vcpu));
+	ASSERT_VMX(start(vcpu, 0));
 	let_users_in(vcpu->vm);
 	*entry(vcpu->vm, table, index) &= ~W;
 	for (unsigned int n = 10; n < 30; n += 10) {
@@ -217,7 +248,7 @@ TEST_F(vm, nobody_writes_what_the_owner_forbids)
 	char *at = new_memory(PAGE);
 
 	ASSERT_NE(MAP_FAILED, at);
-	ASSERT_VMX(start(&self->vcpu));
+	ASSERT_VMX(start(&self->vcpu, variant->cr0));
 	*entry(&self->vm, TABLE, INDEX) = AREA | ALL;
 	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at, PAGE, VMX_MMU_READ));
 	EXPECT_DONE(&self->vcpu, MOV_CR0, CR0 | CR0_WP, 0);

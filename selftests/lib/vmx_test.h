@@ -62,11 +62,15 @@
 		SKIP(return, "%s", missing_);				\
 } while (0)
 
-/* Variants of a fixture, whose setup looks at them: with EPT, and with shadow page tables. */
+/*
+ * Variants of a fixture, whose setup looks at them: with EPT, and with shadow page tables. A test
+ * may add some whose guests have bits of CR0 set.
+ */
 #define EVERY_MMU_OF(fixture)						\
 	FIXTURE_VARIANT(fixture) {					\
 		enum vmx_mmu_kind mmu;					\
 		uint64_t needs;						\
+		uint64_t cr0;						\
 	};								\
 	FIXTURE_VARIANT_ADD(fixture, ept) {				\
 		.mmu = VMX_MMU_EPT, .needs = VMX_HAS_EPT,		\
