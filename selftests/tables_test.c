@@ -71,6 +71,45 @@ TEST_F(sparse, given_back_when_memory_is_short)
 	EXPECT_EQ(before.tables, mmu_stats(self->vm.mmu).tables);
 }
 
+/* As many as the guest's linear addresses have room for. */
+#define MANY	1500ul
+#define MANY_AT(n)	((n) * LARGE + (n) % 512 * PAGE)
+
+/* Tables that were given back are made again, and become others than they were. */
+TEST_F(sparse, thousands_are_made_again)
+{
+	const size_t length = MANY * LARGE;
+	char *at = mmap(NULL, length, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, at);
+	madvise(at, length, MADV_NOHUGEPAGE);
+	ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AREA, PAGES * LARGE));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at, length, RW));
+	for (uint64_t round = 0; round < 3; round++) {
+		struct vmx_mmu_stats stats;
+
+		/* Another order each time. */
+		for (size_t n = 0; n < MANY; n++) {
+			const size_t page = round % 2 ? MANY - 1 - n : n;
+
+			ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + MANY_AT(page),
+							   pattern(page) + round));
+		}
+		stats = mmu_stats(self->vm.mmu);
+		EXPECT_LE(MANY, stats.tables);
+		EXPECT_LE(variant->mmu == VMX_MMU_SHADOW ? MANY : 0, stats.shadow_pages);
+		ASSERT_EQ(0, ask_for_memory());
+		stats = mmu_stats(self->vm.mmu);
+		EXPECT_GT(MANY / 4, stats.tables);
+		EXPECT_GE(4, stats.shadow_pages);
+		for (size_t n = round; n < MANY; n += 3) {
+			EXPECT_EQ(pattern(n) + round, guest_read(&self->vcpu, AREA + MANY_AT(n)));
+			EXPECT_EQ(pattern(n) + round, *(volatile uint64_t *)(at + MANY_AT(n)));
+		}
+	}
+}
+
 /* What was written is in the tables, which then are needed. */
 TEST_F(sparse, kept_while_they_are_the_log)
 {
