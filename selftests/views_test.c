@@ -214,6 +214,29 @@ TEST_F(views, a_full_list)
 	ASSERT_GOES(1, 1, 1);
 }
 
+/* An access of a device in one EPT is remembered, and is one of memory in another. */
+TEST_F(views, a_device_in_one_is_memory_in_another)
+{
+	const int list[] = { self->mmu[0], self->mmu[1] };
+
+	NEED(VMX_HAS_VMFUNC);
+	START(vmfunc_guest);
+	ASSERT_EQ(0, set_list(&self->vcpu, list, 2));
+	for (unsigned int n = 0; n < 3; n++) {
+		/* Anew each time, so that its first access is a fault. */
+		ASSERT_EQ(0, mmu_map(self->mmu[1], 2 * AREA, self->at[1], LENGTH, RW));
+		for (unsigned int again = 0; again < 2; again++) {
+			ASSERT_VMFUNC(0, 0, 2 * AREA, VMX_REASON_EPT_VIOLATION);
+			EXPECT_EQ(2 * AREA, self->vcpu.run->physical);
+			EXPECT_EQ(0, get_mmu(&self->vcpu));
+		}
+		ASSERT_VMFUNC(0, 1, 2 * AREA, VMX_REASON_VMCALL);
+		EXPECT_EQ(WORD(1, 0), self->vcpu.run->regs[VMX_RDX]);
+		ASSERT_VMFUNC(0, 0, 2 * AREA, VMX_REASON_EPT_VIOLATION);
+		ASSERT_EQ(0, mmu_unmap(self->mmu[1], 2 * AREA, LENGTH));
+	}
+}
+
 /* It stays where it was; what there is to know is in the registers. */
 TEST_F(views, goes_nowhere)
 {
