@@ -199,10 +199,14 @@ static inline void vmx_ibpb_before_user(void)
 	IS_ENABLED(CONFIG_KVM)
 #define VMX_LENDS_FPU	true
 
-/* Without memory, @lent->fpstate stays NULL. */
+/*
+ * Without memory, @lent->fpstate stays NULL. Likewise after the kernel gave XSAVE up halfway
+ * through its initialization: it would write a header of XSAVE past an area for FXSAVE.
+ */
 static inline void vmx_lent_fpu_alloc(struct fpu_guest *lent)
 {
-	fpu_alloc_guest_fpstate(lent);
+	if (boot_cpu_has(X86_FEATURE_XSAVE) || !boot_cpu_has(X86_FEATURE_XCOMPACTED))
+		fpu_alloc_guest_fpstate(lent);
 }
 
 static inline void vmx_lent_fpu_free(struct fpu_guest *lent)
