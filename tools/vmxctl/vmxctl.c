@@ -51,7 +51,7 @@ static void print_help(void)
 	       "       vmxctl stop [--timeout SECONDS] [--now] VM\n"
 	       "       vmxctl pin VM VCPU=CPU[-CPU],...\n"
 	       "\n"
-	       "VM is the name of a machine (vmxrun --name), or unix:PATH as with vmxrun --api.\n"
+	       "VM is the name that vmxrun gave to a machine, or unix:PATH of its socket.\n"
 	       "\n"
 	       "  list    the machines that have a name\n"
 	       "  info    state, CPUs, memory and devices\n"
@@ -357,6 +357,7 @@ static void set(int option)
 		if (!take_number(&at, &seconds) || *at)
 			misused("--timeout takes a number of seconds");
 		options.seconds = seconds;
+		options.now |= !seconds;
 		break;
 	}
 	case 'h':
