@@ -71,6 +71,25 @@ GUEST64(sleeping_guest, "mov $0x300000, %esp\n mov $0x200000, %edi\n"
 	"movl $500000000, 0x380(%rbx)\n 1: sti\n hlt\n jmp 1b\n"
 	"2: mov $'D', %al\n out %al, %dx\n cli\n 3: hlt\n jmp 3b");
 
+/*
+ * Says R and sleeps. Its UART interrupts it for fourteen bytes, or for fewer after a while without
+ * another one; it sends them back.
+ */
+GUEST64(waiting_guest, "mov $0x300000, %esp\n mov $0x200000, %edi\n"
+	"lea 2f(%rip), %rax\n mov %ax, 0x240(%rdi)\n movl $0x8e000010, 0x242(%rdi)\n"
+	"shr $16, %rax\n mov %ax, 0x246(%rdi)\n"
+	"sub $16, %rsp\n movw $0x24f, (%rsp)\n mov %rdi, 2(%rsp)\n lidt (%rsp)\n"
+	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0x700, 0x350(%rbx)\n"
+	"mov $0x11, %al\n out %al, $0x20\n mov $0x20, %al\n out %al, $0x21\n"
+	"mov $0x04, %al\n out %al, $0x21\n mov $0x01, %al\n out %al, $0x21\n"
+	"mov $0xef, %al\n out %al, $0x21\n"
+	"mov $0x3fa, %edx\n mov $0xc1, %al\n out %al, %dx\n"
+	"mov $0x3f9, %edx\n mov $1, %al\n out %al, %dx\n"
+	TO_PORT "mov $'R', %al\n out %al, %dx\n 1: sti\n hlt\n jmp 1b\n"
+	"2: " TO_PORT "in %dx, %al\n out %al, %dx\n"
+	"mov $0x3fd, %edx\n in %dx, %al\n test $1, %al\n jnz 2b\n"
+	"mov $0x20, %al\n out %al, $0x20\n iretq");
+
 static struct termios settings(int fd)
 {
 	struct termios settings = {};
@@ -305,6 +324,19 @@ TEST_F(vmxrun, keys)
 	type(self, "\1x");
 	EXPECT_STATUS(130);
 	EXPECT_SETTINGS(before);
+}
+
+/* The time-out of the UART's FIFO comes while the only vCPU sleeps, and no other event is near. */
+TEST_F(vmxrun, a_key_wakes_the_guest)
+{
+	START(waiting_guest, NULL);
+	ASSERT_TRUE(heard(self, "R"));
+	type(self, "a");
+	EXPECT_TRUE(heard(self, "a"));
+	type(self, "bc");
+	EXPECT_TRUE(heard(self, "bc"));
+	type(self, "\1x");
+	EXPECT_STATUS(130);
 }
 
 TEST_F(vmxrun, a_guest_that_reads_nothing_is_ended)

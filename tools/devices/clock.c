@@ -27,6 +27,8 @@ void vmx_timer_set(struct vmx_clock *clock, struct vmx_timer *timer, uint64_t wh
 	timer->armed = true;
 	timer->next = *at;
 	*at = timer;
+	if (clock->first == timer && clock->sooner)
+		clock->sooner(clock->source);
 }
 
 void vmx_clock_expire(struct vmx_clock *clock)

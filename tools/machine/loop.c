@@ -157,6 +157,7 @@ static void sleep_until(struct vmx_cpu *cpu, uint64_t when)
 	uint64_t start = __rdtsc();
 
 	wait_until(cpu, when);
+	cpu->noted = 0;
 	vmx_cpu_slept(cpu, start);
 }
 
@@ -175,15 +176,10 @@ static uint64_t end_of_stay(const struct vmx_cpu *cpu)
 	return vmx_machine_short_stays(cpu->machine) && longest < cpu->noted ? longest : cpu->noted;
 }
 
-/* Somebody who set a timer earlier than the first vCPU expects has to tell it. */
 static void plan(struct vmx_cpu *cpu)
 {
-	struct vmx_cpu *first = &cpu->machine->cpus[0];
-
 	cpu->noted = next_event(cpu);
 	cpu->vcpu.run->deadline = vmx_lapic_tsc(&cpu->lapic, end_of_stay(cpu));
-	if (cpu != first && next_event(first) < first->noted)
-		vmx_cpu_kick(first);
 }
 
 static int enter(struct vmx_cpu *cpu)
@@ -202,6 +198,7 @@ static int enter(struct vmx_cpu *cpu)
 	cpu->ran += cpu->left - entered;
 	pthread_mutex_lock(&cpu->machine->lock);
 	cpu->in_guest = false;
+	cpu->noted = 0;
 	return ret;
 }
 

@@ -46,6 +46,16 @@ static uint64_t now(void *source)
 	       machine->tsc_khz;
 }
 
+/* A thread that is no vCPU's sets timers, too: of a byte that is typed, of a frame that arrives. */
+static void sooner(void *source)
+{
+	struct vmx_machine *machine = source;
+	struct vmx_cpu *first = &machine->cpus[0];
+
+	if (vmx_clock_next(&machine->clock) < first->noted)
+		vmx_cpu_kick(first);
+}
+
 static int add_cpu(struct vmx_machine *machine, unsigned int id)
 {
 	struct vmx_cpu *cpu = &machine->cpus[id];
@@ -87,7 +97,7 @@ static int assemble(struct vmx_machine *machine)
 		return vmx_fail(EOPNOTSUPP, "the kernel does not know this CPU's TSC rate");
 	machine->tsc_khz = machine->vm.caps.tsc_khz;
 	machine->tsc_start = __rdtsc();
-	machine->clock = (struct vmx_clock){ .now = now, .source = machine };
+	machine->clock = (struct vmx_clock){ .now = now, .sooner = sooner, .source = machine };
 	/* Fewer faults and shorter page walks. An error is a kernel without huge pages. */
 	madvise(machine->vm.ram, config->memory, MADV_HUGEPAGE);
 	for (unsigned int n = 0; !ret && n < config->cpus; n++)

@@ -158,6 +158,27 @@ TEST_F(clock, setting_again_moves)
 	EXPECT_EQ(1, self->alarms[0].count);
 }
 
+static unsigned int tellings;
+
+static void count_telling(void *source)
+{
+	(void)source;
+	tellings++;
+}
+
+TEST_F(clock, a_sooner_event_is_told)
+{
+	self->clock.sooner = count_telling;
+	vmx_timer_set(&self->clock, &self->alarms[0].timer, 200);
+	EXPECT_EQ(1, tellings);
+	vmx_timer_set(&self->clock, &self->alarms[1].timer, 300);
+	EXPECT_EQ(1, tellings);
+	vmx_timer_set(&self->clock, &self->alarms[1].timer, 100);
+	EXPECT_EQ(2, tellings);
+	vmx_timer_set(&self->clock, &self->alarms[1].timer, 300);
+	EXPECT_EQ(2, tellings);
+}
+
 /* However short its period, a timer expires once an occasion: a guest cannot stop the clock. */
 TEST_F(clock, short_periods_do_not_pile_up)
 {

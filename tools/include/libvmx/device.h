@@ -175,12 +175,15 @@ struct vmx_timer {
 /**
  * struct vmx_clock - nanoseconds since some moment, and timers on them
  * @now: reads the time; never goes back
- * @source: argument for @now
+ * @sooner: told by vmx_timer_set() that the next event is another one now, and may
+ *	be sooner than somebody sleeps for; NULL for nobody
+ * @source: argument for both
  * @first: the timer that expires first
  * @past: the time of the last vmx_clock_expire()
  */
 struct vmx_clock {
 	uint64_t (*now)(void *source);
+	void (*sooner)(void *source);
 	void *source;
 	struct vmx_timer *first;
 	uint64_t past;

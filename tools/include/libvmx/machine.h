@@ -124,7 +124,8 @@ struct vmx_machine_config {
  * @tsc_adjust: what the guest added to the TSC
  * @cpuid: what CPUID returns to the guest
  * @cpuid_count: how many leaves and subleaves that has
- * @noted: time of the event that its next return to userspace is planned for
+ * @noted: time of the event that its sleep or its stay in the guest is planned for; 0 while it
+ *	does neither
  * @exits: exits to userspace, by basic reason
  * @spent: TSC ticks from them until the guest ran again, sleep not counted
  * @account: the one of @spent that time goes to now, or NULL
