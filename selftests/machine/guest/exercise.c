@@ -9,6 +9,8 @@
  *   exercise check FILE    checks the pattern in the disk's file, after the end of the guest
  *   exercise flood ADDRESS sends thousands of datagrams as fast as it can, from the
  *                          other end of the guest's wire
+ *   exercise clock         answers questions for its clock's time
+ *   exercise ask KEYBOARD  asks them, at the other end of the guest's console
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,6 +23,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE	4096
@@ -408,6 +413,93 @@ static int flood(const char *address)
 	return 0;
 }
 
+/*
+ * Clocks. A question is an empty line, and so is an answer, so that they do not take long. The time
+ * of the answer follows.
+ */
+#define CLOCK	"GUEST clock "
+/* Other processes and interrupts delay some answers. One that nothing delays is among these. */
+#define ASKED	20
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static int tell_time(void)
+{
+	struct termios normal, silent;
+	char line[64];
+
+	if (tcgetattr(STDIN_FILENO, &normal))
+		err(1, "no terminal");
+	silent = normal;
+	silent.c_lflag &= ~ECHO;
+	tcsetattr(STDIN_FILENO, TCSANOW, &silent);
+	setlinebuf(stdout);
+	puts("GUEST can tell its time");
+	while (fgets(line, sizeof(line), stdin) && *line == '\n') {
+		double time = now();
+
+		printf("\n" CLOCK "%.6f\n", time);
+	}
+	tcsetattr(STDIN_FILENO, TCSANOW, &normal);
+	return 0;
+}
+
+/* Byte by byte: bytes after the line are for the next reader. */
+static void read_line(char *line, size_t size)
+{
+	size_t length = 0;
+
+	while (length + 1 < size) {
+		if (read(STDIN_FILENO, &line[length], 1) != 1)
+			errx(1, "the guest's console is closed");
+		if (line[length++] == '\n')
+			break;
+	}
+	line[length] = '\0';
+}
+
+/*
+ * Prints a time of the guest's between two of this machine's: the first is from before the question
+ * is written, the second from after the answer is read. A delay of either only moves them apart. Of
+ * all answers, the one with the two closest together is printed.
+ */
+static int ask(int keyboard)
+{
+	double guest = 0, before = 0, after = 1e9, longest = 0;
+	char line[256];
+
+	for (unsigned int n = 0; n < ASKED; n++) {
+		double asked = now(), answered;
+		bool empty;
+
+		if (write(keyboard, "\n", 1) != 1)
+			err(1, "the guest cannot be asked");
+		read_line(line, sizeof(line));
+		answered = now();
+		/* The guest's kernel may have said something first. */
+		empty = !strcmp(line, "\r\n");
+		while (strncmp(line, CLOCK, strlen(CLOCK)))
+			read_line(line, sizeof(line));
+		if (answered - asked > longest)
+			longest = answered - asked;
+		if (!empty || answered - asked >= after - before)
+			continue;
+		guest = strtod(line + strlen(CLOCK), NULL);
+		before = asked;
+		after = answered;
+	}
+	dprintf(keyboard, "enough\n");
+	printf("CLOCK guest %.6f host %.6f %.6f (answers took %.1f to %.1f ms)\n", guest, before,
+	       after, (after - before) * 1e3, longest * 1e3);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "processes"))
@@ -420,5 +512,9 @@ int main(int argc, char **argv)
 		return with_file(argv[2], O_RDONLY, check);
 	if (argc == 3 && !strcmp(argv[1], "flood"))
 		return flood(argv[2]);
-	errx(2, "usage: exercise processes | write DEVICE | check FILE | flood ADDRESS");
+	if (argc == 2 && !strcmp(argv[1], "clock"))
+		return tell_time();
+	if (argc == 3 && !strcmp(argv[1], "ask"))
+		return with_file(argv[2], O_WRONLY, ask);
+	errx(2, "usage: exercise processes|write DEVICE|check FILE|flood ADDRESS|clock|ask KEYBOARD");
 }
