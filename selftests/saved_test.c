@@ -5,8 +5,10 @@
  * limit: 12G
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "lib/vmx_test.h"
@@ -305,6 +307,60 @@ TEST_F(saved, a_sleeper_sleeps_on)
 	/* 200 ms, and what an emulator adds. */
 	EXPECT_GT(300ull * self->second->machine.tsc_khz, now - then);
 	finish(self->second);
+}
+
+/* Runs vmxrun from PATH; its exit status. The last line that it wrote to stderr goes to WHY. */
+static int run_vmxrun(char *const *argv, char *why, size_t size)
+{
+	int pipes[2], status = 0;
+	pid_t child;
+	ssize_t got;
+
+	if (pipe(pipes))
+		return -1;
+	child = fork();
+	if (!child) {
+		dup2(open("/dev/null", O_RDWR), STDIN_FILENO);
+		dup2(pipes[1], STDERR_FILENO);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	close(pipes[1]);
+	got = read(pipes[0], why, size - 1);
+	why[got > 0 ? got : 0] = '\0';
+	waitpid(child, &status, 0);
+	close(pipes[0]);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+#define VMXRUN(why, ...) \
+	run_vmxrun((char *[]){ "vmxrun", "--restore", __VA_ARGS__, NULL }, why, sizeof(why))
+
+/* The command goes on with what a program saved; the guest says that it slept as long as it wanted. */
+TEST_F(saved, vmxrun_goes_on)
+{
+	char path[] = "/tmp/saved-XXXXXX", why[300];
+	char *const mmu = variant->to == VMX_MMU_EPT ? "ept" : "shadow";
+
+	ASSERT_VMX(BOOT(self->first, variant->from, sleeper));
+	ASSERT_PASSES(self->first, ROUNDS, 0);
+	ASSERT_VMX(vmx_machine_pause(&self->first->machine));
+	self->fd = mkstemp(path);
+	ASSERT_VMX(vmx_machine_save(&self->first->machine, self->fd));
+	finish(self->first);
+	EXPECT_EQ(1, VMXRUN(why, path, "--mmu", mmu)) { TH_LOG("%s", why); }
+	/* Again, from the same file; and not with a device that the guest never had. */
+	EXPECT_EQ(1, VMXRUN(why, path, "--mmu", mmu)) { TH_LOG("%s", why); }
+	EXPECT_EQ(125, VMXRUN(why, path, "--disk", path));
+	EXPECT_NE(NULL, strstr(why, "'pci-device' 1: the saved machine has no such part")) {
+		TH_LOG("%s", why);
+	}
+	EXPECT_EQ(125, VMXRUN(why, path, "--memory", "16M"));
+	EXPECT_NE(NULL, strstr(why, "leave out --memory"));
+	ASSERT_EQ(0, ftruncate(self->fd, 1000));
+	EXPECT_EQ(125, VMXRUN(why, path));
+	EXPECT_NE(NULL, strstr(why, "cut off")) { TH_LOG("%s", why); }
+	unlink(path);
 }
 
 /* With the page tables that the CPU has; it makes no difference to these. */

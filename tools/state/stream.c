@@ -187,7 +187,8 @@ int state_look(struct vmx_saved *saved, const struct vmx_saved_part *part)
 	int ret;
 
 	if (!section)
-		return state_refuse(table->name, part->instance, "it is missing");
+		return state_refuse(table->name, part->instance,
+				    "the saved machine has no such part: give this one the same devices");
 	if (!section->header.version || section->header.version > table->version)
 		return state_refuse(table->name, part->instance,
 				    "version %u; this program reads up to version %u: use a newer one",

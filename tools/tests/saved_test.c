@@ -258,7 +258,7 @@ TEST_F(saved, sections_are_refused_by_name)
 		const struct vmx_saved_table *put;
 		const char *text;
 	} cases[] = {
-		{ "pit", NULL, "section 'pit' 0: it is missing" },
+		{ "pit", NULL, "section 'pit' 0: the saved machine has no such part" },
 		{ "", &strange, "section 'strange' 0: this machine has no such part" },
 		{ "pit", &newer, "section 'pit' 0: version 2; this program reads up to version 1" },
 		{ "", &newer, "section 'pit' 0: it comes twice" },

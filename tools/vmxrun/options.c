@@ -15,6 +15,7 @@ static const struct option long_options[] = {
 	{ "kernel", required_argument, NULL, 'k' },
 	{ "initrd", required_argument, NULL, 'i' },
 	{ "append", required_argument, NULL, 'a' },
+	{ "restore", required_argument, NULL, 'R' },
 	{ "disk", required_argument, NULL, 'd' },
 	{ "net", required_argument, NULL, 'n' },
 	{ "console", required_argument, NULL, 'o' },
@@ -33,7 +34,7 @@ static const struct option long_options[] = {
 static void print_help(FILE *out)
 {
 	fprintf(out,
-		"usage: vmxrun --kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
+		"usage: vmxrun --kernel FILE|--restore FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
 		"              [--net tap=NAME[,mac=ADDRESS]]... [--memory SIZE] [--cpus N]\n"
 		"              [--console serial|virtio] [--no-reboot] [--stats] [--trace[=FILE]]\n"
 		"              [--gdb ADDRESS] [--mmu auto|ept|shadow] [--name NAME] [--api unix:PATH]\n"
@@ -49,6 +50,9 @@ static void print_help(FILE *out)
 		"  --kernel FILE   kernel to boot\n"
 		"  --initrd FILE   its initial RAM disk\n"
 		"  --append TEXT   its command line; default console=ttyS0 (or hvc0)\n"
+		"  --restore FILE  go on with a saved machine, whose memory and CPUs are in FILE. Give the\n"
+		"                  same disks, cards and console. With --kernel, a reset boots that; else\n"
+		"                  vmxrun ends\n"
 		"  --disk FILE     virtio disk in a file or on a block device; read-only with ,ro.\n"
 		"                  The first is /dev/vda, the next /dev/vdb, up to %u\n"
 		"  --net tap=NAME[,mac=ADDRESS]\n"
@@ -144,9 +148,11 @@ static void set(struct options *options, int option)
 	switch (option) {
 	case 'm':
 		options->machine.memory = size_of(optarg);
+		options->sized = true;
 		break;
 	case 'c':
 		options->machine.cpus = number_of(optarg);
+		options->sized = true;
 		break;
 	case 'u':
 		options->machine.mmu = mmu_of(optarg);
@@ -159,6 +165,9 @@ static void set(struct options *options, int option)
 		break;
 	case 'a':
 		options->append = optarg;
+		break;
+	case 'R':
+		options->restore = optarg;
 		break;
 	case 'd':
 		disks_add(optarg);
@@ -221,10 +230,15 @@ void options_parse(struct options *options, int argc, char **argv)
 		set(options, option);
 	if (optind < argc)
 		refuse_word(options, argv[optind]);
-	if (!options->kernel) {
+	if (!options->kernel && !options->restore) {
 		fprintf(stderr, "vmxrun: nothing to boot: --kernel FILE is missing\n");
 		point_to_help();
 	}
+	if (options->restore && options->sized)
+		fail("--restore %s: the file says how much memory and how many CPUs; leave out --memory and --cpus",
+		     options->restore);
+	/* Then there is nothing to boot again. */
+	options->no_reboot |= !options->kernel;
 	if (!options->append)
 		options->append = options->virtio_console ? "console=hvc0" : "console=ttyS0";
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* vmxrun: boots a kernel in a machine with a console, disks and network cards. */
+/* vmxrun: runs a kernel, or a saved machine, with a console, disks and network cards. */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -119,7 +119,8 @@ static void make_machine(const struct options *options)
 	nets_plug();
 	if (options->virtio_console)
 		console_plug_virtio();
-	boot();
+	if (!snapshot_restore())
+		boot();
 }
 
 /* Threads other than the machine's own that use it, and what tells that there is none. */
@@ -231,13 +232,16 @@ int main(int argc, char **argv)
 	if (options.api || options.name)
 		control_listen(options.api, options.name);
 	/* Before the console handles signals: a pipe may block for ever. */
-	read_image(&options);
+	if (options.kernel)
+		read_image(&options);
+	if (options.restore)
+		snapshot_open(options.restore, &options.machine);
 	console_init(&options.machine);
 	if (options.trace)
 		trace_start(&options.machine, options.trace_file);
 	make_machine(&options);
 	if (options.gdb)
-		gdb_start(options.gdb, is_wide(&image));
+		gdb_start(options.gdb, !image.kernel || is_wide(&image));
 	console_start();
 	if (options.api || options.name)
 		control_start();

@@ -45,6 +45,8 @@ struct options {
 	const char *kernel;
 	const char *initrd;
 	const char *append;
+	const char *restore;
+	bool sized;		/* memory or CPUs were given */
 	bool virtio_console;
 	bool no_reboot;
 	bool stats;
@@ -189,6 +191,15 @@ int pins_set(const struct vmx_cpu *cpu, const unsigned int *host_cpus, size_t co
 void control_listen(const char *address, const char *name);
 void control_start(void);
 void control_end(void);
+
+/* snapshot.c */
+
+/* Opens a saved machine, whose memory and CPUs are the machine's. */
+void snapshot_open(const char *path, struct vmx_machine_config *config);
+/* Puts it into the machine, which goes on; false if there is none, or it was done before. */
+bool snapshot_restore(void);
+/* Saves the machine, which goes on then: 0, or -errno with a sentence in WHY. */
+int snapshot_save(const char *path, char *why, size_t size);
 
 /* gdb.c */
 

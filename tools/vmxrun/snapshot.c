@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A machine from a file, and into one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmxrun.h"
+
+static const char *restored_path;
+static struct vmx_saved *saved;
+
+void snapshot_open(const char *path, struct vmx_machine_config *config)
+{
+	struct vmx_saved_config found;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		fail("--restore %s: %s", path, strerror(errno));
+	/* The descriptor stays open: the guest's memory comes from it. */
+	if (vmx_saved_open(&saved, fd, &found))
+		fail("--restore %s: %s", path, vmx_error());
+	restored_path = path;
+	config->memory = found.memory;
+	config->cpus = found.cpus;
+}
+
+bool snapshot_restore(void)
+{
+	if (!saved)
+		return false;
+	if (vmx_machine_restore(&machine, saved))
+		fail("--restore %s: %s", restored_path, vmx_error());
+	vmx_saved_close(saved);
+	saved = NULL;
+	vmx_machine_resume(&machine);
+	return true;
+}
+
+/* Paused, into a file that has nothing yet. */
+static int save_to(const char *path, char *why, size_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int ret;
+
+	if (fd < 0) {
+		ret = -errno;
+		snprintf(why, size, "%s: %s", path, strerror(errno));
+		return ret;
+	}
+	ret = vmx_machine_save(&machine, fd);
+	if (ret)
+		snprintf(why, size, "%s", vmx_error());
+	close(fd);
+	return ret;
+}
+
+/* The name gets the new file at once: machines that came from an older one have that still. */
+static int save_as(const char *path, char *why, size_t size)
+{
+	char part[PATH_MAX];
+	int ret;
+
+	snprintf(part, sizeof(part), "%s.part", path);
+	ret = save_to(part, why, size);
+	if (!ret && rename(part, path)) {
+		ret = -errno;
+		snprintf(why, size, "%s: %s", path, strerror(errno));
+	}
+	if (ret)
+		unlink(part);
+	return ret;
+}
+
+int snapshot_save(const char *path, char *why, size_t size)
+{
+	int ret = vmx_machine_pause(&machine);
+
+	if (ret) {
+		snprintf(why, size, "%s", vmx_error());
+		return ret;
+	}
+	ret = save_as(path, why, size);
+	vmx_machine_resume(&machine);
+	return ret;
+}
