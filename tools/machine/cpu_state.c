@@ -342,5 +342,8 @@ int vmx_cpu_put_state(struct vmx_cpu *cpu, struct state_cpu *state)
 	run->inject_length = state->event_length;
 	cpu->tsc_adjust = state->tsc_adjust;
 	cpu->halted = state->halted;
-	return ret;
+	/* Whoever looks whether it takes an interrupt, which ends HLT, looks at the run page. */
+	if (ret || cpu->lapic.waiting)
+		return ret;
+	return settle(cpu);
 }
