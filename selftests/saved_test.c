@@ -263,6 +263,13 @@ TEST_F(saved, clones_share_a_file_and_nothing_else)
 	vmx_machine_resume(&self->second->machine);
 	ASSERT_PASSES(self->second, ROUNDS, rounds + 3);
 	EXPECT_EQ(rounds, *variable(self->third, ROUNDS));
+	/* Each is told that it is another one: by its ID, and by event 0. */
+	EXPECT_NE(*variable(self->second, VMX_ACPI_GENERATION),
+		  *variable(self->third, VMX_ACPI_GENERATION));
+	EXPECT_NE(*variable(self->first, VMX_ACPI_GENERATION),
+		  *variable(self->third, VMX_ACPI_GENERATION));
+	EXPECT_EQ(0, self->first->machine.power.gpe_status);
+	EXPECT_EQ(1, self->third->machine.power.gpe_status);
 	vmx_machine_resume(&self->third->machine);
 	ASSERT_PASSES(self->third, ROUNDS, rounds + 3);
 	*variable(self->first, STOP) = 1;

@@ -12,7 +12,7 @@
 #include "../lib/internal.h"
 #include "acpi.h"
 
-#define TABLES_SIZE	(VMX_ACPI_PARK - VMX_ACPI_TABLES)
+#define TABLES_SIZE	(VMX_ACPI_GENERATION - VMX_ACPI_TABLES)
 #define FIRMWARE_END	0x100000
 
 #define ISA_IRQS	16
@@ -126,6 +126,7 @@ struct acpi_fadt {
 #define PM1_EVT		0
 #define PM1_CNT		4
 #define PM_TMR		8
+#define GPE0		12
 
 /* "Interrupt Controller Structure Types" of the MADT */
 enum madt_type {
@@ -297,6 +298,8 @@ static size_t put_fadt(struct bytes *tables, const struct vmx_acpi *acpi, size_t
 		.x_pm1a_cnt_blk = port(acpi->power + PM1_CNT, 2),
 		.pm_tmr_blk = acpi->power + PM_TMR, .pm_tmr_len = 4,
 		.x_pm_tmr_blk = port(acpi->power + PM_TMR, 4),
+		.gpe0_blk = acpi->power + GPE0, .gpe0_blk_len = 2,
+		.x_gpe0_blk = port(acpi->power + GPE0, 2),
 		.p_lvl2_lat = FADT_LATENCY_NO_C2, .p_lvl3_lat = FADT_LATENCY_NO_C3,
 		.century = acpi->rtc ? RTC_CENTURY : 0,
 		.iapc_boot_arch = FADT_LEGACY_DEVICES | FADT_VGA_NOT_PRESENT |
@@ -309,6 +312,7 @@ static size_t put_fadt(struct bytes *tables, const struct vmx_acpi *acpi, size_t
 
 	/* The PM1 event block is accessed as its two registers. */
 	fadt.x_pm1a_evt_blk.access = 2;
+	fadt.x_gpe0_blk.access = 1;
 	if (acpi->reset_port) {
 		fadt.flags |= FADT_RESET_REG_SUP;
 		fadt.reset_reg = port(acpi->reset_port, 1);
@@ -442,6 +446,7 @@ void vmx_acpi_init(struct vmx_acpi *acpi, const struct vmx_memory *memory, unsig
 		.irqs = { 5, 10, 11, 15 },
 		.pci_base = pci,
 		.pci_size = 0xfec00000 - pci,
+		.generation = VMX_ACPI_GENERATION,
 	};
 }
 
@@ -473,7 +478,8 @@ static int check(const struct vmx_acpi *acpi, const struct vmx_memory *memory)
 /* What the map says from now on. */
 static int change_map(struct vmx_memory *map, const struct vmx_acpi *acpi)
 {
-	int error = vmx_memory_set(map, VMX_ACPI_TABLES, TABLES_SIZE, VMX_RANGE_RESERVED);
+	int error = vmx_memory_set(map, VMX_ACPI_TABLES, VMX_ACPI_PARK - VMX_ACPI_TABLES,
+				   VMX_RANGE_RESERVED);
 
 	/* The specification has the mailbox in memory of this type. */
 	if (!error && acpi->mailbox)

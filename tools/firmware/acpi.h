@@ -53,6 +53,8 @@ void aml_name_eisa(struct bytes *aml, const char *path, const char *id);
 size_t aml_method(struct bytes *aml, const char *path, unsigned int arguments);
 /* Return (PATH) */
 void aml_return(struct bytes *aml, const char *path);
+/* Notify (PATH, VALUE) */
+void aml_notify(struct bytes *aml, const char *path, uint64_t value);
 /* Store (Arg0, PATH) */
 void aml_store_argument(struct bytes *aml, const char *path);
 

@@ -7,6 +7,7 @@
 #define OP_NAME		0x08
 #define OP_ARG0		0x68
 #define OP_STORE	0x70
+#define OP_NOTIFY	0x86
 #define OP_RETURN	0xa4
 #define PREFIX_BYTE	0x0a
 #define PREFIX_WORD	0x0b
@@ -110,6 +111,13 @@ void aml_store_argument(struct bytes *aml, const char *path)
 	bytes_number(aml, OP_STORE, 1);
 	bytes_number(aml, OP_ARG0, 1);
 	aml_path(aml, path);
+}
+
+void aml_notify(struct bytes *aml, const char *path, uint64_t value)
+{
+	bytes_number(aml, OP_NOTIFY, 1);
+	aml_path(aml, path);
+	aml_integer(aml, value);
 }
 
 void aml_integer(struct bytes *aml, uint64_t value)

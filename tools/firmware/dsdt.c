@@ -193,6 +193,51 @@ static void put_bridge(struct bytes *aml, const struct vmx_acpi *acpi)
 	aml_close(aml, device);
 }
 
+/*
+ * Device (VGEN) {
+ *	Name (_HID, "VMXG0001")
+ *	Name (_CID, "VM_Gen_Counter")
+ *	Name (_DDN, "VM_Gen_Counter")
+ *	Name (ADDR, Package () { low, high })
+ * }
+ *
+ * As in Microsoft's "Virtual Machine Generation ID". Drivers know it by _CID and _DDN.
+ */
+static void put_generation(struct bytes *aml, uint64_t address)
+{
+	static const char kind[] = "VM_Gen_Counter";
+	size_t device = aml_open(aml, AML_DEVICE), package;
+
+	aml_path(aml, "VGEN");
+	aml_name(aml, "_HID");
+	aml_string(aml, "VMXG0001");
+	aml_name(aml, "_CID");
+	aml_string(aml, kind);
+	aml_name(aml, "_DDN");
+	aml_string(aml, kind);
+	aml_name(aml, "ADDR");
+	package = aml_open(aml, AML_PACKAGE);
+	bytes_number(aml, 2, 1);
+	aml_integer(aml, (uint32_t)address);
+	aml_integer(aml, address >> 32);
+	aml_close(aml, package);
+	aml_close(aml, device);
+}
+
+/* Method (\_GPE._E00) { Notify (\_SB.VGEN, 0x80) } */
+static void put_generation_event(struct bytes *aml)
+{
+	size_t scope = aml_open(aml, AML_SCOPE), method;
+	char name[8];
+
+	aml_path(aml, "\\_GPE");
+	snprintf(name, sizeof(name), "_E%02X", VMX_POWER_GPE_GENERATION);
+	method = aml_method(aml, name, 0);
+	aml_notify(aml, "\\_SB.VGEN", 0x80);
+	aml_close(aml, method);
+	aml_close(aml, scope);
+}
+
 void acpi_dsdt(struct bytes *aml, const struct vmx_acpi *acpi)
 {
 	size_t scope;
@@ -209,5 +254,9 @@ void acpi_dsdt(struct bytes *aml, const struct vmx_acpi *acpi)
 			put_isa(aml, &isa_devices[n]);
 	if (acpi->pci)
 		put_bridge(aml, acpi);
+	if (acpi->generation)
+		put_generation(aml, acpi->generation);
 	aml_close(aml, scope);
+	if (acpi->generation)
+		put_generation_event(aml);
 }

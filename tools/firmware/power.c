@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * ACPI's fixed registers ("PM1 Event Grouping", "PM1 Control Grouping", "Power
- * Management Timer" in the ACPI specification), and the reset control register
- * of the PIIX3.
+ * Management Timer", "General-Purpose Event Registers" in the ACPI
+ * specification), and the reset control register of the PIIX3.
  */
 #include <libvmx/firmware.h>
 
@@ -30,13 +30,16 @@
 #define PM1_EN		2
 #define PM1_CNT		4
 #define PM_TMR		8
+#define GPE0_STS	12
+#define GPE0_EN		13
 
 #define TMR_HZ		3579545ull
 #define NSEC_PER_SEC	1000000000ull
 
 static void update_sci(const struct vmx_power *power)
 {
-	vmx_line_set(&power->sci, power->status & power->enable);
+	vmx_line_set(&power->sci, power->status & power->enable ||
+				  power->gpe_status & power->gpe_enable);
 }
 
 static void tell(const struct vmx_power *power, enum vmx_power_event event)
@@ -58,6 +61,8 @@ static uint64_t power_read(void *device, uint64_t offset, unsigned int size)
 	const struct vmx_power *power = device;
 
 	(void)size;
+	if (offset >= GPE0_STS)
+		return (power->gpe_status | power->gpe_enable << 8) >> (offset - GPE0_STS) * 8;
 	if (offset >= PM_TMR)
 		return timer_ticks(power) >> (offset - PM_TMR) * 8;
 	return ((uint64_t)power->status << PM1_STS * 8 | (uint64_t)power->enable << PM1_EN * 8 |
@@ -72,11 +77,25 @@ static void write_control(struct vmx_power *power, uint16_t value)
 		tell(power, VMX_POWER_OFF);
 }
 
+/* A status bit is cleared by writing 1 to it. */
+static void write_gpe(struct vmx_power *power, uint64_t offset, unsigned int size, uint64_t value)
+{
+	if (offset == GPE0_STS)
+		power->gpe_status &= ~value;
+	if (offset == GPE0_STS && size > 1)
+		power->gpe_enable = value >> 8;
+	if (offset == GPE0_EN)
+		power->gpe_enable = value;
+	update_sci(power);
+}
+
 static void power_write(void *device, uint64_t offset, unsigned int size, uint64_t value)
 {
 	struct vmx_power *power = device;
 	uint64_t mask;
 
+	if (offset >= GPE0_STS)
+		write_gpe(power, offset, size, value);
 	if (offset >= PM_TMR)
 		return;
 	mask = (size < 8 ? (1ull << size * 8) - 1 : UINT64_MAX) << offset * 8;
@@ -121,6 +140,12 @@ void vmx_power_init(struct vmx_power *power, const struct vmx_clock *clock, stru
 {
 	*power = (struct vmx_power){ .clock = clock, .sci = sci, .event = event, .board = board,
 				     .control = CNT_SCI_EN };
+	update_sci(power);
+}
+
+void vmx_power_raise(struct vmx_power *power, unsigned int event)
+{
+	power->gpe_status |= 1u << (event & 7);
 	update_sci(power);
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The board wires the devices to each other. It needs RAM, a clock and local APICs, but no VMX. */
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "../lib/internal.h"
@@ -225,11 +228,28 @@ int vmx_board_init(struct vmx_machine *machine)
 	return ret ?: add_pci(machine, &acpi);
 }
 
+int vmx_board_new_generation(struct vmx_machine *machine)
+{
+	void *id = vmx_memory_at(&machine->memory, VMX_ACPI_GENERATION,
+				 VMX_ACPI_GENERATION_LENGTH);
+	uint8_t random[VMX_ACPI_GENERATION_LENGTH];
+
+	if (!id)
+		return 0;
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return vmx_fail(errno, "no random numbers for the generation ID: %s",
+				strerror(errno));
+	memcpy(id, random, sizeof(random));
+	return 0;
+}
+
 int vmx_board_describe(struct vmx_machine *machine, uint64_t *rsdp)
 {
 	struct vmx_acpi acpi;
+	int ret;
 
 	describe(machine, &acpi);
 	vmx_bios_data_write(&machine->memory);
-	return vmx_acpi_write(&acpi, &machine->memory, rsdp);
+	ret = vmx_acpi_write(&acpi, &machine->memory, rsdp);
+	return ret ?: vmx_board_new_generation(machine);
 }

@@ -38,6 +38,8 @@ int vmx_cpu_offset_tsc(struct vmx_cpu *cpu);
 void vmx_cpu_kick(void *cpu);
 /* Puts the devices onto the machine's buses. */
 int vmx_board_init(struct vmx_machine *machine);
+/* Gives the machine a generation ID that no other machine has: 0 or -errno. */
+int vmx_board_new_generation(struct vmx_machine *machine);
 /* Writes ACPI tables; where the root pointer is. */
 int vmx_board_describe(struct vmx_machine *machine, uint64_t *rsdp);
 /* Does a vCPU have to leave the guest now and then, so that others run? See loop.c. */

@@ -123,6 +123,8 @@ static const struct vmx_saved_field power_fields[] = {
 	BITS(struct vmx_power, enable, 1, 0x0521, "PM1 enable"),
 	BITS(struct vmx_power, control, 1, 0x1c03, "PM1 control"),
 	BITS(struct vmx_power, reset, 1, 0x06, "reset control register"),
+	NUMBER(struct vmx_power, gpe_status, 1, "status of general-purpose events"),
+	NUMBER(struct vmx_power, gpe_enable, 1, "those that are enabled"),
 };
 
 static const struct vmx_saved_table power_table = SAVED_TABLE("power", 1, power_fields);

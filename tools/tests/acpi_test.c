@@ -104,6 +104,8 @@ TEST_F(acpi, fadt)
 	EXPECT_EQ(0x600, number(fadt + 56, 4));		/* PM1a event */
 	EXPECT_EQ(0x604, number(fadt + 64, 4));		/* PM1a control */
 	EXPECT_EQ(0x608, number(fadt + 76, 4));		/* timer */
+	EXPECT_EQ(0x60c, number(fadt + 80, 4));		/* general-purpose events 0 to 7 */
+	EXPECT_EQ(2, fadt[92]);
 	EXPECT_EQ(4, fadt[88]);
 	EXPECT_EQ(2, fadt[89]);
 	EXPECT_EQ(4, fadt[91]);
@@ -477,6 +479,14 @@ TEST_F(acpica, evaluates)
 	EXPECT_NE(NULL, strstr(self->output, "Address Minimum : 0D00"));
 	EXPECT_NE(NULL, strstr(self->output, "Address Maximum : CFFFFFFF"));
 	EXPECT_NE(NULL, strstr(self->output, "EndTag Resource"));
+	ASSERT_EQ(0, run(self->folder,
+			 "acpiexec -b 'evaluate \\_SB.VGEN.ADDR; evaluate \\_GPE._E00' DSDT.dat",
+			 self->output, sizeof(self->output)));
+	EXPECT_EQ(NULL, strstr(self->output, "AE_"));
+	EXPECT_NE(NULL, strstr(self->output, "00000000000F7FF0"))
+		TH_LOG("%s", self->output);
+	EXPECT_NE(NULL, strstr(self->output, "Received a Device Notify on [VGEN]"))
+		TH_LOG("%s", self->output);
 }
 
 TEST_HARNESS_MAIN

@@ -390,6 +390,21 @@ TEST_F(machine, what_does_not_fit_stays_outside)
 	EXPECT_EQ(-EINVAL, vmx_machine_add(&self->machine, &self->blk.virtio.pci));
 }
 
+TEST_F(machine, each_machine_has_a_generation_of_its_own)
+{
+	unsigned char *id = self->machine.memory.ram + VMX_ACPI_GENERATION;
+	unsigned char first[VMX_ACPI_GENERATION_LENGTH];
+	uint64_t rsdp = 0;
+
+	ASSERT_EQ(0, vmx_board_describe(&self->machine, &rsdp));
+	EXPECT_NE(NULL, memmem(self->machine.memory.ram + rsdp, 0x10000, "VM_Gen_Counter", 14));
+	memcpy(first, id, sizeof(first));
+	ASSERT_EQ(0, vmx_board_new_generation(&self->machine));
+	EXPECT_NE(0, memcmp(first, id, sizeof(first)));
+	/* What is behind it is the parked CPUs'. */
+	EXPECT_EQ(VMX_ACPI_PARK, VMX_ACPI_GENERATION + VMX_ACPI_GENERATION_LENGTH);
+}
+
 TEST_F(machine, the_tables_have_the_bridge)
 {
 	uint64_t rsdp = 0;

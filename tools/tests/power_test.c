@@ -89,6 +89,29 @@ TEST_F(power, button)
 	EXPECT_EQ(0x100, in(0x600, 2));
 }
 
+TEST_F(power, general_purpose_events)
+{
+	vmx_power_raise(&self->power, 2);
+	EXPECT_FALSE(self->sci.level);
+	EXPECT_EQ(0x04, in(0x60c, 1));
+	out(0x60d, 1, 0xff);
+	EXPECT_TRUE(self->sci.level);
+	EXPECT_EQ(0xff04, in(0x60c, 2));
+	/* 1 clears, and only what is written. */
+	out(0x60c, 1, 0xfb);
+	EXPECT_TRUE(self->sci.level);
+	out(0x60c, 1, 0x04);
+	EXPECT_FALSE(self->sci.level);
+	EXPECT_EQ(0xff, in(0x60d, 1));
+	vmx_power_raise(&self->power, 2);
+	EXPECT_TRUE(self->sci.level);
+	out(0x60c, 2, 0x0000);
+	EXPECT_FALSE(self->sci.level);
+	EXPECT_EQ(0x04, in(0x60c, 4));
+	/* The timer is another register, and so is what comes before. */
+	EXPECT_EQ(0, in(0x602, 2));
+}
+
 TEST_F(power, timer)
 {
 	self->machine.now = 1000000000;

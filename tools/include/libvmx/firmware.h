@@ -138,7 +138,7 @@ enum vmx_power_event {
 };
 
 /* The length of the register block, and what sleep type powers off. */
-#define VMX_POWER_LENGTH	12
+#define VMX_POWER_LENGTH	16
 #define VMX_POWER_SLP_TYP_S5	5
 
 /* The reset control register as in the PIIX3 and later, and what resets. */
@@ -155,9 +155,12 @@ enum vmx_power_event {
  * @enable: PM1 enable
  * @control: PM1 control
  * @reset: reset control
+ * @gpe_status: status of general-purpose events
+ * @gpe_enable: the enabled ones
  *
  * The block is PM1 status (2 bytes), PM1 enable (2), PM1 control (2), nothing
- * (2), power-management timer (4, 3.579545 MHz, 32 bits wide). There is no SMI
+ * (2), power-management timer (4, 3.579545 MHz, 32 bits wide), status (1) and
+ * enable (1) of general-purpose events 0 to 7, nothing (2). There is no SMI
  * command port: the registers are ACPI's from the start. The timer's interrupt
  * is not modelled.
  */
@@ -170,6 +173,8 @@ struct vmx_power {
 	uint16_t enable;
 	uint16_t control;
 	uint8_t reset;
+	uint8_t gpe_status;
+	uint8_t gpe_enable;
 };
 
 /**
@@ -194,6 +199,16 @@ void vmx_power_init(struct vmx_power *power, const struct vmx_clock *clock,
  * Return: true if the guest has enabled the button.
  */
 bool vmx_power_button(struct vmx_power *power);
+
+/* The general-purpose event by which ACPI tables announce a new generation. */
+#define VMX_POWER_GPE_GENERATION 0
+
+/**
+ * vmx_power_raise() - raise a general-purpose event
+ * @power: the registers
+ * @event: its number, 0 to 7
+ */
+void vmx_power_raise(struct vmx_power *power, unsigned int event);
 
 /* For vmx_bus_add(): %VMX_POWER_LENGTH ports wherever struct vmx_acpi says, and
  * one port, %VMX_POWER_RESET_PORT (struct vmx_pci_wiring.reset_control); the
@@ -227,6 +242,8 @@ extern const struct vmx_range_ops vmx_power_reset_ops;
  * @irqs: the inputs of the 8259As that they lead to as well, level-triggered
  * @pci_base: where PCI devices' memory begins, below 4 GiB
  * @pci_size: its size in bytes
+ * @generation: the guest-physical address of the generation ID, 16 bytes that differ in
+ *	each copy of a machine; 0 if it has none. %VMX_ACPI_GENERATION is a good place
  */
 struct vmx_acpi {
 	unsigned int cpus;
@@ -247,12 +264,15 @@ struct vmx_acpi {
 	uint32_t irqs[4];
 	uint32_t pci_base;
 	uint32_t pci_size;
+	uint64_t generation;
 };
 
-/* Where vmx_acpi_write() puts its tables, what parked CPUs run (see
- * vmx_start_parked()), and the mailbox's page.
+/* Where vmx_acpi_write() puts its tables, room for a generation ID, what parked CPUs run
+ * (see vmx_start_parked()), and the mailbox's page.
  */
 #define VMX_ACPI_TABLES		0xe0000
+#define VMX_ACPI_GENERATION	0xf7ff0
+#define VMX_ACPI_GENERATION_LENGTH 16
 #define VMX_ACPI_PARK		0xf8000
 #define VMX_ACPI_MAILBOX	0xff000
 
