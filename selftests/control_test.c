@@ -261,6 +261,31 @@ TEST_F(vmxrun, vcpus_are_pinned)
 	EXPECT_STATUS(130);
 }
 
+/* Both go on: the machine that was saved, and the one from the file. Neither sees its TSC jump. */
+TEST_F(vmxrun, a_snapshot)
+{
+	START_NAMED(steady_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_COMMAND(2, "vmxctl snapshot guest");
+	EXPECT_COMMAND(1, "vmxctl snapshot guest /nowhere/saved");
+	EXPECT_TRUE(says("/nowhere/saved.part: No such file"));
+	EXPECT_ANSWER(400, "PUT", "/vm/snapshot", "{\"path\": \"saved\"}");
+	EXPECT_COMMAND(0, "cd $XDG_RUNTIME_DIR && vmxctl snapshot guest saved");
+	EXPECT_COMMAND(0, "vmxctl info guest");
+	EXPECT_TRUE(says("running"));
+	EXPECT_COMMAND(1, "echo q | vmxrun --restore $XDG_RUNTIME_DIR/saved");
+	/* A paused machine is saved, too, over the older file, and stays paused. */
+	EXPECT_COMMAND(0, "vmxctl pause guest");
+	EXPECT_COMMAND(0, "vmxctl snapshot guest $XDG_RUNTIME_DIR/saved");
+	EXPECT_COMMAND(0, "vmxctl info guest");
+	EXPECT_TRUE(says("paused"));
+	EXPECT_COMMAND(0, "vmxctl resume guest");
+	type(self, "q");
+	EXPECT_STATUS(1);
+	EXPECT_COMMAND(1, "echo q | vmxrun --restore $XDG_RUNTIME_DIR/saved");
+	EXPECT_COMMAND(1, "ls $XDG_RUNTIME_DIR/saved.part");
+}
+
 TEST_F(vmxrun, metrics)
 {
 	START_NAMED(steady_guest);

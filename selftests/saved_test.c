@@ -316,10 +316,11 @@ TEST_F(saved, a_sleeper_sleeps_on)
 	finish(self->second);
 }
 
-/* Runs vmxrun from PATH; its exit status. The last line that it wrote to stderr goes to WHY. */
+/* Runs vmxrun from PATH; its exit status. What it wrote to stderr goes to WHY. */
 static int run_vmxrun(char *const *argv, char *why, size_t size)
 {
 	int pipes[2], status = 0;
+	size_t length = 0;
 	pid_t child;
 	ssize_t got;
 
@@ -333,8 +334,9 @@ static int run_vmxrun(char *const *argv, char *why, size_t size)
 		_exit(127);
 	}
 	close(pipes[1]);
-	got = read(pipes[0], why, size - 1);
-	why[got > 0 ? got : 0] = '\0';
+	while (length < size - 1 && (got = read(pipes[0], why + length, size - 1 - length)) > 0)
+		length += got;
+	why[length] = '\0';
 	waitpid(child, &status, 0);
 	close(pipes[0]);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

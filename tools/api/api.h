@@ -84,6 +84,7 @@ struct api_target {
 	int (*power_off)(void *context, char *why);
 	int (*set_affinity)(void *context, unsigned int cpu, const unsigned int *host_cpus,
 			    size_t count, char *why);
+	int (*snapshot)(void *context, const char *path, char *why);
 };
 
 struct api_config {

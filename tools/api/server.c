@@ -7,6 +7,7 @@
 #define _GNU_SOURCE	/* struct ucred */
 #include <errno.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -234,6 +235,41 @@ static enum MHD_Result put_affinity(struct request *request)
 							    count, request->why));
 }
 
+/* {"path": "/..."}; NULL, or what is wrong. */
+static const char *parse_path(struct json_object *object, char *path, size_t size)
+{
+	struct json_object *member;
+	const char *text;
+
+	if (!json_object_is_type(object, json_type_object) ||
+	    !json_object_object_get_ex(object, "path", &member) ||
+	    json_object_object_length(object) != 1 ||
+	    !json_object_is_type(member, json_type_string))
+		return "the body must be an object with the member path alone, a string";
+	text = json_object_get_string(member);
+	if (*text != '/' || strlen(text) != (size_t)json_object_get_string_len(member) ||
+	    strlen(text) >= size)
+		return "path must begin with a slash, have no zero byte, and not be too long";
+	snprintf(path, size, "%s", text);
+	return NULL;
+}
+
+static enum MHD_Result put_snapshot(struct request *request)
+{
+	const struct api_config *config = &request->server->config;
+	struct json_object *object = parse_body(request);
+	char path[PATH_MAX];
+	const char *wrong;
+
+	if (!object)
+		return refuse(request, MHD_HTTP_BAD_REQUEST, "the body is not JSON");
+	wrong = parse_path(object, path, sizeof(path));
+	json_object_put(object);
+	if (wrong)
+		return refuse(request, MHD_HTTP_BAD_REQUEST, wrong);
+	return answer(request, config->target->snapshot(config->context, path, request->why));
+}
+
 /* A # in a path stands for a number. */
 static const struct route {
 	const char *method;
@@ -252,6 +288,7 @@ static const struct route {
 	{ MHD_HTTP_METHOD_PUT, "/vm/power-off", false, put_action,
 	  offsetof(struct api_target, power_off) },
 	{ MHD_HTTP_METHOD_PUT, "/vm/cpus/#/affinity", true, put_affinity, 0 },
+	{ MHD_HTTP_METHOD_PUT, "/vm/snapshot", true, put_snapshot, 0 },
 	{ MHD_HTTP_METHOD_GET, "/metrics", false, get_metrics, 0 },
 };
 

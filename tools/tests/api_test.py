@@ -26,6 +26,7 @@ SPEC = yaml.safe_load(DESCRIPTION.read_text())
 NOBODY = 65534
 SEEN = set()
 GOOD = {"cpus": [0, 1]}
+BODIES = {"/vm/cpus/{id}/affinity": GOOD, "/vm/snapshot": {"path": "/tmp/a saved machine"}}
 
 
 class Connection(http.client.HTTPConnection):
@@ -128,7 +129,8 @@ def fits(value, schema):
 def operations():
     for pattern, methods in SPEC["paths"].items():
         for method in methods:
-            yield method.upper(), pattern.replace("{id}", "0"), json.dumps(GOOD) if "{id}" in pattern else None
+            body = BODIES.get(pattern)
+            yield method.upper(), pattern.replace("{id}", "0"), json.dumps(body) if body else None
 
 
 def expect(answer, status):
@@ -211,6 +213,10 @@ def bodies_are_judged(machine):
         assert answer.status == 400, f"{body[:40]}: {answer.status}"
     expect(machine.ask("PUT", "/vm/cpus/2/affinity", json.dumps(GOOD)), 404)
     expect(machine.ask("PUT", "/vm/cpus/99999999999999999999/affinity", json.dumps(GOOD)), 404)
+    for body in ("", "[]", "{}", '{"path": 3}', '{"path": ""}', '{"path": "saved"}', '{"path": "/a\\u0000b"}',
+                 '{"path": "/a", "more": 1}', f'{{"path": "/{"a" * 4096}"}}', '{"path": "/another"}'):
+        answer = machine.ask("PUT", "/vm/snapshot", body)
+        assert answer.status == 400, f"{body[:40]}: {answer.status}"
     assert machine.state() == before
     expect(machine.ask("PUT", "/vm/cpus/1/affinity", ' {"cpus" : [ 3 ]}\n'), 204)
 

@@ -18,7 +18,7 @@ _vmxctl()
 		"") COMPREPLY=($(compgen -W "--help --version" -- "$word")) ;;
 		esac
 	elif [[ -z $command ]]; then
-		COMPREPLY=($(compgen -W "list info stats pause resume stop pin" -- "$word"))
+		COMPREPLY=($(compgen -W "list info stats pause resume stop pin snapshot" -- "$word"))
 	elif [[ $command != list ]]; then
 		folder=${XDG_RUNTIME_DIR:-/run}/vmx
 		for path in "$folder"/*.sock; do

@@ -24,6 +24,8 @@
 #define PATIENCE	60
 #define LIST_PATIENCE	2
 #define STOP_PATIENCE	60
+/* Memory goes to a disk, which may be slow. */
+#define SAVE_PATIENCE	3600
 
 static struct options {
 	bool json;
@@ -50,6 +52,7 @@ static void print_help(void)
 	       "       vmxctl pause | resume VM\n"
 	       "       vmxctl stop [--timeout SECONDS] [--now] VM\n"
 	       "       vmxctl pin VM VCPU=CPU[-CPU],...\n"
+	       "       vmxctl snapshot VM FILE\n"
 	       "\n"
 	       "VM is the name that vmxrun gave to a machine, or unix:PATH of its socket.\n"
 	       "\n"
@@ -60,6 +63,8 @@ static void print_help(void)
 	       "  resume  let them go on\n"
 	       "  stop    press the power button, and power it off after --timeout (%u s), or --now\n"
 	       "  pin     the host's CPUs that virtual CPUs run on: 0=2,1=4-7\n"
+	       "  snapshot\n"
+	       "          save the machine to a file, for vmxrun --restore; it goes on\n"
 	       "\n"
 	       "Exit status: 0 done, 1 not done, 2 the command line makes no sense.\n",
 	       STOP_PATIENCE);
@@ -318,6 +323,25 @@ static int pin_vm(char **words)
 	return STATUS_DONE;
 }
 
+/* The machine's process may be in another folder. */
+static int snapshot_vm(char **words)
+{
+	struct json_object *body = json_object_new_object();
+	char folder[PATH_MAX] = "", path[2 * PATH_MAX];
+	struct answer answer;
+
+	if (words[1][0] != '/' && !getcwd(folder, sizeof(folder) - 1))
+		fail("the working directory is gone: %s", strerror(errno));
+	snprintf(path, sizeof(path), "%s%s%s", folder, *folder ? "/" : "", words[1]);
+	json_object_object_add(body, "path", json_object_new_string(path));
+	if (!ask(path_of(words[0]), "PUT", "/vm/snapshot", json_object_to_json_string(body),
+		 SAVE_PATIENCE, &answer))
+		fail("%s: %s", words[0], reason_of(&answer));
+	json_object_put(body);
+	free(answer.bytes);
+	return STATUS_DONE;
+}
+
 static const struct command {
 	const char *name;
 	int words;
@@ -330,6 +354,7 @@ static const struct command {
 	{ "resume", 1, resume_vm },
 	{ "stop", 1, stop_vm },
 	{ "pin", 2, pin_vm },
+	{ "snapshot", 2, snapshot_vm },
 };
 
 static const struct command *find(const char *name)

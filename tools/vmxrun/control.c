@@ -186,6 +186,19 @@ static int set_affinity(void *context __attribute__((unused)), unsigned int cpu,
 	return ret;
 }
 
+/* One at a time, since two may be asked for the same file. */
+static int take_snapshot(void *context __attribute__((unused)), const char *path, char *why)
+{
+	int ret;
+
+	machine_hold();
+	pthread_mutex_lock(&pausing);
+	ret = snapshot_save(path, why, API_WHY);
+	pthread_mutex_unlock(&pausing);
+	machine_release();
+	return ret;
+}
+
 static const struct api_target target = {
 	.read = read_info,
 	.pause = pause_machine,
@@ -193,6 +206,7 @@ static const struct api_target target = {
 	.power_button = press_button,
 	.power_off = power_off,
 	.set_affinity = set_affinity,
+	.snapshot = take_snapshot,
 };
 
 /* Starting */

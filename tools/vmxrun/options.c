@@ -235,7 +235,7 @@ void options_parse(struct options *options, int argc, char **argv)
 		point_to_help();
 	}
 	if (options->restore && options->sized)
-		fail("--restore %s: the file says how much memory and how many CPUs; leave out --memory and --cpus",
+		fail("--restore %s: the file has memory and CPUs; leave out --memory and --cpus",
 		     options->restore);
 	/* Then there is nothing to boot again. */
 	options->no_reboot |= !options->kernel;
