@@ -89,12 +89,12 @@ void shadow_unguard(struct vmx_mmu *mmu, u64 gfn)
 
 /*
  * What a guest takes away most, the right to write, goes from the entry as well.
- * An entry that has lost its accessed bit has to be made anew, so that the bit is
- * set. False if it cannot stay.
+ * For all else the entry has to be made anew: if the accessed bit went, so that it is
+ * set again. False if it cannot stay.
  */
 static bool can_stay(const struct shadow_page *sp, unsigned int i, u64 new)
 {
-	return new & PT_ACCESSED && sp->role.level == 1 && !sp->role.no_wp &&
+	return sp->role.level == 1 && !sp->role.no_wp &&
 	       !((sp->guest[i] ^ new) & ~(PT_WRITE | PT_DIRTY));
 }
 
