@@ -166,7 +166,7 @@ def command_check():
 def command_mutants():
     """Verdicts of one boot are compared with those of another: the tests' random numbers are the same each time."""
     build_tools()
-    build_tests(suite.everything() + suite.commands())
+    build_tests(suite.choose(setting("T") or "*"))
     return mutants.run(lambda cpu, smp: setup_for("fast", cpu, smp, suite.CHECK_SEED, bochs.Bochs), seed())
 
 
