@@ -523,6 +523,23 @@ TEST_F(vmxrun, a_trace_that_is_not_read)
 	close(trace);
 }
 
+TEST_F(vmxrun, a_trace_that_nobody_opens)
+{
+	char path[64], option[80];
+	int status;
+
+	snprintf(path, sizeof(path), "%s/trace", self->folder);
+	snprintf(option, sizeof(option), "--trace=%s", path);
+	ASSERT_EQ(0, mkfifo(path, 0600));
+	ASSERT_EQ(0, write_kernel(self->kernel, exit_guest, exit_guest_end));
+	start_with(self, self->slave, self->slave, OPTIONS(option));
+	ASSERT_TRUE(waits(self));
+	kill(self->child, SIGTERM);
+	status = ended(self);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGTERM, WTERMSIG(status));
+}
+
 static bool has_line(const char *path, const char *text)
 {
 	FILE *file = fopen(path, "r");

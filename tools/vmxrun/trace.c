@@ -9,6 +9,7 @@
 
 #include "vmxrun.h"
 
+static int output_fd = STDERR_FILENO;
 static struct outlet *output;
 
 /* A line for each vCPU, until it is complete: exits of several vCPUs overlap. */
@@ -51,13 +52,16 @@ static void trace(void *host __attribute__((unused)), const struct vmx_cpu *cpu,
 	outlet_put(output, line->text, line->length);
 }
 
-void trace_start(struct vmx_machine_config *config, const char *path)
+void trace_open(const char *path)
 {
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : STDERR_FILENO;
-
-	if (fd < 0)
+	output_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (output_fd < 0)
 		fail("--trace=%s: %s", path, strerror(errno));
-	output = outlet_open(fd, NULL);
+}
+
+void trace_start(struct vmx_machine_config *config)
+{
+	output = outlet_open(output_fd, NULL);
 	config->exit = trace;
 }
 

@@ -231,14 +231,16 @@ int main(int argc, char **argv)
 		gdb_listen(options.gdb);
 	if (options.api || options.name)
 		control_listen(options.api, options.name);
-	/* Before the console handles signals: a pipe may block for ever. */
+	/* Before the console handles signals: pipes may block for ever. */
 	if (options.kernel)
 		read_image(&options);
 	if (options.restore)
 		snapshot_open(options.restore, &options.machine);
+	if (options.trace_file)
+		trace_open(options.trace_file);
 	console_init(&options.machine);
 	if (options.trace)
-		trace_start(&options.machine, options.trace_file);
+		trace_start(&options.machine);
 	make_machine(&options);
 	if (options.gdb)
 		gdb_start(options.gdb, !image.kernel || is_wide(&image));

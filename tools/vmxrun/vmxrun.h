@@ -164,8 +164,10 @@ void stats_print(void);
 
 /* trace.c */
 
-/* Prints a line for each exit to a file or, if PATH is NULL, to standard error. */
-void trace_start(struct vmx_machine_config *config, const char *path);
+/* Prints to a file instead of to standard error. Waits for a reader if it is a FIFO. */
+void trace_open(const char *path);
+/* Prints a line for each exit. */
+void trace_start(struct vmx_machine_config *config);
 /* Ends the trace; prints a message if part of it is missing. */
 void trace_end(void);
 
