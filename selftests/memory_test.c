@@ -213,7 +213,7 @@ TEST_F(memory, migrated)
 		ASSERT_NE(MAP_FAILED, at);
 		madvise(at, scattered * PAGE, MADV_NOHUGEPAGE);
 		for (size_t n = 0; n < scattered; n++) {
-			/* Compaction moves pages up. Half get memory far below the others, or above. */
+			/* Compaction moves pages up. Half lie far below the others, or above. */
 			if (n == scattered / 2) {
 				gap = new_memory(distance);
 				ASSERT_NE(MAP_FAILED, gap);

@@ -26,8 +26,8 @@ notrace void __sanitizer_cov_trace_pc(void)
 }
 
 /*
- * Some addresses, modulo SPAN, that calls have returned to since they were last told: the first, then
- * the distance of each from the one before. An empty line at the end.
+ * Some addresses, modulo SPAN, that calls have returned to since they were last told: the
+ * first, then the distance of each from the one before. An empty line at the end.
  */
 static int get_ran(char *text, const struct kernel_param *kp)
 {
