@@ -123,6 +123,7 @@ def guests():
             linux("linux-shadow-up", "linux /guest 1 1 --mmu shadow", "penryn", "tigerlake"),
             linux("linux-6.1-shadow-up", "linux /guest/cloud-6.1-memory 1 1 --mmu shadow", "penryn", "tigerlake"),
             linux("linux-pressure", "linux-pressure", "penryn", "tigerlake"),
+            linux("linux-paused", "linux-paused", "tigerlake"),
             linux("linux-pair", "linux-pair", "tigerlake"),
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),
