@@ -34,7 +34,8 @@ DEFAULT = ("fast", "debian-6.1", "debian-6.12")
 NOT_BY_DEFAULT = {
     "debian-6.1": ("kvm_test", "kexec_test", "kexec_vm_test"),
     "debian-6.12": ("kvm_test", "kexec_test", "kexec_vm_test", "linux-net", "linux-net-pins"),
-    "fast": ("linux-pressure", "linux-pair", "linux-paused", "linux-again", "linux-6.1", "linux-6.12", "linux-6.1-up",
+    "fast": ("linux-pressure", "linux-pair", "linux-paused", "linux-saved-shadow", "linux-again", "linux-6.1",
+             "linux-6.12", "linux-6.1-up",
              "linux-shadow-up", "linux-6.1-shadow", "linux-6.1-shadow-up", "linux-6.12-up", "linux-disk", "linux-large"),
 }
 # Where kmemleak watches: everywhere would take twice as long to find the same.

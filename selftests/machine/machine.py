@@ -165,7 +165,7 @@ def belongings(tests, setup, folder):
             found.update(disk_guest(name, folder))
         if f"/guest/{name}-memory" in commands.split():
             found.update(memory_guest(name, folder))
-    if "/tests/control_test" in commands.split() or "/machine/linux-paused" in commands:
+    if any(name in commands for name in ("/tests/control_test", "/machine/linux-paused", "/machine/linux-saved")):
         found.update(control())
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",

@@ -125,6 +125,8 @@ def guests():
             linux("linux-pressure", "linux-pressure", "penryn", "tigerlake"),
             linux("linux-paused", "linux-paused", "tigerlake"),
             linux("linux-pair", "linux-pair", "tigerlake"),
+            linux("linux-saved", "linux-saved /guest 2", "lynnfield", "tigerlake"),
+            linux("linux-saved-shadow", "linux-saved /guest 2 --mmu shadow", "penryn"),
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),
             linux("linux-6.12", "linux /guest/cloud-6.12 2 2", "haswell"),
