@@ -289,10 +289,14 @@ static void change_registers(int signal)
 	asm volatile(EACH(CHANGE) : : : ALL_XMM);
 }
 
-/* RUN ends again and again, and the handler of the process uses registers. */
+/*
+ * RUN ends again and again, and the handler of the process uses registers. Each RUN has
+ * a ms more than the last: on slow kernels the first ones end before the guest is entered.
+ */
 TEST_F(long_run, signals)
 {
-	const struct itimerval every_2_ms = { { 0, 2000 }, { 0, 2000 } }, never = { 0 };
+	struct itimerval once = { .it_value = { 0, 5000 } };
+	const struct itimerval never = { 0 };
 	const struct sigaction action = { .sa_handler = change_registers };
 	int interrupted = 0;
 	long ret;
@@ -301,9 +305,10 @@ TEST_F(long_run, signals)
 	fill(self->guests, REGISTERS, &self->seed);
 	ASSERT_VMX(START(&self->vcpu, long_guest, self->guests, 4 * TURNS));
 	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &every_2_ms, NULL));
 	do {
 		fill(self->mine, REGISTERS, &self->seed);
+		ASSERT_EQ(0, setitimer(ITIMER_REAL, &once, NULL));
+		once.it_value.tv_usec += 1000;
 		ret = run(&self->vcpu, self->mine);
 		ASSERT_TRUE(kept(self->mine, XMM_SIZE));
 		interrupted += ret == -EINTR;
