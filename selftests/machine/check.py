@@ -32,8 +32,8 @@ DEFAULT = ("fast", "debian-6.1", "debian-6.12")
 # machine takes another boot; guests take long to boot many times, or a kernel that does much: who asks
 # for the kernel gets them.
 NOT_BY_DEFAULT = {
-    "debian-6.1": ("kvm_test", "kexec_test", "kexec_vm_test"),
-    "debian-6.12": ("kvm_test", "kexec_test", "kexec_vm_test", "linux-net", "linux-net-pins"),
+    "debian-6.1": ("kvm_test", "kexec_test"),
+    "debian-6.12": ("kvm_test", "kexec_test", "linux-net", "linux-net-pins"),
     "fast": ("linux-pressure", "linux-pair", "linux-paused", "linux-saved-shadow", "linux-again", "linux-6.1",
              "linux-6.12", "linux-6.1-up",
              "linux-shadow-up", "linux-6.1-shadow", "linux-6.1-shadow-up", "linux-6.12-up", "linux-disk", "linux-large"),
