@@ -338,6 +338,37 @@ TEST_F(finished, descriptor_outside_of_memory)
 		  run->qualification & 0x1ff);
 }
 
+/* An exit that becomes an EPT violation has not the event of an earlier one. */
+TEST_F(finished, descriptor_after_an_event)
+{
+	struct vmx_run_page *run = self->cpu->vcpu.run;
+	const uint32_t info = VMX_INTR_VALID | VMX_INTR_TYPE_EXTERNAL | 0x31;
+	const int vmcs = self->cpu->vcpu.vmcs;
+	struct instance instance = {
+		.mode = VMX_MODE_LONG, .code = all_row, .length = all_row_end - all_row, .rax = 2,
+		.rcx = TEST_DATA, .prepare = prepare_enabled,
+	};
+	struct outcome outcome;
+
+	if (!has_invpcid(self->cpu))
+		SKIP(return, "the CPU has no INVPCID");
+	/* From here on the code is mapped: its fetch is no exit. */
+	ASSERT_VMX(attempt(self->cpu, &instance, BY_CPU, &outcome));
+	ASSERT_EQ(NONE, outcome.vector);
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_GUEST_RIP, TEST_CODE));
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_IF));
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_GUEST_IDTR_BASE, TEST_RAM));
+	ASSERT_VMX(vmx_field_set(vmcs, VMX_F_GUEST_IDTR_LIMIT, 0xfff));
+	run->inject_info = info;
+	ASSERT_EXIT(&self->cpu->vcpu, VMX_REASON_EPT_VIOLATION);
+	ASSERT_EQ(info, run->idt_info);
+	run->inject_info = 0;
+	run->regs[VMX_RCX] = TEST_RAM + 8;
+	ASSERT_EXIT(&self->cpu->vcpu, VMX_REASON_EPT_VIOLATION);
+	EXPECT_EQ(TEST_RAM + 8, run->physical);
+	EXPECT_EQ(0, run->idt_info & VMX_INTR_VALID);
+}
+
 /* INVPCID with random operands, in the same state with EPT and with shadow page tables */
 
 /* An instruction with its prefixes: ModR/M, SIB and a displacement. */

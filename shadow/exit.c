@@ -457,14 +457,11 @@ bool vmx_paging_cr_access(struct vmx_vcpu *v)
  */
 int vmx_paging_exit(struct vmx_vcpu *v)
 {
-	switch (v->reason) {
-	case VMX_REASON_EXCEPTION_NMI:
+	if (v->reason == VMX_REASON_EXCEPTION_NMI)
 		return page_fault(v);
-	case VMX_REASON_CR_ACCESS:
-		return finish(v, cr_access(v));
-	default:
-		return finish(v, invalidate(v));
-	}
+	/* An instruction may become an EPT violation, but none in the delivery of an event. */
+	v->idt_info = 0;
+	return finish(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) : invalidate(v));
 }
 
 /**

@@ -131,16 +131,16 @@ static int read_bytes(struct vmx_vcpu *v, u64 gva, void *to, size_t count)
 		break;
 	}
 	from = shadow_memory(v->mmu, walk.gpa, false);
-	if (!from) {
-		/* Memory of a device, which the module does not read. */
-		p->miss = walk.gpa;
-		p->miss_access = VMX_MMU_READ;
-		p->miss_translated = true;
-		paging_describe(v, gva, VMX_VIOLATION_LINEAR_VALID);
-		return -EPERM;
+	if (from) {
+		memcpy(to, from, count);
+		return 0;
 	}
-	memcpy(to, from, count);
-	return 0;
+	p->miss = walk.gpa;
+	p->miss_access = VMX_MMU_READ;
+	p->miss_translated = true;
+	paging_describe(v, gva, VMX_VIOLATION_LINEAR_VALID);
+	/* The module reads no memory of devices. Other memory is lost, and about to go. */
+	return paging_is_device(v, walk.gpa) ? -EPERM : -EAGAIN;
 }
 
 /* 0, PAGING_PF, -EAGAIN, or -EPERM: it is where userspace has to look. */

@@ -317,6 +317,8 @@ int vmx_paging_load(struct vmx_vcpu *v)
 {
 	int r;
 
+	/* What is missing becomes an EPT violation, but none in the delivery of an event. */
+	v->idt_info = 0;
 	spin_lock(&v->mmu->lock);
 	r = load_locked(v);
 	spin_unlock(&v->mmu->lock);
