@@ -101,13 +101,12 @@ void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct)
 	unsigned int count = 0;
 
 	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash) {
-		if (sp->gfn != gfn || sp->role.direct != direct)
+		if (sp->gfn != gfn || sp->role.direct != direct || sp->users)
 			continue;
+		last = sp;
 		count++;
-		if (!sp->users)
-			last = sp;
 	}
-	if (count < SHADOW_ROLES_MAX || !last)
+	if (count < SHADOW_ROLES_MAX)
 		return;
 	shadow_zap(mmu, last);
 	mmu->stats.evictions++;
