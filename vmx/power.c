@@ -33,7 +33,7 @@ DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 /* VMs alive; changes under power_lock with the CPU map held still. */
 static unsigned int power_users;
 static DEFINE_MUTEX(power_lock);
-/* A reboot has begun: VMX stays off. Changes under power_lock. */
+/* A reboot has begun: VMX stays off. Changes likewise. */
 static bool power_ending;
 static enum cpuhp_state power_hp_state;
 
@@ -173,8 +173,8 @@ void vmx_power_put(void)
 }
 
 /*
- * Hotplug callbacks hold the CPU map for writing, which keeps get and put out:
- * power_users is stable without power_lock.
+ * Hotplug callbacks hold the CPU map for writing, which keeps others out: power_users
+ * and power_ending are stable without power_lock.
  */
 static int power_online(unsigned int cpu)
 {
@@ -182,7 +182,7 @@ static int power_online(unsigned int cpu)
 
 	if (err)
 		return err;
-	return power_users && !READ_ONCE(power_ending) ? cpu_on() : 0;
+	return power_users && !power_ending ? cpu_on() : 0;
 }
 
 static int power_offline(unsigned int cpu)
@@ -224,10 +224,12 @@ VMX_DEFINE_SYSCORE(power_syscore, power_suspend, power_resume);
  */
 static int power_reboot(struct notifier_block *nb, unsigned long event, void *v)
 {
+	cpus_read_lock();
 	mutex_lock(&power_lock);
-	WRITE_ONCE(power_ending, true);
+	power_ending = true;
 	on_each_cpu(cpu_off_ipi, NULL, 1);
 	mutex_unlock(&power_lock);
+	cpus_read_unlock();
 	return NOTIFY_OK;
 }
 
