@@ -15,6 +15,10 @@
 
 #include "verw.h"
 
+#ifndef VMX_HAVE_CLEAR_BRANCH_HISTORY_VMEXIT
+#error "no CLEAR_BRANCH_HISTORY_VMEXIT (BHI): build for a newer update of this kernel"
+#endif
+
 /* Offsets in struct vmx_run_page.regs, in the SDM's register numbers */
 #define RAX	(0 * 8)
 #define RCX	(1 * 8)
@@ -145,9 +149,7 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	rdmsr
 	wrmsr
 2:
-#ifdef VMX_HAVE_CLEAR_BRANCH_HISTORY_VMEXIT
 	CLEAR_BRANCH_HISTORY_VMEXIT
-#endif
 	pop	%rax
 	pop	%rbx
 	pop	%r12

@@ -123,17 +123,23 @@ AGES = (
 )
 
 
-def verw_by_age(features, probed):
-    """What vmx/verw.h makes of headers: the feature at VM entry, and the condition for memory of devices."""
+def preprocess(name, features, probed, *flags):
+    """vmx/NAME, and what it takes for VERW's feature, with headers that have these CPU features alone."""
+    texts = [(ROOT / "vmx" / part).read_text() for part in ("entry.S", "verw.h")]
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("linux/jump_label", "linux/types", "asm/cpufeature", "asm/nospec-branch", "asm/cpufeatures"):
-            path = pathlib.Path(folder, f"{name}.h")
+        for included in re.findall(r"^#include <(.*)>", "\n".join(texts), re.MULTILINE):
+            path = pathlib.Path(folder, included)
             path.parent.mkdir(exist_ok=True)
             path.write_text("".join(f"#define X86_FEATURE_{feature} {feature}\n" for feature in features)
-                            if name.endswith("features") else "")
-        result = subprocess.run(["gcc", "-E", "-P", "-x", "c", *(f"-DVMX_HAVE_{name}" for name in probed),
-                                 "-nostdinc", "-I", folder, "-"], text=True, capture_output=True,
-                                input=f'#include "{ROOT}/vmx/verw.h"\nVM_ENTRY VMX_FEATURE_VERW_VM\n')
+                            if included.endswith("cpufeatures.h") else "")
+        return subprocess.run(["gcc", "-E", "-P", "-x", "c", *(f"-DVMX_HAVE_{macro}" for macro in probed), *flags,
+                               "-nostdinc", "-I", folder, "-"], text=True, capture_output=True,
+                              input=f'#include "{ROOT}/vmx/{name}"\nVM_ENTRY VMX_FEATURE_VERW_VM\n')
+
+
+def verw_by_age(features, probed):
+    """What vmx/verw.h makes of headers: the feature at VM entry, and the condition for memory of devices."""
+    result = preprocess("verw.h", features, probed)
     if result.returncode:
         return None if "#error" in result.stderr else result.stderr
     device, = re.findall(r"return (?:cpu_feature_enabled|static_branch_unlikely)\(&?(\w+)\)", result.stdout)
@@ -148,6 +154,14 @@ def verw():
             yield f"headers with {', '.join([*features, *probed])}: vmx/verw.h takes {found}, not {expected}"
 
 
+def history():
+    """Kernels whose headers do not say how the branch history is cleared are refused."""
+    for probed, refused in (((), True), (("CLEAR_BRANCH_HISTORY_VMEXIT",), False)):
+        result = preprocess("entry.S", ("CLEAR_CPU_BUF",), probed, "-D__ASSEMBLY__")
+        if (result.returncode != 0) != refused or "#error" not in result.stderr and refused:
+            yield f"headers with {', '.join(probed) or 'no such macro'}: vmx/entry.S says {result.stderr or 'nothing'}"
+
+
 def built(name):
     kernel = kernels.find(name)
     _, modules = machine.prepare_module(kernel)
@@ -155,7 +169,7 @@ def built(name):
 
 
 def mitigations():
-    wrong = list(verw())
+    wrong = [*verw(), *history()]
     for name in ("debian-6.1", "debian-6.12"):
         kernel, path = built(name)
         module = elf.Object(path)
