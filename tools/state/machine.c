@@ -77,6 +77,19 @@ static int write_stream(struct state_parts *parts, struct vmx_machine *machine, 
 	return ret;
 }
 
+/* What a file has already would show through the holes. */
+static int check_empty(int fd)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat))
+		return vmx_fail(errno, "cannot write the saved state: %s", strerror(errno));
+	if (!S_ISREG(stat.st_mode) || stat.st_size)
+		return vmx_fail(EINVAL,
+				"a machine is saved to an empty regular file: make a new one");
+	return 0;
+}
+
 static int save(struct state_parts *parts, struct vmx_machine *machine, int fd)
 {
 	int ret;
@@ -86,7 +99,8 @@ static int save(struct state_parts *parts, struct vmx_machine *machine, int fd)
 	if (!vmx_machine_is_paused(machine))
 		return vmx_fail(EBUSY, "the machine runs: pause it first");
 	describe(&parts->machine, machine);
-	ret = get_cpus(parts, machine);
+	ret = check_empty(fd);
+	ret = ret ?: get_cpus(parts, machine);
 	if (ret)
 		return ret;
 	state_list(parts, &state_machine_table, &parts->machine, 0, NULL);

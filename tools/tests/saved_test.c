@@ -385,6 +385,19 @@ TEST_F(saved, a_device_without_a_description_is_named)
 	EXPECT_NE(NULL, strstr(vmx_error(), "mute"));
 }
 
+/* What is in it would be the guest's memory where that has zeroes. */
+TEST_F(saved, a_file_with_contents_is_refused)
+{
+	int fd = memfd_create("full", 0);
+
+	ASSERT_EQ(1, write(fd, "x", 1));
+	self->a->machine.still = true;
+	EXPECT_EQ(-EINVAL, vmx_machine_save(&self->a->machine, fd));
+	EXPECT_NE(NULL, strstr(vmx_error(), "empty"));
+	EXPECT_EQ(1, lseek(fd, 0, SEEK_END));
+	close(fd);
+}
+
 /*
  * The streams of each version of a section, for ever. What this program writes is the last of them:
  * whatever changes that needs a new version, and a new file: SAVED_STREAM=FILE has it written.

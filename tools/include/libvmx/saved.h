@@ -136,8 +136,8 @@ int vmx_saved_check_memory(struct vmx_saved *saved);
  * The contents of disks are not in it. Zero pages of memory become holes of the file.
  *
  * Return: 0, and then all of it is on the host's disk; -EBUSY (the machine runs, or a
- * debugger has it), -EOPNOTSUPP (a device cannot be saved; vmx_error() names it), or
- * another -errno.
+ * debugger has it), -EINVAL (the file is not empty, or is not a regular one),
+ * -EOPNOTSUPP (a device cannot be saved; vmx_error() names it), or another -errno.
  */
 int vmx_machine_save(struct vmx_machine *machine, int fd);
 
