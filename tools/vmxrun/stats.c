@@ -35,6 +35,19 @@ static uint64_t now(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+/*
+ * Counts of the module and of vmxrun are not of the same moment, so the difference may be a little
+ * less than it was. Who watches a counter takes that for a new beginning.
+ */
+static uint64_t never_less(unsigned int reason, uint64_t count)
+{
+	static uint64_t most[VMX_STATS_REASONS];
+
+	if (most[reason] < count)
+		most[reason] = count;
+	return most[reason];
+}
+
 /* The module counts all exits; reason and cost are known for those that reached vmxrun. */
 static void add_reason(struct stats *to, unsigned int reason)
 {
@@ -52,6 +65,7 @@ static void add_reason(struct stats *to, unsigned int reason)
 	to->exits[reason].count += here;
 	if (to->vm.exits[reason] > here)
 		to->exits[reason].in_module += to->vm.exits[reason] - here;
+	to->exits[reason].in_module = never_less(reason, to->exits[reason].in_module);
 }
 
 int stats_read(struct stats *to)
