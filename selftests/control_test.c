@@ -319,6 +319,7 @@ TEST_F(vmxrun, a_guest_that_always_resets)
 		ASSERT_TRUE(status == 204 || status == 503) { TH_LOG("%s", said); }
 		EXPECT_ANSWER(200, "GET", "/metrics", "");
 		EXPECT_ANSWER(204, "PUT", "/vm/resume", "");
+		EXPECT_ANSWER(200, "GET", "/metrics", "");
 	}
 	printf("# %u of 60 pauses\n", paused);
 	EXPECT_TRUE(heard(self, "R"));
@@ -335,13 +336,14 @@ TEST_F(vmxrun, a_guest_that_always_resets)
 TEST_F(vmxrun, the_command_line_is_judged)
 {
 	static char *const pins[] = {
-		"", "0", "0=", "=0", "0=1-", "0=2-1", "0=1024", "0=0,", "0=0 ", "16=0", "x=0",
+		"", "0", "0=", "=0", "0=1-", "0=2-1", "0=1024", "0=0,", "0=0 ", "1=0", "16=0",
+		"x=0",
 	};
 	static char *const names[] = { "", "..", "a/b", "-a", "a b" };
 
 	setenv("XDG_RUNTIME_DIR", self->folder, 1);
 	for (size_t n = 0; n < TEST_COUNT(pins); n++)
-		EXPECT_ERROR("--pin ", "--pin", pins[n]);
+		EXPECT_ERROR("--pin", "--pin", pins[n]);
 	for (size_t n = 0; n < TEST_COUNT(names); n++)
 		EXPECT_ERROR("--name ", "--name", names[n]);
 	EXPECT_ERROR("give unix:PATH", "--api", "/tmp/x");

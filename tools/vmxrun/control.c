@@ -167,19 +167,19 @@ static int power_off(void *context __attribute__((unused)), char *why __attribut
 static int set_affinity(void *context __attribute__((unused)), unsigned int cpu,
 			const unsigned int *host_cpus, size_t count, char *why)
 {
-	int ret;
+	unsigned int cpus;
+	int ret = -ENOENT;
 
-	if (cpu >= machine.config.cpus) {
-		snprintf(why, API_WHY, "there is no virtual CPU %u: the machine has %u", cpu,
-			 machine.config.cpus);
-		return -ENOENT;
-	}
 	pthread_mutex_lock(&making);
 	pthread_mutex_lock(&machine.lock);
-	ret = pins_set(&machine.cpus[cpu], host_cpus, count);
+	cpus = machine.config.cpus;
+	if (cpu < cpus)
+		ret = pins_set(&machine.cpus[cpu], host_cpus, count);
 	pthread_mutex_unlock(&machine.lock);
 	pthread_mutex_unlock(&making);
-	if (ret == -EINVAL)
+	if (cpu >= cpus)
+		snprintf(why, API_WHY, "there is no virtual CPU %u: the machine has %u", cpu, cpus);
+	else if (ret == -EINVAL)
 		snprintf(why, API_WHY, "this computer lets it run on none of these CPUs");
 	else if (ret)
 		snprintf(why, API_WHY, "virtual CPU %u cannot be moved: %s", cpu, strerror(-ret));
@@ -217,19 +217,21 @@ static void load(void)
 	static const char *const places[] = { "vmxrun-api.so", "../lib/vmx/vmxrun-api.so" };
 	char program[PATH_MAX], path[PATH_MAX + 32];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	void *object = NULL;
+	bool found = false;
+	void *object;
 
 	program[length > 0 ? length : 0] = '\0';
 	if (strrchr(program, '/'))
 		*strrchr(program, '/') = '\0';
-	for (size_t n = 0; !object && n < sizeof(places) / sizeof(places[0]); n++) {
+	for (size_t n = 0; !found && n < sizeof(places) / sizeof(places[0]); n++) {
 		snprintf(path, sizeof(path), "%s/%s", program, places[n]);
-		if (!access(path, F_OK))
-			object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		found = !access(path, F_OK);
 	}
+	if (!found)
+		fail("the API cannot be loaded: vmxrun-api.so is not installed with vmxrun");
+	object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!object)
-		fail("the API cannot be loaded: %s",
-		     access(path, F_OK) ? "vmxrun-api.so is not installed with vmxrun" : dlerror());
+		fail("the API cannot be loaded: %s", dlerror());
 	ops = dlsym(object, "api_server");
 	if (!ops)
 		fail("%s is of another version", path);
@@ -245,8 +247,10 @@ static void place(const char *name, char *path, size_t size)
 		fail("--name %s: XDG_RUNTIME_DIR is not set; give --api unix:PATH, too", name);
 	if (mkdir(folder, 0700) && errno != EEXIST)
 		fail("--name %s: %s: %s", name, folder, strerror(errno));
-	if (lstat(folder, &stat) || !S_ISDIR(stat.st_mode) || stat.st_uid != geteuid())
-		fail("--name %s: %s is not a folder of yours", name, folder);
+	if (lstat(folder, &stat) || !S_ISDIR(stat.st_mode) || stat.st_uid != geteuid() ||
+	    stat.st_mode & 0022)
+		fail("--name %s: %s is not a folder that you alone can write to; "
+		     "remove it, or give --api unix:PATH, too", name, folder);
 	if ((size_t)snprintf(path, size, "%s/%s%s", folder, name, RUNTIME_SUFFIX) >= size)
 		fail("--name %s: the path of its socket is too long", name);
 }

@@ -51,6 +51,14 @@ void pins_parse(const char *text)
 		refuse(text);
 }
 
+void pins_check(unsigned int cpus)
+{
+	for (unsigned int n = cpus; n < VMX_MACHINE_CPUS; n++)
+		if (pins[n].set)
+			fail("--pin: there is no virtual CPU %u: the machine has %u; "
+			     "--cpus gives it more", n, cpus);
+}
+
 void pins_apply(const struct vmx_cpu *cpu)
 {
 	const struct pin *pin = &pins[cpu->id];

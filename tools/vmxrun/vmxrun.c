@@ -236,6 +236,7 @@ int main(int argc, char **argv)
 		read_image(&options);
 	if (options.restore)
 		snapshot_open(options.restore, &options.machine);
+	pins_check(options.machine.cpus);
 	if (options.trace_file)
 		trace_open(options.trace_file);
 	console_init(&options.machine);

@@ -182,6 +182,8 @@ int socket_listen_unix(const char *option, const char *path);
 
 /* VCPU=CPU[-CPU],... */
 void pins_parse(const char *text);
+/* Exits if a vCPU that the machine does not have is pinned. */
+void pins_check(unsigned int cpus);
 /* With the machine's lock held; of a vCPU whose thread begins. */
 void pins_apply(const struct vmx_cpu *cpu);
 /* Likewise, of any vCPU: 0 or -errno. */
