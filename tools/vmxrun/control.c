@@ -102,9 +102,10 @@ static int read_info(void *context __attribute__((unused)), struct api_info *inf
 	read_machine(info);
 	pthread_mutex_unlock(&machine.lock);
 	ret = explain(stats_read(&stats), why);
+	/* By the TSC's rate, which a machine that is made anew does not have at first. */
+	convert(&stats, info);
 	pthread_mutex_unlock(&making);
 	info->name = machine_name;
-	convert(&stats, info);
 	return ret;
 }
 
