@@ -268,7 +268,7 @@ TEST_F(vmxrun, a_snapshot)
 	ASSERT_TRUE(heard(self, "R"));
 	EXPECT_COMMAND(2, "vmxctl snapshot guest");
 	EXPECT_COMMAND(1, "vmxctl snapshot guest /nowhere/saved");
-	EXPECT_TRUE(says("/nowhere/saved.part: No such file"));
+	EXPECT_TRUE(says("/nowhere/saved: No such file"));
 	EXPECT_ANSWER(400, "PUT", "/vm/snapshot", "{\"path\": \"saved\"}");
 	EXPECT_COMMAND(0, "cd $XDG_RUNTIME_DIR && vmxctl snapshot guest saved");
 	EXPECT_COMMAND(0, "vmxctl info guest");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A machine from a file, and into one. */
+#define _GNU_SOURCE	/* mkostemp() */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,36 +41,35 @@ bool snapshot_restore(void)
 	return true;
 }
 
-/* Paused, into a file that has nothing yet. */
-static int save_to(const char *path, char *why, size_t size)
+static int refuse(const char *path, char *why, size_t size)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int ret;
+	int ret = -errno;
 
-	if (fd < 0) {
-		ret = -errno;
-		snprintf(why, size, "%s: %s", path, strerror(errno));
-		return ret;
-	}
+	snprintf(why, size, "%s: %s", path, strerror(-ret));
+	return ret;
+}
+
+/*
+ * Paused. The name gets the new file at once: machines that came from an older one have that still.
+ * Until then the file has a name that nobody else has, another machine that saves to PATH included.
+ */
+static int save_as(const char *path, char *why, size_t size)
+{
+	char part[PATH_MAX];
+	int fd = -1, ret;
+
+	if ((size_t)snprintf(part, sizeof(part), "%s.XXXXXX", path) < sizeof(part))
+		fd = mkostemp(part, O_CLOEXEC);
+	else
+		errno = ENAMETOOLONG;
+	if (fd < 0)
+		return refuse(path, why, size);
 	ret = vmx_machine_save(&machine, fd);
 	if (ret)
 		snprintf(why, size, "%s", vmx_error());
 	close(fd);
-	return ret;
-}
-
-/* The name gets the new file at once: machines that came from an older one have that still. */
-static int save_as(const char *path, char *why, size_t size)
-{
-	char part[PATH_MAX];
-	int ret;
-
-	snprintf(part, sizeof(part), "%s.part", path);
-	ret = save_to(part, why, size);
-	if (!ret && rename(part, path)) {
-		ret = -errno;
-		snprintf(why, size, "%s: %s", path, strerror(errno));
-	}
+	if (!ret && rename(part, path))
+		ret = refuse(path, why, size);
 	if (ret)
 		unlink(part);
 	return ret;
