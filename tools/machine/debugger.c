@@ -84,6 +84,9 @@ void vmx_debugger_init(struct vmx_debugger *debugger, struct vmx_machine *machin
 	debugger->event = event;
 	debugger->host = host;
 	pthread_mutex_lock(&machine->lock);
+	/* What it does to the guest's memory is in no file. */
+	while (machine->quiet.saving && machine->end == VMX_END_NONE)
+		pthread_cond_wait(&machine->quiet.changed, &machine->lock);
 	machine->debugger = debugger;
 	debugger_stop(debugger, &(struct vmx_gdb_stop){ .interrupted = true });
 	pthread_mutex_unlock(&machine->lock);

@@ -52,25 +52,33 @@ static int get_cpus(struct state_parts *parts, struct vmx_machine *machine)
 	return ret;
 }
 
-static int write_stream(struct state_parts *parts, struct vmx_machine *machine, int fd)
+/* The machine has not ended; 0 or -ESHUTDOWN. */
+static int go_on(void *arg)
+{
+	struct vmx_machine *machine = arg;
+	enum vmx_end end;
+
+	pthread_mutex_lock(&machine->lock);
+	end = machine->end;
+	pthread_mutex_unlock(&machine->lock);
+	return end == VMX_END_NONE ? 0 : vmx_fail(ESHUTDOWN, "the machine has ended");
+}
+
+/* Memory, then the sections, of which WRITER has all others. */
+static int write_stream(struct state_writer *writer, struct vmx_machine *machine, int fd)
 {
 	struct state_image image = { .size = machine->memory.size };
 	const struct vmx_saved_part memory = { .table = &state_image_table, .object = &image };
-	struct state_writer writer;
 	int ret;
 
-	state_begin(&writer);
-	for (unsigned int n = 0; n < parts->count; n++)
-		state_add(&writer, &parts->list[n]);
 	/* What is still to come is shorter than a page. */
-	image.offset = (writer.count + 4096 + STATE_ALIGNMENT - 1) & -STATE_ALIGNMENT;
-	ret = state_write_image(fd, machine->memory.ram, &image);
-	state_add(&writer, &memory);
-	state_end(&writer);
-	if (!ret && writer.failed)
+	image.offset = (writer->count + 4096 + STATE_ALIGNMENT - 1) & -STATE_ALIGNMENT;
+	ret = state_write_image(fd, machine->memory.ram, &image, go_on, machine);
+	state_add(writer, &memory);
+	state_end(writer);
+	if (!ret && writer->failed)
 		ret = vmx_fail(ENOMEM, "no memory to save the machine");
-	ret = ret ?: state_write_bytes(fd, writer.bytes, writer.count, 0);
-	free(writer.bytes);
+	ret = ret ?: state_write_bytes(fd, writer->bytes, writer->count, 0);
 	/* A host that crashes leaves all of it, or an error. */
 	if (!ret && fsync(fd))
 		ret = vmx_fail(errno, "cannot write the saved state: %s", strerror(errno));
@@ -90,38 +98,82 @@ static int check_empty(int fd)
 	return 0;
 }
 
-static int save(struct state_parts *parts, struct vmx_machine *machine, int fd)
+/* With the machine's lock held: all but the memory. */
+static int write_parts(struct state_writer *writer, struct state_parts *parts,
+		       struct vmx_machine *machine)
 {
 	int ret;
 
+	if (machine->end != VMX_END_NONE)
+		return vmx_fail(ESHUTDOWN, "the machine has ended");
 	if (machine->debugger)
 		return vmx_fail(EBUSY, "a debugger has changed the guest: end it first");
 	if (!vmx_machine_is_paused(machine))
 		return vmx_fail(EBUSY, "the machine runs: pause it first");
+	/* A timer that is over has expired, and what comes of it is in the stream. */
+	vmx_clock_expire(&machine->clock);
 	describe(&parts->machine, machine);
-	ret = check_empty(fd);
-	ret = ret ?: get_cpus(parts, machine);
+	ret = get_cpus(parts, machine);
 	if (ret)
 		return ret;
 	state_list(parts, &state_machine_table, &parts->machine, 0, NULL);
 	state_list_cpus(parts, machine->config.cpus);
 	state_list_devices(parts, machine);
 	ret = state_list_pci(parts, machine);
-	return ret ?: write_stream(parts, machine, fd);
+	if (ret)
+		return ret;
+	state_begin(writer);
+	for (unsigned int n = 0; n < parts->count; n++)
+		state_add(writer, &parts->list[n]);
+	return 0;
+}
+
+/* A pause of its own: nobody touches the memory, whoever ends another pause meanwhile. */
+static void begin_write(struct vmx_machine *machine)
+{
+	machine->quiet.wanted++;
+	machine->quiet.saving++;
+}
+
+static void end_write(struct vmx_machine *machine)
+{
+	pthread_mutex_lock(&machine->lock);
+	machine->quiet.saving--;
+	pthread_cond_broadcast(&machine->quiet.changed);
+	pthread_mutex_unlock(&machine->lock);
+	vmx_machine_resume(machine);
+}
+
+/* The host's disk may be slow, so nobody waits for it with the lock. */
+static int save(struct state_writer *writer, struct state_parts *parts,
+		struct vmx_machine *machine, int fd)
+{
+	int ret = check_empty(fd);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&machine->lock);
+	ret = write_parts(writer, parts, machine);
+	if (!ret)
+		begin_write(machine);
+	pthread_mutex_unlock(&machine->lock);
+	if (ret)
+		return ret;
+	ret = write_stream(writer, machine, fd);
+	end_write(machine);
+	return ret;
 }
 
 int vmx_machine_save(struct vmx_machine *machine, int fd)
 {
 	struct state_parts *parts = calloc(1, sizeof(*parts));
+	struct state_writer writer = { .bytes = NULL };
 	int ret;
 
 	if (!parts)
 		return vmx_fail(ENOMEM, "no memory to save the machine");
-	pthread_mutex_lock(&machine->lock);
-	/* A timer that is over has expired, and what comes of it is in the stream. */
-	vmx_clock_expire(&machine->clock);
-	ret = save(parts, machine, fd);
-	pthread_mutex_unlock(&machine->lock);
+	ret = save(&writer, parts, machine, fd);
+	free(writer.bytes);
 	free(parts);
 	return ret;
 }

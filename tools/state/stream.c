@@ -225,6 +225,8 @@ int state_check_taken(const struct vmx_saved *saved)
 /* The image */
 
 #define PAGE	4096ull
+/* What is written before the writer asks whether to go on. */
+#define CHUNK	(1ull << 20)
 
 static bool is_zero(const void *page)
 {
@@ -262,9 +264,29 @@ int state_write_bytes(int fd, const void *from, size_t count, off_t at)
 	return 0;
 }
 
-int state_write_image(int fd, const void *memory, struct state_image *image)
+/* Those pages from AT to END that are not all zeroes. */
+static int write_pages(int fd, const char *memory, struct state_image *image, uint64_t at,
+		       uint64_t end)
 {
-	const char *bytes = memory;
+	int ret = 0;
+
+	while (!ret && at < end) {
+		uint64_t from = at;
+
+		for (; at < end && !is_zero(memory + at); at += PAGE) {
+			image->checksum = add_page(image->checksum, at / PAGE, memory + at);
+			image->pages++;
+		}
+		ret = state_write_bytes(fd, memory + from, at - from, image->offset + from);
+		/* The page that ended it is a hole. */
+		at += PAGE;
+	}
+	return ret;
+}
+
+int state_write_image(int fd, const void *memory, struct state_image *image,
+		      int (*go_on)(void *arg), void *arg)
+{
 	int ret = 0;
 
 	image->pages = 0;
@@ -272,16 +294,11 @@ int state_write_image(int fd, const void *memory, struct state_image *image)
 	if (ftruncate(fd, image->offset + image->size))
 		return vmx_fail(errno, "cannot make the saved state's file large enough: %s",
 				strerror(errno));
-	for (uint64_t at = 0; !ret && at < image->size;) {
-		uint64_t end = at;
+	for (uint64_t at = 0; !ret && at < image->size; at += CHUNK) {
+		uint64_t left = image->size - at;
 
-		for (; end < image->size && !is_zero(bytes + end); end += PAGE) {
-			image->checksum = add_page(image->checksum, end / PAGE, bytes + end);
-			image->pages++;
-		}
-		ret = state_write_bytes(fd, bytes + at, end - at, image->offset + at);
-		/* The page that ended it is a hole. */
-		at = end + PAGE;
+		ret = write_pages(fd, memory, image, at, at + (left < CHUNK ? left : CHUNK));
+		ret = ret ?: go_on(arg);
 	}
 	return ret;
 }

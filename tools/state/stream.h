@@ -72,8 +72,12 @@ int state_take(struct vmx_saved *saved, const struct vmx_saved_part *part);
 int state_check_taken(const struct vmx_saved *saved);
 
 int state_write_bytes(int fd, const void *from, size_t count, off_t at);
-/* Writes the image of memory that is not all zeroes, and fills in the rest of IMAGE. */
-int state_write_image(int fd, const void *memory, struct state_image *image);
+/*
+ * Writes the image of memory that is not all zeroes, and fills in the rest of IMAGE. GO_ON is asked
+ * after each piece, the last one too: what is not 0 ends it.
+ */
+int state_write_image(int fd, const void *memory, struct state_image *image,
+		      int (*go_on)(void *arg), void *arg);
 /* Reads it, for its checksum. */
 int state_check_image(int fd, const struct state_image *image);
 

@@ -136,6 +136,16 @@ ssize_t preadv(int fd, const struct iovec *segments, int count, off_t offset)
 	return syscall(SYS_preadv, fd, segments, count, offset, 0);
 }
 
+/* Nor does the one that a machine is saved to. */
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+	while (gate_closed) {
+		waited_for = true;
+		sched_yield();
+	}
+	return syscall(SYS_pwrite64, fd, bytes, count, offset);
+}
+
 #define WAIT_FOR(condition) do {	\
 	while (!(condition))		\
 		sched_yield();		\
@@ -439,8 +449,108 @@ TEST_F(paused, the_end_ends_all_waits)
 	EXPECT_EQ(1, self->machine.quiet.wanted);
 }
 
+static void *save_it(void *arg)
+{
+	fixture *self = arg;
+	int fd = memfd_create("saved", 0);
+
+	self->ret = vmx_machine_save(&self->machine, fd);
+	self->done = true;
+	close(fd);
+	return NULL;
+}
+
+/* Returns when the file takes its time with the first of the guest's pages. */
+static pthread_t begin_to_save(fixture *self)
+{
+	pthread_t saver;
+
+	/* More than is written in one go. */
+	memset(self->machine.memory.ram, 1, MEMORY);
+	gate_closed = true;
+	pthread_create(&saver, NULL, save_it, self);
+	WAIT_FOR(waited_for || self->done);
+	return saver;
+}
+
+TEST_F(paused, nobody_waits_for_the_file_of_a_saved_machine)
+{
+	struct vmx_machine *machine = &self->machine;
+	pthread_t saver;
+	bool runs;
+
+	ASSERT_EQ(0, vmx_machine_pause(machine));
+	saver = begin_to_save(self);
+	ASSERT_EQ(0, pthread_mutex_trylock(&machine->lock));
+	pthread_mutex_unlock(&machine->lock);
+	vmx_machine_resume(machine);
+	runs = counts();
+	gate_closed = false;
+	pthread_join(saver, NULL);
+	EXPECT_FALSE(runs);
+	EXPECT_EQ(0, self->ret) {
+		TH_LOG("%s", vmx_error());
+	}
+	EXPECT_TRUE(all_count());
+}
+
+TEST_F(paused, the_end_ends_a_saving)
+{
+	pthread_t saver;
+
+	ASSERT_EQ(0, vmx_machine_pause(&self->machine));
+	saver = begin_to_save(self);
+	ASSERT_EQ(0, pthread_mutex_trylock(&self->machine.lock));
+	pthread_mutex_unlock(&self->machine.lock);
+	vmx_machine_stop(&self->machine, VMX_END_STOPPED);
+	gate_closed = false;
+	pthread_join(saver, NULL);
+	EXPECT_EQ(-ESHUTDOWN, self->ret);
+	EXPECT_EQ(1, self->machine.quiet.wanted);
+	self->done = false;
+	save_it(self);
+	EXPECT_EQ(-ESHUTDOWN, self->ret);
+}
+
 static void no_event(void *host)
 {
+}
+
+struct late {
+	struct vmx_machine *machine;
+	struct vmx_debugger debugger;
+	volatile bool here;
+};
+
+static void *debug_it(void *arg)
+{
+	struct late *late = arg;
+
+	vmx_debugger_init(&late->debugger, late->machine, no_event, NULL);
+	late->here = true;
+	return NULL;
+}
+
+/* It changes memory, and the file is to have none of that. */
+TEST_F(paused, a_debugger_waits_for_the_file)
+{
+	struct late *late = calloc(1, sizeof(*late));
+	pthread_t saver, debugging;
+
+	ASSERT_NE(NULL, late);
+	late->machine = &self->machine;
+	ASSERT_EQ(0, vmx_machine_pause(&self->machine));
+	saver = begin_to_save(self);
+	ASSERT_EQ(0, pthread_create(&debugging, NULL, debug_it, late));
+	for (unsigned int n = 0; n < LOOKS; n++)
+		sched_yield();
+	EXPECT_FALSE(late->here);
+	gate_closed = false;
+	pthread_join(saver, NULL);
+	pthread_join(debugging, NULL);
+	EXPECT_EQ(0, self->ret);
+	vmx_debugger_detach(&late->debugger);
+	free(late);
 }
 
 /* A debugger and a pause each keep a vCPU; it runs when neither does. */

@@ -460,6 +460,11 @@ TEST_F(saved, streams_of_all_versions_are_read)
 #define PAGES	40
 #define PAGE	4096
 
+static int go_on(void *arg)
+{
+	return 0;
+}
+
 TEST(zero_pages_are_holes)
 {
 	struct state_image image = { .size = PAGES * PAGE, .offset = STATE_ALIGNMENT };
@@ -471,7 +476,7 @@ TEST(zero_pages_are_holes)
 	memory[3 * PAGE + 5] = 1;
 	memory[4 * PAGE + PAGE - 1] = 2;
 	memory[30 * PAGE] = 3;
-	ASSERT_EQ(0, state_write_image(fd, memory, &image));
+	ASSERT_EQ(0, state_write_image(fd, memory, &image, go_on, NULL));
 	EXPECT_EQ(3, image.pages);
 	EXPECT_EQ(STATE_ALIGNMENT + PAGES * PAGE, lseek(fd, 0, SEEK_END));
 	data = lseek(fd, 0, SEEK_DATA);

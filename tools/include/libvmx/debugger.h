@@ -103,6 +103,8 @@ struct vmx_debugger {
  * @machine: the machine, which has no other; may be running, or about to run
  * @event: see struct vmx_debugger
  * @host: what it is called with
+ *
+ * Waits for a vmx_machine_save() that is writing.
  */
 void vmx_debugger_init(struct vmx_debugger *debugger,
 		       struct vmx_machine *machine, void (*event)(void *host),

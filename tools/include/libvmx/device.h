@@ -117,12 +117,15 @@ bool vmx_bus_write(struct vmx_bus *bus, uint64_t address, unsigned int size,
  * struct vmx_quiet - keeps threads of devices from the guest's memory for a while
  * @wanted: number of threads that want quiet; above 0 no device's thread begins work
  * @working: threads of devices that work without the machine's lock
+ * @saving: threads that write the guest's memory to a file without the machine's lock;
+ *	a debugger waits for them
  * @changed: one of these changed, or its waiter has to look again; goes with the
  *	machine's lock
  */
 struct vmx_quiet {
 	unsigned int wanted;
 	unsigned int working;
+	unsigned int saving;
 	pthread_cond_t changed;
 };
 

@@ -135,9 +135,13 @@ int vmx_saved_check_memory(struct vmx_saved *saved);
  *
  * The contents of disks are not in it. Zero pages of memory become holes of the file.
  *
- * Return: 0, and then all of it is on the host's disk; -EBUSY (the machine runs, or a
- * debugger has it), -EINVAL (the file is not empty, or is not a regular one),
- * -EOPNOTSUPP (a device cannot be saved; vmx_error() names it), or another -errno.
+ * The machine's lock is free while memory is written, and vmx_machine_stop() ends the
+ * writing soon. vmx_machine_free() has to wait for the return.
+ *
+ * Return: 0, and then all of it is on the host's disk; -ESHUTDOWN (the machine has
+ * ended), -EBUSY (the machine runs, or a debugger has it), -EINVAL (the file is not
+ * empty, or is not a regular one), -EOPNOTSUPP (a device cannot be saved; vmx_error()
+ * names it), or another -errno.
  */
 int vmx_machine_save(struct vmx_machine *machine, int fd);
 
