@@ -117,6 +117,22 @@ static int refuse(const struct state_header *header, const char *why)
 	return state_refuse(header->name, header->instance, "%s", why);
 }
 
+/* Messages have it, so it is no more than this. */
+static bool is_name(const char *name)
+{
+	static const char may[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	size_t length = 0;
+
+	while (length < VMX_SAVED_NAME && name[length] && strchr(may, name[length]))
+		length++;
+	if (!length || length == VMX_SAVED_NAME)
+		return false;
+	for (size_t n = length; n < VMX_SAVED_NAME; n++)
+		if (name[n])
+			return false;
+	return true;
+}
+
 /* The section at *AT, which moves on. */
 static int add_section(struct vmx_saved *saved, size_t *at, size_t end)
 {
@@ -129,6 +145,9 @@ static int add_section(struct vmx_saved *saved, size_t *at, size_t end)
 		return vmx_fail(EINVAL, "saved state: damaged after section %u", saved->count);
 	memcpy(header, saved->bytes + *at, sizeof(*header));
 	*at += sizeof(*header);
+	if (!is_name(header->name))
+		return vmx_fail(EINVAL, "saved state: section %u has no name: the file is damaged",
+				saved->count);
 	if (header->length > end - *at)
 		return refuse(header, "it is longer than the stream: the file is damaged");
 	section->bytes = saved->bytes + *at;
@@ -146,10 +165,12 @@ int state_check_head(const struct state_head *head, size_t length)
 {
 	if (length < sizeof(*head) || memcmp(head->magic, magic, sizeof(magic)))
 		return vmx_fail(EINVAL, "this is no saved state of a machine");
-	if (head->format != STATE_FORMAT || head->reserved)
+	if (head->format > STATE_FORMAT)
 		return vmx_fail(EINVAL,
 				"saved state of format %u: this program reads format %u; use a newer one",
 				head->format, STATE_FORMAT);
+	if (head->format < STATE_FORMAT || head->reserved)
+		return vmx_fail(EINVAL, "saved state: the head of the file is damaged");
 	if (head->length < sizeof(*head) || head->length > LONGEST)
 		return vmx_fail(EINVAL, "saved state: a stream cannot have %llu bytes",
 				(unsigned long long)head->length);

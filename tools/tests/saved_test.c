@@ -221,6 +221,47 @@ TEST_F(saved, every_bit_counts)
 	EXPECT_EQ(0, scan(&self->stream));
 }
 
+TEST_F(saved, heads_are_refused_for_what_they_have)
+{
+	static const struct {
+		uint32_t format, reserved;
+		const char *text;
+	} cases[] = {
+		{ STATE_FORMAT + 1, 0, "use a newer one" },
+		{ STATE_FORMAT + 1, 1, "use a newer one" },
+		{ 0, 0, "the head of the file is damaged" },
+		{ STATE_FORMAT, 1, "the head of the file is damaged" },
+	};
+	struct state_head head;
+
+	for (size_t n = 0; n < COUNT(cases); n++) {
+		memcpy(&head, self->stream.bytes, sizeof(head));
+		head.format = cases[n].format;
+		head.reserved = cases[n].reserved;
+		EXPECT_EQ(-EINVAL, state_check_head(&head, self->stream.count));
+		EXPECT_NE(NULL, strstr(vmx_error(), cases[n].text)) {
+			TH_LOG("%s", vmx_error());
+		}
+	}
+}
+
+/* What a file has for a name can be anything, and does not reach a terminal. */
+TEST_F(saved, names_are_names)
+{
+	static const char *const names[] = { "", "\033[2J", "a b", "A", "0123456789abcdef" };
+	struct state_header header;
+
+	for (size_t n = 0; n < COUNT(names); n++) {
+		memset(header.name, 0, sizeof(header.name));
+		memcpy(header.name, names[n], strlen(names[n]));
+		memcpy(self->stream.bytes + sizeof(struct state_head), header.name,
+		       sizeof(header.name));
+		EXPECT_EQ(-EINVAL, scan(&self->stream));
+		EXPECT_STREQ("saved state: section 0 has no name: the file is damaged",
+			     vmx_error());
+	}
+}
+
 /* Sections that are whole, and wrong */
 
 struct extra {
