@@ -3,6 +3,7 @@
 #define _GNU_SOURCE	/* mkostemp() */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,25 @@ static int refuse(const char *path, char *why, size_t size)
 	return ret;
 }
 
+/* After a crash of the host, too, PATH has the new file. */
+static int flush_folder(const char *path, char *why, size_t size)
+{
+	char folder[PATH_MAX];
+	int fd, ret = 0;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* EINVAL: the file system has no way to do it. */
+	if (fd < 0 || (fsync(fd) && errno != EINVAL)) {
+		ret = -errno;
+		snprintf(why, size, "%s is saved, but is lost if the host crashes soon: %s", path,
+			 strerror(-ret));
+	}
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 /*
  * Paused. The name gets the new file at once: machines that came from an older one have that still.
  * Until then the file has a name that nobody else has, another machine that saves to PATH included.
@@ -85,5 +105,5 @@ int snapshot_save(const char *path, char *why, size_t size)
 	}
 	ret = save_as(path, why, size);
 	vmx_machine_resume(&machine);
-	return ret;
+	return ret ?: flush_folder(path, why, size);
 }
