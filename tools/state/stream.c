@@ -330,8 +330,11 @@ int state_check_image(int fd, const struct state_image *image)
 	uint64_t page[PAGE / sizeof(uint64_t)];
 
 	for (uint64_t at = 0; at < image->size; at += PAGE) {
-		ssize_t got = pread(fd, page, PAGE, image->offset + at);
+		ssize_t got;
 
+		do
+			got = pread(fd, page, PAGE, image->offset + at);
+		while (got < 0 && errno == EINTR);
 		if (got != (ssize_t)PAGE)
 			return vmx_fail(got < 0 ? errno : EINVAL,
 					"cannot read the saved memory: %s",
