@@ -56,6 +56,12 @@ static bool has_xsave(const struct vmx_cpu *cpu)
 	return cpu->machine->vm.caps.features & VMX_HAS_XSAVE;
 }
 
+/* Has this computer a secondary control, without which the guest's instruction is a #UD? */
+static bool may_allow(const struct vmx_cpu *cpu, uint32_t control)
+{
+	return cpu->machine->vm.caps.cpu2.may & control;
+}
+
 /* SDM, "CPUID--CPU Identification", leaf 01H */
 static void features(struct table *table, const struct vmx_cpu *cpu)
 {
@@ -131,6 +137,11 @@ static void extended_features(struct table *table, const struct vmx_cpu *cpu)
 		entry->ebx &= ~BIT(5);
 		entry->ecx &= ~(BIT(9) | BIT(10));
 	}
+	if (!may_allow(cpu, VMX_CPU2_INVPCID))
+		entry->ebx &= ~BIT(10);
+	/* RDPID */
+	if (!may_allow(cpu, VMX_CPU2_RDTSCP))
+		entry->ecx &= ~BIT(22);
 	/* fast short REP MOV */
 	entry->edx &= BIT(4);
 	if (!has_fast_strings()) {
@@ -214,7 +225,7 @@ static void rates(struct table *table, uint32_t tsc_khz)
 	entry->ebx = entry->eax;
 }
 
-static void extended_leaves(struct table *table)
+static void extended_leaves(struct table *table, const struct vmx_cpu *cpu)
 {
 	struct vmx_cpuid_entry *entry = copy(table, 0x80000000, 0);
 
@@ -222,6 +233,9 @@ static void extended_leaves(struct table *table)
 	entry = copy(table, 0x80000001, 0);
 	/* LAHF, LZCNT, PREFETCHW */
 	entry->ecx &= BIT(0) | BIT(5) | BIT(8);
+	/* RDTSCP */
+	if (!may_allow(cpu, VMX_CPU2_RDTSCP))
+		entry->edx &= ~BIT(27);
 	for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++)
 		copy(table, leaf, 0);
 	entry = add(table, 0x80000007, 0);
@@ -248,7 +262,7 @@ static void fill(struct table *table, const struct vmx_cpu *cpu)
 	if (has_xsave(cpu))
 		state_components(table);
 	rates(table, cpu->machine->tsc_khz);
-	extended_leaves(table);
+	extended_leaves(table, cpu);
 }
 
 /*
@@ -334,7 +348,8 @@ unsigned int vmx_cpu_msrs(const struct vmx_cpu *cpu, struct vmx_msr *table)
 		table[count++].index = MSR_EFER;
 	if (features & VMX_HAS_LOAD_PAT)
 		table[count++].index = MSR_PAT;
-	if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && edx & BIT(27))
+	if (may_allow(cpu, VMX_CPU2_RDTSCP) &&
+	    __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && edx & BIT(27))
 		table[count++].index = 0xc0000103;	/* TSC_AUX, with RDTSCP */
 	for (unsigned int n = 0; n < count; n++) {
 		table[n].policy = VMX_MSR_PASSTHROUGH;
