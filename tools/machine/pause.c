@@ -95,11 +95,25 @@ void vmx_machine_set_tsc(struct vmx_machine *machine, uint64_t tsc, uint64_t sta
 	machine->tsc_start = start - machine->tsc_offset;
 }
 
+/* Those of a saved machine never heard of what is in their queues. */
+static void resume_devices(struct vmx_machine *machine)
+{
+	for (unsigned int slot = 0; slot < VMX_PCI_SLOTS; slot++) {
+		struct vmx_pci_device *device = machine->pci.devices[slot];
+
+		if (device && device->ops && device->ops->resume)
+			device->ops->resume(device);
+	}
+}
+
 static void go_on(struct vmx_machine *machine)
 {
 	const struct vmx_machine_config *config = &machine->config;
 
 	start_time(machine);
+	/* At the end of the machine their owner may have stopped them. */
+	if (machine->end == VMX_END_NONE)
+		resume_devices(machine);
 	pthread_cond_broadcast(&machine->quiet.changed);
 	vmx_machine_wake(machine);
 	if (config->room)

@@ -387,12 +387,6 @@ static int restore(struct state_parts *parts, struct vmx_machine *machine,
 	/* There may be more machines with this state. */
 	ret = ret ?: vmx_board_new_generation(machine);
 	vmx_power_raise(&machine->power, VMX_POWER_GPE_GENERATION);
-	for (unsigned int slot = 0; !ret && slot < VMX_PCI_SLOTS; slot++) {
-		struct vmx_pci_device *device = machine->pci.devices[slot];
-
-		if (device && device->ops && device->ops->resume)
-			device->ops->resume(device);
-	}
 	return ret;
 }
 

@@ -120,7 +120,8 @@ struct vmx_pci_id {
  * @reset: called when the machine is reset
  * @state: fills in up to %VMX_SAVED_PARTS parts, which describe the rest of the device's
  *	state, and returns their number. Without it, the machine cannot be saved.
- * @resume: called after the device's state and the guest's memory were restored
+ * @resume: called when a pause of the machine ends, as after its state was restored: work may
+ *	wait that the device was not told of
  *
  * Any of them may be NULL. A device without callbacks needs no table.
  */
