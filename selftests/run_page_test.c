@@ -17,8 +17,8 @@ static const uint64_t others[RUN_CHANGEABLE] = {
 	0xd01, 8, 1,
 };
 
-/* The module keeps it set in the field. */
-#define CR4_VMXE	(1ull << 13)
+/* The module keeps VMXE set in the field, and MCE as the host has it. */
+#define CR4_HOST	(1ull << 13 | 1ull << 6)
 
 static void get_state(const struct vmx_vcpu *vcpu, uint64_t *values)
 {
@@ -26,7 +26,7 @@ static void get_state(const struct vmx_vcpu *vcpu, uint64_t *values)
 	for (size_t n = 0; n < RUN_CHANGEABLE; n++) {
 		vmx_field_get(vcpu->vmcs, run_members[n].field, &values[n]);
 		if (run_members[n].field == VMX_F_GUEST_CR4)
-			values[n] &= ~CR4_VMXE;
+			values[n] &= ~CR4_HOST;
 	}
 }
 
