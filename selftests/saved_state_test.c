@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A vCPU's state is carried into another one: in each mode, with values in all that a guest can see,
- * between EPT and shadow page tables. It comes out as it went in, and the guest goes on.
+ * A vCPU's state is carried into another one: in each mode, with values in all that a guest can
+ * see, between EPT and shadow page tables. It comes out as it went in, and the guest goes on.
  */
 #include <errno.h>
 

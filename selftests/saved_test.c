@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A machine is saved while its guest works, and goes on in another machine, with the same page tables
- * or with others. The guest stamps pages, and ends with the number of what it finds changed.
+ * A machine is saved while its guest works, and goes on in another machine, with the same page
+ * tables or with others. The guest stamps pages, and ends with the number of what it finds changed.
  * limit: 12G
  */
 #define _GNU_SOURCE
@@ -46,19 +46,22 @@ GUEST64(stamper,
 	"outer: inc %r15\n mov $0x200000, %ebx\n mov $256, %ecx\n" CHECK(1)
 	"1: lea -1(%r15), %rax\n cmp %rax, (%rbx)\n jne bad\n mov %r15, (%rbx)\n"
 	"add $4096, %rbx\n dec %ecx\n jnz 1b\n"
-	CHECK(2) "movq %xmm7, %rax\n lea -1(%r15), %rdx\n cmp %rax, %rdx\n jne bad\n movq %r15, %xmm7\n"
+	CHECK(2) "movq %xmm7, %rax\n lea -1(%r15), %rdx\n cmp %rax, %rdx\n jne bad\n"
+	"movq %r15, %xmm7\n"
 	CHECK(3) "mov $0xc0000082, %ecx\n rdmsr\n cmp $0x1234567, %eax\n jne bad\n"
 	CHECK(4) "mov $0xc0000102, %ecx\n rdmsr\n cmp $0x7654321, %eax\n jne bad\n"
-	CHECK(5) "mov %dr0, %rax\n cmp $0x1111, %eax\n jne bad\n mov %dr3, %rax\n cmp $0x3333, %eax\n jne bad\n"
+	CHECK(5) "mov %dr0, %rax\n cmp $0x1111, %eax\n jne bad\n"
+	"mov %dr3, %rax\n cmp $0x3333, %eax\n jne bad\n"
 	CHECK(6) "mov %cr2, %rax\n cmp $0x9999, %eax\n jne bad\n"
-	CHECK(7) "rdtsc\n shl $32, %rdx\n or %rdx, %rax\n cmp %r14, %rax\n jb bad\n mov %rax, %r14\n"
+	CHECK(7) "rdtsc\n shl $32, %rdx\n or %rdx, %rax\n cmp %r14, %rax\n jb bad\n"
+	"mov %rax, %r14\n"
 	CHECK(8) "fld1\n fcomip %st(1), %st\n jne bad\n"
 	"mov %r15, 0x1ff008\n cmpb $0, 0x1ff000\n je outer\n"
 	"xor %ebp, %ebp\n"
 	"bad: mov %ebp, %eax\n out %al, $0xf4\n 2: jmp 2b\n"
 	"handler: push %rax\n incq 0x1ff010\n mov $0xfee000b0, %eax\n movl $0, (%rax)\n pop %rax\n iretq");
 
-/* Sleeps by its timer for 200 ms of its clock, and ends with 0 if its TSC counted that and no more. */
+/* Sleeps by its timer for 200 ms of its clock; ends with 0 if its TSC counted that and no more. */
 GUEST64(sleeper,
 	"mov $0x180000, %esp\n mov $0x190000, %edi\n"
 	"lea 3f(%rip), %rax\n mov %ax, 0x200(%rdi)\n movl $0x8e000010, 0x202(%rdi)\n"
@@ -345,7 +348,7 @@ static int run_vmxrun(char *const *argv, char *why, size_t size)
 #define VMXRUN(why, ...) \
 	run_vmxrun((char *[]){ "vmxrun", "--restore", __VA_ARGS__, NULL }, why, sizeof(why))
 
-/* The command goes on with what a program saved; the guest says that it slept as long as it wanted. */
+/* The command goes on with what a program saved; the guest says that it slept as it wanted. */
 TEST_F(saved, vmxrun_goes_on)
 {
 	char path[] = "/tmp/saved-XXXXXX", why[300];

@@ -138,6 +138,19 @@ TEST_F(bounds, a_table_mapped_without_end)
 	EXPECT_LT(many, 5 * few);
 }
 
+/* The least of three: another thread of the host may have its turn in one. */
+static uint64_t spoil_tables(fixture *self, uint64_t count)
+{
+	uint64_t least = -1;
+
+	for (int n = 0; n < 3; n++) {
+		uint64_t ticks = spoil(self, count, LARGE, TABLES, 1);
+
+		least = ticks < least ? ticks : least;
+	}
+	return least;
+}
+
 /* Between two invalidations the guest writes to more and more tables. */
 TEST_F(bounds, tables_written_without_end)
 {
@@ -145,9 +158,9 @@ TEST_F(bounds, tables_written_without_end)
 
 	for (uint64_t n = 0; n < MOST; n++)
 		put(self, TABLES + n * PAGE, 0, DATA | P | W);
-	few = spoil(self, MOST / 5, LARGE, TABLES, 1);
+	few = spoil_tables(self, MOST / 5);
 	ASSERT_NE(0, few) TH_LOG("%s", test_describe(&self->vcpu));
-	many = spoil(self, MOST, LARGE, TABLES, 1);
+	many = spoil_tables(self, MOST);
 	ASSERT_NE(0, many) TH_LOG("%s", test_describe(&self->vcpu));
 	TH_LOG("INVLPG: %lu ticks with %lu tables written, %lu with %lu", few, MOST / 5, many,
 	       MOST);

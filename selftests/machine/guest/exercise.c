@@ -516,5 +516,5 @@ int main(int argc, char **argv)
 		return tell_time();
 	if (argc == 3 && !strcmp(argv[1], "ask"))
 		return with_file(argv[2], O_WRONLY, ask);
-	errx(2, "usage: exercise processes|write DEVICE|check FILE|flood ADDRESS|clock|ask KEYBOARD");
+	errx(2, "usage: exercise processes|write DEVICE|check FILE|flood ADDRESS|clock|ask TO");
 }
