@@ -84,7 +84,7 @@ FIXTURE_SETUP(exits)
 	pthread_mutex_lock(&machine->lock);
 	ASSERT_EQ(0, vmx_memory_init(&machine->memory, calloc(1, RAM), RAM, 0xc0000000));
 	machine->vm.caps.features = VMX_HAS_EPT | VMX_HAS_UNRESTRICTED | VMX_HAS_LOAD_EFER;
-	machine->vm.caps.tsc_khz = 1000000;
+	machine->tsc_khz = 1000000;
 	self->cpu->machine = machine;
 	self->cpu->vcpu.run = self->run;
 }
