@@ -300,8 +300,9 @@ static inline int add_tables(struct vmx_cpu *cpu, const struct instance *instanc
 
 	if (instance->mode != VMX_MODE_PROTECTED)
 		return 0;
+	/* With SMEP, a guest at CPL 0 would fault on a user's pages until its stack ends. */
 	for (uint32_t n = 0; n < 1024; n++)
-		table[n] = n << 22 | 0x87;
+		table[n] = n << 22 | (instance->cpl ? 0x87 : 0x83);
 	ret = vmx_field_set(cpu->vcpu.vmcs, VMX_F_GUEST_CR3, VMX_GUEST_PAGE_TABLES);
 	return ret ?: vmx_field_change(cpu->vcpu.vmcs, VMX_F_GUEST_CR4, 0, CR4_PSE);
 }
