@@ -49,7 +49,7 @@ static void compare_bits(struct __test_metadata *_metadata, struct vmx_cpu *cpu,
 		if (bit < bits && spared >> bit & 1)
 			continue;
 		instance->rax = value ^ (bit < bits ? 1ull << bit : 0);
-		/* Bits 63:32 raise #GP in each state (SDM, "MOV--Move to/from Control Registers"). */
+		/* SDM, "MOV--Move to/from Control Registers": bits 63:32 raise #GP. */
 		const size_t count = bit >= 32 && bit < bits ? 1 : TEST_COUNT(states);
 
 		for (size_t n = 0; n < count; n++) {
