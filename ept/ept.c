@@ -8,7 +8,7 @@
  * no entry is misconfigured. The CPU reads the tables at any time and sets
  * accessed and dirty bits in them, so entries change by single 64-bit accesses.
  *
- * See the top of vmx/mmu.c for locks and flushes.
+ * See the top of mmu/mmu.c for locks and flushes.
  */
 #include <linux/gfp.h>
 #include <linux/io.h>
@@ -18,8 +18,8 @@
 
 #include <asm/cpufeature.h>
 
+#include "../base/kunit-export.h"
 #include "../vmx/caps.h"
-#include "../vmx/kunit-export.h"
 #include "internal.h"
 
 static bool small_exec;

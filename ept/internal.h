@@ -12,7 +12,7 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 
-#include "../vmx/mmu.h"
+#include "../mmu/mmu.h"
 
 /* What is more than to look at an entry, in units of EPT_BUDGET. */
 #define EPT_COST_PAGE		5

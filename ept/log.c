@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The log in EPT tables: which pages were written. See vmx/mmu_dirty.c, and
+ * The log in EPT tables: which pages were written. See mmu/dirty.c, and
  * EPT_WRITTEN.
  */
 #include <linux/bitmap.h>

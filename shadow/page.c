@@ -9,9 +9,10 @@
  *
  * Files: pool.c has the pages' memory, walk.c reads the guest's tables as the CPU
  * would, fill.c makes entries where an access needs them, sync.c removes those
- * that the guest no longer has, regs.c has the guest's control registers, roots.c
- * its roots, exit.c its exits, look.c shows them to userspace. This file has the shadow
- * pages themselves.
+ * that the guest no longer has. This file has the shadow pages themselves.
+ * Of the users of this folder, paging/regs.c has the guest's control registers,
+ * paging/roots.c its roots, paging/exit.c its exits, and paging/look.c shows the
+ * tables to userspace.
  *
  * Roles. The key of a shadow page is the frame of the guest's table and its role
  * (struct shadow_role): the properties of the reference and of the guest's mode that
@@ -50,7 +51,7 @@
  * can be removed from its parents.
  *
  * Locks and flushes. mmu->lock protects everything, under the rules at the
- * top of vmx/mmu.c. INVVPID drops a VPID's translations where CPUs have
+ * top of mmu/mmu.c. INVVPID drops a VPID's translations where CPUs have
  * VPIDs; elsewhere each VM entry and exit drops all. Removed pages are reused
  * after a flush.
  *

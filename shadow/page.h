@@ -12,7 +12,7 @@
 
 #include <asm/trapnr.h>
 
-#include "../vmx/mmu.h"
+#include "../mmu/mmu.h"
 #include "shadow.h"
 
 #define SHADOW_ENTRIES	512
@@ -328,13 +328,13 @@ enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging 
 enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
 				  struct guest_walk *walk);
 
-/* shadow/invpcid.c */
+/* paging/invpcid.c */
 int paging_judge_invpcid(struct vmx_vcpu *v);
 
-/* shadow/look.c */
+/* paging/look.c */
 int shadow_look(const struct vmx_paging *p, u64 gva, u64 *entry);
 
-/* shadow/regs.c */
+/* paging/regs.c */
 void paging_apply(struct vmx_vcpu *v);
 u64 paging_cr0(struct vmx_vcpu *v);
 u64 paging_cr4(struct vmx_vcpu *v);
@@ -348,7 +348,7 @@ u64 paging_operand(struct vmx_vcpu *v, unsigned int n);
 #define PAGING_GP	X86_TRAP_GP
 #define PAGING_PF	X86_TRAP_PF
 
-/* shadow/roots.c */
+/* paging/roots.c */
 void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags);
 bool paging_is_device(struct vmx_vcpu *v, u64 gpa);
 int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3);

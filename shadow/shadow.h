@@ -126,7 +126,7 @@ unsigned long shadow_count(const struct shadow *s, struct vmx_mmu_stats *stats);
 /* shadow/sync.c: likewise */
 void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count);
 
-/* shadow/regs.c: the vCPU's control registers */
+/* paging/regs.c: the vCPU's control registers */
 int vmx_paging_alloc(struct vmx_vcpu *v);
 void vmx_paging_free(struct vmx_vcpu *v);
 void vmx_paging_attach(struct vmx_vcpu *v);
@@ -135,16 +135,16 @@ bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value);
 u64 vmx_paging_efer_bits(void);
 bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
 
-/* shadow/roots.c: its roots */
+/* paging/roots.c: its roots */
 int vmx_paging_load(struct vmx_vcpu *v);
 
-/* shadow/exit.c: its exits */
+/* paging/exit.c: its exits */
 bool vmx_paging_cr_access(struct vmx_vcpu *v);
 int vmx_paging_exit(struct vmx_vcpu *v);
 bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
 int vmx_paging_prepare(struct vmx_vcpu *v);
 
-/* shadow/look.c: for the vCPU's owner */
+/* paging/look.c: for the vCPU's owner */
 long vmx_paging_walk(struct vmx_vcpu *v, void __user *arg);
 
 #endif /* VMX_SHADOW_SHADOW_H */

@@ -10,7 +10,7 @@
 
 #include <asm/trap_pf.h>
 
-#include "../vmx/kunit-export.h"
+#include "../base/kunit-export.h"
 #include "walk.h"
 
 static unsigned int index_bits(const struct paging_mode *mode)

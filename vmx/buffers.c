@@ -14,9 +14,9 @@
 #include <asm/processor.h>
 #include <asm/segment.h>
 
+#include "../base/compat.h"
+#include "../core/vcpu.h"
 #include "buffers.h"
-#include "compat.h"
-#include "vcpu.h"
 #include "verw.h"
 
 bool vmx_clears_before_first __ro_after_init;

@@ -17,8 +17,8 @@
 #include <asm/processor.h>
 #include <asm/tsc.h>
 
+#include "../base/kunit-export.h"
 #include "caps.h"
-#include "kunit-export.h"
 
 /* Since 2023 in the SDM, not yet in all kernels that the module builds for. */
 #define MSR_VMX_EXIT_CTLS2	0x493

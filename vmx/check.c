@@ -5,9 +5,9 @@
 
 #include <asm/processor-flags.h>
 
+#include "../base/kunit-export.h"
 #include "check.h"
 #include "fields.h"
-#include "kunit-export.h"
 
 /**
  * vmx_check_phys_mask() - the physical addresses that the CPU has

@@ -5,8 +5,8 @@
 
 #include <asm/processor-flags.h>
 
+#include "../base/kunit-export.h"
 #include "check.h"
-#include "kunit-export.h"
 
 #define PAGE_BITS	GENMASK_ULL(11, 0)
 /* PWT and PCD of the HLAT pointer are not reserved. */

@@ -9,8 +9,8 @@
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 
+#include "../base/kunit-export.h"
 #include "check.h"
-#include "kunit-export.h"
 
 #define HIGH_BITS	GENMASK_ULL(63, 32)
 #define EFER_BITS	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)

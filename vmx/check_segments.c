@@ -5,8 +5,8 @@
 
 #include <asm/processor-flags.h>
 
+#include "../base/kunit-export.h"
 #include "check.h"
-#include "kunit-export.h"
 
 /* Segment registers as the SDM numbers them in instructions and fields */
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };

@@ -12,13 +12,13 @@
 #include <asm/ptrace.h>
 #include <asm/trapnr.h>
 
+#include "../base/kunit-export.h"
+#include "../core/trace.h"
+#include "../core/vcpu.h"
 #include "caps.h"
 #include "exit.h"
 #include "exit_reason.h"
-#include "kunit-export.h"
 #include "perf.h"
-#include "trace.h"
-#include "vcpu.h"
 
 /**
  * vmx_inject_fault() - answer the instruction that exited with a fault

@@ -11,8 +11,8 @@
 #include <asm/msr-index.h>
 #include <asm/trapnr.h>
 
+#include "../base/kunit-export.h"
 #include "fields.h"
-#include "kunit-export.h"
 
 /*
  * Default-deny: SMXE, PKE, CET, PKS, UINTR, LASS, LAM, FRED and what comes after

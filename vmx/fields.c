@@ -7,8 +7,8 @@
 
 #include <asm/processor-flags.h>
 
+#include "../base/kunit-export.h"
 #include "fields.h"
-#include "kunit-export.h"
 
 /**
  * vmx_field_at() - walk the table

@@ -17,10 +17,10 @@
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 
-#include "compat.h"
+#include "../base/compat.h"
+#include "../core/vcpu.h"
 #include "host.h"
 #include "power.h"
-#include "vcpu.h"
 
 /**
  * vmx_host_cr4() - the host's CR4 on this CPU

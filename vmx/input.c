@@ -3,9 +3,9 @@
 #include <linux/compiler.h>
 #include <linux/stddef.h>
 
+#include "../core/trace.h"
+#include "../core/vcpu.h"
 #include "caps.h"
-#include "trace.h"
-#include "vcpu.h"
 
 /* SDM, "Instruction Format" */
 #define MAX_INSN_LENGTH	15

@@ -5,9 +5,9 @@
  */
 #include <linux/bug.h>
 
+#include "../core/vcpu.h"
+#include "../mmu/mmu.h"
 #include "ledger.h"
-#include "mmu.h"
-#include "vcpu.h"
 
 /*
  * Whose translations carry a VPID on a CPU: the vCPU that executed INVVPID there

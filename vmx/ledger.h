@@ -85,7 +85,7 @@ void vmx_ledger_leave(struct vmx_vcpu *v);
 void vmx_ledger_handled(struct vmx_vcpu *v);
 void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen);
 
-/* vmx/ledger_time.c */
+/* base/ledger_time.c */
 void vmx_ledger_irqs_off(void);
 void vmx_ledger_irqs_on(void);
 void vmx_ledger_pass(u64 ticks);

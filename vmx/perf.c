@@ -13,9 +13,9 @@
 #include <asm/msr.h>
 #include <asm/perf_event.h>
 
-#include "kunit-export.h"
+#include "../base/kunit-export.h"
+#include "../core/vcpu.h"
 #include "perf.h"
-#include "vcpu.h"
 
 static bool used __ro_after_init;
 

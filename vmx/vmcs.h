@@ -9,9 +9,9 @@
 #include <linux/types.h>
 #include <linux/wait_bit.h>
 
+#include "../core/vm.h"
 #include "ledger.h"
 #include "power.h"
-#include "vmx.h"
 
 /**
  * struct vmx_vmcs - what a descriptor from %VMX_CREATE_VMCS stands for

@@ -7,12 +7,12 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "../core/vcpu.h"
 #include "caps.h"
 #include "check.h"
 #include "fields.h"
 #include "host.h"
 #include "ops.h"
-#include "vcpu.h"
 #include "vmcs.h"
 
 /**

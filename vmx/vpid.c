@@ -13,11 +13,11 @@
 #include <linux/idr.h>
 #include <linux/smp.h>
 
+#include "../base/kunit-export.h"
+#include "../core/vcpu.h"
+#include "../mmu/mmu.h"
 #include "caps.h"
-#include "kunit-export.h"
 #include "ledger.h"
-#include "mmu.h"
-#include "vcpu.h"
 #include "vpid.h"
 
 #define INVEPT_SINGLE	1

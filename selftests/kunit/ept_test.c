@@ -8,7 +8,7 @@
 #include <linux/vmx.h>
 
 #include "../../ept/entry.h"
-#include "../../vmx/mmu.h"
+#include "../../mmu/mmu.h"
 
 #define RW (VMX_MMU_READ | VMX_MMU_WRITE)
 #define RX (VMX_MMU_READ | VMX_MMU_EXEC)

@@ -5,8 +5,8 @@
 
 #include <linux/vmx.h>
 
+#include "../../mmu/ranges.h"
 #include "../../vmx/ledger.h"
-#include "../../vmx/mmu_ranges.h"
 
 #define PAGES 64
 #define UADDR 0x700000000000ULL

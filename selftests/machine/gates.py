@@ -23,7 +23,7 @@ import version
 from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, locked
 
 PLACE = "static"
-MODULE_FOLDERS = ("uapi", "vmx", "ept", "shadow", "nested", "svm", "vfio_glue")
+MODULE_FOLDERS = ("uapi", "base", "core", "mmu", "paging", "vmx", "shadow", "ept", "nested", "svm", "vfio_glue")
 CLANG = MACHINE / "clang-for-gcc-headers"
 
 

@@ -11,7 +11,7 @@ import re
 from where import MACHINE, ROOT
 
 LIST = MACHINE / "indices"
-FOLDERS = ("vmx", "ept", "shadow")
+FOLDERS = ("base", "core", "mmu", "paging", "vmx", "shadow", "ept")
 
 # Comments, strings; what is declared rather than indexed.
 NOISE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"', re.S)

@@ -9,7 +9,7 @@
 #include <linux/shrinker.h>
 #include <linux/spinlock.h>
 
-#include "compat.h"
+#include "../base/compat.h"
 #include "mmu.h"
 
 /* Whoever allocates may end up here: nothing is allocated with it held. */

@@ -17,7 +17,7 @@
 
 #include <asm/msr.h>
 
-#include "caps.h"
+#include "../vmx/caps.h"
 #include "vcpu.h"
 
 /* What passing an MSR through means. */

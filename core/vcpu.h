@@ -13,11 +13,11 @@
 #include <asm/msr.h>
 #include <asm/page.h>
 
-#include "ledger.h"
-#include "mmu.h"
-#include "ops.h"
-#include "vmcs.h"
-#include "vmx.h"
+#include "../mmu/mmu.h"
+#include "../vmx/ledger.h"
+#include "../vmx/ops.h"
+#include "../vmx/vmcs.h"
+#include "vm.h"
 
 /* An event to inject, in the format of the VM-entry fields. */
 struct vmx_event {
@@ -283,11 +283,11 @@ static inline bool vmx_canonical(u64 address)
 				      boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48);
 }
 
-/* vmx/vcpu.c */
+/* core/vcpu.c */
 int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
 void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
 
-/* vmx/run.c: one RUN */
+/* core/run.c: one RUN */
 void vmx_run_init(void);
 long vmx_run(struct vmx_vcpu *v);
 
@@ -360,7 +360,7 @@ u32 vmx_enter(struct vmx_vcpu *v);
 void *__vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched);
 void vmx_exit_point(void);
 
-/* vmx/fpu.c */
+/* core/fpu.c */
 int vmx_fpu_init(void);
 void vmx_fpu_exit(void);
 int vmx_fpu_alloc(struct vmx_vcpu *v);
@@ -375,7 +375,7 @@ u32 vmx_fpu_area_size(u64 xcr0, bool compacted);
 long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg);
 long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg);
 
-/* vmx/msr.c */
+/* core/msr.c */
 void vmx_msr_init(void);
 int vmx_msr_alloc(struct vmx_vcpu *v);
 void vmx_msr_free(struct vmx_vcpu *v);
@@ -388,7 +388,7 @@ enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v);
 long vmx_msr_set(struct vmx_vcpu *v, void __user *arg);
 long vmx_msr_get(struct vmx_vcpu *v, void __user *arg);
 
-/* vmx/cpuid.c */
+/* core/cpuid.c */
 void vmx_cpuid_free(struct vmx_vcpu *v);
 enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v);
 long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg);

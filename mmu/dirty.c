@@ -11,9 +11,9 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "compat.h"
+#include "../base/compat.h"
+#include "../core/vm.h"
 #include "mmu.h"
-#include "vmx.h"
 
 /**
  * vmx_mmu_set_log() - begin, change or end logging

@@ -14,8 +14,8 @@
 
 #include <asm/mmu_context.h>
 
-#include "mmu.h"
-#include "vmx.h"
+#include "../core/vm.h"
+#include "../mmu/mmu.h"
 
 /* Pages that go again before they are copied; then the kernel's copy waits for them. */
 #define ATTEMPTS 8

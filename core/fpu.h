@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* FPU state at VM entry and exit of short RUNs; vmx/fpu.c has the scheme, and the rest. */
+/* FPU state at VM entry and exit of short RUNs; core/fpu.c has the scheme, and the rest. */
 #ifndef VMX_FPU_H
 #define VMX_FPU_H
 
@@ -12,7 +12,7 @@
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
 
-#include "compat.h"
+#include "../base/compat.h"
 #include "vcpu.h"
 
 /**

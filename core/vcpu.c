@@ -11,12 +11,12 @@
 
 #include <trace/events/ipi.h>
 
-#include "caps.h"
-#include "compat.h"
-#include "mmu.h"
-#include "perf.h"
+#include "../base/compat.h"
+#include "../mmu/mmu.h"
+#include "../vmx/caps.h"
+#include "../vmx/perf.h"
+#include "../vmx/vpid.h"
 #include "vcpu.h"
-#include "vpid.h"
 
 /* What the module's own fields hold while the vCPU has the VMCS. */
 static void write_module_fields(struct vmx_vcpu *v)
@@ -241,7 +241,7 @@ static bool stays_on(int cpu, void *info)
 	       (staying == (unsigned long)mmu || staying == vmx_staying_on_several(mmu->vm));
 }
 
-/* See mmu.h */
+/* See mmu/mmu.h */
 void vmx_mmu_kick(struct vmx_mmu *mmu)
 {
 	/* Pairs with vmx_load(): see there. */

@@ -7,9 +7,9 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
+#include "../core/vcpu.h"
+#include "../shadow/page.h"
 #include "../vmx/caps.h"
-#include "../vmx/vcpu.h"
-#include "page.h"
 
 /*
  * SDM, "Format of the VM-Exit Instruction-Information Field as Used for INVEPT, INVPCID,

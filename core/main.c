@@ -7,13 +7,13 @@
 #include <linux/module.h>
 #include <linux/printk.h>
 
-#include "buffers.h"
-#include "caps.h"
-#include "compat.h"
-#include "mmu.h"
-#include "power.h"
+#include "../base/compat.h"
+#include "../mmu/mmu.h"
+#include "../vmx/buffers.h"
+#include "../vmx/caps.h"
+#include "../vmx/power.h"
 #include "vcpu.h"
-#include "vmx.h"
+#include "vm.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

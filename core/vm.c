@@ -5,11 +5,11 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "mmu.h"
-#include "power.h"
+#include "../mmu/mmu.h"
+#include "../vmx/power.h"
+#include "../vmx/vmcs.h"
 #include "vcpu.h"
-#include "vmcs.h"
-#include "vmx.h"
+#include "vm.h"
 
 /**
  * vmx_vm_get() - take a reference

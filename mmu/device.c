@@ -11,9 +11,9 @@
 
 #include <asm/pgtable_types.h>
 
-#include "compat.h"
+#include "../base/compat.h"
+#include "../core/vm.h"
 #include "mmu.h"
-#include "vmx.h"
 
 /*
  * The host has the memory mapped with a type that suits the device; another one

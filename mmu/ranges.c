@@ -10,9 +10,9 @@
 #include <linux/interval_tree.h>
 #include <linux/slab.h>
 
-#include "kunit-export.h"
-#include "ledger.h"
-#include "mmu_ranges.h"
+#include "../base/kunit-export.h"
+#include "../vmx/ledger.h"
+#include "ranges.h"
 
 static struct vmx_range *by_gpa(struct interval_tree_node *node)
 {

@@ -22,15 +22,15 @@
 #include <asm/msr.h>
 #include <asm/special_insns.h>
 
-#include "buffers.h"
-#include "caps.h"
-#include "compat.h"
+#include "../base/compat.h"
+#include "../mmu/mmu.h"
+#include "../vmx/buffers.h"
+#include "../vmx/caps.h"
+#include "../vmx/host.h"
+#include "../vmx/ledger.h"
+#include "../vmx/load.h"
+#include "../vmx/perf.h"
 #include "fpu.h"
-#include "host.h"
-#include "ledger.h"
-#include "load.h"
-#include "mmu.h"
-#include "perf.h"
 #include "trace.h"
 #include "vcpu.h"
 

@@ -7,9 +7,9 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "caps.h"
+#include "../core/vm.h"
+#include "../vmx/caps.h"
 #include "mmu.h"
-#include "vmx.h"
 
 #define PROT_ALL							\
 	(VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC | VMX_MMU_EXEC_USER | \

@@ -23,9 +23,9 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
+#include "../core/vcpu.h"
+#include "../shadow/page.h"
 #include "../vmx/caps.h"
-#include "../vmx/vcpu.h"
-#include "page.h"
 
 #define CR0_OWN	(X86_CR0_PE | X86_CR0_WP | X86_CR0_PG)
 #define CR4_OWN								\

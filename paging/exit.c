@@ -13,11 +13,11 @@
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 
+#include "../core/trace.h"
+#include "../core/vcpu.h"
+#include "../shadow/page.h"
 #include "../vmx/caps.h"
 #include "../vmx/fields.h"
-#include "../vmx/trace.h"
-#include "../vmx/vcpu.h"
-#include "page.h"
 
 /* Memory that a fault gets before it lets the guest try again. */
 #define ATTEMPTS 8

@@ -5,9 +5,9 @@
  */
 #include <linux/mm.h>
 
+#include "../core/vcpu.h"
+#include "../shadow/page.h"
 #include "../vmx/caps.h"
-#include "../vmx/vcpu.h"
-#include "page.h"
 
 static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *sp)
 {

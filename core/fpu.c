@@ -12,7 +12,7 @@
  * that does not run.
  *
  * - Some kernels lend hypervisors a second FPU state of the thread
- *   (vmx/compat.h). The guest's takes the place of the thread's. The registers
+ *   (base/compat.h). The guest's takes the place of the thread's. The registers
  *   stay in the CPU until an interrupt uses the FPU or another thread runs. The
  *   kernel saves them then, and the module loads them only after that.
  * - On other kernels the guest's registers are in the CPU only while interrupts
@@ -34,8 +34,8 @@
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
 
-#include "caps.h"
-#include "compat.h"
+#include "../base/compat.h"
+#include "../vmx/caps.h"
 #include "fpu.h"
 #include "vcpu.h"
 

@@ -51,18 +51,18 @@ static inline bool vmx_vm_owned(const struct vmx_vm *vm)
 	return current->mm == vm->mm;
 }
 
-/* vmx/vm.c */
+/* core/vm.c */
 struct vmx_vm *vmx_vm_get(struct vmx_vm *vm);
 void vmx_vm_put(struct vmx_vm *vm);
 int vmx_vm_create(void);
 
-/* vmx/user.c */
+/* base/user.c */
 int vmx_user_bring(unsigned long uaddr, bool write);
 int vmx_from_user(void *to, const void __user *from, size_t size);
 int vmx_to_user(void __user *to, const void *from, size_t size);
 void *vmx_dup_user(const void __user *from, size_t size);
 
-/* vmx/ioctl.c */
+/* base/ioctl.c */
 int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min);
 int vmx_copy_out(void __user *user, const void *kernel, size_t ksize);
 int vmx_new_fd(const char *name, const struct file_operations *fops, void *object);

@@ -20,8 +20,8 @@
 #include "../ept/ept.h"
 #include "../ept/violation.h"
 #include "../shadow/shadow.h"
-#include "ledger.h"
-#include "mmu_ranges.h"
+#include "../vmx/ledger.h"
+#include "ranges.h"
 
 struct vmx_mmu;
 struct vmx_vm;
@@ -134,7 +134,7 @@ struct vmx_mmu {
 	struct vmx_mmu_stats stats;
 
 	struct mutex edit; /* serialises changes of @ranges and @log */
-	struct list_head link; /* vmx/mmu_shrink.c's */
+	struct list_head link; /* mmu/shrink.c's */
 	struct mmu_notifier notifier;
 
 	spinlock_t views_lock; /* @views, @nr_views */
@@ -171,7 +171,7 @@ enum vmx_fault {
 	VMX_FAULT_EXIT,
 };
 
-/* vmx/mmu.c: for the core */
+/* mmu/mmu.c: for the core */
 int vmx_mmu_create_ept(struct vmx_vm *vm);
 int vmx_mmu_create_shadow(struct vmx_vm *vm);
 struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm);
@@ -214,7 +214,7 @@ static inline bool vmx_mmu_misses(const struct vmx_mmu *mmu,
 	       raw_read_seqcount(&mmu->seq) == miss->seq;
 }
 
-/* vmx/mmu_fault.c: for the core */
+/* mmu/fault.c: for the core */
 int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		  struct vmx_miss *miss);
 void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
@@ -223,7 +223,7 @@ void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
  * vmx_mmu_kick() - make every vCPU of an mmu look at its flush generation
  * @mmu: the mmu
  *
- * Provided by the core (vmx/vcpu.c). Interrupts, and waits for, every CPU on
+ * Provided by the core (core/vcpu.c). Interrupts, and waits for, every CPU on
  * which a vCPU that may be on the mmu is between load and unload, so that it leaves guest
  * mode and compares &vmx_mmu.flush_gen before it enters again. All are interrupted
  * before the first is waited for, and what it costs grows with the CPUs, not with
@@ -237,7 +237,7 @@ void vmx_mmu_kick(struct vmx_mmu *mmu);
 /* vmx/pml.c: of the core, too */
 int vmx_pml_collect(struct vmx_mmu *mmu);
 
-/* vmx/mmu.c: among the files of the mmu */
+/* mmu/mmu.c: among the files of the mmu */
 int vmx_mmu_init(struct vmx_mmu *mmu);
 void vmx_mmu_dismantle(struct vmx_mmu *mmu);
 void vmx_mmu_free(struct vmx_mmu *mmu);
@@ -247,28 +247,28 @@ int vmx_tables_top_up(struct vmx_mmu *mmu);
 struct page *vmx_table_alloc(struct vmx_mmu *mmu);
 struct page *vmx_table_take(struct vmx_mmu *mmu);
 
-/* vmx/mmu_fault.c */
+/* mmu/fault.c */
 int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access);
 void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa);
 
-/* vmx/mmu_device.c */
+/* mmu/device.c */
 int vmx_mmu_find_device(unsigned long uaddr, bool write, struct vmx_mapping *map);
 
-/* vmx/mmu_dirty.c */
+/* mmu/dirty.c */
 int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method);
 int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		    unsigned long bitmap, u64 *dirty);
 
-/* vmx/mmu_shrink.c */
+/* mmu/shrink.c */
 void vmx_mmu_add_shrinkable(struct vmx_mmu *mmu);
 void vmx_mmu_remove_shrinkable(struct vmx_mmu *mmu);
 int vmx_mmu_shrinker_init(void);
 void vmx_mmu_shrinker_exit(void);
 
-/* vmx/mmu_notifier.c */
+/* mmu/notifier.c */
 extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;
 
-/* vmx/mmu_ioctl.c */
+/* mmu/ioctl.c */
 long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user);
 
 /* ept/ept.c */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The mmu object: its life, its flushes, and the pages of its tables.
- * mmu_ioctl.c changes and shows the map, mmu_fault.c maps pages,
- * mmu_notifier.c releases them, mmu_shrink.c releases tables, mmu_dirty.c tells which pages
+ * ioctl.c changes and shows the map, fault.c maps pages,
+ * notifier.c releases them, shrink.c releases tables, dirty.c tells which pages
  * were written, and ept/ knows the format of entries.
  *
  * Locks, outermost first:
  *
- *   mmus_lock			the list of mmus (mmu_shrink.c); code that allocates
+ *   mmus_lock			the list of mmus (shrink.c); code that allocates
  *				only tries it
  *   mmap_lock of the owner	taken by get_user_pages; held by the host around
  *				most notifier calls
@@ -57,11 +57,11 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
-#include "caps.h"
-#include "kunit-export.h"
-#include "ledger.h"
+#include "../base/kunit-export.h"
+#include "../core/vm.h"
+#include "../vmx/caps.h"
+#include "../vmx/ledger.h"
 #include "mmu.h"
-#include "vmx.h"
 
 /* Enough for a fault in an empty tree, times two for a second vCPU. */
 #define VMX_TABLES_SPARE (2 * (EPT_MAX_LEVELS - 1))

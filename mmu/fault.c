@@ -8,9 +8,9 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "compat.h"
+#include "../base/compat.h"
+#include "../core/vm.h"
 #include "mmu.h"
-#include "vmx.h"
 
 /* Pages that POPULATE gets at once; the time with the lock stays short. */
 #define FAULT_BATCH 64

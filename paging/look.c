@@ -7,9 +7,9 @@
 
 #include <asm/trap_pf.h>
 
-#include "../vmx/vcpu.h"
-#include "../vmx/vmx.h"
-#include "page.h"
+#include "../core/vcpu.h"
+#include "../core/vm.h"
+#include "../shadow/page.h"
 
 /* Tables that are got for a walk; those that are taken back meanwhile count again. */
 #define ATTEMPTS	(2 * PT_MAX_LEVELS)
