@@ -5,7 +5,7 @@
 #include <linux/minmax.h>
 #include <linux/string.h>
 
-#include "../core/vm.h"
+#include "base.h"
 
 /* Is the part of the caller's struct that this kernel does not know all 0? */
 static int check_tail(const void __user *tail, size_t size)

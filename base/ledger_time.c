@@ -18,8 +18,8 @@
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
-#include "../vmx/ledger.h"
 #include "kunit-export.h"
+#include "ledger_time.h"
 
 /* What the checks of other debug options add to each instruction. */
 #if IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN)

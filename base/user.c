@@ -14,8 +14,7 @@
 
 #include <asm/mmu_context.h>
 
-#include "../core/vm.h"
-#include "../mmu/mmu.h"
+#include "base.h"
 
 /* Pages that go again before they are copied; then the kernel's copy waits for them. */
 #define ATTEMPTS 8

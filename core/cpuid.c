@@ -8,6 +8,7 @@
 
 #include <asm/cpufeatures.h>
 
+#include "../vmx/vmx.h"
 #include "vcpu.h"
 
 #define LEAF_SLOT(leaf)	((leaf) & 0x3fffffff)

@@ -35,7 +35,6 @@
 #include <asm/fpu/xcr.h>
 
 #include "../base/compat.h"
-#include "../vmx/caps.h"
 #include "fpu.h"
 #include "vcpu.h"
 

@@ -17,7 +17,9 @@
 
 #include <asm/msr.h>
 
+#include "../paging/paging.h"
 #include "../vmx/caps.h"
+#include "../vmx/vmx.h"
 #include "vcpu.h"
 
 /* What passing an MSR through means. */

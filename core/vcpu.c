@@ -13,8 +13,10 @@
 
 #include "../base/compat.h"
 #include "../mmu/mmu.h"
+#include "../paging/paging.h"
 #include "../vmx/caps.h"
 #include "../vmx/perf.h"
+#include "../vmx/vmx.h"
 #include "../vmx/vpid.h"
 #include "vcpu.h"
 

@@ -13,11 +13,14 @@
 #include <asm/msr.h>
 #include <asm/page.h>
 
+#include "../base/base.h"
+#include "../base/ledger_time.h"
 #include "../mmu/mmu.h"
-#include "../vmx/ledger.h"
-#include "../vmx/ops.h"
-#include "../vmx/vmcs.h"
+#include "../shadow/shadow.h"
 #include "vm.h"
+
+struct vmx_perf_areas;
+struct vmx_vmcs;
 
 /* An event to inject, in the format of the VM-entry fields. */
 struct vmx_event {
@@ -112,6 +115,22 @@ struct vmx_cpuid_state {
 	struct vmx_cpuid_entry *table;
 	unsigned int count;
 	u8 first[4][VMX_CPUID_SLOTS];
+};
+
+/**
+ * struct vmx_vcpu_ledger - a vCPU's page in the ledgers of debug builds
+ * @id: its name; 0 until it has one
+ * @move: how often it came to another CPU
+ * @cpu: the CPU it was on last, plus 1
+ * @inside: it is in the guest
+ */
+struct vmx_vcpu_ledger {
+#ifdef CONFIG_VMX_DEBUG
+	u64 id;
+	u64 move;
+	int cpu;
+	bool inside;
+#endif
 };
 
 /**
@@ -231,18 +250,6 @@ static __always_inline void vmx_count(__u64 *counter)
 	asm("incq %0" : "+m" (*counter) : : "cc");
 }
 
-static __always_inline u64 vmx_read(struct vmx_vcpu *v, u32 field)
-{
-	vmx_count(&v->count.vmreads);
-	return vmx_insn_vmread(field);
-}
-
-static __always_inline void vmx_write(struct vmx_vcpu *v, u32 field, u64 value)
-{
-	vmx_count(&v->count.vmwrites);
-	vmx_insn_vmwrite(field, value);
-}
-
 static __always_inline void vmx_wrmsr(struct vmx_vcpu *v, u32 index, u64 value)
 {
 	vmx_count(&v->count.msr_writes);
@@ -269,14 +276,6 @@ static inline struct vmx_vm *vmx_stays_on_several(unsigned long staying)
 	return staying & 1 ? (struct vmx_vm *)(staying - 1) : NULL;
 }
 
-static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
-{
-	u64 offset = v->vmcs->cpu_ctls & VMX_CPU_TSC_OFFSETTING ?
-		     v->vmcs->tsc_offset : 0;
-
-	return rdtsc() + offset;
-}
-
 static inline bool vmx_canonical(u64 address)
 {
 	return __is_canonical_address(address,
@@ -291,49 +290,7 @@ void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
 void vmx_run_init(void);
 long vmx_run(struct vmx_vcpu *v);
 
-/* vmx/vpid.c: VPIDs, and translations that the CPU has cached */
-int vmx_vpid_alloc(struct vmx_vm *vm);
-void vmx_flush(struct vmx_vcpu *v);
-void vmx_vpid_forget(struct vmx_vcpu *v);
-void vmx_vpid_flush_all(void);
-
-/* Were translations removed since the vCPU last dropped what it has cached? */
-static inline bool vmx_view_stale(const struct vmx_view *view)
-{
-	return view->seen_gen != atomic64_read(&view->mmu->flush_gen);
-}
-
-/* vmx/views.c: the mmus of a vCPU */
-int vmx_views_init(struct vmx_vcpu *v, struct vmx_mmu *mmu);
-void vmx_views_free(struct vmx_vcpu *v);
-void vmx_views_attach(struct vmx_vcpu *v);
-void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs);
-void vmx_views_follow(struct vmx_vcpu *v);
-long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg);
-long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg);
-long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg);
-
-/* vmx/ve.c: virtualization exceptions */
-long vmx_ve_set(struct vmx_vcpu *v, void __user *arg);
-struct page *vmx_ve_page(struct vmx_vcpu *v);
-void vmx_ve_detach(struct vmx_vcpu *v);
-void vmx_ve_free(struct vmx_vcpu *v);
-
-/* vmx/pml.c: page-modification logging */
-int vmx_pml_alloc(struct vmx_vcpu *v);
-void vmx_pml_free(struct vmx_vcpu *v);
-void vmx_pml_attach(struct vmx_vcpu *v);
-void vmx_pml_switch(struct vmx_vcpu *v);
-void vmx_pml_note(struct vmx_vcpu *v);
-bool vmx_pml_tell(struct vmx_vcpu *v);
-void vmx_pml_tell_all(struct vmx_vcpu *v);
-
-/* vmx/input.c, vmx/output.c: the run page */
-int vmx_take_input(struct vmx_vcpu *v);
-void vmx_give_exit(struct vmx_vcpu *v);
-void vmx_give_state(struct vmx_vcpu *v);
-
-/* vmx/exit.c: exits that the kernel finishes */
+/* What comes after an exit. */
 enum vmx_next {
 	VMX_NEXT_ENTER,		/* finished: enter again */
 	VMX_NEXT_USER,		/* userspace's */
@@ -342,23 +299,6 @@ enum vmx_next {
 	VMX_NEXT_SPLIT_LOCK,	/* the host's to answer, who may sleep */
 	VMX_NEXT_FAILED,	/* VM entry failed: userspace's, with the reason */
 };
-
-enum vmx_next vmx_handle_exit(struct vmx_vcpu *v);
-void vmx_explain_failure(struct vmx_vcpu *v);
-void vmx_inject_fault(struct vmx_vcpu *v, u32 vector, u32 error);
-void vmx_inject_gp(struct vmx_vcpu *v);
-void vmx_retire_length(struct vmx_vcpu *v, u32 length);
-
-/* Complete the instruction that exited, one that has a length. */
-static inline void vmx_retire(struct vmx_vcpu *v)
-{
-	vmx_retire_length(v, vmx_read(v, VMX_F_EXIT_INSN_LENGTH));
-}
-
-/* vmx/enter.c, vmx/entry.S */
-u32 vmx_enter(struct vmx_vcpu *v);
-void *__vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched);
-void vmx_exit_point(void);
 
 /* core/fpu.c */
 int vmx_fpu_init(void);

@@ -11,8 +11,8 @@
 
 #include <asm/pgtable_types.h>
 
+#include "../base/base.h"
 #include "../base/compat.h"
-#include "../core/vm.h"
 #include "mmu.h"
 
 /*

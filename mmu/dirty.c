@@ -11,8 +11,8 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
+#include "../base/base.h"
 #include "../base/compat.h"
-#include "../core/vm.h"
 #include "mmu.h"
 
 /**

@@ -8,8 +8,8 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
+#include "../base/base.h"
 #include "../base/compat.h"
-#include "../core/vm.h"
 #include "mmu.h"
 
 /* Pages that POPULATE gets at once; the time with the lock stays short. */

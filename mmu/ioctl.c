@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "../base/base.h"
 #include "../core/vm.h"
 #include "../vmx/caps.h"
 #include "mmu.h"

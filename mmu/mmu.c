@@ -57,10 +57,10 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
+#include "../base/base.h"
 #include "../base/kunit-export.h"
 #include "../core/vm.h"
 #include "../vmx/caps.h"
-#include "../vmx/ledger.h"
 #include "mmu.h"
 
 /* Enough for a fault in an empty tree, times two for a second vCPU. */
@@ -77,7 +77,7 @@ static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
 		return;
 	atomic64_inc(&mmu->flushes);
 	vmx_mmu_kick(mmu);
-	vmx_ledger_kicked(mmu, gen);
+	vmx_mmu_ledger_kicked(mmu, gen);
 	while (done < gen && !atomic64_try_cmpxchg(&mmu->flushed, &done, gen))
 		;
 }
@@ -221,12 +221,12 @@ int vmx_mmu_init(struct vmx_mmu *mmu)
 	mutex_init(&mmu->edit);
 	spin_lock_init(&mmu->views_lock);
 	INIT_LIST_HEAD(&mmu->views);
-	err = vmx_ledger_mmu_init(mmu);
+	err = vmx_mmu_ledger_init(mmu);
 	if (err)
 		return err;
 	err = ept_init(mmu);
 	if (err)
-		vmx_ledger_mmu_free(mmu);
+		vmx_mmu_ledger_free(mmu);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_init);
@@ -256,7 +256,7 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 	free_tables(&tables);
 	shadow_free(mmu);
 	ept_destroy(mmu);
-	vmx_ledger_mmu_free(mmu);
+	vmx_mmu_ledger_free(mmu);
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_dismantle);
 

@@ -17,10 +17,10 @@
 
 #include <linux/vmx.h>
 
+#include "../base/ledger_time.h"
 #include "../ept/ept.h"
-#include "../ept/violation.h"
 #include "../shadow/shadow.h"
-#include "../vmx/ledger.h"
+#include "ledger.h"
 #include "ranges.h"
 
 struct vmx_mmu;
@@ -159,6 +159,12 @@ struct vmx_view {
 	s64 seen_gen;
 	struct vmx_view_ledger ledger;
 };
+
+/* Were translations removed since the vCPU last dropped what it has cached? */
+static inline bool vmx_view_stale(const struct vmx_view *view)
+{
+	return view->seen_gen != atomic64_read(&view->mmu->flush_gen);
+}
 
 /**
  * enum vmx_fault - what came of a guest's access

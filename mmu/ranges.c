@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 
 #include "../base/kunit-export.h"
-#include "../vmx/ledger.h"
+#include "../base/ledger_time.h"
 #include "ranges.h"
 
 static struct vmx_range *by_gpa(struct interval_tree_node *node)

@@ -14,10 +14,9 @@
 #include <asm/trapnr.h>
 
 #include "../core/trace.h"
-#include "../core/vcpu.h"
-#include "../shadow/page.h"
 #include "../vmx/caps.h"
 #include "../vmx/fields.h"
+#include "internal.h"
 
 /* Memory that a fault gets before it lets the guest try again. */
 #define ATTEMPTS 8
@@ -104,10 +103,10 @@ static int get_miss(struct vmx_vcpu *v)
 /* Do the tables that the CPU walks allow a supervisor to reach a user page so? */
 static bool nothing_missing(const struct vmx_paging *p, const struct guest_walk *walk)
 {
-	int top = p->mode.format == PAGING_LONG ? p->mode.levels : 2;
+	int top = p->mode.format == GUEST_LONG ? p->mode.levels : 2;
 	u64 needs = PT_PRESENT | PT_USER | (walk->access & X86_PF_WRITE ? PT_WRITE : 0);
 	u64 entry[PT_MAX_LEVELS + 1], have = needs;
-	int level = shadow_look(p, walk->gva, entry);
+	int level = paging_look(p, walk->gva, entry);
 
 	if (!level)
 		return false;
@@ -305,7 +304,7 @@ static int set_cr3(struct vmx_vcpu *v, u64 value)
 
 	if (!cr3_valid(p, &value))
 		return PAGING_GP;
-	if (p->mode.format == PAGING_PAE) {
+	if (p->mode.format == GUEST_PAE) {
 		r = paging_load_pdptes(v, value);
 		if (r)
 			return r;
@@ -438,7 +437,7 @@ bool vmx_paging_cr_access(struct vmx_vcpu *v)
 	const struct vmx_paging *p = v->paging;
 	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION), value;
 
-	if ((q & 0x3f) != 3 || p->mode.format != PAGING_LONG)
+	if ((q & 0x3f) != 3 || p->mode.format != GUEST_LONG)
 		return false;
 	value = paging_operand(v, q >> 8 & 0xf);
 	if (user_wants_cr3(v, value) || !cr3_valid(p, &value) || !paging_switch(v, value))

@@ -7,9 +7,7 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
-#include "../core/vcpu.h"
-#include "../shadow/page.h"
-#include "../vmx/caps.h"
+#include "internal.h"
 
 /*
  * SDM, "Format of the VM-Exit Instruction-Information Field as Used for INVEPT, INVPCID,

@@ -7,15 +7,13 @@
 
 #include <asm/trap_pf.h>
 
-#include "../core/vcpu.h"
-#include "../core/vm.h"
-#include "../shadow/page.h"
+#include "internal.h"
 
 /* Tables that are got for a walk; those that are taken back meanwhile count again. */
 #define ATTEMPTS	(2 * PT_MAX_LEVELS)
 
 /**
- * shadow_look() - walk the tables that the CPU does
+ * paging_look() - walk the tables that the CPU does
  * @p: the vCPU's paging
  * @gva: linear address
  * @entry: the entry of each level, @entry[n] for level n, from the level returned up
@@ -24,9 +22,9 @@
  * Return: the level that the walk ended at, in a mapping or in an absent entry; 0 if
  * the roots are yet to be found.
  */
-int shadow_look(const struct vmx_paging *p, u64 gva, u64 *entry)
+int paging_look(const struct vmx_paging *p, u64 gva, u64 *entry)
 {
-	const bool wide = p->mode.format == PAGING_LONG;
+	const bool wide = p->mode.format == GUEST_LONG;
 	unsigned int n = wide ? 0 : gva >> 30 & 3;
 	const struct shadow_page *sp = p->root[n];
 
@@ -73,11 +71,11 @@ static void show(const struct vmx_paging *p, const struct guest_walk *guest, str
 	int level;
 
 	walk->leaf = guest->level;
-	walk->levels = p->mode.levels + (p->mode.format == PAGING_PAE);
-	if (p->mode.format == PAGING_NONE)
+	walk->levels = p->mode.levels + (p->mode.format == GUEST_PAE);
+	if (p->mode.format == GUEST_NONE)
 		walk->levels = 0;
-	walk->shadow_levels = p->mode.format == PAGING_LONG ? p->mode.levels : 3;
-	walk->shadow_leaf = shadow_look(p, walk->linear, shadow);
+	walk->shadow_levels = p->mode.format == GUEST_LONG ? p->mode.levels : 3;
+	walk->shadow_leaf = paging_look(p, walk->linear, shadow);
 	walk->masked = !capable(CAP_SYS_ADMIN);
 	for (level = 1; level <= PT_MAX_LEVELS; level++) {
 		walk->entry[level - 1] = guest->pte[level];
@@ -96,7 +94,7 @@ static int look(struct vmx_vcpu *v, struct vmx_walk *walk)
 
 	for (;;) {
 		guest = (struct guest_walk){ .gva = walk->linear, .look = true };
-		if (p->mode.format == PAGING_PAE)
+		if (p->mode.format == GUEST_PAE)
 			guest.pte[3] = p->pdpte[walk->linear >> 30 & 3];
 		spin_lock(&v->mmu->lock);
 		over = walk_guest(v, &guest, walk) || r != VMX_FAULT_DONE || !--attempts;
@@ -115,7 +113,7 @@ static bool valid_address(const struct vmx_paging *p, u64 linear)
 {
 	unsigned int unused = p->mode.levels == 5 ? 7 : 16;
 
-	if (p->mode.format != PAGING_LONG)
+	if (p->mode.format != GUEST_LONG)
 		return !(linear >> 32);
 	/* SDM, "Canonical Addressing" */
 	return (u64)((s64)(linear << unused) >> unused) == linear;

@@ -23,9 +23,8 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
-#include "../core/vcpu.h"
-#include "../shadow/page.h"
 #include "../vmx/caps.h"
+#include "internal.h"
 
 #define CR0_OWN	(X86_CR0_PE | X86_CR0_WP | X86_CR0_PG)
 #define CR4_OWN								\
@@ -122,20 +121,20 @@ u64 paging_operand(struct vmx_vcpu *v, unsigned int n)
 	return paging_is_64bit_code(v) ? value : (u32)value;
 }
 
-static void set_format(struct paging_mode *mode, const struct vmx_paging *p)
+static void set_format(struct guest_mode *mode, const struct vmx_paging *p)
 {
 	if (!(p->cr0 & X86_CR0_PG)) {
-		*mode = (struct paging_mode) { .format = PAGING_NONE, .levels = 2, .wp = true };
+		*mode = (struct guest_mode) { .format = GUEST_NONE, .levels = 2, .wp = true };
 	} else if (paging_is_long(p)) {
-		mode->format = PAGING_LONG;
+		mode->format = GUEST_LONG;
 		mode->levels = p->cr4 & X86_CR4_LA57 ? 5 : 4;
 		mode->large = BIT(2) | (boot_cpu_has(X86_FEATURE_GBPAGES) ? BIT(3) : 0);
 	} else if (p->cr4 & X86_CR4_PAE) {
-		mode->format = PAGING_PAE;
+		mode->format = GUEST_PAE;
 		mode->levels = 2;
 		mode->large = BIT(2);
 	} else {
-		mode->format = PAGING_32BIT;
+		mode->format = GUEST_32BIT;
 		mode->levels = 2;
 		mode->large = p->cr4 & X86_CR4_PSE ? BIT(2) : 0;
 	}
@@ -143,7 +142,7 @@ static void set_format(struct paging_mode *mode, const struct vmx_paging *p)
 
 static void set_mode(struct vmx_paging *p)
 {
-	p->mode = (struct paging_mode) {
+	p->mode = (struct guest_mode) {
 		.phys_bits = vmx_caps.phys_bits,
 		.wp = p->cr0 & X86_CR0_WP,
 		.smep = p->cr4 & X86_CR4_SMEP,
@@ -169,10 +168,10 @@ static u64 real_cr4(const struct vmx_paging *p)
 {
 	u64 cr4 = p->cr4 & ~(u64)X86_CR4_PCIDE;
 
-	if (p->mode.format == PAGING_NONE)
+	if (p->mode.format == GUEST_NONE)
 		cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP);
 	/* In IA-32e mode the guest has set PAE, or VM entry fails. */
-	if (p->mode.format != PAGING_LONG)
+	if (p->mode.format != GUEST_LONG)
 		cr4 = (cr4 & ~(u64)X86_CR4_LA57) | X86_CR4_PAE;
 	return cr4;
 }

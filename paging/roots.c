@@ -5,9 +5,7 @@
  */
 #include <linux/mm.h>
 
-#include "../core/vcpu.h"
-#include "../shadow/page.h"
-#include "../vmx/caps.h"
+#include "internal.h"
 
 static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *sp)
 {
@@ -21,13 +19,13 @@ static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *s
 /* The table that a root is made from; false if there is none. */
 static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
 {
-	u64 entry = p->mode.format == PAGING_PAE ? p->pdpte[n] : p->cr3;
+	u64 entry = p->mode.format == GUEST_PAE ? p->pdpte[n] : p->cr3;
 
 	*gfn = (u64)n << 18;
-	if (p->mode.format == PAGING_NONE)
+	if (p->mode.format == GUEST_NONE)
 		return true;
 	*gfn = guest_table(&p->mode, entry) >> PAGE_SHIFT;
-	return p->mode.format != PAGING_PAE || entry & PT_PRESENT;
+	return p->mode.format != GUEST_PAE || entry & PT_PRESENT;
 }
 
 /**
@@ -105,7 +103,7 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 		use_root(p, n, NULL);
 		return 0;
 	}
-	if (p->mode.format != PAGING_NONE) {
+	if (p->mode.format != GUEST_NONE) {
 		r = get_table(v, gfn << PAGE_SHIFT);
 		if (r == VMX_FAULT_EXIT)
 			use_root(p, n, NULL);
@@ -116,7 +114,7 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 			return -EAGAIN;
 		}
 	}
-	if (p->mode.format == PAGING_32BIT)
+	if (p->mode.format == GUEST_32BIT)
 		role.quadrant = n;
 	sp = shadow_get(v->mmu, gfn, role);
 	if (!sp)
@@ -128,7 +126,7 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 static int load_roots(struct vmx_vcpu *v)
 {
 	struct vmx_paging *p = v->paging;
-	unsigned int n, count = p->mode.format == PAGING_LONG ? 1 : SHADOW_ROOTS;
+	unsigned int n, count = p->mode.format == GUEST_LONG ? 1 : SHADOW_ROOTS;
 	int r;
 
 	for (n = 0; n < count; n++) {
@@ -166,12 +164,12 @@ static void write_roots(struct vmx_vcpu *v)
 	struct vmx_paging *p = v->paging;
 	unsigned int n;
 
-	if (p->mode.format == PAGING_LONG && p->root[0]) {
+	if (p->mode.format == GUEST_LONG && p->root[0]) {
 		vmx_write(v, VMX_F_GUEST_CR3, __pa(p->root[0]->table));
 		return;
 	}
 	for (n = 0; n < SHADOW_ROOTS; n++)
-		p->pae[n] = p->mode.format != PAGING_LONG && p->root[n] ?
+		p->pae[n] = p->mode.format != GUEST_LONG && p->root[n] ?
 			    __pa(p->root[n]->table) | PT_PRESENT : 0;
 	vmx_write(v, VMX_F_GUEST_CR3, __pa(p->pae));
 }
@@ -283,7 +281,7 @@ static int reread_pdptes(struct vmx_vcpu *v)
 	};
 	int r;
 
-	if (p->mode.format != PAGING_PAE)
+	if (p->mode.format != GUEST_PAE)
 		return 0;
 	r = read_pdptes(v, p->cr3, p->pdpte);
 	return r == PAGING_GP ? fail_entry(v, &failure) : r;

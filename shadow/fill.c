@@ -10,7 +10,6 @@
 #include <asm/pgtable_types.h>
 #include <asm/trap_pf.h>
 
-#include "../vmx/caps.h"
 #include "page.h"
 
 /* What entries that refer to tables, and direct ones, allow. */
@@ -43,7 +42,7 @@ struct fill {
  */
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i)
 {
-	if (sp->role.format != PAGING_32BIT)
+	if (sp->role.format != GUEST_32BIT)
 		return i;
 	if (sp->role.level == 1)
 		return sp->role.quadrant * SHADOW_ENTRIES + i;
@@ -56,15 +55,15 @@ unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i)
  *
  * Return: the role.
  */
-struct shadow_role shadow_root_role(const struct paging_mode *mode)
+struct shadow_role shadow_root_role(const struct guest_mode *mode)
 {
 	return (struct shadow_role) {
 		.level = mode->levels,
 		.format = mode->format,
-		.direct = mode->format == PAGING_NONE,
+		.direct = mode->format == GUEST_NONE,
 		.large = mode->large >> 1,
 		.nxe = mode->nxe,
-		.no_wp = !mode->wp && mode->format != PAGING_NONE,
+		.no_wp = !mode->wp && mode->format != GUEST_NONE,
 		.smep = !mode->wp && mode->smep,
 		.writable = !mode->wp,
 		.user = !mode->wp,
@@ -94,7 +93,7 @@ static struct shadow_role role_below(const struct fill *f, unsigned int i)
 		role.user &= !!(f->walk->pte[role.level] & PT_USER);
 	}
 	role.quadrant = 0;
-	if (role.format == PAGING_32BIT && !leaf)
+	if (role.format == GUEST_32BIT && !leaf)
 		role.quadrant = i & 1;
 	role.direct = leaf;
 	role.level--;
@@ -366,11 +365,11 @@ enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging 
 	const struct walk_memory memory = { shadow_memory, mmu };
 	u64 root = p->cr3;
 
-	if (p->mode.format == PAGING_NONE) {
+	if (p->mode.format == GUEST_NONE) {
 		walk->gpa = walk->gva;
 		return WALK_DONE;
 	}
-	if (p->mode.format == PAGING_PAE)
+	if (p->mode.format == GUEST_PAE)
 		root = p->pdpte[walk->gva >> 30 & 3];
 	return guest_walk(&p->mode, &memory, root, walk);
 }
@@ -436,7 +435,7 @@ enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct 
 		return result;
 	f.map = found->entry;
 	f.map_level = found->level;
-	f.sp = p->root[p->mode.format == PAGING_LONG ? 0 : walk->gva >> 30 & 3];
+	f.sp = p->root[p->mode.format == GUEST_LONG ? 0 : walk->gva >> 30 & 3];
 	if (!f.sp) {
 		/* When the roots were found, no memory had its table. */
 		p->reload = true;

@@ -66,7 +66,6 @@
 #include <linux/io.h>
 #include <linux/slab.h>
 
-#include "../vmx/caps.h"
 #include "page.h"
 
 static struct shadow_link *link_of(struct shadow *s, u32 ref)
@@ -113,7 +112,7 @@ static __always_inline void chain_remove(struct shadow *s, struct shadow_chain c
 /* The frame, or first frame, that a leaf entry maps. */
 static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 {
-	const struct paging_mode mode = {
+	const struct guest_mode mode = {
 		.format = sp->role.format, .large = sp->role.large,
 	};
 	u64 gfn;
@@ -124,7 +123,7 @@ static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 		return (sp->guest[i] & PT_ADDR) >> PAGE_SHIFT;
 	gfn = guest_frame(&mode, sp->guest[i], sp->role.level) >> PAGE_SHIFT;
 	/* A 4 MiB page has two entries. */
-	if (sp->role.level == 2 && sp->role.format == PAGING_32BIT && i & 1)
+	if (sp->role.level == 2 && sp->role.format == GUEST_32BIT && i & 1)
 		gfn += SHADOW_ENTRIES;
 	return gfn;
 }

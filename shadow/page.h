@@ -10,8 +10,6 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
-#include <asm/trapnr.h>
-
 #include "../mmu/mmu.h"
 #include "shadow.h"
 
@@ -320,39 +318,13 @@ void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct);
 
 /* shadow/fill.c */
 enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);
-struct shadow_role shadow_root_role(const struct paging_mode *mode);
+struct shadow_role shadow_root_role(const struct guest_mode *mode);
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
 
 enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
 				   struct guest_walk *walk);
 enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
 				  struct guest_walk *walk);
-
-/* paging/invpcid.c */
-int paging_judge_invpcid(struct vmx_vcpu *v);
-
-/* paging/look.c */
-int shadow_look(const struct vmx_paging *p, u64 gva, u64 *entry);
-
-/* paging/regs.c */
-void paging_apply(struct vmx_vcpu *v);
-u64 paging_cr0(struct vmx_vcpu *v);
-u64 paging_cr4(struct vmx_vcpu *v);
-bool paging_is_long(const struct vmx_paging *p);
-bool paging_is_64bit_code(struct vmx_vcpu *v);
-u64 paging_register(struct vmx_vcpu *v, unsigned int n);
-u64 paging_operand(struct vmx_vcpu *v, unsigned int n);
-
-/* The exceptions that an instruction raises, by vector. The error code of #PF is in @intr_error. */
-#define PAGING_SS	X86_TRAP_SS
-#define PAGING_GP	X86_TRAP_GP
-#define PAGING_PF	X86_TRAP_PF
-
-/* paging/roots.c */
-void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags);
-bool paging_is_device(struct vmx_vcpu *v, u64 gpa);
-int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3);
-bool paging_switch(struct vmx_vcpu *v, u64 cr3);
 
 /* shadow/sync.c */
 bool shadow_written(struct vmx_mmu *mmu);

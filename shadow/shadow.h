@@ -14,8 +14,6 @@ struct shadow;
 struct shadow_page;
 struct vmx_mmu;
 struct vmx_mmu_stats;
-struct vmx_vcpu;
-struct vmx_vmcs;
 
 /* PAE has four root tables, the other formats one. */
 #define SHADOW_ROOTS	4
@@ -26,7 +24,7 @@ struct vmx_vmcs;
  * @format: format of the guest's table
  * @direct: no table: consecutive frames, below a large page or without paging
  * @quadrant: which part of a table with 4-byte entries, which maps more
- * @large: &paging_mode.large when its entries were made
+ * @large: &guest_mode.large when its entries were made
  * @nxe: EFER.NXE, likewise
  * @no_wp: CR0.WP is clear: supervisors may write what is read-only
  * @smep: CR4.SMEP, with @no_wp
@@ -95,7 +93,7 @@ struct vmx_paging {
 	u64 error_mask;
 	u64 error_match;
 
-	struct paging_mode mode;
+	struct guest_mode mode;
 	struct shadow_role role;
 	struct shadow_page *root[SHADOW_ROOTS];
 	u64 *pae;
@@ -125,26 +123,5 @@ unsigned long shadow_count(const struct shadow *s, struct vmx_mmu_stats *stats);
 
 /* shadow/sync.c: likewise */
 void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count);
-
-/* paging/regs.c: the vCPU's control registers */
-int vmx_paging_alloc(struct vmx_vcpu *v);
-void vmx_paging_free(struct vmx_vcpu *v);
-void vmx_paging_attach(struct vmx_vcpu *v);
-void vmx_paging_detach(struct vmx_vcpu *v);
-bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value);
-u64 vmx_paging_efer_bits(void);
-bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
-
-/* paging/roots.c: its roots */
-int vmx_paging_load(struct vmx_vcpu *v);
-
-/* paging/exit.c: its exits */
-bool vmx_paging_cr_access(struct vmx_vcpu *v);
-int vmx_paging_exit(struct vmx_vcpu *v);
-bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
-int vmx_paging_prepare(struct vmx_vcpu *v);
-
-/* paging/look.c: for the vCPU's owner */
-long vmx_paging_walk(struct vmx_vcpu *v, void __user *arg);
 
 #endif /* VMX_SHADOW_SHADOW_H */

@@ -22,7 +22,6 @@
  */
 #include <linux/mm.h>
 
-#include "../vmx/caps.h"
 #include "page.h"
 
 /*
@@ -141,7 +140,7 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
 		return;
 	}
 	for (word = 0; word < ARRAY_SIZE(sp->present); word++)
-		if (sp->role.format == PAGING_32BIT)
+		if (sp->role.format == GUEST_32BIT)
 			compare_some(mmu, sp, table, word, 4);
 		else
 			compare_some(mmu, sp, table, word, 8);

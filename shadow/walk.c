@@ -13,18 +13,18 @@
 #include "../base/kunit-export.h"
 #include "walk.h"
 
-static unsigned int index_bits(const struct paging_mode *mode)
+static unsigned int index_bits(const struct guest_mode *mode)
 {
-	return mode->format == PAGING_32BIT ? 10 : 9;
+	return mode->format == GUEST_32BIT ? 10 : 9;
 }
 
 /* Where the index into tables of a level begins in a linear address. */
-static unsigned int level_shift(const struct paging_mode *mode, int level)
+static unsigned int level_shift(const struct guest_mode *mode, int level)
 {
 	return 12 + (level - 1) * index_bits(mode);
 }
 
-static u64 entry_at(const struct paging_mode *mode, u64 table, u64 gva, int level)
+static u64 entry_at(const struct guest_mode *mode, u64 table, u64 gva, int level)
 {
 	u64 index = (gva >> level_shift(mode, level)) & (BIT(index_bits(mode)) - 1);
 
@@ -39,7 +39,7 @@ static u64 entry_at(const struct paging_mode *mode, u64 table, u64 gva, int leve
  *
  * Return: true for a page; false for a table.
  */
-bool guest_is_leaf(const struct paging_mode *mode, u64 entry, int level)
+bool guest_is_leaf(const struct guest_mode *mode, u64 entry, int level)
 {
 	return level == 1 || (entry & PT_LARGE && mode->large & BIT(level));
 }
@@ -52,9 +52,9 @@ EXPORT_SYMBOL_IF_KUNIT(guest_is_leaf);
  *
  * Return: its guest-physical address.
  */
-u64 guest_table(const struct paging_mode *mode, u64 entry)
+u64 guest_table(const struct guest_mode *mode, u64 entry)
 {
-	return mode->format == PAGING_32BIT ? entry & GENMASK(31, 12) : entry & PT_ADDR;
+	return mode->format == GUEST_32BIT ? entry & GENMASK(31, 12) : entry & PT_ADDR;
 }
 EXPORT_SYMBOL_IF_KUNIT(guest_table);
 
@@ -69,11 +69,11 @@ EXPORT_SYMBOL_IF_KUNIT(guest_table);
  *
  * Return: its guest-physical address.
  */
-u64 guest_frame(const struct paging_mode *mode, u64 entry, int level)
+u64 guest_frame(const struct guest_mode *mode, u64 entry, int level)
 {
 	u64 size = BIT_ULL(level_shift(mode, level));
 
-	if (mode->format != PAGING_32BIT)
+	if (mode->format != GUEST_32BIT)
 		return entry & PT_ADDR & ~(size - 1);
 	if (level == 1)
 		return entry & GENMASK(31, 12);
@@ -81,7 +81,7 @@ u64 guest_frame(const struct paging_mode *mode, u64 entry, int level)
 }
 EXPORT_SYMBOL_IF_KUNIT(guest_frame);
 
-static u64 reserved_32bit(const struct paging_mode *mode, u64 entry, int level)
+static u64 reserved_32bit(const struct guest_mode *mode, u64 entry, int level)
 {
 	unsigned int bits = mode->phys_bits < 40 ? mode->phys_bits : 40;
 
@@ -91,12 +91,12 @@ static u64 reserved_32bit(const struct paging_mode *mode, u64 entry, int level)
 }
 
 /* The bits of a present entry that must be 0: whether it is a leaf decides. */
-static __always_inline u64 reserved(const struct paging_mode *mode, u64 entry, int level)
+static __always_inline u64 reserved(const struct guest_mode *mode, u64 entry, int level)
 {
-	unsigned int top = mode->format == PAGING_PAE ? 62 : 51;
+	unsigned int top = mode->format == GUEST_PAE ? 62 : 51;
 	u64 bits = mode->nxe ? 0 : PT_NX;
 
-	if (mode->format == PAGING_32BIT)
+	if (mode->format == GUEST_32BIT)
 		return reserved_32bit(mode, entry, level);
 	if (mode->phys_bits <= top)
 		bits |= GENMASK_ULL(top, mode->phys_bits);
@@ -110,7 +110,7 @@ static __always_inline u64 reserved(const struct paging_mode *mode, u64 entry, i
 }
 
 /* SDM, "Determination of Access Rights" */
-static bool allowed(const struct paging_mode *mode, const struct guest_walk *walk)
+static bool allowed(const struct guest_mode *mode, const struct guest_walk *walk)
 {
 	bool user_page = walk->rights & PT_USER;
 	bool user = walk->access & X86_PF_USER;
@@ -126,12 +126,12 @@ static bool allowed(const struct paging_mode *mode, const struct guest_walk *wal
 }
 
 /* SDM, "Page-Fault Exceptions" */
-static enum walk_result fault(const struct paging_mode *mode, struct guest_walk *walk,
+static enum walk_result fault(const struct guest_mode *mode, struct guest_walk *walk,
 			      u32 why)
 {
 	walk->error = why | (walk->access & (X86_PF_WRITE | X86_PF_USER));
 	if (walk->access & X86_PF_INSTR &&
-	    (mode->smep || (mode->nxe && mode->format != PAGING_32BIT)))
+	    (mode->smep || (mode->nxe && mode->format != GUEST_32BIT)))
 		walk->error |= X86_PF_INSTR;
 	return WALK_FAULT;
 }
@@ -153,15 +153,15 @@ static u64 marks(const struct guest_walk *walk, int level)
 	return bits & ~walk->pte[level];
 }
 
-static bool mark(const struct paging_mode *mode, void *at, u64 old, u64 new)
+static bool mark(const struct guest_mode *mode, void *at, u64 old, u64 new)
 {
-	if (mode->format == PAGING_32BIT)
+	if (mode->format == GUEST_32BIT)
 		return cmpxchg((u32 *)at, (u32)old, (u32)new) == (u32)old;
 	return cmpxchg64((u64 *)at, old, new) == old;
 }
 
 /* From the top down; an entry that changed meanwhile is looked at anew. */
-static enum walk_result set_marks(const struct paging_mode *mode,
+static enum walk_result set_marks(const struct guest_mode *mode,
 				  const struct walk_memory *memory,
 				  struct guest_walk *walk, const u64 *where, bool *again)
 {
@@ -185,7 +185,7 @@ static enum walk_result set_marks(const struct paging_mode *mode,
 	return WALK_DONE;
 }
 
-static enum walk_result walk_once(const struct paging_mode *mode,
+static enum walk_result walk_once(const struct guest_mode *mode,
 				  const struct walk_memory *memory, u64 table,
 				  struct guest_walk *walk, bool *again)
 {
@@ -209,7 +209,7 @@ static enum walk_result walk_once(const struct paging_mode *mode,
 		if (entry & reserved(mode, entry, level))
 			return fault(mode, walk, X86_PF_PROT | X86_PF_RSVD);
 		walk->rights &= (entry & (PT_WRITE | PT_USER)) | PT_NX;
-		if (mode->format != PAGING_32BIT)
+		if (mode->format != GUEST_32BIT)
 			walk->rights |= entry & PT_NX;
 		if (guest_is_leaf(mode, entry, level))
 			break;
@@ -236,13 +236,13 @@ static enum walk_result walk_once(const struct paging_mode *mode,
  * Return: an enum walk_result. If the tables kept changing, it is a miss of an
  * entry that is there, and the guest tries again.
  */
-enum walk_result guest_walk(const struct paging_mode *mode, const struct walk_memory *memory,
+enum walk_result guest_walk(const struct guest_mode *mode, const struct walk_memory *memory,
 			    u64 root, struct guest_walk *walk)
 {
 	enum walk_result result;
 	int attempts;
 
-	if (mode->format == PAGING_PAE && !(root & PT_PRESENT)) {
+	if (mode->format == GUEST_PAE && !(root & PT_PRESENT)) {
 		walk->level = mode->levels + 1;
 		return fault(mode, walk, 0);
 	}

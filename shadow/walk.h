@@ -21,22 +21,22 @@
 #define PT_MAX_LEVELS	5
 
 /**
- * enum paging_format - what a guest's tables look like
- * @PAGING_NONE: there are none: linear addresses are physical ones
- * @PAGING_32BIT: two levels of 4-byte entries
- * @PAGING_PAE: two levels of 8-byte entries below four registers
- * @PAGING_LONG: four or five levels of 8-byte entries
+ * enum guest_format - what a guest's tables look like
+ * @GUEST_NONE: there are none: linear addresses are physical ones
+ * @GUEST_32BIT: two levels of 4-byte entries
+ * @GUEST_PAE: two levels of 8-byte entries below four registers
+ * @GUEST_LONG: four or five levels of 8-byte entries
  */
-enum paging_format {
-	PAGING_NONE,
-	PAGING_32BIT,
-	PAGING_PAE,
-	PAGING_LONG,
+enum guest_format {
+	GUEST_NONE,
+	GUEST_32BIT,
+	GUEST_PAE,
+	GUEST_LONG,
 };
 
 /**
- * struct paging_mode - what decides how a guest's tables are read
- * @format: an enum paging_format
+ * struct guest_mode - what decides how a guest's tables are read
+ * @format: an enum guest_format
  * @levels: level of the table that CR3, or a PDPTE, refers to
  * @phys_bits: width of physical addresses
  * @large: bit n is set if entries of level n can map pages
@@ -45,7 +45,7 @@ enum paging_format {
  * @smap: CR4.SMAP
  * @nxe: EFER.NXE
  */
-struct paging_mode {
+struct guest_mode {
 	u8 format;
 	u8 levels;
 	u8 phys_bits;
@@ -106,11 +106,11 @@ struct walk_memory {
 	void *context;
 };
 
-enum walk_result guest_walk(const struct paging_mode *mode, const struct walk_memory *memory,
+enum walk_result guest_walk(const struct guest_mode *mode, const struct walk_memory *memory,
 			    u64 root, struct guest_walk *walk);
-u64 guest_table(const struct paging_mode *mode, u64 entry);
-u64 guest_frame(const struct paging_mode *mode, u64 entry, int level);
-bool guest_is_leaf(const struct paging_mode *mode, u64 entry, int level);
+u64 guest_table(const struct guest_mode *mode, u64 entry);
+u64 guest_frame(const struct guest_mode *mode, u64 entry, int level);
+bool guest_is_leaf(const struct guest_mode *mode, u64 entry, int level);
 
 /**
  * guest_pdpte_valid() - may a PDPTE be loaded
@@ -121,7 +121,7 @@ bool guest_is_leaf(const struct paging_mode *mode, u64 entry, int level);
  *
  * Return: false if loading it is a general-protection fault.
  */
-static inline bool guest_pdpte_valid(const struct paging_mode *mode, u64 pdpte)
+static inline bool guest_pdpte_valid(const struct guest_mode *mode, u64 pdpte)
 {
 	const u64 reserved = GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5) |
 			     ~(BIT_ULL(mode->phys_bits) - 1);
@@ -135,9 +135,9 @@ static inline bool guest_pdpte_valid(const struct paging_mode *mode, u64 pdpte)
  *
  * Return: 4 or 8.
  */
-static inline unsigned int guest_entry_size(const struct paging_mode *mode)
+static inline unsigned int guest_entry_size(const struct guest_mode *mode)
 {
-	return mode->format == PAGING_32BIT ? 4 : 8;
+	return mode->format == GUEST_32BIT ? 4 : 8;
 }
 
 /**
@@ -147,9 +147,9 @@ static inline unsigned int guest_entry_size(const struct paging_mode *mode)
  *
  * Return: the entry.
  */
-static inline u64 guest_read_entry(const struct paging_mode *mode, const void *at)
+static inline u64 guest_read_entry(const struct guest_mode *mode, const void *at)
 {
-	return mode->format == PAGING_32BIT ? READ_ONCE(*(const u32 *)at) :
+	return mode->format == GUEST_32BIT ? READ_ONCE(*(const u32 *)at) :
 					      READ_ONCE(*(const u64 *)at);
 }
 

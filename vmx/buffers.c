@@ -15,9 +15,9 @@
 #include <asm/segment.h>
 
 #include "../base/compat.h"
-#include "../core/vcpu.h"
 #include "buffers.h"
 #include "verw.h"
+#include "vmx.h"
 
 bool vmx_clears_before_first __ro_after_init;
 bool vmx_clears_before_each __ro_after_init;

@@ -5,8 +5,8 @@
 
 #include <asm/special_insns.h>
 
-#include "../core/vcpu.h"
 #include "exit_reason.h"
+#include "vmx.h"
 
 /*
  * An exit by NMI leaves NMIs blocked until an IRET (SDM, "Non-Maskable

@@ -14,11 +14,13 @@
 
 #include "../base/kunit-export.h"
 #include "../core/trace.h"
-#include "../core/vcpu.h"
+#include "../ept/violation.h"
+#include "../paging/paging.h"
 #include "caps.h"
 #include "exit.h"
 #include "exit_reason.h"
 #include "perf.h"
+#include "vmx.h"
 
 /**
  * vmx_inject_fault() - answer the instruction that exited with a fault

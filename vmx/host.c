@@ -18,9 +18,9 @@
 #include <asm/tlbflush.h>
 
 #include "../base/compat.h"
-#include "../core/vcpu.h"
 #include "host.h"
 #include "power.h"
+#include "vmx.h"
 
 /**
  * vmx_host_cr4() - the host's CR4 on this CPU

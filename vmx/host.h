@@ -9,7 +9,7 @@
 #include <asm/msr.h>
 #include <asm/special_insns.h>
 
-#include "../core/vcpu.h"
+#include "vmx.h"
 
 /* DR7 as INIT leaves it: no breakpoint is enabled. */
 #define VMX_DR7_DISABLED	0x400ul

@@ -4,8 +4,8 @@
 #include <linux/stddef.h>
 
 #include "../core/trace.h"
-#include "../core/vcpu.h"
 #include "caps.h"
+#include "vmx.h"
 
 /* SDM, "Instruction Format" */
 #define MAX_INSN_LENGTH	15

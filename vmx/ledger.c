@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ledgers; see ledger.h. Nothing here changes what the module does. Other
- * CPUs read gen after inside; x86 keeps that order.
+ * The ledgers; see ledger.h. Nothing here changes what the module does.
  */
 #include <linux/bug.h>
 
-#include "../core/vcpu.h"
 #include "../mmu/mmu.h"
 #include "ledger.h"
+#include "vmx.h"
 
 /*
  * Whose translations carry a VPID on a CPU: the vCPU that executed INVVPID there
@@ -26,36 +25,6 @@ static DEFINE_PER_CPU(struct vpid_entry [FOLLOWED_VPIDS], vpid_ledger);
 /* The VMCS whose guest is the only one that has run since the last barrier. */
 static DEFINE_PER_CPU(u64, predictor_ledger);
 static atomic64_t next_vcpu = ATOMIC64_INIT(0);
-
-/**
- * vmx_ledger_mmu_init() - open the books of an mmu
- * @mmu: the mmu
- *
- * Context: may sleep.
- * Return: 0 or -ENOMEM.
- */
-int vmx_ledger_mmu_init(struct vmx_mmu *mmu)
-{
-	int cpu;
-
-	mmu->ledger.dropped = alloc_percpu_gfp(s64, GFP_KERNEL_ACCOUNT);
-	if (!mmu->ledger.dropped)
-		return -ENOMEM;
-	for_each_possible_cpu(cpu)
-		per_cpu(*mmu->ledger.dropped, cpu) = -1;
-	return 0;
-}
-
-/**
- * vmx_ledger_mmu_free() - close the books of an mmu
- * @mmu: the mmu
- *
- * Context: any.
- */
-void vmx_ledger_mmu_free(struct vmx_mmu *mmu)
-{
-	free_percpu(mmu->ledger.dropped);
-}
 
 /**
  * vmx_ledger_vmptrld() - VMPTRLD was executed
@@ -122,17 +91,6 @@ void vmx_ledger_barrier(const struct vmx_vmcs *vmcs)
 }
 
 /**
- * vmx_ledger_invept() - INVEPT was executed for an EPT
- * @view: the vCPU's use of it, whose generation was read before
- *
- * Context: interrupts off.
- */
-void vmx_ledger_invept(struct vmx_view *view)
-{
-	__this_cpu_write(*view->mmu->ledger.dropped, view->seen_gen);
-}
-
-/**
  * vmx_ledger_invept_all() - INVEPT was executed for all EPTs
  * @v: a vCPU whose views have the generations that were read before
  *
@@ -144,7 +102,7 @@ void vmx_ledger_invept_all(const struct vmx_vcpu *v)
 	unsigned int i;
 
 	for (i = 0; i < v->views->count; i++)
-		vmx_ledger_invept(&v->views->view[i]);
+		vmx_mmu_ledger_dropped(&v->views->view[i]);
 	vmx_ledger_pass(rdtsc() - begun);
 }
 
@@ -209,18 +167,6 @@ static void check_vpid(struct vmx_vcpu *v)
 		  "entering with translations from before the vCPU was elsewhere\n");
 }
 
-/* The guest may go to any of them without an exit. */
-static void check_view(struct vmx_view *view)
-{
-	s64 dropped = __this_cpu_read(*view->mmu->ledger.dropped);
-	s64 flushed = atomic64_read(&view->mmu->flushed);
-
-	WARN_ONCE(dropped < flushed,
-		  "entering with translations of generation %lld, %lld was flushed\n",
-		  dropped, flushed);
-	WRITE_ONCE(view->ledger.gen, dropped);
-}
-
 /**
  * vmx_ledger_enter() - VM entry is next
  * @v: the vCPU
@@ -240,8 +186,9 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 	WARN_ONCE(__this_cpu_read(predictor_ledger) != v->vmcs->id,
 		  "entering with what another guest taught the branch predictor\n");
 	check_vpid(v);
+	/* The guest may go to any of them without an exit. */
 	for (i = 0; i < v->views->count; i++)
-		check_view(&v->views->view[i]);
+		vmx_mmu_ledger_enter(&v->views->view[i], &v->ledger.inside);
 	WRITE_ONCE(v->ledger.inside, true);
 }
 
@@ -280,24 +227,4 @@ void vmx_ledger_handled(struct vmx_vcpu *v)
 	WARN_ONCE(entered(v) && !v->event.info &&
 		  vmx_insn_vmread(VMX_F_IDT_VECTORING_INFO) & VMX_INTR_VALID,
 		  "exit %u lost an event that was being delivered\n", v->reason);
-}
-
-/**
- * vmx_ledger_kicked() - no vCPU may be in a guest with older translations
- * @mmu: the mmu
- * @gen: generation that everybody was made to look at
- *
- * Context: does not sleep.
- */
-void vmx_ledger_kicked(struct vmx_mmu *mmu, s64 gen)
-{
-	struct vmx_view *view;
-
-	spin_lock(&mmu->views_lock);
-	list_for_each_entry(view, &mmu->views, link)
-		WARN_ONCE(READ_ONCE(view->vcpu->ledger.inside) &&
-			  READ_ONCE(view->ledger.gen) < gen,
-			  "a vCPU is in the guest with translations of generation %lld after %lld was flushed\n",
-			  READ_ONCE(view->ledger.gen), gen);
-	spin_unlock(&mmu->views_lock);
 }

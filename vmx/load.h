@@ -13,9 +13,9 @@
 #include <linux/sched.h>
 
 #include "../base/compat.h"
-#include "../core/vcpu.h"
 #include "host.h"
 #include "power.h"
+#include "vmx.h"
 
 /* SWAPGS and the guest's own WRMSR change it without an exit. */
 static __always_inline u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)

@@ -2,9 +2,9 @@
 /* Fills the run page: the exit, and the guest state. */
 #include <asm/trapnr.h>
 
-#include "../core/vcpu.h"
 #include "caps.h"
 #include "exit.h"
+#include "vmx.h"
 
 #define CODE	(VMX_STATE_CS | VMX_STATE_SS)
 #define PAGING	(VMX_STATE_CR0 | VMX_STATE_CR3 | VMX_STATE_CR4 | VMX_STATE_EFER)

@@ -14,8 +14,8 @@
 #include <asm/perf_event.h>
 
 #include "../base/kunit-export.h"
-#include "../core/vcpu.h"
 #include "perf.h"
+#include "vmx.h"
 
 static bool used __ro_after_init;
 

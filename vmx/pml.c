@@ -13,9 +13,9 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 
-#include "../core/vcpu.h"
 #include "../mmu/mmu.h"
 #include "caps.h"
+#include "vmx.h"
 
 #define PML_ENTRIES	((int)(PAGE_SIZE / sizeof(u64)))
 /* The CPU fills the page from its end, and stops when the index has gone below 0. */

@@ -20,13 +20,13 @@
 #include <asm/tlbflush.h>
 
 #include "../base/compat.h"
-#include "../core/vcpu.h"
 #include "../core/vm.h"
 #include "caps.h"
 #include "ledger.h"
 #include "ops.h"
 #include "power.h"
 #include "vmcs.h"
+#include "vmx.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 

@@ -8,9 +8,9 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 
-#include "../core/vcpu.h"
 #include "../mmu/mmu.h"
 #include "caps.h"
+#include "vmx.h"
 
 static void switch_ve(struct vmx_vcpu *v, bool on)
 {

@@ -10,10 +10,10 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
-#include "../core/vcpu.h"
 #include "../mmu/mmu.h"
 #include "caps.h"
 #include "ledger.h"
+#include "vmx.h"
 
 static struct vmx_views *views_alloc(unsigned int max)
 {

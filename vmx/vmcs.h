@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <linux/wait_bit.h>
 
+#include "../base/base.h"
+#include "../base/ledger_time.h"
 #include "../core/vm.h"
 #include "ledger.h"
 #include "power.h"

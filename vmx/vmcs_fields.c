@@ -7,13 +7,14 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "../core/vcpu.h"
+#include "../paging/paging.h"
 #include "caps.h"
 #include "check.h"
 #include "fields.h"
 #include "host.h"
 #include "ops.h"
 #include "vmcs.h"
+#include "vmx.h"
 
 /**
  * vmx_vmcs_read() - what userspace has in a field

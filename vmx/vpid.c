@@ -14,10 +14,10 @@
 #include <linux/smp.h>
 
 #include "../base/kunit-export.h"
-#include "../core/vcpu.h"
 #include "../mmu/mmu.h"
 #include "caps.h"
 #include "ledger.h"
+#include "vmx.h"
 #include "vpid.h"
 
 #define INVEPT_SINGLE	1
@@ -119,7 +119,7 @@ static void flush_shadow(struct vmx_vcpu *v, struct vmx_view *view)
 	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
 	if (v->vpid)
 		flush_vpid(v);
-	vmx_ledger_invept(view);
+	vmx_mmu_ledger_dropped(view);
 }
 
 static void invept(struct vmx_vcpu *v, u32 type, u64 root)
@@ -145,7 +145,7 @@ static void flush_views(struct vmx_vcpu *v, int cpu)
 		if (++stale > INVEPTS_MAX)
 			continue;
 		invept(v, single, view->mmu->root);
-		vmx_ledger_invept(view);
+		vmx_mmu_ledger_dropped(view);
 	}
 	if (stale <= INVEPTS_MAX)
 		return;

@@ -6,7 +6,7 @@
 #include <linux/vmx.h>
 
 #include "../../mmu/ranges.h"
-#include "../../vmx/ledger.h"
+#include "../../base/ledger_time.h"
 
 #define PAGES 64
 #define UADDR 0x700000000000ULL

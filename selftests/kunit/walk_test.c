@@ -35,18 +35,18 @@ static void *entry(void *context, u64 gpa, bool write)
 	return gpa < BYTES && !(write && g->read_only) ? g->memory + gpa : NULL;
 }
 
-static const struct paging_mode long_mode = {
-	.format = PAGING_LONG, .levels = 4, .phys_bits = 40, .large = BIT(2) | BIT(3),
+static const struct guest_mode long_mode = {
+	.format = GUEST_LONG, .levels = 4, .phys_bits = 40, .large = BIT(2) | BIT(3),
 	.wp = true, .nxe = true,
 };
 
-static const struct paging_mode pae = {
-	.format = PAGING_PAE, .levels = 2, .phys_bits = 40, .large = BIT(2), .wp = true,
+static const struct guest_mode pae = {
+	.format = GUEST_PAE, .levels = 2, .phys_bits = 40, .large = BIT(2), .wp = true,
 	.nxe = true,
 };
 
-static const struct paging_mode two_level = {
-	.format = PAGING_32BIT, .levels = 2, .phys_bits = 40, .large = BIT(2), .wp = true,
+static const struct guest_mode two_level = {
+	.format = GUEST_32BIT, .levels = 2, .phys_bits = 40, .large = BIT(2), .wp = true,
 };
 
 static struct guest *guest(struct kunit *test)
@@ -84,7 +84,7 @@ static int walk_init(struct kunit *test)
 	return 0;
 }
 
-static enum walk_result walk(struct kunit *test, const struct paging_mode *mode, u64 root,
+static enum walk_result walk(struct kunit *test, const struct guest_mode *mode, u64 root,
 			     struct guest_walk *w)
 {
 	const struct walk_memory memory = { entry, guest(test) };
@@ -92,7 +92,7 @@ static enum walk_result walk(struct kunit *test, const struct paging_mode *mode,
 	return guest_walk(mode, &memory, root, w);
 }
 
-static void expect_page(struct kunit *test, const struct paging_mode *mode, u64 root, u64 gva,
+static void expect_page(struct kunit *test, const struct guest_mode *mode, u64 root, u64 gva,
 			u64 gpa)
 {
 	struct guest_walk w = { .gva = gva };
@@ -101,7 +101,7 @@ static void expect_page(struct kunit *test, const struct paging_mode *mode, u64 
 	KUNIT_EXPECT_EQ(test, w.gpa, gpa);
 }
 
-static void expect_fault(struct kunit *test, const struct paging_mode *mode, u64 root, u64 gva,
+static void expect_fault(struct kunit *test, const struct guest_mode *mode, u64 root, u64 gva,
 			 u32 access, u32 error)
 {
 	struct guest_walk w = { .gva = gva, .access = access };
@@ -140,8 +140,8 @@ static void walk_pae(struct kunit *test)
 
 static void walk_two_level(struct kunit *test)
 {
-	const struct paging_mode no_pse = {
-		.format = PAGING_32BIT, .levels = 2, .phys_bits = 40, .wp = true,
+	const struct guest_mode no_pse = {
+		.format = GUEST_32BIT, .levels = 2, .phys_bits = 40, .wp = true,
 	};
 
 	memset(guest(test)->memory, 0, BYTES);
@@ -161,7 +161,7 @@ static void walk_two_level(struct kunit *test)
 static void walk_reserved(struct kunit *test)
 {
 	const u32 error = X86_PF_PROT | X86_PF_RSVD;
-	struct paging_mode mode = long_mode;
+	struct guest_mode mode = long_mode;
 
 	put64(test, L1, BIT_ULL(40) | P);
 	expect_fault(test, &mode, L4, 0, 0, error);
@@ -218,7 +218,7 @@ static void walk_rights(struct kunit *test)
 	unsigned int i, n;
 
 	for (i = 0; i < ARRAY_SIZE(rights); i++) {
-		struct paging_mode mode = long_mode;
+		struct guest_mode mode = long_mode;
 		u8 allowed = 0;
 
 		mode.wp = !rights[i].no_wp;
