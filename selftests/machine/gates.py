@@ -13,6 +13,7 @@ import indices
 import install
 import kernel as kernels
 import labkernel
+import layout
 import module
 import mutate
 import results
@@ -176,6 +177,8 @@ GATES = {
     "controls": controls_gate,
     "mitigations": lambda name: outcome(name, boundary.mitigations(), f"make check ONLY={name}"),
     "indices": lambda name: outcome(name, indices.check(), f"make check ONLY={name}"),
+    # Which folder of the module may use which.
+    "layout": lambda name: cases_gate(name, layout.run),
     "vmx-instructions": lambda name: outcome(name, boundary.instructions(), f"make check ONLY={name}"),
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
