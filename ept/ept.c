@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The EPT engine of an mmu builds, reads and frees the tables of the
+ * The EPT engine builds, reads and frees the tables of the
  * SDM's chapter "The Extended Page Table Mechanism (EPT)".
  *
  * All operations on an interval use one walk (iter.c). ept_install() is the only
@@ -19,7 +19,7 @@
 #include <asm/cpufeature.h>
 
 #include "../base/kunit-export.h"
-#include "../vmx/caps.h"
+#include "../base/ledger_time.h"
 #include "internal.h"
 
 static bool small_exec;
@@ -29,18 +29,18 @@ MODULE_PARM_DESC(small_exec,
 
 /**
  * ept_find() - the entry that maps an address
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @gpa: guest-physical address
  * @level: set to its level, unless it is NULL
  *
  * Return: the entry; 0 if there is none.
  */
-u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level)
+u64 ept_find(const struct ept *ept, u64 gpa, int *level)
 {
-	const u64 *table = mmu->ept.table;
-	int at = mmu->ept.format.levels;
+	const u64 *table = ept->table;
+	int at = ept->format.levels;
 
-	if (gpa >> ept_gpa_bits(&mmu->ept.format))
+	if (gpa >> ept_gpa_bits(&ept->format))
 		return 0;
 	for (;; at--) {
 		u64 entry = READ_ONCE(table[ept_index(gpa, at)]);
@@ -58,14 +58,14 @@ u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level)
 
 /**
  * ept_supports() - can entries express these permissions?
- * @mmu: the mmu
+ * @ept: the tree
  * @prot: VMX_MMU_* bits, valid in themselves
  *
  * Return: whether they can.
  */
-bool ept_supports(struct vmx_mmu *mmu, u32 prot)
+bool ept_supports(const struct ept *ept, u32 prot)
 {
-	const struct ept_format *fmt = &mmu->ept.format;
+	const struct ept_format *fmt = &ept->format;
 
 	return ((prot & VMX_MMU_READ) || fmt->exec_only) &&
 	       (!(prot & VMX_MMU_EXEC_USER) || fmt->mode_exec) &&
@@ -73,29 +73,33 @@ bool ept_supports(struct vmx_mmu *mmu, u32 prot)
 }
 
 /**
- * ept_init() - make an empty root
- * @mmu: the mmu, of which it sets root, largest and absent
+ * ept_init() - make an empty tree
+ * @ept: zeroed memory
+ * @format: what its entries may look like
+ * @lock: what protects it
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int ept_init(struct vmx_mmu *mmu)
+int ept_init(struct ept *ept, struct ept_format format, spinlock_t *lock)
 {
-	struct ept *ept = &mmu->ept;
 	struct page *page;
 
-	ept->format = mmu->shadow ? ept_format_map(&vmx_caps) : ept_format_of(&vmx_caps);
-	mmu->absent = ept->format.absent;
-	page = vmx_table_alloc(mmu);
+	ept->format = format;
+	ept->lock = lock;
+	INIT_LIST_HEAD(&ept->spare);
+	INIT_LIST_HEAD(&ept->unlinked);
+	page = ept_alloc_table(ept);
 	if (!page)
 		return -ENOMEM;
 	ept->small_exec = small_exec || boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
 	ept->table = page_address(page);
-	mmu->root = ept_pointer(&ept->format, page_to_phys(page));
-	mmu->largest = ept->format.large ? fls(ept->format.large) - 1 : 1;
-	mmu->stats.tables = 1;
+	ept->root = ept_pointer(&ept->format, page_to_phys(page));
+	ept->largest = ept->format.large ? fls(ept->format.large) - 1 : 1;
+	ept->count.tables = 1;
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_init);
 
 static void ept_free_table(u64 *table, int level)
 {
@@ -115,14 +119,22 @@ static void ept_free_table(u64 *table, int level)
 
 /**
  * ept_destroy() - free all tables
- * @mmu: the mmu; nobody uses its tables any more
+ * @ept: the tree; nobody uses its tables any more
  *
  * Context: may sleep.
  */
-void ept_destroy(struct vmx_mmu *mmu)
+void ept_destroy(struct ept *ept)
 {
-	ept_free_table(mmu->ept.table, mmu->ept.format.levels);
+	LIST_HEAD(tables);
+
+	spin_lock(ept->lock);
+	list_splice_init(&ept->spare, &tables);
+	list_splice_init(&ept->unlinked, &tables);
+	spin_unlock(ept->lock);
+	ept_free_tables(&tables);
+	ept_free_table(ept->table, ept->format.levels);
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_destroy);
 
 /*
  * Descend to the entry of map->gpa, at *level or, where there are smaller pages
@@ -130,10 +142,10 @@ void ept_destroy(struct vmx_mmu *mmu)
  * is there for the sake of another access, and too large for this one. NULL if
  * there are not enough spare tables.
  */
-static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
+static u64 *ept_descend(struct ept *ept, u64 gpa, int *level)
 {
-	u64 *table = mmu->ept.table;
-	int at = mmu->ept.format.levels;
+	u64 *table = ept->table;
+	int at = ept->format.levels;
 
 	for (;; at--) {
 		u64 *slot = &table[ept_index(gpa, at)];
@@ -141,32 +153,32 @@ static u64 *ept_descend(struct vmx_mmu *mmu, u64 gpa, int *level)
 		struct page *page;
 
 		if (ept_present(entry) && !ept_is_leaf(entry, at)) {
-			if (at > *level || !ept_unlink_empty(mmu, slot)) {
+			if (at > *level || !ept_unlink_empty(ept, slot)) {
 				table = ept_table_of(entry);
 				continue;
 			}
-			vmx_mmu_narrowed(mmu);
+			ept_narrowed(ept);
 			entry = 0;
 		}
 		if (at <= *level) {
 			*level = at;
 			return slot;
 		}
-		page = vmx_table_take(mmu);
+		page = ept_take_table(ept);
 		if (!page)
 			return NULL;
 		if (ept_present(entry)) {
-			ept_clear(mmu, slot, gpa, at, false);
-			vmx_mmu_narrowed(mmu);
-			mmu->stats.splits++;
+			ept_clear(ept, slot, gpa, at, false);
+			ept_narrowed(ept);
+			ept->count.splits++;
 		}
-		mmu->stats.tables++;
+		ept->count.tables++;
 		/* A CPU may still run without the log. */
-		if (mmu->log == VMX_DIRTY_PML)
+		if (ept->log == VMX_DIRTY_PML)
 			set_page_private(page, TABLE_GROUPS);
 		table = page_address(page);
 		ept_count(slot, 1);
-		WRITE_ONCE(*slot, ept_table_entry(&mmu->ept.format,
+		WRITE_ONCE(*slot, ept_table_entry(&ept->format,
 						  page_to_phys(page)));
 	}
 }
@@ -190,30 +202,29 @@ static void ept_avoid_large_exec(struct ept *ept, u32 access, u32 *prot,
 
 /**
  * ept_install() - make a translation, or widen it
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @map: what to install, at most as large as it says
  *
  * Return: its level, or -EAGAIN if more spare tables are needed.
  */
-int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
+int ept_install(struct ept *ept, struct ept_mapping *map)
 {
-	struct ept *ept = &mmu->ept;
 	u64 used = map->access ? EPT_ACCESSED : 0;
 	int level = map->level;
 	u32 prot = map->prot;
 	u64 *slot, old, new, entry, written = 0;
 
-	lockdep_assert_held(&mmu->lock);
+	lockdep_assert_held(ept->lock);
 	while (level > 1 && !(ept->format.large & BIT(level)))
 		level--;
 	ept_avoid_large_exec(ept, map->access, &prot, &level);
-	slot = ept_descend(mmu, map->gpa, &level);
+	slot = ept_descend(ept, map->gpa, &level);
 	if (!slot)
 		return -EAGAIN;
 	if (level == 1)
 		prot = map->prot;
-	if (mmu->log)
-		written = ept_log_access(mmu, slot, map->access, &prot);
+	if (ept->log)
+		written = ept_log_access(ept, slot, map->access, &prot);
 	/* The access sets these anyway, and slower. */
 	if (map->access & VMX_MMU_WRITE)
 		used |= EPT_DIRTY;
@@ -225,7 +236,7 @@ int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
 
 	old = READ_ONCE(*slot);
 	do {
-		entry = new | written | (mmu->log ? ept_written(mmu, old) : 0);
+		entry = new | written | (ept->log ? ept_written(ept, old) : 0);
 		/*
 		 * Another vCPU was here first, or this access needs more than
 		 * the last one. What the entry allows is still allowed.
@@ -238,10 +249,10 @@ int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map)
 	if (old == ept->format.absent)
 		ept_count(slot, 1);
 	if (!ept_present(old)) {
-		mmu->stats.pages[level - 1]++;
+		ept->count.pages[level - 1]++;
 	} else if ((old ^ new) & EPT_ADDR) {
-		vmx_mmu_derived(mmu, map->gpa, level);
-		vmx_mmu_narrowed(mmu);
+		ept_derived(ept, map->gpa, level);
+		ept_narrowed(ept);
 	}
 	return level;
 }
@@ -249,7 +260,7 @@ EXPORT_SYMBOL_IF_KUNIT(ept_install);
 
 /**
  * ept_zap() - remove the translations of an interval
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @start: first guest-physical address; large pages go whole, even if only a part
  *	is in the interval
  * @end: end of the interval
@@ -257,15 +268,15 @@ EXPORT_SYMBOL_IF_KUNIT(ept_install);
  *
  * Return: where it stopped, so that the caller can let others have the lock.
  */
-u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget)
+u64 ept_zap(struct ept *ept, u64 start, u64 end, bool forget)
 {
 	struct ept_iter it;
 
-	ept_iter_start(&it, mmu, start, end);
+	ept_iter_start(&it, ept, start, end);
 	it.forget = forget;
 	while (ept_iter_next(&it)) {
 		if (ept_iter_partial(&it, start))
-			mmu->stats.splits++;
+			ept->count.splits++;
 		ept_iter_zap(&it);
 	}
 	return ept_iter_end(&it);
@@ -285,39 +296,39 @@ static bool ept_exceeds(const struct ept_format *fmt, u64 entry, u32 prot)
 
 /**
  * ept_protect() - narrow the translations of an interval
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @start: first guest-physical address
  * @end: end of the interval
  * @prot: VMX_MMU_* bits that they may keep
  *
  * Return: where it stopped.
  */
-u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
+u64 ept_protect(struct ept *ept, u64 start, u64 end, u32 prot)
 {
 	struct ept_iter it;
 
-	ept_iter_start(&it, mmu, start, end);
+	ept_iter_start(&it, ept, start, end);
 	while (ept_iter_next(&it)) {
 		u64 old = READ_ONCE(*it.slot);
 		u64 new;
 
-		mmu->left -= EPT_COST_PAGE;
-		if (!ept_exceeds(&mmu->ept.format, old, prot))
+		ept->left -= EPT_COST_PAGE;
+		if (!ept_exceeds(&ept->format, old, prot))
 			continue;
 		if (ept_iter_partial(&it, start)) {
-			mmu->stats.splits++;
+			ept->count.splits++;
 			ept_iter_zap(&it);
 			continue;
 		}
 		/* The CPU may be setting accessed and dirty bits. */
 		do {
 			new = old & (~EPT_PERMS | ept_perms(prot));
-			if (ept_prot(&mmu->ept.format, new) != prot)
-				new |= mmu->ept.format.absent;
+			if (ept_prot(&ept->format, new) != prot)
+				new |= ept->format.absent;
 		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
 		if (ept_present(new)) {
-			mmu->left -= EPT_COST_NARROW;
-			vmx_mmu_derived(mmu, it.gpa, it.level);
+			ept->left -= EPT_COST_NARROW;
+			ept_derived(ept, it.gpa, it.level);
 			it.narrowed = true;
 		} else {
 			ept_iter_zap(&it);
@@ -329,7 +340,7 @@ EXPORT_SYMBOL_IF_KUNIT(ept_protect);
 
 /**
  * ept_young() - was any page of an interval used?
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @start: first guest-physical address
  * @end: end of the interval
  * @clear: ask anew next time
@@ -341,15 +352,15 @@ EXPORT_SYMBOL_IF_KUNIT(ept_protect);
  *
  * Return: whether one was, since this was asked with @clear.
  */
-bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear)
+bool ept_young(struct ept *ept, u64 start, u64 end, bool clear)
 {
 	struct ept_iter it;
 	bool young = false;
 
-	ept_iter_start(&it, mmu, start, end);
+	ept_iter_start(&it, ept, start, end);
 	while (ept_iter_next(&it)) {
-		mmu->left -= EPT_COST_PAGE;
-		if (!mmu->ept.format.accessed_dirty) {
+		ept->left -= EPT_COST_PAGE;
+		if (!ept->format.accessed_dirty) {
 			young = true;
 			if (clear)
 				ept_iter_zap(&it);
@@ -367,7 +378,7 @@ EXPORT_SYMBOL_IF_KUNIT(ept_young);
 
 /**
  * ept_age() - remove the next table of small pages, unless it was used
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @start: first guest-physical address
  * @end: end of the interval
  *
@@ -377,13 +388,13 @@ EXPORT_SYMBOL_IF_KUNIT(ept_young);
  *
  * Return: where it stopped: after that table, or in it if the rest is for another go.
  */
-u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end)
+u64 ept_age(struct ept *ept, u64 start, u64 end)
 {
 	struct ept_iter it;
 
-	ept_iter_start(&it, mmu, start, end);
+	ept_iter_start(&it, ept, start, end);
 	if (ept_iter_next_table(&it, false)) {
-		bool done = mmu->ept.format.accessed_dirty &&
+		bool done = ept->format.accessed_dirty &&
 			    test_and_clear_bit(EPT_ACCESSED_BIT, (unsigned long *)it.slot);
 
 		/* A CPU sets the bit again only where it has not cached the entry. */
@@ -397,16 +408,16 @@ EXPORT_SYMBOL_IF_KUNIT(ept_age);
 
 /**
  * ept_walk() - read the entries on the way to an address
- * @mmu: the mmu, its lock held
+ * @ept: the tree, its lock held
  * @walk: its gpa is where to; the rest is filled in
  */
-void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
+void ept_walk(const struct ept *ept, struct vmx_mmu_walk *walk)
 {
-	u64 *table = mmu->ept.table;
-	int level = mmu->ept.format.levels;
+	u64 *table = ept->table;
+	int level = ept->format.levels;
 	u64 perms = EPT_PERMS;
 
-	lockdep_assert_held(&mmu->lock);
+	lockdep_assert_held(ept->lock);
 	walk->top = level;
 	for (;; level--) {
 		u64 entry = READ_ONCE(table[ept_index(walk->gpa, level)]);
@@ -418,7 +429,7 @@ void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk)
 			return;
 		if (ept_is_leaf(entry, level)) {
 			walk->present = 1;
-			walk->prot = ept_prot(&mmu->ept.format,
+			walk->prot = ept_prot(&ept->format,
 					      perms | (entry & EPT_SUPPRESS_VE));
 			walk->memtype = (entry & EPT_MEMTYPE) >>
 					EPT_MEMTYPE_SHIFT;

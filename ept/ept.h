@@ -1,27 +1,104 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The page tables of a guest-physical map. Code that removes or narrows translations
- * calls vmx_mmu_narrowed(), and puts tables that become empty on &vmx_mmu.unlinked.
+ * The page tables of a guest-physical map. The engine knows nothing of the map: it
+ * has a tree, the lock of its owner, and a function to call when what was made from an
+ * entry has to go. Code that removes or narrows translations calls ept_narrowed(), and puts
+ * tables that become empty on &ept.unlinked.
  */
 #ifndef VMX_EPT_EPT_H
 #define VMX_EPT_EPT_H
 
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "entry.h"
 
 /**
+ * struct ept_mapping - one page that a fault installs
+ * @gpa: guest-physical address that faulted
+ * @pfn: host frame of the 4 KiB page that holds it
+ * @level: largest page allowed: the host maps the whole of it contiguously, and
+ *	the range has the whole of it; 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB
+ * @prot: VMX_MMU_* bits to allow
+ * @memtype: an enum vmx_memtype
+ * @access: VMX_MMU_* bits of the access that faulted; 0 if none has yet
+ * @same: out: it was there already, just like this
+ */
+struct ept_mapping {
+	u64 gpa;
+	u64 pfn;
+	int level;
+	u32 prot;
+	u32 memtype;
+	u32 access;
+	bool same;
+};
+
+/**
+ * struct ept_dirty_batch - a part of the map whose log is looked at
+ * @gpa: guest-physical address that bit 0 of @bitmap stands for
+ * @bitmap: a bit for each 4 KiB page, set for those that were written
+ * @dirty: goes up by the number of bits set
+ */
+struct ept_dirty_batch {
+	u64 gpa;
+	unsigned long *bitmap;
+	u64 dirty;
+};
+
+/**
+ * struct ept_counts - what there is in a tree, and what was done
+ * @tables: page tables
+ * @pages: pages that are mapped, by level less 1
+ * @splits: large pages that were broken up
+ */
+struct ept_counts {
+	u64 tables;
+	u64 pages[3];
+	u64 splits;
+};
+
+/**
  * struct ept - a tree of EPT tables
  * @table: the root table
+ * @root: the root as the VMCS wants it, an EPTP
  * @format: what its entries may look like
+ * @largest: the level of the largest pages that tables can map
  * @small_exec: the CPU has the erratum that a change of page size under an
  *	instruction fetch may stop the machine ("Machine Check Error Avoidance on
  *	Page Size Change"): large pages are not executable
+ * @lock: the owner's; protects the tables and what follows
+ * @flush_gen: goes up when translations were removed or narrowed. A vCPU whose
+ *	last seen value differs invalidates before it enters the guest.
+ * @log: how it is found out which pages are written, an enum vmx_dirty_method
+ * @left: of EPT_BUDGET, for the walk in progress
+ * @spare: pages for page tables, so that none is allocated under @lock
+ * @nr_spare: how many
+ * @unlinked: tables that no entry refers to any more, which CPUs may still use
+ *	until a flush
+ * @derived: what was made from an entry goes; NULL if nothing is. Called with @lock
+ *	when a leaf entry was removed or narrowed, or has another frame, with a
+ *	guest-physical address that it translates, and its level
+ * @count: counters
  */
 struct ept {
 	u64 *table;
+	u64 root;
 	struct ept_format format;
+	int largest;
 	bool small_exec;
+	spinlock_t *lock; /* the owner's */
+	atomic64_t flush_gen;
+	u32 log;
+	int left;
+	struct list_head spare;
+	unsigned int nr_spare;
+	struct list_head unlinked;
+	void (*derived)(struct ept *ept, u64 gpa, int level);
+	struct ept_counts count;
 };
 
 /*
@@ -32,27 +109,41 @@ struct ept {
  */
 #define EPT_BUDGET		4096
 
-struct vmx_dirty_batch;
-struct vmx_mapping;
-struct vmx_mmu;
 struct vmx_mmu_walk;
 
 /* ept/ept.c */
-int ept_init(struct vmx_mmu *mmu);
-void ept_destroy(struct vmx_mmu *mmu);
-bool ept_supports(struct vmx_mmu *mmu, u32 prot);
-u64 ept_find(struct vmx_mmu *mmu, u64 gpa, int *level);
-int ept_install(struct vmx_mmu *mmu, struct vmx_mapping *map);
-u64 ept_zap(struct vmx_mmu *mmu, u64 start, u64 end, bool forget);
-u64 ept_protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot);
-bool ept_young(struct vmx_mmu *mmu, u64 start, u64 end, bool clear);
-u64 ept_age(struct vmx_mmu *mmu, u64 start, u64 end);
-void ept_walk(struct vmx_mmu *mmu, struct vmx_mmu_walk *walk);
+int ept_init(struct ept *ept, struct ept_format format, spinlock_t *lock);
+void ept_destroy(struct ept *ept);
+bool ept_supports(const struct ept *ept, u32 prot);
+u64 ept_find(const struct ept *ept, u64 gpa, int *level);
+int ept_install(struct ept *ept, struct ept_mapping *map);
+u64 ept_zap(struct ept *ept, u64 start, u64 end, bool forget);
+u64 ept_protect(struct ept *ept, u64 start, u64 end, u32 prot);
+bool ept_young(struct ept *ept, u64 start, u64 end, bool clear);
+u64 ept_age(struct ept *ept, u64 start, u64 end);
+void ept_walk(const struct ept *ept, struct vmx_mmu_walk *walk);
+
+/* ept/tables.c */
+int ept_top_up(struct ept *ept);
+void ept_free_tables(struct list_head *tables);
 
 /* ept/log.c */
-u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end);
-void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count);
-u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
-		struct vmx_dirty_batch *batch);
+u64 ept_relog(struct ept *ept, u64 start, u64 end);
+void ept_mark(struct ept *ept, const u64 *gpas, unsigned int count);
+u64 ept_harvest(struct ept *ept, u64 start, u64 end, struct ept_dirty_batch *batch);
+
+/**
+ * ept_narrowed() - note that a translation was removed or narrowed
+ * @ept: the tree; its lock is held, and the entry has changed
+ *
+ * From here on a vCPU invalidates before it enters. Those that are in the guest
+ * do so when the owner flushes.
+ */
+static inline void ept_narrowed(struct ept *ept)
+{
+	lockdep_assert_held(ept->lock);
+	/* The value is of no interest, the full barrier is. */
+	atomic64_inc_return(&ept->flush_gen);
+}
 
 #endif /* VMX_EPT_EPT_H */

@@ -12,7 +12,7 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 
-#include "../mmu/mmu.h"
+#include "ept.h"
 
 /* What is more than to look at an entry, in units of EPT_BUDGET. */
 #define EPT_COST_PAGE		5
@@ -45,7 +45,7 @@ static inline void ept_count(u64 *slot, int change)
 
 /**
  * struct ept_iter - a walk over the pages mapped in an interval
- * @mmu: the mmu
+ * @ept: the tree
  * @gpa: where the walk is: the page found has it, or it is to look on from here
  * @end: end of the interval
  * @level: level of @slot
@@ -56,7 +56,7 @@ static inline void ept_count(u64 *slot, int change)
  *	say so
  */
 struct ept_iter {
-	struct vmx_mmu *mmu;
+	struct ept *ept;
 	u64 gpa;
 	u64 end;
 	int level;
@@ -69,14 +69,14 @@ struct ept_iter {
 /* Spend some of the budget: false if the walk has done enough for one go. */
 static inline bool ept_iter_spend(const struct ept_iter *it, int cost)
 {
-	struct vmx_mmu *mmu = it->mmu;
+	struct ept *ept = it->ept;
 
-	mmu->left -= cost;
-	return mmu->left >= 0;
+	ept->left -= cost;
+	return ept->left >= 0;
 }
 
 /* ept/iter.c */
-void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end);
+void ept_iter_start(struct ept_iter *it, struct ept *ept, u64 start, u64 end);
 u64 ept_iter_end(const struct ept_iter *it);
 bool ept_iter_next(struct ept_iter *it);
 u64 *ept_iter_next_table(struct ept_iter *it, bool split);
@@ -84,16 +84,27 @@ void ept_iter_step(struct ept_iter *it);
 void ept_iter_zap(struct ept_iter *it);
 bool ept_iter_zap_table(struct ept_iter *it);
 bool ept_iter_partial(const struct ept_iter *it, u64 start);
-void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget);
-bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot);
+void ept_clear(struct ept *ept, u64 *slot, u64 gpa, int level, bool forget);
+bool ept_unlink_empty(struct ept *ept, u64 *slot);
+
+/* ept/tables.c */
+struct page *ept_alloc_table(const struct ept *ept);
+struct page *ept_take_table(struct ept *ept);
+
+/* What was made from an entry goes: see &ept.derived. */
+static inline void ept_derived(struct ept *ept, u64 gpa, int level)
+{
+	if (ept->derived)
+		ept->derived(ept, gpa, level);
+}
 
 /* ept/log.c */
-u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot);
+u64 ept_log_access(struct ept *ept, u64 *slot, u32 access, u32 *prot);
 
 /* Is the log made of dirty bits? */
-static inline bool ept_log_dirty(const struct vmx_mmu *mmu)
+static inline bool ept_log_dirty(const struct ept *ept)
 {
-	return mmu->log == VMX_DIRTY_BITS || mmu->log == VMX_DIRTY_PML;
+	return ept->log == VMX_DIRTY_BITS || ept->log == VMX_DIRTY_PML;
 }
 
 /* The log has to look at an entry of the table that @page has, and at its group. */
@@ -108,9 +119,9 @@ static inline void ept_mark_slot(u64 *slot)
 }
 
 /* EPT_WRITTEN if the log has to tell of the page. */
-static inline u64 ept_written(const struct vmx_mmu *mmu, u64 entry)
+static inline u64 ept_written(const struct ept *ept, u64 entry)
 {
-	if (ept_log_dirty(mmu) && (entry & EPT_DIRTY))
+	if (ept_log_dirty(ept) && (entry & EPT_DIRTY))
 		return EPT_WRITTEN;
 	return entry & EPT_WRITTEN;
 }

@@ -7,23 +7,23 @@
 
 /**
  * ept_clear() - remove a page
- * @mmu: the mmu; its lock is held
- * @slot: its entry; the caller sees to vmx_mmu_narrowed()
+ * @ept: the tree; its lock is held
+ * @slot: its entry; the caller sees to ept_narrowed()
  * @gpa: a guest-physical address in it
  * @level: the entry's level
  * @forget: the log does not remember it
  */
-void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
+void ept_clear(struct ept *ept, u64 *slot, u64 gpa, int level, bool forget)
 {
-	u64 absent = mmu->ept.format.absent;
+	u64 absent = ept->format.absent;
 	/* The CPU may be setting its dirty bit. */
 	u64 old = xchg(slot, absent);
 
-	mmu->left -= EPT_COST_ZAP;
+	ept->left -= EPT_COST_ZAP;
 	if (ept_present(old))
-		mmu->stats.pages[level - 1]--;
-	vmx_mmu_derived(mmu, gpa, level);
-	if (mmu->log && level == 1 && !forget && ept_written(mmu, old)) {
+		ept->count.pages[level - 1]--;
+	ept_derived(ept, gpa, level);
+	if (ept->log && level == 1 && !forget && ept_written(ept, old)) {
 		WRITE_ONCE(*slot, EPT_WRITTEN | absent);
 		ept_mark_slot(slot);
 	} else {
@@ -34,22 +34,22 @@ void ept_clear(struct vmx_mmu *mmu, u64 *slot, u64 gpa, int level, bool forget)
 /**
  * ept_iter_start() - begin a walk
  * @it: the walk; the caller may then set @forget
- * @mmu: the mmu; its lock is held until ept_iter_end()
+ * @ept: the tree; its lock is held until ept_iter_end()
  * @start: first guest-physical address
  * @end: end of the interval
  */
-void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end)
+void ept_iter_start(struct ept_iter *it, struct ept *ept, u64 start, u64 end)
 {
-	lockdep_assert_held(&mmu->lock);
-	it->mmu = mmu;
+	lockdep_assert_held(ept->lock);
+	it->ept = ept;
 	it->gpa = start;
 	it->end = end;
-	it->level = mmu->ept.format.levels;
+	it->level = ept->format.levels;
 	it->slot = NULL;
-	it->table[it->level] = mmu->ept.table;
+	it->table[it->level] = ept->table;
 	it->forget = false;
 	it->narrowed = false;
-	mmu->left = EPT_BUDGET;
+	ept->left = EPT_BUDGET;
 }
 
 /**
@@ -61,7 +61,7 @@ void ept_iter_start(struct ept_iter *it, struct vmx_mmu *mmu, u64 start, u64 end
 u64 ept_iter_end(const struct ept_iter *it)
 {
 	if (it->narrowed)
-		vmx_mmu_narrowed(it->mmu);
+		ept_narrowed(it->ept);
 	return it->gpa;
 }
 
@@ -80,34 +80,34 @@ void ept_iter_step(struct ept_iter *it)
 
 	it->slot = NULL;
 	it->gpa = (it->gpa & ~(span - 1)) + span;
-	while (it->level < it->mmu->ept.format.levels &&
+	while (it->level < it->ept->format.levels &&
 	       !ept_index(it->gpa, it->level))
 		it->level++;
 }
 
 /**
  * ept_unlink_empty() - unlink the table that an entry refers to if it is empty
- * @mmu: the mmu; its lock is held
- * @slot: the entry; the caller sees to vmx_mmu_narrowed()
+ * @ept: the tree; its lock is held
+ * @slot: the entry; the caller sees to ept_narrowed()
  *
  * Return: true if it was empty.
  */
-bool ept_unlink_empty(struct vmx_mmu *mmu, u64 *slot)
+bool ept_unlink_empty(struct ept *ept, u64 *slot)
 {
 	struct page *page = virt_to_page(ept_table_of(*slot));
 
 	if (page_private(page) & TABLE_ENTRIES)
 		return false;
-	WRITE_ONCE(*slot, mmu->ept.format.absent);
+	WRITE_ONCE(*slot, ept->format.absent);
 	ept_count(slot, -1);
-	list_add(&page->lru, &mmu->unlinked);
-	mmu->stats.tables--;
+	list_add(&page->lru, &ept->unlinked);
+	ept->count.tables--;
 	return true;
 }
 
 static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
 {
-	bool empty = ept_unlink_empty(it->mmu, slot);
+	bool empty = ept_unlink_empty(it->ept, slot);
 
 	it->narrowed |= empty;
 	return empty;
@@ -116,7 +116,7 @@ static bool ept_iter_unlink_empty(struct ept_iter *it, u64 *slot)
 /* An entry of the table of it->level went: go up while that left none. */
 static void ept_iter_prune(struct ept_iter *it)
 {
-	int top = it->mmu->ept.format.levels;
+	int top = it->ept->format.levels;
 
 	while (it->level < top &&
 	       ept_iter_unlink_empty(it, ept_iter_slot(it, it->level + 1)))
@@ -158,7 +158,7 @@ bool ept_iter_next(struct ept_iter *it)
  */
 void ept_iter_zap(struct ept_iter *it)
 {
-	ept_clear(it->mmu, it->slot, it->gpa, it->level, it->forget);
+	ept_clear(it->ept, it->slot, it->gpa, it->level, it->forget);
 	it->narrowed = true;
 	ept_iter_prune(it);
 }
@@ -197,8 +197,8 @@ u64 *ept_iter_next_table(struct ept_iter *it, bool split)
 			ept_iter_step(it);
 		} else if (ept_is_leaf(entry, it->level)) {
 			if (split) {
-				ept_clear(it->mmu, slot, it->gpa, it->level, true);
-				it->mmu->stats.splits++;
+				ept_clear(it->ept, slot, it->gpa, it->level, true);
+				it->ept->count.splits++;
 				it->narrowed = true;
 			}
 			ept_iter_step(it);
@@ -225,8 +225,8 @@ bool ept_iter_zap_table(struct ept_iter *it)
 	int i;
 
 	for (i = 0; i < PTRS_PER_PTE && ept_iter_spend(it, 1); i++, gpa += PAGE_SIZE)
-		if (READ_ONCE(table[i]) != it->mmu->ept.format.absent)
-			ept_clear(it->mmu, &table[i], gpa, it->level - 1, true);
+		if (READ_ONCE(table[i]) != it->ept->format.absent)
+			ept_clear(it->ept, &table[i], gpa, it->level - 1, true);
 	if (i < PTRS_PER_PTE)
 		return false;
 	if (ept_iter_unlink_empty(it, it->slot))

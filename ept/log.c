@@ -9,7 +9,7 @@
 
 /**
  * ept_log_access() - a page is about to be installed while pages are logged
- * @mmu: the mmu; its lock is held
+ * @ept: the tree; its lock is held
  * @slot: its entry
  * @access: VMX_MMU_* bits of the access that faulted; 0 if none has yet
  * @prot: VMX_MMU_* bits to allow; where pages are logged by write protection,
@@ -17,9 +17,9 @@
  *
  * Return: %EPT_WRITTEN, or 0 if the entry has or gets its dirty bit.
  */
-u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot)
+u64 ept_log_access(struct ept *ept, u64 *slot, u32 access, u32 *prot)
 {
-	bool protect = mmu->log == VMX_DIRTY_WRITE_PROTECT;
+	bool protect = ept->log == VMX_DIRTY_WRITE_PROTECT;
 
 	if (!(access & VMX_MMU_WRITE)) {
 		if (protect && *prot & VMX_MMU_WRITE)
@@ -31,9 +31,9 @@ u64 ept_log_access(struct vmx_mmu *mmu, u64 *slot, u32 access, u32 *prot)
 }
 
 /* What an entry loses when the log begins anew for its page. */
-static u64 log_bits(const struct vmx_mmu *mmu)
+static u64 log_bits(const struct ept *ept)
 {
-	switch (mmu->log) {
+	switch (ept->log) {
 	case VMX_DIRTY_WRITE_PROTECT:
 		return EPT_WRITTEN | EPT_WRITE;
 	case VMX_DIRTY_BITS:
@@ -45,9 +45,9 @@ static u64 log_bits(const struct vmx_mmu *mmu)
 }
 
 /* The page that has @gpa. */
-static __always_inline void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u64 bits)
+static __always_inline void log_anew(struct ept *ept, u64 *slot, u64 gpa, u64 bits)
 {
-	u64 absent = mmu->ept.format.absent;
+	u64 absent = ept->format.absent;
 	u64 old = READ_ONCE(*slot), new;
 
 	/* The CPU may be setting accessed and dirty bits. */
@@ -59,7 +59,7 @@ static __always_inline void log_anew(struct vmx_mmu *mmu, u64 *slot, u64 gpa, u6
 	} while (!try_cmpxchg64(slot, &old, new));
 	if (new == absent)
 		ept_count(slot, -1);
-	vmx_mmu_derived(mmu, gpa, 1);
+	ept_derived(ept, gpa, 1);
 }
 
 /*
@@ -74,8 +74,8 @@ static void set_all_groups(u64 *table, bool on)
 }
 
 /**
- * ept_relog() - make translations of unwritten pages what &vmx_mmu.log wants
- * @mmu: the mmu; its lock is held
+ * ept_relog() - make translations of unwritten pages what &ept.log wants
+ * @ept: the tree; its lock is held
  * @start: first guest-physical address
  * @end: end of the interval
  *
@@ -83,27 +83,27 @@ static void set_all_groups(u64 *table, bool on)
  *
  * Return: where it stopped.
  */
-u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
+u64 ept_relog(struct ept *ept, u64 start, u64 end)
 {
-	u64 bits = log_bits(mmu);
+	u64 bits = log_bits(ept);
 	struct ept_iter it;
 	u64 *table;
 
-	ept_iter_start(&it, mmu, start, end);
-	table = ept_iter_next_table(&it, mmu->log);
+	ept_iter_start(&it, ept, start, end);
+	table = ept_iter_next_table(&it, ept->log);
 	if (table) {
 		u64 next = (it.gpa | (ept_span(2) - 1)) + 1;
 
 		/* Only once: entries that are marked from now on keep their marks. */
 		if (!ept_index(it.gpa, 1))
-			set_all_groups(table, mmu->log == VMX_DIRTY_PML);
+			set_all_groups(table, ept->log == VMX_DIRTY_PML);
 		it.narrowed = true;
 		/* At least one: no other call begins with this table. */
 		do {
 			u64 *slot = &table[ept_index(it.gpa, 1)];
 
 			if (READ_ONCE(*slot) & bits)
-				log_anew(mmu, slot, it.gpa, bits);
+				log_anew(ept, slot, it.gpa, bits);
 			it.gpa += PAGE_SIZE;
 		} while (it.gpa < next && ept_iter_spend(&it, EPT_COST_RELOG));
 	}
@@ -112,9 +112,9 @@ u64 ept_relog(struct vmx_mmu *mmu, u64 start, u64 end)
 
 /* Look at pages of one group, from @gpa up to @end. */
 static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
-			  struct vmx_dirty_batch *batch)
+			  struct ept_dirty_batch *batch)
 {
-	u64 bits = log_bits(it->mmu);
+	u64 bits = log_bits(it->ept);
 	/* A page is writable only if it is logged already. */
 	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
 	unsigned int count = 0;
@@ -123,22 +123,22 @@ static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
 		if (!(READ_ONCE(*slot) & dirty))
 			continue;
 		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
-		log_anew(it->mmu, slot, gpa, bits);
+		log_anew(it->ept, slot, gpa, bits);
 		count++;
 	}
 	if (!count)
 		return;
 	batch->dirty += count;
-	it->mmu->left -= count * EPT_COST_RELOG;
+	it->ept->left -= count * EPT_COST_RELOG;
 	it->narrowed = true;
 }
 
 /* Look at the pages of a table from it->gpa up to @end, where there may be any. */
 static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
-			  struct vmx_dirty_batch *batch)
+			  struct ept_dirty_batch *batch)
 {
 	struct page *page = virt_to_page(table);
-	bool all = it->mmu->log == VMX_DIRTY_BITS;
+	bool all = it->ept->log == VMX_DIRTY_BITS;
 	unsigned long todo = all ? TABLE_GROUPS : page_private(page) & TABLE_GROUPS;
 	unsigned long done = 0;
 	u64 base = it->gpa & ~(ept_span(2) - 1);
@@ -166,32 +166,32 @@ static void harvest_table(struct ept_iter *it, u64 *table, u64 end,
 
 /**
  * ept_harvest() - tell which pages of an interval were written, and begin anew
- * @mmu: the mmu; its lock is held
+ * @ept: the tree; its lock is held
  * @start: first guest-physical address
  * @end: end of the interval
  * @batch: told of the pages that were written
  *
  * Return: where it stopped.
  */
-u64 ept_harvest(struct vmx_mmu *mmu, u64 start, u64 end,
-		struct vmx_dirty_batch *batch)
+u64 ept_harvest(struct ept *ept, u64 start, u64 end,
+		struct ept_dirty_batch *batch)
 {
 	struct ept_iter it;
 	u64 *table;
 
-	ept_iter_start(&it, mmu, start, end);
+	ept_iter_start(&it, ept, start, end);
 	while ((table = ept_iter_next_table(&it, false)))
 		harvest_table(&it, table, min((it.gpa | (ept_span(2) - 1)) + 1, end), batch);
 	return ept_iter_end(&it);
 }
 
 /* The table of 4 KiB pages that has an address; NULL if there is none. */
-static u64 *find_table(struct vmx_mmu *mmu, u64 gpa)
+static u64 *find_table(struct ept *ept, u64 gpa)
 {
-	u64 *table = mmu->ept.table;
+	u64 *table = ept->table;
 	int level;
 
-	for (level = mmu->ept.format.levels; level > 1; level--) {
+	for (level = ept->format.levels; level > 1; level--) {
 		u64 entry = READ_ONCE(table[ept_index(gpa, level)]);
 
 		if (!ept_present(entry) || ept_is_leaf(entry, level))
@@ -203,21 +203,21 @@ static u64 *find_table(struct vmx_mmu *mmu, u64 gpa)
 
 /**
  * ept_mark() - pages were written, the CPU says
- * @mmu: the mmu; its lock is held
+ * @ept: the tree; its lock is held
  * @gpas: guest-physical addresses of pages whose dirty bits the CPU set, which may
  *	have gone since
  * @count: how many
  */
-void ept_mark(struct vmx_mmu *mmu, const u64 *gpas, unsigned int count)
+void ept_mark(struct ept *ept, const u64 *gpas, unsigned int count)
 {
 	struct page *page = NULL;
 	u64 found = U64_MAX;
 	unsigned int i;
 
-	lockdep_assert_held(&mmu->lock);
+	lockdep_assert_held(ept->lock);
 	for (i = 0; i < count; i++) {
 		if (found != gpas[i] >> ept_shift(2)) {
-			u64 *table = find_table(mmu, gpas[i]);
+			u64 *table = find_table(ept, gpas[i]);
 
 			found = gpas[i] >> ept_shift(2);
 			page = table ? virt_to_page(table) : NULL;

@@ -28,7 +28,7 @@ static u32 memtype_of(pgprot_t prot)
 	return VMX_MEMTYPE_UC;
 }
 
-static int look(unsigned long uaddr, bool write, struct vmx_mapping *map)
+static int look(unsigned long uaddr, bool write, struct ept_mapping *map)
 {
 	const unsigned long need = write ? VM_WRITE : VM_READ;
 	struct mm_struct *mm = current->mm;
@@ -65,7 +65,7 @@ static int look(unsigned long uaddr, bool write, struct vmx_mapping *map)
  * Return: 0; -EAGAIN if the host's tables have only now been filled in; -EFAULT
  * (no device memory is there, or not with that permission), -ENOMEM, -EINTR.
  */
-int vmx_mmu_find_device(unsigned long uaddr, bool write, struct vmx_mapping *map)
+int vmx_mmu_find_device(unsigned long uaddr, bool write, struct ept_mapping *map)
 {
 	int err;
 

@@ -37,10 +37,10 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 	 * From here on faults bring pages as it wants them, and vCPUs do what they
 	 * have to do for it before they enter again (vmx_pml_switch()).
 	 */
-	WRITE_ONCE(mmu->log, method);
-	vmx_mmu_narrowed(mmu);
+	WRITE_ONCE(mmu->ept.log, method);
+	ept_narrowed(&mmu->ept);
 	while (gpa < end) {
-		gpa = ept_relog(mmu, gpa, end);
+		gpa = ept_relog(&mmu->ept, gpa, end);
 		/* Only the log needed small pages. */
 		if (!method)
 			vmx_mmu_collapse(mmu, gpa - 1);
@@ -69,7 +69,7 @@ static int pin_page(unsigned long at, struct page **page)
 
 /* As much as the page of the owner that @at is in has bits for. */
 static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
-			struct vmx_dirty_batch *batch)
+			struct ept_dirty_batch *batch)
 {
 	size_t words = DIV_ROUND_UP((end - gpa) >> PAGE_SHIFT, BITS_PER_LONG);
 	struct page *page;
@@ -84,7 +84,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 	memset(batch->bitmap, 0, words * sizeof(long));
 	spin_lock(&mmu->lock);
 	while (gpa < end) {
-		gpa = ept_harvest(mmu, gpa, end, batch);
+		gpa = ept_harvest(&mmu->ept, gpa, end, batch);
 		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
@@ -106,7 +106,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		    unsigned long bitmap, u64 *dirty)
 {
-	struct vmx_dirty_batch batch = {};
+	struct ept_dirty_batch batch = {};
 	u64 end = gpa + *length;
 	u64 start = gpa;
 	int err;
@@ -115,10 +115,10 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 	err = mutex_lock_interruptible(&mmu->edit);
 	if (err)
 		return err;
-	if (!mmu->log)
+	if (!mmu->ept.log)
 		err = -ENODATA;
 	/* A CPU that leaves the guest notes its part of the log. */
-	if (!err && mmu->log == VMX_DIRTY_PML) {
+	if (!err && mmu->ept.log == VMX_DIRTY_PML) {
 		vmx_mmu_kick(mmu);
 		err = vmx_pml_collect(mmu);
 	}

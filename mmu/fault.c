@@ -198,10 +198,10 @@ static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
 	int level;
 
 	/* The log has small pages alone. */
-	if (folio_order(folio) < HPAGE_PMD_ORDER || mmu->log ||
+	if (folio_order(folio) < HPAGE_PMD_ORDER || mmu->ept.log ||
 	    !fault_fits(mmu, f, 2))
 		return 1;
-	level = min(host_level(f->uaddr), mmu->largest);
+	level = min(host_level(f->uaddr), mmu->ept.largest);
 	while (level > 2 && !fault_fits(mmu, f, level))
 		level--;
 	return level;
@@ -223,7 +223,7 @@ static int fault_still_good(struct vmx_mmu *mmu, const struct fault *f)
 static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 {
 	struct folio *folio = page_folio(*f->pages);
-	struct vmx_mapping map = {
+	struct ept_mapping map = {
 		.gpa = f->gpa,
 		.pfn = page_to_pfn(*f->pages),
 		.prot = f->range.prot,
@@ -243,7 +243,7 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
 	/* An entry that is narrower than the range does not describe the range. */
 	if (!f->writable && (map.prot & VMX_MMU_WRITE))
 		map.prot &= ~(VMX_MMU_WRITE | VMX_MMU_VE);
-	level = ept_install(mmu, &map);
+	level = ept_install(&mmu->ept, &map);
 	f->same = map.same;
 	if (level < 0)
 		return level;
@@ -277,7 +277,7 @@ static void fault_announce_device(struct vmx_mmu *mmu)
  */
 static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 {
-	struct vmx_mapping map = {
+	struct ept_mapping map = {
 		.gpa = f->gpa,
 		.level = 1,
 		.prot = f->range.prot,
@@ -292,7 +292,7 @@ static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 	ret = fault_still_good(mmu, f);
 	if (!ret) {
 		fault_announce_device(mmu);
-		ret = ept_install(mmu, &map);
+		ret = ept_install(&mmu->ept, &map);
 	}
 	if (ret > 0)
 		mmu->stats.faults += !f->expected;
@@ -349,7 +349,7 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
 	    signal_pending(current))
 		return -EINTR;
 	cond_resched();
-	return vmx_tables_top_up(mmu);
+	return ept_top_up(&mmu->ept);
 }
 
 /**
@@ -381,7 +381,7 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		return fault_try(mmu, &f, true);
 	/* The atomic path has asked already. */
 	f.absent = true;
-	ret = vmx_tables_top_up(mmu);
+	ret = ept_top_up(&mmu->ept);
 	while (!ret) {
 		ret = fault_try(mmu, &f, false);
 		if (ret != -EAGAIN)
@@ -488,7 +488,7 @@ int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
 		.access = access,
 		.expected = true,
 	};
-	int err = vmx_tables_top_up(mmu);
+	int err = ept_top_up(&mmu->ept);
 
 	while (!err && f.gpa < end) {
 		err = populate_try(mmu, &f, end);
@@ -520,11 +520,11 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 
 	lockdep_assert_held(&mmu->edit);
 	lockdep_assert_held(&mmu->lock);
-	if (mmu->log || !vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
+	if (mmu->ept.log || !vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
 		return;
 	f.uaddr = f.range.uaddr + (f.gpa - f.range.first);
-	ept_walk(mmu, &walk);
-	level = min(host_level(f.uaddr), mmu->largest);
+	ept_walk(&mmu->ept, &walk);
+	level = min(host_level(f.uaddr), mmu->ept.largest);
 	while (level > walk.leaf && !fault_fits(mmu, &f, level))
 		level--;
 	if (level <= walk.leaf)
@@ -532,7 +532,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	start = gpa & ~(ept_span(level) - 1);
 	end = start + ept_span(level);
 	while (start < end) {
-		start = ept_zap(mmu, start, end, false);
+		start = ept_zap(&mmu->ept, start, end, false);
 		vmx_mmu_pause(mmu);
 	}
 	mmu->stats.collapses++;

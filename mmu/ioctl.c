@@ -39,7 +39,7 @@ static int check_prot(struct vmx_mmu *mmu, u32 prot)
 		return -EINVAL;
 	if ((prot & VMX_MMU_WRITE) && !(prot & VMX_MMU_READ))
 		return -EINVAL;
-	return ept_supports(mmu, prot) ? 0 : -EOPNOTSUPP;
+	return ept_supports(&mmu->ept, prot) ? 0 : -EOPNOTSUPP;
 }
 
 static bool valid_memtype(u32 memtype)
@@ -188,7 +188,7 @@ static void edit_unmap(struct edit *edit)
 		vmx_mmu_pause(mmu);
 	} while (range);
 	for (gpa = edit->first; gpa <= edit->last;) {
-		gpa = ept_zap(mmu, gpa, edit->last + 1, true);
+		gpa = ept_zap(&mmu->ept, gpa, edit->last + 1, true);
 		vmx_mmu_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
@@ -221,7 +221,7 @@ static void edit_protect(struct edit *edit, u32 prot)
 		vmx_mmu_pause(mmu);
 	}
 	for (gpa = edit->first; gpa <= edit->last;) {
-		gpa = ept_protect(mmu, gpa, edit->last + 1, prot);
+		gpa = ept_protect(&mmu->ept, gpa, edit->last + 1, prot);
 		vmx_mmu_pause(mmu);
 	}
 	write_seqcount_begin(&mmu->seq);
@@ -299,7 +299,7 @@ static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
 	if (mmu->shadow)
 		shadow_sync_frames(mmu, range->gpa >> PAGE_SHIFT, range->length >> PAGE_SHIFT);
 	else
-		vmx_mmu_narrowed(mmu);
+		ept_narrowed(&mmu->ept);
 	spin_unlock(&mmu->lock);
 	vmx_mmu_flush(mmu);
 	return 0;
@@ -365,7 +365,7 @@ static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
 		return -EINVAL;
 	*walk = (struct vmx_mmu_walk) { .size = in.size, .gpa = in.gpa };
 	spin_lock(&mmu->lock);
-	ept_walk(mmu, walk);
+	ept_walk(&mmu->ept, walk);
 	spin_unlock(&mmu->lock);
 	walk->masked = !capable(CAP_SYS_ADMIN);
 	for (i = 0; walk->masked && i < ARRAY_SIZE(walk->entry); i++)
@@ -380,6 +380,9 @@ static int mmu_stats(struct vmx_mmu *mmu, union mmu_args *args)
 	spin_lock(&mmu->lock);
 	args->stats = mmu->stats;
 	args->stats.ranges = mmu->ranges.count;
+	args->stats.tables = mmu->ept.count.tables;
+	memcpy(args->stats.pages, mmu->ept.count.pages, sizeof(args->stats.pages));
+	args->stats.splits = mmu->ept.count.splits;
 	if (mmu->shadow)
 		shadow_count(mmu->shadow, &args->stats);
 	spin_unlock(&mmu->lock);

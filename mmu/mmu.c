@@ -30,7 +30,7 @@
  * to, until it invalidates (SDM, "Caching Translation Information"), whatever
  * the tables say. So:
  *
- *  - Code that removes or narrows an entry calls vmx_mmu_narrowed() before mmu->lock
+ *  - Code that removes or narrows an entry calls ept_narrowed() before mmu->lock
  *    is released: flush_gen goes up, and any vCPU that enters from then on
  *    executes INVEPT first.
  *  - Code that needs the removed translation to be gone calls vmx_mmu_flush(): it
@@ -40,7 +40,7 @@
  *    have flushed yet.
  *  - vmx_mmu_flush() comes before a notifier returns (the page may be reused),
  *    before UNMAP or PROTECT returns (they promise it), and before a table is freed. Tables
- *    that no entry refers to wait for the flush in mmu->unlinked.
+ *    that no entry refers to wait for the flush in mmu->ept.unlinked.
  *  - New and widened entries need no flush: CPUs do not cache absent ones, and a
  *    violation drops the cached translations of its address (SDM, "Operations that
  *    Invalidate Cached Mappings").
@@ -58,13 +58,9 @@
 #include <linux/wait_bit.h>
 
 #include "../base/base.h"
-#include "../base/kunit-export.h"
 #include "../core/vm.h"
 #include "../vmx/caps.h"
 #include "mmu.h"
-
-/* Enough for a fault in an empty tree, times two for a second vCPU. */
-#define VMX_TABLES_SPARE (2 * (EPT_MAX_LEVELS - 1))
 
 /* Mmus whose notifier may still be called. */
 static atomic_t vmx_mmus_alive;
@@ -82,21 +78,6 @@ static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
 		;
 }
 
-static void free_tables(struct list_head *tables)
-{
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, tables, lru) {
-		list_del(&page->lru);
-		set_page_private(page, 0);
-		__free_page(page);
-		vmx_ledger_begin();
-		/* Not cond_resched(): see vmx_mmu_pause(). */
-		if (need_resched())
-			schedule();
-	}
-}
-
 /**
  * vmx_mmu_flush_cpus() - wait until no CPU uses what was removed so far
  * @mmu: the mmu
@@ -105,7 +86,7 @@ static void free_tables(struct list_head *tables)
  */
 void vmx_mmu_flush_cpus(struct vmx_mmu *mmu)
 {
-	mmu_flush_to(mmu, atomic64_read(&mmu->flush_gen));
+	mmu_flush_to(mmu, atomic64_read(&mmu->ept.flush_gen));
 }
 
 /**
@@ -123,91 +104,26 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 
 	if (READ_ONCE(mmu->shadow))
 		shadow_drop_doomed(mmu);
-	if (!list_empty_careful(&mmu->unlinked)) {
+	if (!list_empty_careful(&mmu->ept.unlinked)) {
 		spin_lock(&mmu->lock);
-		list_splice_init(&mmu->unlinked, &unlinked);
+		list_splice_init(&mmu->ept.unlinked, &unlinked);
 		spin_unlock(&mmu->lock);
 	}
 	/* Read afterwards: what was unlinked belongs to this generation or an older one. */
 	vmx_mmu_flush_cpus(mmu);
-	free_tables(&unlinked);
+	ept_free_tables(&unlinked);
 }
 
-/**
- * vmx_table_alloc() - get an empty table
- * @mmu: the mmu
- *
- * Context: may sleep.
- * Return: a page; NULL if there is none.
- */
-struct page *vmx_table_alloc(struct vmx_mmu *mmu)
+/* Called by the map's tree: see &ept.derived. */
+static void map_changed(struct ept *ept, u64 gpa, int level)
 {
-	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT);
-
-	if (page)
-		memset64(page_address(page), mmu->absent, PTRS_PER_PTE);
-	return page;
+	shadow_drop_frames(container_of(ept, struct vmx_mmu, ept), gpa, level);
 }
 
-/**
- * vmx_tables_top_up() - have spare tables enough for any one fault
- * @mmu: the mmu
- *
- * Context: may sleep.
- * Return: 0 or -ENOMEM.
- */
-int vmx_tables_top_up(struct vmx_mmu *mmu)
+static int mmu_init(struct vmx_mmu *mmu)
 {
-	LIST_HEAD(pages);
-	unsigned int have, i;
-
-	have = READ_ONCE(mmu->nr_spare);
-	if (have >= EPT_MAX_LEVELS - 1)
-		return 0;
-	for (i = have; i < VMX_TABLES_SPARE; i++) {
-		struct page *page = vmx_table_alloc(mmu);
-
-		if (!page)
-			break;
-		list_add(&page->lru, &pages);
-	}
-	spin_lock(&mmu->lock);
-	list_splice(&pages, &mmu->spare);
-	mmu->nr_spare += i - have;
-	spin_unlock(&mmu->lock);
-	return i >= EPT_MAX_LEVELS - 1 ? 0 : -ENOMEM;
-}
-EXPORT_SYMBOL_IF_KUNIT(vmx_tables_top_up);
-
-/**
- * vmx_table_take() - get an empty table without allocating
- * @mmu: the mmu; its lock is held
- *
- * Return: a page; NULL if there are no spare ones.
- */
-struct page *vmx_table_take(struct vmx_mmu *mmu)
-{
-	struct page *page;
-
-	lockdep_assert_held(&mmu->lock);
-	page = list_first_entry_or_null(&mmu->spare, struct page, lru);
-	if (page) {
-		list_del(&page->lru);
-		mmu->nr_spare--;
-	}
-	return page;
-}
-EXPORT_SYMBOL_IF_KUNIT(vmx_table_take);
-
-/**
- * vmx_mmu_init() - make an mmu with nothing in it
- * @mmu: zeroed memory
- *
- * Context: may sleep.
- * Return: 0 or -ENOMEM.
- */
-int vmx_mmu_init(struct vmx_mmu *mmu)
-{
+	struct ept_format format = mmu->shadow ? ept_format_map(&vmx_caps) :
+						 ept_format_of(&vmx_caps);
 	int err;
 
 	kref_init(&mmu->ref);
@@ -216,31 +132,24 @@ int vmx_mmu_init(struct vmx_mmu *mmu)
 	mmu->ranges.by_gpa = RB_ROOT_CACHED;
 	mmu->ranges.by_uaddr = RB_ROOT_CACHED;
 	init_waitqueue_head(&mmu->idle);
-	INIT_LIST_HEAD(&mmu->spare);
-	INIT_LIST_HEAD(&mmu->unlinked);
 	mutex_init(&mmu->edit);
 	spin_lock_init(&mmu->views_lock);
 	INIT_LIST_HEAD(&mmu->views);
 	err = vmx_mmu_ledger_init(mmu);
 	if (err)
 		return err;
-	err = ept_init(mmu);
+	err = ept_init(&mmu->ept, format, &mmu->lock);
 	if (err)
 		vmx_mmu_ledger_free(mmu);
+	else if (mmu->shadow)
+		mmu->ept.derived = map_changed;
 	return err;
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_init);
 
-/**
- * vmx_mmu_dismantle() - empty an mmu that no vCPU uses any more
- * @mmu: the mmu; notifiers may still be called
- *
- * Context: may sleep.
- */
-void vmx_mmu_dismantle(struct vmx_mmu *mmu)
+/* No vCPU uses the mmu any more; notifiers may still be called. */
+static void mmu_dismantle(struct vmx_mmu *mmu)
 {
 	struct vmx_range *range;
-	LIST_HEAD(tables);
 
 	spin_lock(&mmu->lock);
 	mmu->dead = true;
@@ -248,17 +157,13 @@ void vmx_mmu_dismantle(struct vmx_mmu *mmu)
 		vmx_ranges_remove(&mmu->ranges, range);
 		vmx_mmu_pause(mmu);
 	}
-	list_splice_init(&mmu->spare, &tables);
-	list_splice_init(&mmu->unlinked, &tables);
 	spin_unlock(&mmu->lock);
 
 	/* Notifiers ignore tables without ranges. */
-	free_tables(&tables);
 	shadow_free(mmu);
-	ept_destroy(mmu);
+	ept_destroy(&mmu->ept);
 	vmx_mmu_ledger_free(mmu);
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_mmu_dismantle);
 
 /**
  * vmx_mmu_free() - free what notifiers may have been looking at
@@ -279,7 +184,7 @@ static void vmx_mmu_release(struct kref *ref)
 	struct vmx_vm *vm = mmu->vm;
 
 	vmx_mmu_remove_shrinkable(mmu);
-	vmx_mmu_dismantle(mmu);
+	mmu_dismantle(mmu);
 	/* Notifiers may be running. The rest is freed when they are done. */
 	mmu_notifier_put(&mmu->notifier);
 	vmx_vm_put(vm);
@@ -344,7 +249,7 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 	mmu->shadow = shadow ? shadow_alloc() : NULL;
 	if (shadow && !mmu->shadow)
 		goto free;
-	err = vmx_mmu_init(mmu);
+	err = mmu_init(mmu);
 	if (err)
 		goto free_shadow;
 	mmu->notifier.ops = &vmx_mmu_notifier_ops;
@@ -357,7 +262,7 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 	return mmu;
 
 dismantle:
-	vmx_mmu_dismantle(mmu);
+	mmu_dismantle(mmu);
 free_shadow:
 	shadow_free(mmu);
 free:

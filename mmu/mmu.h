@@ -27,54 +27,15 @@ struct vmx_mmu;
 struct vmx_vm;
 
 /**
- * struct vmx_mapping - one page that a fault installs
- * @gpa: guest-physical address that faulted
- * @pfn: host frame of the 4 KiB page that holds it
- * @level: largest page allowed: the host maps the whole of it contiguously, and
- *	the range has the whole of it; 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB
- * @prot: VMX_MMU_* bits to allow
- * @memtype: an enum vmx_memtype
- * @access: VMX_MMU_* bits of the access that faulted; 0 if none has yet
- * @same: out: it was there already, just like this
- */
-struct vmx_mapping {
-	u64 gpa;
-	u64 pfn;
-	int level;
-	u32 prot;
-	u32 memtype;
-	u32 access;
-	bool same;
-};
-
-/**
- * struct vmx_dirty_batch - a part of the map whose log is looked at
- * @gpa: guest-physical address that bit 0 of @bitmap stands for
- * @bitmap: a bit for each 4 KiB page, set for those that were written
- * @dirty: goes up by the number of bits set
- */
-struct vmx_dirty_batch {
-	u64 gpa;
-	unsigned long *bitmap;
-	u64 dirty;
-};
-
-/**
  * struct vmx_mmu - what a descriptor from %VMX_CREATE_EPT or %VMX_CREATE_SHADOW stands for
  * @ref: the descriptor's reference and one per vCPU
  * @vm: its VM; gone when @ref is 0, while notifiers may still run
- * @root: the root as the VMCS wants it, an EPTP
- * @largest: the level of the largest pages that tables can map
- * @absent: what an entry of a new table holds
- * @flush_gen: goes up when translations were removed or narrowed. A vCPU whose
- *	last seen value differs invalidates before it enters the guest.
- * @flushed: the value of @flush_gen up to which no CPU uses old translations
+ * @flushed: the value of &ept.flush_gen up to which no CPU uses old translations
  * @flushes: times that had to be brought about
  * @lock: protects what follows, down to @stats, and the page tables
  * @seq: changes when ranges change and when an invalidation ends: a page found
  *	in the owner's memory before may no longer be installed after
  * @ranges: the guest-physical map
- * @log: how it is found out which pages are written, an enum vmx_dirty_method
  * @has_device: memory of a device was mapped; stays so
  * @dead: the owner's address space is gone, or the mmu is
  * @invalidating: invalidations that have begun and not ended
@@ -83,15 +44,10 @@ struct vmx_dirty_batch {
  * @unsettled: those of them that had to begin anew since @ranges changed: until they
  *	are done it does not change again
  * @idle: woken when @invalidating becomes 0, or @unsettled less
- * @spare: pages for page tables, so that none is allocated under @lock
- * @nr_spare: how many
  * @shrink_at: guest-physical address from which on tables are aged next
- * @left: of EPT_BUDGET, for the walk in progress
- * @unlinked: tables that no entry refers to any more, which CPUs may still use
- *	until a flush
  * @ept: the page tables: those that the CPU walks, or with @shadow the map alone
  * @shadow: the shadow pages, where the CPU walks these instead; otherwise NULL
- * @stats: counters; flags and size unused
+ * @stats: counters, but for those of @ept; flags and size unused
  * @edit: serialises MAP, UNMAP, PROTECT, and changes of and looks at the log;
  *	taken before @lock, and never by notifiers, so that allocating under it is
  *	fine
@@ -105,18 +61,12 @@ struct vmx_dirty_batch {
 struct vmx_mmu {
 	struct kref ref;
 	struct vmx_vm *vm;
-	u64 root;
-	int largest;
-	u64 absent;
-
-	atomic64_t flush_gen;
 	atomic64_t flushed;
 	atomic64_t flushes;
 
 	spinlock_t lock; /* down to @stats, and the page tables */
 	seqcount_spinlock_t seq;
 	struct vmx_ranges ranges;
-	u32 log;
 	bool has_device;
 	bool dead;
 	unsigned int invalidating;
@@ -124,11 +74,7 @@ struct vmx_mmu {
 	unsigned long inv_start;
 	unsigned long inv_end;
 	wait_queue_head_t idle;
-	struct list_head spare;
-	unsigned int nr_spare;
 	u64 shrink_at;
-	int left;
-	struct list_head unlinked;
 	struct ept ept;
 	struct shadow *shadow;
 	struct vmx_mmu_stats stats;
@@ -148,7 +94,7 @@ struct vmx_mmu {
  * @mmu: the mmu, referenced
  * @vcpu: the vCPU
  * @link: in struct vmx_mmu.views
- * @seen_gen: struct vmx_mmu.flush_gen as of the last flush on the CPU that
+ * @seen_gen: &ept.flush_gen as of the last flush on the CPU that
  *	struct vmx_vcpu.ept_on tells
  * @ledger: for debug builds
  */
@@ -163,7 +109,7 @@ struct vmx_view {
 /* Were translations removed since the vCPU last dropped what it has cached? */
 static inline bool vmx_view_stale(const struct vmx_view *view)
 {
-	return view->seen_gen != atomic64_read(&view->mmu->flush_gen);
+	return view->seen_gen != atomic64_read(&view->mmu->ept.flush_gen);
 }
 
 /**
@@ -231,7 +177,7 @@ void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
  *
  * Provided by the core (core/vcpu.c). Interrupts, and waits for, every CPU on
  * which a vCPU that may be on the mmu is between load and unload, so that it leaves guest
- * mode and compares &vmx_mmu.flush_gen before it enters again. All are interrupted
+ * mode and compares &ept.flush_gen before it enters again. All are interrupted
  * before the first is waited for, and what it costs grows with the CPUs, not with
  * the vCPUs: each CPU says for which mmu it may be in a guest (&vmx_cpu.staying).
  * Uses nothing of &vmx_mmu.vm, which may be gone.
@@ -244,21 +190,16 @@ void vmx_mmu_kick(struct vmx_mmu *mmu);
 int vmx_pml_collect(struct vmx_mmu *mmu);
 
 /* mmu/mmu.c: among the files of the mmu */
-int vmx_mmu_init(struct vmx_mmu *mmu);
-void vmx_mmu_dismantle(struct vmx_mmu *mmu);
 void vmx_mmu_free(struct vmx_mmu *mmu);
 void vmx_mmu_flush(struct vmx_mmu *mmu);
 void vmx_mmu_flush_cpus(struct vmx_mmu *mmu);
-int vmx_tables_top_up(struct vmx_mmu *mmu);
-struct page *vmx_table_alloc(struct vmx_mmu *mmu);
-struct page *vmx_table_take(struct vmx_mmu *mmu);
 
 /* mmu/fault.c */
 int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access);
 void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa);
 
 /* mmu/device.c */
-int vmx_mmu_find_device(unsigned long uaddr, bool write, struct vmx_mapping *map);
+int vmx_mmu_find_device(unsigned long uaddr, bool write, struct ept_mapping *map);
 
 /* mmu/dirty.c */
 int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method);
@@ -276,22 +217,6 @@ extern const struct mmu_notifier_ops vmx_mmu_notifier_ops;
 
 /* mmu/ioctl.c */
 long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user);
-
-/* ept/ept.c */
-
-/**
- * vmx_mmu_narrowed() - note that a translation was removed or narrowed
- * @mmu: the mmu; its lock is held, and the entry has changed
- *
- * From here on a vCPU invalidates before it enters. Those that are in the guest
- * do so in vmx_mmu_flush().
- */
-static inline void vmx_mmu_narrowed(struct vmx_mmu *mmu)
-{
-	lockdep_assert_held(&mmu->lock);
-	/* The value is of no interest, the full barrier is. */
-	atomic64_inc_return(&mmu->flush_gen);
-}
 
 /**
  * vmx_mmu_pause() - look at need_resched in the middle of something long
@@ -316,20 +241,6 @@ static inline bool vmx_mmu_pause(struct vmx_mmu *mmu)
 	spin_lock(&mmu->lock);
 	vmx_ledger_look();
 	return true;
-}
-
-/**
- * vmx_mmu_derived() - what was made from an entry of the map goes
- * @mmu: the mmu; its lock is held
- * @gpa: guest-physical address that the entry translates
- * @level: its level
- *
- * Called when a leaf entry was removed or narrowed, or has another frame.
- */
-static inline void vmx_mmu_derived(struct vmx_mmu *mmu, u64 gpa, int level)
-{
-	if (mmu->shadow)
-		shadow_drop_frames(mmu, gpa, level);
 }
 
 /**

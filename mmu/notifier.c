@@ -66,7 +66,7 @@ again:
 	for (; node; node = interval_tree_iter_next(node, start, end - 1)) {
 		part = part_of(node, start, end);
 		while (part.start < part.end) {
-			part.start = ept_zap(mmu, part.start, part.end, false);
+			part.start = ept_zap(&mmu->ept, part.start, part.end, false);
 			edits = set->edits;
 			vmx_mmu_pause(mmu);
 			if (likely(set->edits == edits))
@@ -143,8 +143,8 @@ static bool young(struct mmu_notifier *notifier, unsigned long start,
 	for (; node && spent < EPT_BUDGET; node = interval_tree_iter_next(node, start, end - 1)) {
 		struct part part = part_of(node, start, end);
 
-		ret |= ept_young(mmu, part.start, part.end, clear);
-		spent += EPT_BUDGET - mmu->left;
+		ret |= ept_young(&mmu->ept, part.start, part.end, clear);
+		spent += EPT_BUDGET - mmu->ept.left;
 	}
 	spin_unlock(&mmu->lock);
 	vmx_ledger_end();

@@ -27,7 +27,7 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 	vmx_ledger_begin();
 	list_for_each_entry(mmu, &mmus, link) {
 		spin_lock(&mmu->lock);
-		count += mmu->stats.tables;
+		count += mmu->ept.count.tables;
 		if (mmu->shadow)
 			count += shadow_count(mmu->shadow, &mmu->stats);
 		spin_unlock(&mmu->lock);
@@ -50,10 +50,10 @@ static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 
 	spin_lock(&mmu->lock);
 	/* The tables have the log. */
-	while (count-- && !mmu->log) {
-		tables = mmu->stats.tables;
-		mmu->shrink_at = ept_age(mmu, mmu->shrink_at, end);
-		freed += tables - mmu->stats.tables;
+	while (count-- && !mmu->ept.log) {
+		tables = mmu->ept.count.tables;
+		mmu->shrink_at = ept_age(&mmu->ept, mmu->shrink_at, end);
+		freed += tables - mmu->ept.count.tables;
 		vmx_mmu_pause(mmu);
 		if (mmu->shrink_at >= end)
 			mmu->shrink_at = 0;

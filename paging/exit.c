@@ -473,7 +473,7 @@ int vmx_paging_exit(struct vmx_vcpu *v)
 int vmx_paging_prepare(struct vmx_vcpu *v)
 {
 	struct vmx_paging *p = v->paging;
-	int err = vmx_tables_top_up(v->mmu) ?: shadow_top_up(v->mmu, p->miss_frame);
+	int err = ept_top_up(&v->mmu->ept) ?: shadow_top_up(v->mmu, p->miss_frame);
 
 	cond_resched();
 	if (!err && signal_pending(current))

@@ -39,7 +39,7 @@ static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
 void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags)
 {
 	const struct vmx_paging *p = v->paging;
-	u64 map = ept_find(v->mmu, p->miss, NULL) & EPT_RWX;
+	u64 map = ept_find(&v->mmu->ept, p->miss, NULL) & EPT_RWX;
 
 	v->reason = VMX_REASON_EPT_VIOLATION;
 	v->gva = gva;
@@ -59,7 +59,7 @@ void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags)
  */
 bool paging_is_device(struct vmx_vcpu *v, u64 gpa)
 {
-	u64 entry = ept_find(v->mmu, gpa, NULL);
+	u64 entry = ept_find(&v->mmu->ept, gpa, NULL);
 
 	return entry && !ept_is_ram(entry);
 }

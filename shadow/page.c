@@ -142,7 +142,7 @@ void shadow_enqueue(struct vmx_mmu *mmu, struct shadow_page *sp)
 {
 	struct shadow *s = mmu->shadow;
 
-	sp->flush_gen = atomic64_read(&mmu->flush_gen) + 1;
+	sp->flush_gen = atomic64_read(&mmu->ept.flush_gen) + 1;
 	if (!list_empty(&sp->todo))
 		return;
 	sp->since = ++s->touched;
@@ -233,7 +233,7 @@ void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int 
 	else
 		drop_others(mmu->shadow, sp, first, bits);
 	sp->present[word] &= ~bits;
-	vmx_mmu_narrowed(mmu);
+	ept_narrowed(&mmu->ept);
 }
 
 /**
@@ -254,7 +254,7 @@ static void drop_chain(struct vmx_mmu *mmu, const u32 *first)
 {
 	while (*first) {
 		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *first), *first % SHADOW_ENTRIES);
-		mmu->left -= SHADOW_COST_DROP;
+		mmu->ept.left -= SHADOW_COST_DROP;
 	}
 }
 
@@ -328,7 +328,7 @@ void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
 	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
 	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
 	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
-		vmx_mmu_narrowed(mmu);
+		ept_narrowed(&mmu->ept);
 }
 
 /* What a frame's tables have to do with the rest, when the last of them goes. */
@@ -363,7 +363,7 @@ void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 	list_del_init(&sp->todo);
 	list_move(&sp->list, &s->unlinked);
 	s->nr_used--;
-	vmx_mmu_narrowed(mmu);
+	ept_narrowed(&mmu->ept);
 }
 
 static bool same_role(struct shadow_role a, struct shadow_role b)
@@ -466,7 +466,7 @@ const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 ac
 	u64 pfn;
 
 	found->gfn = gfn;
-	found->entry = ept_find(mmu, gfn << PAGE_SHIFT, &found->level);
+	found->entry = ept_find(&mmu->ept, gfn << PAGE_SHIFT, &found->level);
 	if (!found->entry)
 		return NULL;
 	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
@@ -533,18 +533,18 @@ void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
 		frames = shadow_frames(mmu->shadow, gfn);
 		if (frames)
 			doom(mmu->shadow, frames);
-		mmu->left -= SHADOW_COST_DROP;
+		mmu->ept.left -= SHADOW_COST_DROP;
 	}
 }
 
 /* Some of the first record; true if that was all of it. */
 static bool drop_some_doomed(struct vmx_mmu *mmu, struct shadow_frames *frames)
 {
-	mmu->left = EPT_BUDGET;
+	mmu->ept.left = EPT_BUDGET;
 	drop_chain(mmu, &frames->large);
-	while (frames->doomed_to < SHADOW_ENTRIES && mmu->left > 0) {
+	while (frames->doomed_to < SHADOW_ENTRIES && mmu->ept.left > 0) {
 		drop_small(mmu, frames, frames->index * SHADOW_ENTRIES + frames->doomed_to++);
-		mmu->left--;
+		mmu->ept.left--;
 	}
 	return frames->doomed_to == SHADOW_ENTRIES;
 }

@@ -59,7 +59,7 @@ struct shadow_chain {
  *	page is queued since the table is guarded
  * @since: its place there: &shadow.touched as of then
  * @flush_gen: the flush generation without which a CPU may still write the guest's
- *	table and not tell; &vmx_mmu.flush_gen may be lower
+ *	table and not tell; &ept.flush_gen may be lower
  * @made: tells it from all others that there were
  * @reread: &shadow.reread as of when it was compared for its sake
  * @table: the page table itself

@@ -330,6 +330,7 @@ void shadow_free(struct vmx_mmu *mmu)
 	spin_lock(&mmu->lock);
 	s = mmu->shadow;
 	WRITE_ONCE(mmu->shadow, NULL);
+	mmu->ept.derived = NULL;
 	spin_unlock(&mmu->lock);
 	if (!s)
 		return;

@@ -57,7 +57,7 @@ static bool test_and_clear_mappings(struct vmx_mmu *mmu, const struct shadow_pag
 		ref = sp->links[i].next;
 	}
 	if (had)
-		vmx_mmu_narrowed(mmu);
+		ept_narrowed(&mmu->ept);
 	return had;
 }
 
@@ -194,7 +194,7 @@ static void settle(struct vmx_mmu *mmu, struct shadow_page *sp, bool reap)
 
 	/* From here on each write sets a dirty bit, or faults. */
 	if (atomic64_read(&mmu->flushed) <
-	    min_t(s64, sp->flush_gen, atomic64_read(&mmu->flush_gen)))
+	    min_t(s64, sp->flush_gen, atomic64_read(&mmu->ept.flush_gen)))
 		vmx_mmu_flush_cpus(mmu);
 	/* Dirty bits of guarded tables are final now. The frame may have other tables. */
 	if (shadow_is_guarded(sp) && test_and_clear_mappings(mmu, sp, PT_DIRTY))

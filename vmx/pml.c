@@ -69,7 +69,7 @@ static bool wanted(const struct vmx_vcpu *v)
 	if (!v->pml)
 		return false;
 	for (i = 0; i < v->views->count; i++)
-		if (READ_ONCE(v->views->view[i].mmu->log) == VMX_DIRTY_PML)
+		if (READ_ONCE(v->views->view[i].mmu->ept.log) == VMX_DIRTY_PML)
 			return true;
 	return false;
 }
@@ -78,7 +78,7 @@ static bool wanted(const struct vmx_vcpu *v)
  * vmx_pml_switch() - switch it on or off, as the vCPU's mmus want it
  * @v: the vCPU, loaded
  *
- * Whoever changes what they want changes struct vmx_mmu.flush_gen after that.
+ * Whoever changes what they want changes &ept.flush_gen after that.
  *
  * Context: interrupts off, before VM entry.
  */
@@ -133,11 +133,11 @@ bool vmx_pml_tell(struct vmx_vcpu *v)
 	while (v->pml_count && v->pml_told < v->views->count) {
 		struct vmx_mmu *mmu = v->views->view[v->pml_told++].mmu;
 
-		if (READ_ONCE(mmu->log) != VMX_DIRTY_PML)
+		if (READ_ONCE(mmu->ept.log) != VMX_DIRTY_PML)
 			continue;
 		spin_lock(&mmu->lock);
-		if (mmu->log == VMX_DIRTY_PML)
-			ept_mark(mmu, noted(v, v->pml_count), v->pml_count);
+		if (mmu->ept.log == VMX_DIRTY_PML)
+			ept_mark(&mmu->ept, noted(v, v->pml_count), v->pml_count);
 		spin_unlock(&mmu->lock);
 		vmx_ledger_look();
 		if (need_resched())
@@ -205,7 +205,7 @@ int vmx_pml_collect(struct vmx_mmu *mmu)
 		}
 		if (count) {
 			spin_lock(&mmu->lock);
-			ept_mark(mmu, copy, count);
+			ept_mark(&mmu->ept, copy, count);
 			spin_unlock(&mmu->lock);
 		}
 		vmx_cond_resched();

@@ -142,7 +142,7 @@ static void write_list(struct vmx_vcpu *v, u64 *list)
 void vmx_views_attach(struct vmx_vcpu *v)
 {
 	if (!v->paging) {
-		vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->root);
+		vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->ept.root);
 		v->vmcs->cpu2_must |= VMX_CPU2_EPT;
 	}
 	if (vmx_caps.features & VMX_HAS_VE)
@@ -180,8 +180,8 @@ void vmx_views_follow(struct vmx_vcpu *v)
 	if (v->paging)
 		return;
 	root = vmx_read(v, VMX_F_EPT_POINTER);
-	for (i = 0; v->mmu->root != root && i < v->views->count; i++) {
-		if (v->views->view[i].mmu->root != root)
+	for (i = 0; v->mmu->ept.root != root && i < v->views->count; i++) {
+		if (v->views->view[i].mmu->ept.root != root)
 			continue;
 		v->mmu = v->views->view[i].mmu;
 		v->miss = VMX_NO_MISS;
@@ -206,7 +206,7 @@ static int place_of(const u64 *list, const struct vmx_mmu *mmu)
 	int i;
 
 	for (i = 0; list && i < VMX_EPTP_LIST_MAX; i++)
-		if (list[i] == mmu->root)
+		if (list[i] == mmu->ept.root)
 			return i;
 	return -1;
 }
@@ -222,7 +222,7 @@ static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mm
 	err = vmx_vmcs_get(v->vmcs);
 	if (err)
 		return err;
-	vmx_insn_vmwrite(VMX_F_EPT_POINTER, mmu->root);
+	vmx_insn_vmwrite(VMX_F_EPT_POINTER, mmu->ept.root);
 	write_list(v, list);
 	/* VMFUNC keeps it up to date. */
 	if (vmx_caps.features & VMX_HAS_VE)
@@ -322,7 +322,7 @@ static int take_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count,
 		mmu = ept_from_fd(v, fds[i]);
 		if (IS_ERR(mmu))
 			return PTR_ERR(mmu);
-		list[i] = mmu->root;
+		list[i] = mmu->ept.root;
 		views_add(views, mmu);
 		vmx_cond_resched();
 	}

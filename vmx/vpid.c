@@ -7,7 +7,7 @@
  *  - all translations of a CPU after VMXON, since VPIDs are reused;
  *  - those of a vCPU when it comes to another CPU, and at its first entry, since its
  *    VPID may have belonged to another;
- *  - those of an EPT at the first entry after struct vmx_mmu.flush_gen went up; with
+ *  - those of an EPT at the first entry after &ept.flush_gen went up; with
  *    shadow paging, those of the vCPU.
  */
 #include <linux/idr.h>
@@ -116,7 +116,7 @@ static void flush_vpid(struct vmx_vcpu *v)
 static void flush_shadow(struct vmx_vcpu *v, struct vmx_view *view)
 {
 	/* Read first: the next flush is for later changes. */
-	view->seen_gen = atomic64_read(&view->mmu->flush_gen);
+	view->seen_gen = atomic64_read(&view->mmu->ept.flush_gen);
 	if (v->vpid)
 		flush_vpid(v);
 	vmx_mmu_ledger_dropped(view);
@@ -141,10 +141,10 @@ static void flush_views(struct vmx_vcpu *v, int cpu)
 		if (v->ept_on == cpu && !vmx_view_stale(view))
 			continue;
 		/* As above. */
-		view->seen_gen = atomic64_read(&view->mmu->flush_gen);
+		view->seen_gen = atomic64_read(&view->mmu->ept.flush_gen);
 		if (++stale > INVEPTS_MAX)
 			continue;
-		invept(v, single, view->mmu->root);
+		invept(v, single, view->mmu->ept.root);
 		vmx_mmu_ledger_dropped(view);
 	}
 	if (stale <= INVEPTS_MAX)

@@ -7,8 +7,7 @@
 
 #include <linux/vmx.h>
 
-#include "../../ept/entry.h"
-#include "../../mmu/mmu.h"
+#include "../../ept/internal.h"
 
 #define RW (VMX_MMU_READ | VMX_MMU_WRITE)
 #define RX (VMX_MMU_READ | VMX_MMU_EXEC)
@@ -18,38 +17,57 @@
 #define SZ_LARGE 0x200000ULL
 #define SZ_HUGE 0x40000000ULL
 
-/* An mmu that no address space and no VM stand behind. */
+/**
+ * struct engine - a tree, and what its owner would have
+ * @ept: the tree
+ * @lock: its lock
+ * @derived: how often it was said that an entry was removed, narrowed or moved
+ */
+struct engine {
+	struct ept ept;
+	spinlock_t lock; /* the tree's */
+	unsigned int derived;
+};
+
+/* The same whatever the CPU under the test has. */
+static const struct ept_format engine_format = {
+	.levels = 4,
+	.phys_bits = 46,
+	.large = BIT(2),
+	.accessed_dirty = true,
+};
+
+static void engine_derived(struct ept *ept, u64 gpa, int level)
+{
+	container_of(ept, struct engine, ept)->derived++;
+}
+
 static int engine_init(struct kunit *test)
 {
-	struct vmx_mmu *mmu = kunit_kzalloc(test, sizeof(*mmu), GFP_KERNEL);
+	struct engine *engine = kunit_kzalloc(test, sizeof(*engine), GFP_KERNEL);
+	struct ept *ept;
 
-	KUNIT_ASSERT_NOT_NULL(test, mmu);
-	KUNIT_ASSERT_EQ(test, vmx_mmu_init(mmu), 0);
-	/* The same whatever the CPU under the test has. */
-	mmu->ept.format = (struct ept_format) {
-		.levels = 4,
-		.phys_bits = 46,
-		.large = BIT(2),
-		.accessed_dirty = true,
-	};
-	mmu->absent = 0;
-	memset64(mmu->ept.table, 0, PTRS_PER_PTE);
-	mmu->ept.small_exec = false;
-	KUNIT_ASSERT_EQ(test, vmx_tables_top_up(mmu), 0);
-	test->priv = mmu;
+	KUNIT_ASSERT_NOT_NULL(test, engine);
+	spin_lock_init(&engine->lock);
+	ept = &engine->ept;
+	KUNIT_ASSERT_EQ(test, ept_init(ept, engine_format, &engine->lock), 0);
+	ept->derived = engine_derived;
+	ept->small_exec = false;
+	KUNIT_ASSERT_EQ(test, ept_top_up(ept), 0);
+	test->priv = ept;
 	return 0;
 }
 
 static void engine_exit(struct kunit *test)
 {
 	if (test->priv)
-		vmx_mmu_dismantle(test->priv);
+		ept_destroy(test->priv);
 }
 
-static int install(struct vmx_mmu *mmu, u64 gpa, u64 pfn, int level, u32 prot,
+static int install(struct ept *ept, u64 gpa, u64 pfn, int level, u32 prot,
 		   u32 access)
 {
-	struct vmx_mapping map = {
+	struct ept_mapping map = {
 		.gpa = gpa,
 		.pfn = pfn,
 		.level = level,
@@ -59,78 +77,78 @@ static int install(struct vmx_mmu *mmu, u64 gpa, u64 pfn, int level, u32 prot,
 	};
 	int ret;
 
-	if (vmx_tables_top_up(mmu))
+	if (ept_top_up(ept))
 		return -ENOMEM;
-	spin_lock(&mmu->lock);
-	ret = ept_install(mmu, &map);
-	spin_unlock(&mmu->lock);
+	spin_lock(ept->lock);
+	ret = ept_install(ept, &map);
+	spin_unlock(ept->lock);
 	return ret < 0 ? ret : 0;
 }
 
-static void zap(struct vmx_mmu *mmu, u64 start, u64 end)
+static void zap(struct ept *ept, u64 start, u64 end)
 {
-	spin_lock(&mmu->lock);
+	spin_lock(ept->lock);
 	while (start < end)
-		start = ept_zap(mmu, start, end, false);
-	spin_unlock(&mmu->lock);
+		start = ept_zap(ept, start, end, false);
+	spin_unlock(ept->lock);
 }
 
-static void protect(struct vmx_mmu *mmu, u64 start, u64 end, u32 prot)
+static void protect(struct ept *ept, u64 start, u64 end, u32 prot)
 {
-	spin_lock(&mmu->lock);
+	spin_lock(ept->lock);
 	while (start < end)
-		start = ept_protect(mmu, start, end, prot);
-	spin_unlock(&mmu->lock);
+		start = ept_protect(ept, start, end, prot);
+	spin_unlock(ept->lock);
 }
 
-static bool young(struct vmx_mmu *mmu, u64 gpa, bool clear)
+static bool young(struct ept *ept, u64 gpa, bool clear)
 {
 	bool ret;
 
-	spin_lock(&mmu->lock);
-	ret = ept_young(mmu, gpa, gpa + SZ_PAGE, clear);
-	spin_unlock(&mmu->lock);
+	spin_lock(ept->lock);
+	ret = ept_young(ept, gpa, gpa + SZ_PAGE, clear);
+	spin_unlock(ept->lock);
 	return ret;
 }
 
-static struct vmx_mmu_walk walk(struct vmx_mmu *mmu, u64 gpa)
+static struct vmx_mmu_walk walk(struct ept *ept, u64 gpa)
 {
 	struct vmx_mmu_walk w = { .gpa = gpa };
 
-	spin_lock(&mmu->lock);
-	ept_walk(mmu, &w);
-	spin_unlock(&mmu->lock);
+	spin_lock(ept->lock);
+	ept_walk(ept, &w);
+	spin_unlock(ept->lock);
 	return w;
 }
 
-static void age(struct vmx_mmu *mmu)
+static void age(struct ept *ept)
 {
 	u64 gpa = 0;
 
-	spin_lock(&mmu->lock);
+	spin_lock(ept->lock);
 	while (gpa < BIT_ULL(46))
-		gpa = ept_age(mmu, gpa, BIT_ULL(46));
-	spin_unlock(&mmu->lock);
+		gpa = ept_age(ept, gpa, BIT_ULL(46));
+	spin_unlock(ept->lock);
 }
 
-static s64 gen(struct vmx_mmu *mmu)
+static s64 gen(struct ept *ept)
 {
-	return atomic64_read(&mmu->flush_gen);
+	return atomic64_read(&ept->flush_gen);
 }
 
 static void engine_small_page(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 gpa = 0x123456000;
-	struct vmx_mmu_walk w = walk(mmu, gpa);
+	struct vmx_mmu_walk w = walk(ept, gpa);
 
 	KUNIT_EXPECT_EQ(test, w.top, 4);
 	KUNIT_EXPECT_EQ(test, w.leaf, 4);
 	KUNIT_EXPECT_EQ(test, w.present, 0);
 	KUNIT_EXPECT_EQ(test, w.prot, 0);
 
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x777, 1, RWX, VMX_MMU_WRITE), 0);
-	w = walk(mmu, gpa + 0xfff);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RWX, VMX_MMU_WRITE), 0);
+	w = walk(ept, gpa + 0xfff);
 	KUNIT_EXPECT_EQ(test, w.leaf, 1);
 	KUNIT_EXPECT_EQ(test, w.present, 1);
 	KUNIT_EXPECT_EQ(test, w.prot, RWX);
@@ -138,220 +156,243 @@ static void engine_small_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w.entry[0], 0x777000 | RWX | 6 << 3 | BIT(6) |
 			EPT_ACCESSED | EPT_DIRTY);
 	KUNIT_EXPECT_EQ(test, w.entry[4], 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_PAGE).present, 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_PAGE).leaf, 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 4);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_PAGE).present, 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_PAGE).leaf, 1);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 4);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 1);
 	/* Nothing was there before that a CPU could have cached. */
-	KUNIT_EXPECT_EQ(test, gen(mmu), 0);
+	KUNIT_EXPECT_EQ(test, gen(ept), 0);
 
-	zap(mmu, gpa, gpa + SZ_PAGE);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).present, 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
-	zap(mmu, 0, BIT_ULL(46));
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
+	zap(ept, gpa, gpa + SZ_PAGE);
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).present, 0);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 1);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 0);
+	zap(ept, 0, BIT_ULL(46));
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
 }
 
 static void engine_five_levels(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 gpa = BIT_ULL(51) | BIT_ULL(20);
 
-	mmu->ept.format.levels = 5;
-	mmu->ept.format.phys_bits = 52;
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 1, 1, RWX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).top, 5);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).present, 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 5);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa ^ BIT_ULL(51)).leaf, 5);
-	zap(mmu, 0, BIT_ULL(52));
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 1);
+	ept->format.levels = 5;
+	ept->format.phys_bits = 52;
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 1, 1, RWX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).top, 5);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).present, 1);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 5);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa ^ BIT_ULL(51)).leaf, 5);
+	zap(ept, 0, BIT_ULL(52));
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 1);
 }
 
 static void engine_large_page(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 gpa = 3 * SZ_LARGE;
 	struct vmx_mmu_walk w;
 
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa + 5 * SZ_PAGE, 0x405, 2, RWX,
+	KUNIT_ASSERT_EQ(test, install(ept, gpa + 5 * SZ_PAGE, 0x405, 2, RWX,
 				      VMX_MMU_READ), 0);
-	w = walk(mmu, gpa + SZ_LARGE - 1);
+	w = walk(ept, gpa + SZ_LARGE - 1);
 	KUNIT_EXPECT_EQ(test, w.leaf, 2);
 	KUNIT_EXPECT_EQ(test, w.entry[1] & EPT_ADDR, 0x400000);
 	KUNIT_EXPECT_EQ(test, w.entry[1] & EPT_DIRTY, 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[1], 1);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[1], 1);
 
 	/* narrowing all of it is done in place */
-	protect(mmu, gpa, gpa + SZ_LARGE, RX);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).prot, RX);
-	KUNIT_EXPECT_EQ(test, mmu->stats.splits, 0);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
+	protect(ept, gpa, gpa + SZ_LARGE, RX);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).prot, RX);
+	KUNIT_EXPECT_EQ(test, ept->count.splits, 0);
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
 	/* widening is a fault's */
-	protect(mmu, gpa, gpa + SZ_LARGE, RWX);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).prot, RX);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
+	protect(ept, gpa, gpa + SZ_LARGE, RWX);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).prot, RX);
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
 	/* a part of it takes it away */
-	protect(mmu, gpa + SZ_PAGE, gpa + 2 * SZ_PAGE, VMX_MMU_READ);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).present, 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.splits, 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[1], 0);
+	protect(ept, gpa + SZ_PAGE, gpa + 2 * SZ_PAGE, VMX_MMU_READ);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).present, 0);
+	KUNIT_EXPECT_EQ(test, ept->count.splits, 1);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[1], 0);
 
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x400, 2, RWX, VMX_MMU_READ), 0);
-	zap(mmu, gpa + SZ_LARGE - SZ_PAGE, gpa + SZ_LARGE);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).present, 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.splits, 2);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 1);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x400, 2, RWX, VMX_MMU_READ), 0);
+	zap(ept, gpa + SZ_LARGE - SZ_PAGE, gpa + SZ_LARGE);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).present, 0);
+	KUNIT_EXPECT_EQ(test, ept->count.splits, 2);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 1);
 }
 
 static void engine_mixed_sizes(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 gpa = 7 * SZ_LARGE;
 
 	/* where small pages are, a large one comes as a small one */
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x400, 1, RWX, VMX_MMU_READ), 0);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa + SZ_PAGE, 0x401, 2, RWX,
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x400, 1, RWX, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa + SZ_PAGE, 0x401, 2, RWX,
 				      VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_PAGE).leaf, 1);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_PAGE).entry[0] & EPT_ADDR, 0x401000);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 2);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[1], 0);
-	zap(mmu, gpa, gpa + SZ_LARGE);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_PAGE).leaf, 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_PAGE).entry[0] & EPT_ADDR, 0x401000);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 2);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[1], 0);
+	zap(ept, gpa, gpa + SZ_LARGE);
 
 	/* where a large one is, a small one takes its place */
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x400, 2, RWX, VMX_MMU_READ), 0);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x400, 1, RWX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 1);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_PAGE).present, 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[1], 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.splits, 1);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x400, 2, RWX, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x400, 1, RWX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).leaf, 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_PAGE).present, 0);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 1);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[1], 0);
+	KUNIT_EXPECT_EQ(test, ept->count.splits, 1);
 
 	/* where the CPU has no large pages, there are none */
-	mmu->ept.format.large = 0;
-	KUNIT_ASSERT_EQ(test, install(mmu, 2 * gpa, 0x600, 2, RWX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 2 * gpa).leaf, 1);
+	ept->format.large = 0;
+	KUNIT_ASSERT_EQ(test, install(ept, 2 * gpa, 0x600, 2, RWX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, 2 * gpa).leaf, 1);
 }
 
 static void engine_huge_page(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 gpa = 5 * SZ_HUGE;
 
 	/* a CPU that has none takes the next smaller */
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x40000, 3, RWX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 2);
-	zap(mmu, gpa, gpa + SZ_HUGE);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x40000, 3, RWX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).leaf, 2);
+	zap(ept, gpa, gpa + SZ_HUGE);
 
-	mmu->ept.format.large |= BIT(3);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa + 3 * SZ_LARGE + SZ_PAGE, 0x40601, 3,
+	ept->format.large |= BIT(3);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa + 3 * SZ_LARGE + SZ_PAGE, 0x40601, 3,
 				      RWX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_HUGE - 1).leaf, 3);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).entry[2] & EPT_ADDR, 0x40000000);
-	KUNIT_EXPECT_FALSE(test, walk(mmu, gpa + SZ_HUGE).present);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[2], 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_HUGE - 1).leaf, 3);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).entry[2] & EPT_ADDR, 0x40000000);
+	KUNIT_EXPECT_FALSE(test, walk(ept, gpa + SZ_HUGE).present);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[2], 1);
 	/* whole, in place; in part, smaller pages instead */
-	protect(mmu, gpa, gpa + SZ_HUGE, RW);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 3);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).prot, RW);
-	protect(mmu, gpa, gpa + SZ_PAGE, VMX_MMU_READ);
-	KUNIT_EXPECT_FALSE(test, walk(mmu, gpa + SZ_LARGE).present);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa + SZ_LARGE, 0x40200, 2, RW, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_LARGE).leaf, 2);
-	KUNIT_EXPECT_EQ(test, mmu->stats.splits, 1);
+	protect(ept, gpa, gpa + SZ_HUGE, RW);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).leaf, 3);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).prot, RW);
+	protect(ept, gpa, gpa + SZ_PAGE, VMX_MMU_READ);
+	KUNIT_EXPECT_FALSE(test, walk(ept, gpa + SZ_LARGE).present);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa + SZ_LARGE, 0x40200, 2, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_LARGE).leaf, 2);
+	KUNIT_EXPECT_EQ(test, ept->count.splits, 1);
 	/* and when they are gone, it fits again */
-	zap(mmu, gpa, gpa + SZ_HUGE);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x40000, 3, RW, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 3);
+	zap(ept, gpa, gpa + SZ_HUGE);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x40000, 3, RW, VMX_MMU_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).leaf, 3);
 }
 
 /* A table that an attempt without enough of them left empty. */
 static void engine_large_page_for_an_empty_table(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
-	struct vmx_mapping map = {
+	struct ept *ept = test->priv;
+	struct ept_mapping map = {
 		.level = 1, .prot = RW, .memtype = VMX_MEMTYPE_WB, .pfn = 0x200,
 	};
 	LIST_HEAD(taken);
 	int ret;
 
-	spin_lock(&mmu->lock);
-	while (mmu->nr_spare > 2)
-		list_add(&vmx_table_take(mmu)->lru, &taken);
-	ret = ept_install(mmu, &map);
-	list_splice(&taken, &mmu->unlinked);
-	spin_unlock(&mmu->lock);
+	spin_lock(ept->lock);
+	while (ept->nr_spare > 2)
+		list_add(&ept_take_table(ept)->lru, &taken);
+	ret = ept_install(ept, &map);
+	list_splice(&taken, &ept->unlinked);
+	spin_unlock(ept->lock);
 	KUNIT_ASSERT_EQ(test, ret, -EAGAIN);
-	KUNIT_ASSERT_EQ(test, mmu->stats.tables, 3);
-	mmu->ept.format.large |= BIT(3);
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 0, 3, RW, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).leaf, 3);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 2);
+	KUNIT_ASSERT_EQ(test, ept->count.tables, 3);
+	ept->format.large |= BIT(3);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 0, 3, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).leaf, 3);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 2);
+}
+
+/* Whoever made something from an entry hears of changes that make it wrong, and of no others. */
+static void engine_derived_entries(struct kunit *test)
+{
+	struct ept *ept = test->priv;
+	const unsigned int *derived = &container_of(ept, struct engine, ept)->derived;
+	u64 gpa = SZ_LARGE;
+
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RW, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RWX, VMX_MMU_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, *derived, 0);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x778, 1, RWX, VMX_MMU_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, *derived, 1);
+	protect(ept, gpa, gpa + SZ_PAGE, RW);
+	KUNIT_EXPECT_EQ(test, *derived, 2);
+	protect(ept, gpa, gpa + SZ_PAGE, RW);
+	KUNIT_EXPECT_EQ(test, *derived, 2);
+	zap(ept, gpa, gpa + SZ_PAGE);
+	KUNIT_EXPECT_EQ(test, *derived, 3);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 0x200, 2, RW, VMX_MMU_READ), 0);
+	zap(ept, 0, SZ_PAGE);
+	KUNIT_EXPECT_EQ(test, *derived, 4);
 }
 
 /* Large pages that must not be executable, on CPUs with the erratum. */
 static void engine_large_exec(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 gpa = SZ_LARGE;
 
-	mmu->ept.small_exec = true;
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x200, 2, RWX, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 2);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).prot, RW);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa, 0x200, 2, RWX, VMX_MMU_EXEC), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).leaf, 1);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa).prot, RWX);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
-	KUNIT_ASSERT_EQ(test, install(mmu, gpa + SZ_PAGE, 0x201, 2, RWX,
+	ept->small_exec = true;
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x200, 2, RWX, VMX_MMU_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).leaf, 2);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).prot, RW);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x200, 2, RWX, VMX_MMU_EXEC), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).leaf, 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa).prot, RWX);
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa + SZ_PAGE, 0x201, 2, RWX,
 				      VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, gpa + SZ_PAGE).prot, RWX);
+	KUNIT_EXPECT_EQ(test, walk(ept, gpa + SZ_PAGE).prot, RWX);
 	/* without execution there is nothing to avoid */
-	KUNIT_ASSERT_EQ(test, install(mmu, 2 * gpa, 0x400, 2, RW, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 2 * gpa).leaf, 2);
+	KUNIT_ASSERT_EQ(test, install(ept, 2 * gpa, 0x400, 2, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, 2 * gpa).leaf, 2);
 }
 
 static void engine_again(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RX, VMX_MMU_READ), 0);
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RWX, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).prot, RWX);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RX, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RWX, VMX_MMU_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).prot, RWX);
 	/* a vCPU that looked before the page became writable comes late */
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).prot, RWX);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).entry[0] & EPT_DIRTY, EPT_DIRTY);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 1);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).prot, RWX);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).entry[0] & EPT_DIRTY, EPT_DIRTY);
+	KUNIT_EXPECT_EQ(test, gen(ept), 0);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 1);
 	/* another frame */
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 2, 1, RX, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).prot, RX);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 1);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 2, 1, RX, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).prot, RX);
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 1);
 }
 
 static void engine_narrow_to_nothing(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 
-	mmu->ept.format.exec_only = true;
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RX, VMX_MMU_READ), 0);
-	KUNIT_ASSERT_EQ(test, install(mmu, SZ_PAGE, 1, 1, VMX_MMU_READ,
+	ept->format.exec_only = true;
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RX, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, SZ_PAGE, 1, 1, VMX_MMU_READ,
 				      VMX_MMU_READ), 0);
-	protect(mmu, 0, 2 * SZ_PAGE, VMX_MMU_EXEC);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).prot, VMX_MMU_EXEC);
-	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_PAGE).entry[0], 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 1);
+	protect(ept, 0, 2 * SZ_PAGE, VMX_MMU_EXEC);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).prot, VMX_MMU_EXEC);
+	KUNIT_EXPECT_EQ(test, walk(ept, SZ_PAGE).entry[0], 0);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 1);
 }
 
 static void engine_out_of_tables(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
-	struct vmx_mapping map = {
+	struct ept *ept = test->priv;
+	struct ept_mapping map = {
 		.level = 1, .prot = RW, .memtype = VMX_MEMTYPE_WB,
 		.access = VMX_MMU_READ,
 	};
@@ -359,47 +400,47 @@ static void engine_out_of_tables(struct kunit *test)
 	struct page *page;
 	int err;
 
-	spin_lock(&mmu->lock);
-	while (mmu->nr_spare > 2) {
-		page = vmx_table_take(mmu);
+	spin_lock(ept->lock);
+	while (ept->nr_spare > 2) {
+		page = ept_take_table(ept);
 		list_add(&page->lru, &taken);
 	}
-	err = ept_install(mmu, &map);
-	spin_unlock(&mmu->lock);
+	err = ept_install(ept, &map);
+	spin_unlock(ept->lock);
 	/* freed with it */
-	list_splice(&taken, &mmu->unlinked);
+	list_splice(&taken, &ept->unlinked);
 
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
-	KUNIT_EXPECT_EQ(test, mmu->nr_spare, 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 3);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).leaf, 2);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 0);
+	KUNIT_EXPECT_EQ(test, ept->nr_spare, 0);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 3);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).leaf, 2);
 	/* what was made is used, or freed */
-	zap(mmu, 0, SZ_PAGE);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 1);
-	KUNIT_EXPECT_EQ(test, install(mmu, 0, 1, 1, RW, VMX_MMU_READ), 0);
+	zap(ept, 0, SZ_PAGE);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 1);
+	KUNIT_EXPECT_EQ(test, install(ept, 0, 1, 1, RW, VMX_MMU_READ), 0);
 }
 
 static void engine_young(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RW, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_FALSE(test, young(mmu, SZ_PAGE, false));
-	KUNIT_EXPECT_TRUE(test, young(mmu, 0, false));
-	KUNIT_EXPECT_TRUE(test, young(mmu, 0, true));
-	KUNIT_EXPECT_FALSE(test, young(mmu, 0, true));
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).present, 1);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 0);
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RW, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_TRUE(test, young(mmu, 0, false));
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_FALSE(test, young(ept, SZ_PAGE, false));
+	KUNIT_EXPECT_TRUE(test, young(ept, 0, false));
+	KUNIT_EXPECT_TRUE(test, young(ept, 0, true));
+	KUNIT_EXPECT_FALSE(test, young(ept, 0, true));
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).present, 1);
+	KUNIT_EXPECT_EQ(test, gen(ept), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_TRUE(test, young(ept, 0, false));
 
-	mmu->ept.format.accessed_dirty = false;
-	KUNIT_EXPECT_TRUE(test, young(mmu, 0, false));
-	KUNIT_EXPECT_TRUE(test, young(mmu, 0, true));
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).present, 0);
-	KUNIT_EXPECT_EQ(test, gen(mmu), 1);
-	KUNIT_EXPECT_FALSE(test, young(mmu, 0, true));
+	ept->format.accessed_dirty = false;
+	KUNIT_EXPECT_TRUE(test, young(ept, 0, false));
+	KUNIT_EXPECT_TRUE(test, young(ept, 0, true));
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).present, 0);
+	KUNIT_EXPECT_EQ(test, gen(ept), 1);
+	KUNIT_EXPECT_FALSE(test, young(ept, 0, true));
 }
 
 #define MODEL_PAGES 2048
@@ -411,13 +452,13 @@ static u32 next_random(u32 *state)
 	return *state >> 8;
 }
 
-static bool model_check(struct vmx_mmu *mmu, const u8 *model)
+static bool model_check(struct ept *ept, const u8 *model)
 {
-	struct ept_format *fmt = &mmu->ept.format;
+	struct ept_format *fmt = &ept->format;
 	u64 small = 0, large = 0, i;
 
 	for (i = 0; i < MODEL_PAGES; i++) {
-		struct vmx_mmu_walk w = walk(mmu, i << 12);
+		struct vmx_mmu_walk w = walk(ept, i << 12);
 		u64 e = w.entry[w.leaf - 1];
 
 		/* large pages may go early, so a page may be gone, not wrong */
@@ -432,14 +473,14 @@ static bool model_check(struct vmx_mmu *mmu, const u8 *model)
 		small += w.leaf == 1;
 		large += w.leaf == 2;
 	}
-	return small == mmu->stats.pages[0] &&
-	       large == mmu->stats.pages[1] * 512;
+	return small == ept->count.pages[0] &&
+	       large == ept->count.pages[1] * 512;
 }
 
 /* Any order of operations, against an array of what is allowed at most. */
 static void engine_model(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u8 *model = kunit_kzalloc(test, MODEL_PAGES, GFP_KERNEL);
 	u32 seed = 1, round, i;
 
@@ -451,10 +492,10 @@ static void engine_model(struct kunit *test)
 
 		count = min(count, MODEL_PAGES - first);
 		if (op == 0) {
-			zap(mmu, (u64)first << 12, (u64)(first + count) << 12);
+			zap(ept, (u64)first << 12, (u64)(first + count) << 12);
 			memset(model + first, 0, count);
 		} else if (op == 1) {
-			protect(mmu, (u64)first << 12,
+			protect(ept, (u64)first << 12,
 				(u64)(first + count) << 12, VMX_MMU_READ);
 			for (i = first; i < first + count; i++)
 				model[i] &= VMX_MMU_READ;
@@ -462,55 +503,55 @@ static void engine_model(struct kunit *test)
 			int level = 1 + (op & 1);
 			u32 base = level == 2 ? first & ~511 : first;
 
-			KUNIT_ASSERT_EQ(test, install(mmu, (u64)first << 12,
+			KUNIT_ASSERT_EQ(test, install(ept, (u64)first << 12,
 						      first + 512, level, RW,
 						      VMX_MMU_WRITE), 0);
 			memset(model + base, RW, level == 2 ? 512 : 1);
 		}
 		if (round % 20 == 0)
-			KUNIT_ASSERT_TRUE(test, model_check(mmu, model));
+			KUNIT_ASSERT_TRUE(test, model_check(ept, model));
 	}
-	KUNIT_EXPECT_TRUE(test, model_check(mmu, model));
-	zap(mmu, 0, BIT_ULL(46));
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[1], 0);
+	KUNIT_EXPECT_TRUE(test, model_check(ept, model));
+	zap(ept, 0, BIT_ULL(46));
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 1);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 0);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[1], 0);
 }
 
 /* Tables that no CPU went through since they were looked at before go. */
 static void engine_age(struct kunit *test)
 {
-	struct vmx_mmu *mmu = test->priv;
+	struct ept *ept = test->priv;
 	u64 *table, n;
 
 	for (n = 0; n < 3; n++)
-		KUNIT_ASSERT_EQ(test, install(mmu, n * SZ_LARGE, n, 1, RW, VMX_MMU_READ), 0);
-	KUNIT_ASSERT_EQ(test, install(mmu, SZ_HUGE, 0x200, 2, RW, VMX_MMU_READ), 0);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 7);
+		KUNIT_ASSERT_EQ(test, install(ept, n * SZ_LARGE, n, 1, RW, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, SZ_HUGE, 0x200, 2, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 7);
 	/* They are new, and in use. */
-	age(mmu);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 7);
-	KUNIT_EXPECT_TRUE(test, young(mmu, SZ_LARGE, false));
+	age(ept);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 7);
+	KUNIT_EXPECT_TRUE(test, young(ept, SZ_LARGE, false));
 	/* As a CPU does that goes to the second one. */
-	table = phys_to_virt(walk(mmu, 0).entry[2] & EPT_ADDR);
+	table = phys_to_virt(walk(ept, 0).entry[2] & EPT_ADDR);
 	table[1] |= EPT_ACCESSED;
-	age(mmu);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 0).leaf, 2);
-	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_LARGE).present, 1);
-	KUNIT_EXPECT_EQ(test, walk(mmu, 2 * SZ_LARGE).leaf, 2);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 5);
+	age(ept);
+	KUNIT_EXPECT_EQ(test, walk(ept, 0).leaf, 2);
+	KUNIT_EXPECT_EQ(test, walk(ept, SZ_LARGE).present, 1);
+	KUNIT_EXPECT_EQ(test, walk(ept, 2 * SZ_LARGE).leaf, 2);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 5);
 	/* and the table above it, when that is empty; large pages stay. */
-	age(mmu);
-	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_LARGE).leaf, 3);
-	KUNIT_EXPECT_EQ(test, walk(mmu, SZ_HUGE).present, 1);
-	KUNIT_EXPECT_EQ(test, mmu->stats.tables, 3);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
+	age(ept);
+	KUNIT_EXPECT_EQ(test, walk(ept, SZ_LARGE).leaf, 3);
+	KUNIT_EXPECT_EQ(test, walk(ept, SZ_HUGE).present, 1);
+	KUNIT_EXPECT_EQ(test, ept->count.tables, 3);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 0);
 
 	/* Without accessed bits none counts as used. */
-	mmu->ept.format.accessed_dirty = false;
-	KUNIT_ASSERT_EQ(test, install(mmu, 0, 1, 1, RW, VMX_MMU_READ), 0);
-	age(mmu);
-	KUNIT_EXPECT_EQ(test, mmu->stats.pages[0], 0);
+	ept->format.accessed_dirty = false;
+	KUNIT_ASSERT_EQ(test, install(ept, 0, 1, 1, RW, VMX_MMU_READ), 0);
+	age(ept);
+	KUNIT_EXPECT_EQ(test, ept->count.pages[0], 0);
 }
 
 static struct kunit_case engine_cases[] = {
@@ -520,6 +561,7 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(engine_mixed_sizes),
 	KUNIT_CASE(engine_huge_page),
 	KUNIT_CASE(engine_large_page_for_an_empty_table),
+	KUNIT_CASE(engine_derived_entries),
 	KUNIT_CASE(engine_large_exec),
 	KUNIT_CASE(engine_again),
 	KUNIT_CASE(engine_narrow_to_nothing),
