@@ -12,6 +12,7 @@
 #include "../vmx/buffers.h"
 #include "../vmx/caps.h"
 #include "../vmx/power.h"
+#include "../vmx/vmx.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -64,6 +65,12 @@ static struct miscdevice vmx_device = {
 	.mode = 0600,
 };
 
+static const struct vmx_mmu_guests guests = {
+	.get_vm = vmx_vm_get,
+	.put_vm = vmx_vm_put,
+	.kick = vmx_vcpu_kick_all,
+};
+
 static int __init vmx_init(void)
 {
 	int err;
@@ -84,16 +91,16 @@ static int __init vmx_init(void)
 	err = vmx_power_init();
 	if (err)
 		goto fpu;
-	err = vmx_mmu_shrinker_init();
+	err = vmx_mmu_start(vmx_backend_mmu(), &guests);
 	if (err)
 		goto power;
 	err = misc_register(&vmx_device);
 	if (err)
-		goto shrinker;
+		goto mmu;
 	return 0;
 
-shrinker:
-	vmx_mmu_shrinker_exit();
+mmu:
+	vmx_mmu_stop();
 power:
 	vmx_power_exit();
 fpu:
@@ -106,8 +113,7 @@ buffers:
 static void __exit vmx_exit(void)
 {
 	misc_deregister(&vmx_device);
-	vmx_mmu_shrinker_exit();
-	vmx_mmu_exit();
+	vmx_mmu_stop();
 	vmx_power_exit();
 	vmx_fpu_exit();
 	vmx_buffers_exit();

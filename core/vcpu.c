@@ -243,8 +243,15 @@ static bool stays_on(int cpu, void *info)
 	       (staying == (unsigned long)mmu || staying == vmx_staying_on_several(mmu->vm));
 }
 
-/* See mmu/mmu.h */
-void vmx_mmu_kick(struct vmx_mmu *mmu)
+/**
+ * vmx_vcpu_kick_all() - make every vCPU of an mmu look at its flush generation
+ * @mmu: the mmu
+ *
+ * See &vmx_mmu_guests.kick.
+ *
+ * Context: interrupts on; does not sleep.
+ */
+void vmx_vcpu_kick_all(struct vmx_mmu *mmu)
 {
 	/* Pairs with vmx_load(): see there. */
 	smp_mb();

@@ -284,6 +284,7 @@ static inline bool vmx_canonical(u64 address)
 
 /* core/vcpu.c */
 int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
+void vmx_vcpu_kick_all(struct vmx_mmu *mmu);
 void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
 
 /* core/run.c: one RUN */

@@ -119,8 +119,8 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		err = -ENODATA;
 	/* A CPU that leaves the guest notes its part of the log. */
 	if (!err && mmu->ept.log == VMX_DIRTY_PML) {
-		vmx_mmu_kick(mmu);
-		err = vmx_pml_collect(mmu);
+		vmx_mmu_guests->kick(mmu);
+		err = vmx_mmu_cpu->collect(mmu);
 	}
 	while (!err && gpa < end) {
 		u64 room = (PAGE_SIZE - offset_in_page(bitmap)) * BITS_PER_BYTE;

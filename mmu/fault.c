@@ -268,7 +268,7 @@ static void fault_announce_device(struct vmx_mmu *mmu)
 	if (mmu->has_device)
 		return;
 	WRITE_ONCE(mmu->has_device, true);
-	vmx_mmu_kick(mmu);
+	vmx_mmu_guests->kick(mmu);
 }
 
 /*

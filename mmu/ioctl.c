@@ -2,14 +2,11 @@
 /* The ioctls of an mmu. See the rules at the top of mmu.c. */
 #include <linux/capability.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "../base/base.h"
-#include "../core/vm.h"
-#include "../vmx/caps.h"
 #include "mmu.h"
 
 #define PROT_ALL							\
@@ -324,19 +321,13 @@ static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 
 static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
 {
-	static const u64 needs[] = {
-		[VMX_DIRTY_OFF] = 0,
-		[VMX_DIRTY_WRITE_PROTECT] = 0,
-		[VMX_DIRTY_BITS] = VMX_HAS_EPT_AD,
-		[VMX_DIRTY_PML] = VMX_HAS_EPT_AD | VMX_HAS_PML,
-	};
+	const u32 plain = BIT(VMX_DIRTY_OFF) | BIT(VMX_DIRTY_WRITE_PROTECT);
 	u32 method = args->log.method;
-	u64 need;
 
-	if (args->log.reserved || method >= ARRAY_SIZE(needs))
+	if (args->log.reserved || method > VMX_DIRTY_PML)
 		return -EINVAL;
-	need = needs[array_index_nospec(method, ARRAY_SIZE(needs))];
-	if (need & ~vmx_caps.features || (need && mmu->shadow))
+	/* No CPU sets bits in tables that none walks. */
+	if (!(BIT(method) & (mmu->shadow ? plain : vmx_mmu_cpu->log_methods)))
 		return -EOPNOTSUPP;
 	return vmx_mmu_set_log(mmu, method);
 }
@@ -437,7 +428,7 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
 	while (ioctl->cmd != cmd)
 		if (++ioctl == mmu_ioctls + ARRAY_SIZE(mmu_ioctls))
 			return -ENOTTY;
-	if (!ioctl->looks && !vmx_vm_owned(mmu->vm))
+	if (!ioctl->looks && current->mm != mmu->notifier.mm)
 		return -EPERM;
 	err = vmx_copy_in(&args, ioctl->size, user, ioctl->size);
 	if (err)

@@ -17,7 +17,7 @@
  *   mmu->lock			page tables, ranges, everything else. A spinlock:
  *				some notifiers may not sleep, and faults are taken
  *				with preemption off. Nothing is allocated under it.
- *   mmu->views_lock		the core's, inside vmx_mmu_kick()
+ *   mmu->views_lock		the core's, inside &vmx_mmu_guests.kick
  *
  * The owner's memory is never pinned. A fault notes mmu->seq, gets the page
  * with a reference, takes mmu->lock, and installs it only if no invalidation
@@ -58,9 +58,10 @@
 #include <linux/wait_bit.h>
 
 #include "../base/base.h"
-#include "../core/vm.h"
-#include "../vmx/caps.h"
 #include "mmu.h"
+
+const struct vmx_mmu_cpu *vmx_mmu_cpu __ro_after_init;
+const struct vmx_mmu_guests *vmx_mmu_guests __ro_after_init;
 
 /* Mmus whose notifier may still be called. */
 static atomic_t vmx_mmus_alive;
@@ -72,7 +73,7 @@ static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
 	if (done >= gen)
 		return;
 	atomic64_inc(&mmu->flushes);
-	vmx_mmu_kick(mmu);
+	vmx_mmu_guests->kick(mmu);
 	vmx_mmu_ledger_kicked(mmu, gen);
 	while (done < gen && !atomic64_try_cmpxchg(&mmu->flushed, &done, gen))
 		;
@@ -122,8 +123,7 @@ static void map_changed(struct ept *ept, u64 gpa, int level)
 
 static int mmu_init(struct vmx_mmu *mmu)
 {
-	struct ept_format format = mmu->shadow ? ept_format_map(&vmx_caps) :
-						 ept_format_of(&vmx_caps);
+	struct ept_format format = mmu->shadow ? vmx_mmu_cpu->map_format : vmx_mmu_cpu->format;
 	int err;
 
 	kref_init(&mmu->ref);
@@ -187,7 +187,7 @@ static void vmx_mmu_release(struct kref *ref)
 	mmu_dismantle(mmu);
 	/* Notifiers may be running. The rest is freed when they are done. */
 	mmu_notifier_put(&mmu->notifier);
-	vmx_vm_put(vm);
+	vmx_mmu_guests->put_vm(vm);
 }
 
 /**
@@ -253,11 +253,11 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 	if (err)
 		goto free_shadow;
 	mmu->notifier.ops = &vmx_mmu_notifier_ops;
-	err = mmu_notifier_register(&mmu->notifier, vm->mm);
+	err = mmu_notifier_register(&mmu->notifier, current->mm);
 	if (err)
 		goto dismantle;
 	atomic_inc(&vmx_mmus_alive);
-	mmu->vm = vmx_vm_get(vm);
+	mmu->vm = vmx_mmu_guests->get_vm(vm);
 	vmx_mmu_add_shrinkable(mmu);
 	return mmu;
 
@@ -293,7 +293,7 @@ static int create(struct vmx_vm *vm, bool shadow)
  */
 int vmx_mmu_create_ept(struct vmx_vm *vm)
 {
-	return vmx_caps.features & VMX_HAS_EPT ? create(vm, false) : -EOPNOTSUPP;
+	return vmx_mmu_cpu->has_ept ? create(vm, false) : -EOPNOTSUPP;
 }
 
 /**
@@ -336,15 +336,31 @@ struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm)
 }
 
 /**
- * vmx_mmu_exit() - wait until nothing of the mmus is left
+ * vmx_mmu_start() - before the first mmu
+ * @cpu: what the CPU can do
+ * @guests: what the core does
  *
- * For the module's exit: objects are gone by then, but their notifiers may
- * still be on their way out.
+ * Context: module init.
+ * Return: 0 or -ENOMEM.
+ */
+int __init vmx_mmu_start(const struct vmx_mmu_cpu *cpu, const struct vmx_mmu_guests *guests)
+{
+	vmx_mmu_cpu = cpu;
+	vmx_mmu_guests = guests;
+	return vmx_mmu_shrinker_init();
+}
+
+/**
+ * vmx_mmu_stop() - wait until nothing of the mmus is left
+ *
+ * For the module's exit, and for its init where that fails: objects are gone by then, but their
+ * notifiers may still be on their way out.
  *
  * Context: may sleep.
  */
-void vmx_mmu_exit(void)
+void vmx_mmu_stop(void)
 {
+	vmx_mmu_shrinker_exit();
 	wait_var_event(&vmx_mmus_alive, !atomic_read(&vmx_mmus_alive));
 	mmu_notifier_synchronize();
 }

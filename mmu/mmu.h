@@ -54,7 +54,7 @@ struct vmx_vm;
  * @link: in the list of those whose tables the host may ask back
  * @notifier: what the host calls when it takes memory of the owner back
  * @views_lock: protects @views and @nr_views; innermost, taken by the core alone
- * @views: the vCPUs that may be on the mmu, for vmx_pml_collect()
+ * @views: the vCPUs that may be on the mmu, for &vmx_mmu_cpu.collect
  * @nr_views: how many
  * @ledger: for debug builds
  */
@@ -123,13 +123,49 @@ enum vmx_fault {
 	VMX_FAULT_EXIT,
 };
 
+/**
+ * struct vmx_mmu_cpu - what the CPU can do with tables, by its vendor's folder
+ * @has_ept: it has page tables for guest-physical addresses
+ * @format: what their entries look like
+ * @map_format: what entries look like that no CPU walks
+ * @log_methods: a bit for each enum vmx_dirty_method that it has
+ * @collect: tells an mmu, whose edit mutex is held, which writes CPUs have noted
+ *	themselves, after &vmx_mmu_guests.kick; 0 or -ENOMEM. May sleep
+ */
+struct vmx_mmu_cpu {
+	bool has_ept;
+	struct ept_format format;
+	struct ept_format map_format;
+	unsigned int log_methods;
+	int (*collect)(struct vmx_mmu *mmu);
+};
+
+/**
+ * struct vmx_mmu_guests - what an mmu needs of those who run guests on it
+ * @get_vm: takes a reference
+ * @put_vm: drops it
+ * @kick: makes every vCPU of an mmu look at its flush generation. Interrupts, and
+ *	waits for, every CPU on which a vCPU that may be on the mmu is between load and
+ *	unload, so that it leaves guest mode and compares &ept.flush_gen before it enters
+ *	again. All are interrupted before the first is waited for, and what it costs grows
+ *	with the CPUs, not with the vCPUs: each CPU says for which mmu it may be in a guest.
+ *	Uses nothing of &vmx_mmu.vm, which may be gone. Interrupts are on; called with
+ *	spinlocks held, too, does not sleep
+ */
+struct vmx_mmu_guests {
+	struct vmx_vm *(*get_vm)(struct vmx_vm *vm);
+	void (*put_vm)(struct vmx_vm *vm);
+	void (*kick)(struct vmx_mmu *mmu);
+};
+
 /* mmu/mmu.c: for the core */
+int vmx_mmu_start(const struct vmx_mmu_cpu *cpu, const struct vmx_mmu_guests *guests);
 int vmx_mmu_create_ept(struct vmx_vm *vm);
 int vmx_mmu_create_shadow(struct vmx_vm *vm);
 struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm);
 struct vmx_mmu *vmx_mmu_get(struct vmx_mmu *mmu);
 void vmx_mmu_put(struct vmx_mmu *mmu);
-void vmx_mmu_exit(void);
+void vmx_mmu_stop(void);
 
 /**
  * struct vmx_miss - an access that no range allowed
@@ -171,25 +207,9 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 		  struct vmx_miss *miss);
 void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa);
 
-/**
- * vmx_mmu_kick() - make every vCPU of an mmu look at its flush generation
- * @mmu: the mmu
- *
- * Provided by the core (core/vcpu.c). Interrupts, and waits for, every CPU on
- * which a vCPU that may be on the mmu is between load and unload, so that it leaves guest
- * mode and compares &ept.flush_gen before it enters again. All are interrupted
- * before the first is waited for, and what it costs grows with the CPUs, not with
- * the vCPUs: each CPU says for which mmu it may be in a guest (&vmx_cpu.staying).
- * Uses nothing of &vmx_mmu.vm, which may be gone.
- *
- * Context: interrupts on; may be called with spinlocks held, does not sleep.
- */
-void vmx_mmu_kick(struct vmx_mmu *mmu);
-
-/* vmx/pml.c: of the core, too */
-int vmx_pml_collect(struct vmx_mmu *mmu);
-
 /* mmu/mmu.c: among the files of the mmu */
+extern const struct vmx_mmu_cpu *vmx_mmu_cpu;
+extern const struct vmx_mmu_guests *vmx_mmu_guests;
 void vmx_mmu_free(struct vmx_mmu *mmu);
 void vmx_mmu_flush(struct vmx_mmu *mmu);
 void vmx_mmu_flush_cpus(struct vmx_mmu *mmu);

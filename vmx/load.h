@@ -69,7 +69,7 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
 	load_msrs(v);
 	this_cpu_write(vmx_cpu.staying, v->staying);
 	/*
-	 * The barrier pairs with vmx_mmu_kick()'s: either the kicker sees where we
+	 * The barrier pairs with vmx_vcpu_kick_all()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.
 	 */
 	smp_store_mb(v->running_on, smp_processor_id());

@@ -7,7 +7,7 @@
  *
  * A vCPU notes how many addresses its page has whenever it leaves the guest and before
  * it opens interrupts, and tells the mmus before it enters again or RUN returns an exit.
- * So all addresses are known when vmx_mmu_kick() returns: the mmu was told, or finds
+ * So all addresses are known when vmx_vcpu_kick_all() returns: the mmu was told, or finds
  * them noted.
  */
 #include <linux/gfp.h>
@@ -185,7 +185,7 @@ static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
  * vmx_pml_collect() - tell an mmu what vCPUs have noted and not told yet
  * @mmu: the mmu, its edit mutex held
  *
- * Context: after vmx_mmu_kick(); may sleep.
+ * Context: after vmx_vcpu_kick_all(); may sleep.
  * Return: 0 or -ENOMEM.
  */
 int vmx_pml_collect(struct vmx_mmu *mmu)

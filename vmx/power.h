@@ -20,7 +20,7 @@ struct vmx_vmcs;
  * @gdt: what SGDT says, to be loaded again after VM exits changed the limit
  * @last_vmcs: struct vmx_vmcs.id of the one that was current here last, or 0
  * @staying: &vmx_vcpu.staying of the vCPU that is between load and unload here, or
- *	0: all that vmx_mmu_kick() has to know of it
+ *	0: all that vmx_vcpu_kick_all() has to know of it
  *
  * Touched by its own CPU alone, @active with interrupts off; others read @staying.
  */

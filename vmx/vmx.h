@@ -27,6 +27,9 @@ static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
 	return rdtsc() + offset;
 }
 
+/* vmx/backend.c */
+const struct vmx_mmu_cpu *vmx_backend_mmu(void);
+
 /* vmx/vpid.c: VPIDs, and translations that the CPU has cached */
 int vmx_vpid_alloc(struct vmx_vm *vm);
 void vmx_flush(struct vmx_vcpu *v);
@@ -57,6 +60,7 @@ void vmx_pml_switch(struct vmx_vcpu *v);
 void vmx_pml_note(struct vmx_vcpu *v);
 bool vmx_pml_tell(struct vmx_vcpu *v);
 void vmx_pml_tell_all(struct vmx_vcpu *v);
+int vmx_pml_collect(struct vmx_mmu *mmu);
 
 /* vmx/input.c, vmx/output.c: the run page */
 int vmx_take_input(struct vmx_vcpu *v);
