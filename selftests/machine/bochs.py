@@ -3,13 +3,16 @@
 
 import os
 import pathlib
+import select
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import image
 import newbochs
-from where import bound
+from where import MACHINE, Failure, bound
 
 # Decides how long an emulated device takes; 50 million is near what a host core really does.
 INSTRUCTIONS_PER_SECOND = 50_000_000
@@ -73,16 +76,17 @@ class Bochs:
         self.environment = newbochs.environment(root) if root else None
         self.command = [*program, "-q", "-f", str(folder / "bochsrc"), "-rc", str(folder / "commands")]
 
-    def start(self):
+    def start(self, **more):
         with open(self.folder / "bochs.out", "wb") as out:
             self.process = subprocess.Popen(bound(self.command), stdin=subprocess.PIPE, stdout=out,
                                             stderr=subprocess.STDOUT, start_new_session=True,
-                                            env=self.environment)
+                                            **{"env": self.environment, **more})
+        self.pid = self.process.pid
 
     def clock(self):
         """Seconds of CPU time that the emulator has had. A busy computer gives it few, which is no hang."""
         try:
-            words = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            words = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return time.monotonic()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
@@ -122,4 +126,71 @@ class Bochs:
         if "3rd (" in text and "exception with no resolution" in text or "shutdown status" in text:
             return "triple fault"
         lines = [line for line in text.splitlines() if "PANIC" in line or "panic" in line]
-        return lines[-1] if lines else f"exit code {self.process.returncode} without a word"
+        return lines[-1] if lines else "it ended without a word"
+
+
+class Trunk(Bochs):
+    """A machine that boots, and then stands still: copies of its process go on from there. See branch.c."""
+
+    def start(self):
+        self.lock = threading.Lock()
+        self.asked, theirs = socket.socketpair()
+        with theirs:
+            super().start(pass_fds=[theirs.fileno()], env={
+                **(self.environment or os.environ), "LD_PRELOAD": str(image.program("branch", MACHINE, ("-shared", "-fPIC"))),
+                "VMX_BRANCH": str(theirs.fileno())})
+
+    def stand_still(self):
+        self.process.send_signal(signal.SIGUSR1)
+        missing = self._answer()
+        if missing:
+            raise Failure(f"{missing} pages of the machine's door are not in the emulator's memory")
+
+    def copy(self, files, task):
+        """The PID of a copy that uses FILES, {own: other}, in place of its own, and gets TASK."""
+        lines = [str(name) for pair in files.items() for name in pair]
+        with self.lock:
+            self.asked.sendall("\n".join([*lines, str(task), "\n"]).encode())
+            pid = self._answer()
+        if not pid:
+            raise Failure("the emulator does not make a copy of itself: is there too little memory?")
+        return pid
+
+    def _answer(self):
+        answer = self.asked.recv(64)
+        if not answer.endswith(b"\n"):
+            raise Failure(f"the emulator has ended: {self.ended_by()}")
+        return int(answer)
+
+    def stop(self):
+        super().stop()
+        self.asked.close()
+
+
+class Copy(Bochs):
+    """A copy of a machine that stands still, with a task of its own: a file in FOLDER."""
+
+    def __init__(self, trunk, folder):
+        self.trunk, self.folder = trunk, folder
+        self.console, self.log = folder / "console.log", folder / "bochs.log"
+
+    def start(self):
+        names = ("console.log", "bochs.log", "bochs.out")
+        for name in names:
+            (self.folder / name).write_bytes(b"")
+        self.pid = self.trunk.copy({self.trunk.folder / name: self.folder / name for name in names},
+                                   self.folder / "task")
+        self.process = os.pidfd_open(self.pid)
+
+    def running(self):
+        return not select.select([self.process], [], [], 0)[0]
+
+    def stop(self):
+        if self.running():
+            signal.pidfd_send_signal(self.process, signal.SIGKILL)
+            select.select([self.process], [], [])
+        os.close(self.process)
+
+    def interrogate(self):
+        """The debugger listens to the trunk alone."""
+        return ""

@@ -46,8 +46,6 @@ LEAKS = "debug/tigerlake"
 # The emulator takes more than twice as long over a machine with two CPUs, even while one of them sleeps. So a
 # test has as many as it asks for; here all have two, since threads meet each other elsewhere than on one CPU.
 TWO_CPUS = "fast/haswell"
-# Emulated machines at a time; a machine uses one core however many CPUs it has.
-MACHINES = 2
 
 
 @dataclasses.dataclass
@@ -199,7 +197,7 @@ def run(make_setup, build_programs, manifest):
     collector = results.Collector(manifest)
     progress = Progress(len(steps) + 2)
     first = prepare(progress, collector, build_programs)
-    with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
+    with concurrent.futures.ThreadPoolExecutor(machine.AT_A_TIME) as pool:
         futures = [pool.submit(progress.execute, step, collector) for step in steps]
         try:
             for future in futures:

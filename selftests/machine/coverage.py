@@ -26,9 +26,9 @@ FOLDER = BUILD / "mutants/coverage"
 SPAN = 1 << 20
 HOOK = "__sanitizer_cov_trace_pc"
 # Instructions of a test that are looked at: what it does after that, it has mostly done before.
-LIMIT = 1_000_000_000
+LIMIT = 300_000_000
 # So many lines may be unknown, since they are new, before all tests run again.
-NEW_MAX = 400
+NEW_MAX = 4000
 
 
 class Silent:
@@ -116,6 +116,7 @@ class Coverage:
         """Runs what has to run for these CPU models."""
         if (FOLDER / "sources").exists() and self._new_lines() > NEW_MAX:
             shutil.rmtree(FOLDER)
+            Coverage._name_then.cache_clear()
         for cpu in cpus:
             path = FOLDER / f"{cpu}.json"
             known = json.loads(path.read_text()) if path.exists() else {}
@@ -136,14 +137,25 @@ class Coverage:
                 count += len((ROOT / file).read_text().split("\n")) - sum(size for *_, size in self._moved(file))
         return count
 
-    @staticmethod
-    def _moved(file):
-        then = FOLDER / "sources" / file
-        old = then.read_text().split("\n") if then.exists() else []
+    def _moved(self, file):
+        then = FOLDER / "sources" / self._name_then(file)
+        old = then.read_text().split("\n") if then.is_file() else []
         new = (ROOT / file).read_text().split("\n")
         if old == new:
             return [(0, 0, len(new))]
         return difflib.SequenceMatcher(None, old, new, False).get_matching_blocks()
+
+    @functools.cache
+    def _name_then(self, file):
+        """What the file was called: it is the one with most of its lines, if that is more than half of them."""
+        if (FOLDER / "sources" / file).is_file():
+            return str(file)
+        lines = set((ROOT / file).read_text().split("\n"))
+        old = [path.relative_to(FOLDER / "sources") for path in (FOLDER / "sources").rglob(f"*{file.suffix}")]
+        alike = {str(name): len(lines & set((FOLDER / "sources" / name).read_text().split("\n")))
+                 for name in old if not (ROOT / name).exists()}
+        best = max(alike, key=alike.get, default="")
+        return best if best and alike[best] > len(lines) / 2 else ""
 
     def _line_then(self, file, line):
         for old, new, size in self.moved[file]:
@@ -198,7 +210,7 @@ class Coverage:
 
     def executes(self, cpu, test, file, lines):
         """Does TEST execute one of these lines? With no lines: any of the file."""
-        found = self.known[cpu].get(test.name, {}).get("lines", {}).get(file, ())
+        found = self.known[cpu].get(test.name, {}).get("lines", {}).get(self._name_then(pathlib.PurePath(file)), ())
         return not lines and bool(found) or any(self._is_in(found, self._line_then(file, line)) for line in lines)
 
     @staticmethod
@@ -210,4 +222,4 @@ class Coverage:
     def has_code(self, cpu, file, line):
         """Is it known that the line ran, or that nothing tells whether it did?"""
         return (any(self.executes(cpu, test, file, [line]) for test in self.tests_of(cpu))
-                or (file, self._line_then(file, line)) in self.silent)
+                or (self._name_then(pathlib.PurePath(file)), self._line_then(file, line)) in self.silent)

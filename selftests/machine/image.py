@@ -20,15 +20,14 @@ DISK_MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
 GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
 
 
-def program(name):
+def program(name, folder=MACHINE / "guest", kind=("-static", "-pthread")):
     """Compiles a program of the machine or of its guests, if its source changed."""
-    source = MACHINE / f"guest/{name}.c"
+    source = folder / f"{name}.c"
     program = BUILD / "machine" / name
     program.parent.mkdir(parents=True, exist_ok=True)
     with locked(program):
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o", program,
-                            source], check=True)
+            subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", *kind, "-o", program, source], check=True)
     return program
 
 
@@ -112,6 +111,7 @@ def add_userland(archive):
     archive.copy("/bin/busybox", BUSYBOX)
     archive.copy("/init", MACHINE / "guest/init")
     archive.copy("/usr/bin/supervise", program("supervise"))
+    archive.copy("/usr/bin/door", program("door"))
 
 
 def initramfs(path, kernel, own_modules, programs, plan, tests):
@@ -127,8 +127,21 @@ def initramfs(path, kernel, own_modules, programs, plan, tests):
                 archive.copy(name, program)
         archive.data("/machine/plan", "".join(
             f"export {name}={shlex.quote(str(value))}\n" for name, value in plan.items()))
-        archive.data("/machine/tests", "".join(
-            f"{name} {limit} {command}\n" for name, limit, command in tests))
+        add_tests(archive, tests)
+        archive.close()
+
+
+def add_tests(archive, tests):
+    archive.data("/machine/tests", "".join(f"{name} {limit} {command}\n" for name, limit, command in tests))
+
+
+def task(path, kernel, own_modules, tests):
+    """What a machine that waits at its door goes on with: TESTS, and modules without what describes them."""
+    with open(path, "wb") as file:
+        archive = cpio.Archive(file)
+        for module in own_modules:
+            archive.copy(f"/lib/modules/{kernel.release}/extra/{module.name}", module)
+        add_tests(archive, tests)
         archive.close()
 
 

@@ -42,6 +42,10 @@ BOOT_SILENCE = 300
 TEST_SILENCE = 100
 
 
+# Emulated machines at a time; a machine uses one core however many CPUs it has.
+AT_A_TIME = 2
+
+
 @dataclasses.dataclass
 class Cpu:
     name: str
@@ -204,21 +208,25 @@ class Boot:
         self.slowness = 4 if setup.kernel.slow else 1
         self.silence = TEST_SILENCE * self.slowness
         scale = setup.backend.limit_scale * self.slowness
-        self.limits = {test.name: test.limit * scale for test in tests}
+        self.lines = [(test.name, test.limit * scale, test.command) for test in tests]
+        self.leak_limit = suite.DEFAULT_LIMIT * scale if setup.leaks else 0
+        self.cause = ""
+        self.where = ""
+        self.machine = self.prepare(plan, extra, terminal)
+
+    def prepare(self, plan, extra, terminal):
+        setup, tests = self.setup, self.tests.values()
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
                         {**programs(), **(extra or {}), **belongings(tests, setup, self.folder)},
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1,
                          "VMX_MACHINE": setup.backend.name, **setup.backend.variables,
-                         "LEAK_LIMIT": suite.DEFAULT_LIMIT * scale if setup.leaks else 0, **plan},
-                        [(test.name, self.limits[test.name], test.command) for test in tests])
+                         "LEAK_LIMIT": self.leak_limit, **plan}, self.lines)
         level = 7 if setup.verbose else 3
         leaks = "on" if setup.leaks else "off"
         self.command_line = " ".join([COMMAND_LINE, f"loglevel={level}", f"kmemleak={leaks}",
                                       setup.backend.kernel_options]
                                      + [CRASH_MEMORY] * any(test.ends for test in tests))
-        self.machine = setup.backend(self.folder, setup, self.command_line, terminal)
-        self.cause = ""
-        self.where = ""
+        return setup.backend(self.folder, setup, self.command_line, terminal)
 
     def __enter__(self):
         self.machine.start()

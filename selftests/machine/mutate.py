@@ -6,6 +6,7 @@ code, is thrown away later, so a rule may be coarse.
 """
 
 import dataclasses
+import fnmatch
 import random
 import re
 import tomllib
@@ -21,7 +22,8 @@ COMPARISON = re.compile(r"(?<![-<>=!&|+*/%^])(<=|>=|==|!=|<|>)(?![<>=])")
 COMPARISONS = {"<": ("<=", ">="), "<=": ("<", ">"), ">": (">=", "<="), ">=": (">", "<"), "==": ("!=",),
                "!=": ("==",)}
 WIDTHS = {"u64": "u32", "u32": "u16", "u16": "u8", "s64": "s32", "unsigned long": "unsigned int", "long": "int",
-          "size_t": "u32"}
+          "size_t": "unsigned int", "uint64_t": "uint32_t", "uint32_t": "uint16_t", "uint16_t": "uint8_t",
+          "int64_t": "int32_t", "int32_t": "int16_t"}
 CONSTANT = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b")
 # A whole statement in a line.
 CALL = re.compile(r"\t+[a-z_]\w*\(.*\);$")
@@ -61,6 +63,35 @@ class Mutant:
         return f"{self.file}:{self.line} {self.rule}\n      - {old}\n      + {new or '(left out)'}"
 
 
+@dataclasses.dataclass
+class Verdict:
+    mutant: Mutant
+    by: str = ""           # the test that noticed, and where; or nothing
+    not_asked: int = 0     # tests that would take too long
+    seconds: float = 0
+
+    def outcome(self):
+        if self.by:
+            return f"noticed by {self.by}"
+        return "SURVIVED" + (f"; {self.not_asked} tests were not asked, AGAIN=1 asks them" if self.not_asked else "")
+
+
+def statement(has_code, file, codes, line):
+    """LINE; or the line of its statement that instructions belong to; or none, for tables and definitions."""
+    for at in range(line, max(line - 12, 0), -1):
+        if has_code(file, at):
+            return [at]
+        if at != line and (not codes[at - 1].strip() or codes[at - 1].rstrip()[-1] in ";{}"):
+            break
+    return []
+
+
+def lines_of(has_code, mutant):
+    """The lines that a test has to execute; none if no instruction belongs to them."""
+    codes = blank((ROOT / mutant.file).read_text()).split("\n")
+    return statement(has_code, mutant.file, codes, mutant.line)
+
+
 def table():
     return tomllib.loads(TABLE.read_text())
 
@@ -77,6 +108,28 @@ def out_of_date():
         lines = [line.strip() for line in (ROOT / row["file"]).read_text().splitlines()]
         if row["old"] not in lines:
             wrong.append(f"{TABLE.name}: {row['file']} has no line '{row['old']}' any more")
+    return wrong
+
+
+def in_no_area(file):
+    return any(fnmatch.fnmatch(file, pattern) for row in table()["none"] for pattern in row["files"])
+
+
+def areas_that_do_not_fit(module, tools):
+    """Complaints about areas: each file of the module is in one, or in the list of those that are in none.
+
+    MODULE, TOOLS: names of their files.
+    """
+    rows = table()
+    areas = [(name, pattern) for name, row in rows["area"].items() for pattern in row["files"]]
+    none = [("none", pattern) for row in rows["none"] for pattern in row["files"]]
+    wrong = [f"{TABLE.name}: {pattern} of {name} matches no file" for name, pattern in areas + none
+             if not fnmatch.filter(module + tools, pattern)]
+    for file in module:
+        found = [name for name, pattern in areas if fnmatch.fnmatch(file, pattern)]
+        if len(found) != 1 and not in_no_area(file):
+            wrong.append(f"{TABLE.name}: {file} is in {' and '.join(found) or 'no area'}, not in one: areas divide the "
+                         "module")
     return wrong
 
 
@@ -158,7 +211,7 @@ def changes(code):
                 yield "condition-dropped", *end[0], "false"
     for match in re.finditer(r" [-+] 1\b(?!\w)", code):
         yield "offset-dropped", *match.span(), ""
-    for match in re.finditer(r"(?<![\w.])(0x[0-9a-f]+|\d+)(U?L{0,2})\b", code):
+    for match in re.finditer(r"(?<![\w.])(0x[0-9a-f]+|0|[1-9]\d*)(U?L{0,2})\b", code):
         value = int(match.group(1), 0)
         base = hex if match.group(1).startswith("0x") else str
         yield "number", *match.span(1), base(value + 1)
@@ -181,7 +234,8 @@ def changes(code):
         yield "boolean", *match.span(), {"true": "false", "false": "true"}[match.group()]
     for match in re.finditer(r"(?<=\breturn )-E[A-Z0-9]+(?=;)", code):
         yield "error-unsaid", *match.span(), "0"
-    for match in re.finditer(r"(?<![\w])(u64|u32|u16|s64|unsigned long|long|size_t)(?= \*?\w)", code):
+    for match in re.finditer(r"(?<!\w)(?<!long )(u64|u32|u16|s64|u?int(?:64|32)_t|uint16_t|unsigned long|long|size_t)"
+                             r"(?= \*?\w)(?! long)(?!.* : \d+;)", code):
         yield "width", *match.span(), WIDTHS[match.group()]
 
 
@@ -232,8 +286,18 @@ def whole_lines(codes, at):
         yield rule, 1, ()
     if at + 1 < len(codes) and is_statement(codes, at) and not LEAVING.match(code):
         other = codes[at + 1]
-        if re.match(r"\s*", other).group() == indent and is_statement(codes, at + 1) and not LEAVING.match(other):
+        if (re.match(r"\s*", other).group() == indent and is_statement(codes, at + 1) and not LEAVING.match(other)
+                and not are_independent(code, other)):
             yield "swapped", 2, None
+
+
+def are_independent(one, other):
+    """Are these assignments without calls, of which neither mentions what the other assigns? Their order is no matter."""
+    assigned = [re.match(r"\t+\*?([\w.>\[\]-]+?)(?: [-+|&]?= |\+\+;|--;)", line) for line in (one, other)]
+    if not all(assigned) or re.search(r"\w\(", one + other):
+        return False
+    members = [re.findall(r"\w+", re.sub(r"\[.*?\]", "", match.group(1)))[-1] for match in assigned]
+    return not re.search(rf"\b{members[0]}\b", other) and not re.search(rf"\b{members[1]}\b", one)
 
 
 def assembler(codes, at):

@@ -167,7 +167,17 @@ def command_mutants():
     """Verdicts of one boot are compared with those of another: the tests' random numbers are the same each time."""
     build_tools()
     build_tests(suite.choose(setting("T") or "*"))
-    return mutants.run(lambda cpu, smp: setup_for("fast", cpu, smp, suite.CHECK_SEED, bochs.Bochs), seed())
+    return mutants.run(same_each_time, seed())
+
+
+def command_controls():
+    build_tools()
+    build_tests(suite.everything() + suite.commands())
+    return controls.run(same_each_time)
+
+
+def same_each_time(cpu_name, smp):
+    return setup_for("fast", cpu_name, smp, suite.CHECK_SEED, bochs.Bochs)
 
 
 def command_demo():
@@ -257,7 +267,7 @@ def command_build():
 
 
 COMMANDS = {"build": command_build, "test": command_test, "check": command_check, "demo": command_demo,
-            "bench": command_bench, "controls": controls.run, "mutants": command_mutants, "kunit": intree.run, "shell": command_shell, "run": command_run, "list": command_list}
+            "bench": command_bench, "controls": command_controls, "mutants": command_mutants, "kunit": intree.run, "shell": command_shell, "run": command_run, "list": command_list}
 
 
 def end_with_make():
