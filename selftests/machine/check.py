@@ -4,6 +4,7 @@
 import concurrent.futures
 import dataclasses
 import os
+import random
 import threading
 import time
 import traceback
@@ -46,6 +47,8 @@ LEAKS = "debug/tigerlake"
 # The emulator takes more than twice as long over a machine with two CPUs, even while one of them sleeps. So a
 # test has as many as it asks for; here all have two, since threads meet each other elsewhere than on one CPU.
 TWO_CPUS = "fast/haswell"
+# Tests may depend on those that ran before, so here they come in another order each time, by a seed of its own.
+ANY_ORDER = "fast/lynnfield"
 
 
 @dataclasses.dataclass
@@ -107,6 +110,9 @@ def machine_step(place, smp, tests, make_setup):
     def run(collector):
         setup = make_setup()
         setup.leaks |= place == LEAKS
+        if place == ANY_ORDER and not os.environ.get("SEED"):
+            setup.seed = random.SystemRandom().randrange(1, 2**31)
+            say(f"  {place} with {smp} CPUs: SEED={setup.seed}, so in another order than elsewhere")
 
         def listener(span, mark, text):
             if mark == "@" and text.startswith("end "):
