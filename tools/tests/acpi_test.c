@@ -292,6 +292,30 @@ static bool routed(const unsigned char *dsdt, unsigned int slot, unsigned int pi
 	return memmem(dsdt, number(dsdt + 4, 4), entry, sizeof(entry) - (pin < 2));
 }
 
+/* WordIO (ResourceProducer, ..., 0, min, max, 0, max - min + 1) */
+static bool has_ports(const unsigned char *dsdt, unsigned int min, unsigned int max)
+{
+	const unsigned int length = max - min + 1;
+	const unsigned char window[] = {
+		0, 0, min, min >> 8, max, max >> 8, 0, 0, length, length >> 8,
+	};
+	const unsigned char *at = memmem(dsdt, number(dsdt + 4, 4), window, sizeof(window));
+
+	return at && at[-6] == 0x88 && at[-5] == 0x0d && at[-3] == 1;
+}
+
+TEST_F(acpi, ports_of_the_bridge)
+{
+	const unsigned char *fadt, *dsdt;
+
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_NE(NULL, fadt);
+	dsdt = self->ram + number(fadt + 140, 8);
+	EXPECT_TRUE(has_ports(dsdt, 0, 0xcf7));
+	EXPECT_TRUE(has_ports(dsdt, 0xd00, 0xffff));
+}
+
 TEST_F(acpi, interrupts_of_slots_go_around)
 {
 	const unsigned char *fadt, *dsdt;

@@ -60,6 +60,45 @@ TEST_F(emulate, ram_that_is_written_is_told_of)
 	EXPECT_EQ(1, self->writes);
 }
 
+/* What may not be written there goes to a device; what is read does not. */
+TEST_F(emulate, rom_is_read)
+{
+	self->rom = RAM_STACK;
+	memcpy(self->ram + RAM_STACK, "abcdefgh", 8);
+	self->run.regs[VMX_RSI] = STACK;
+	self->run.regs[VMX_RDI] = DATA;
+	ASSERT_EQ(0, EMULATE("\x48\xa5"));			/* movsq */
+	EXPECT_EQ(0, memcmp(self->device, "abcdefgh", 8));
+	EXPECT_EQ(0, self->reads);
+	EXPECT_EQ(1, self->writes);
+	self->run.regs[VMX_RSI] = DATA;
+	self->run.regs[VMX_RDI] = STACK + 8;
+	ASSERT_EQ(0, EMULATE("\x48\xa5"));
+	EXPECT_EQ(2, self->writes);
+	EXPECT_EQ(0, self->told);
+	EXPECT_EQ(0, *(uint64_t *)(self->ram + RAM_STACK + 8));
+}
+
+/* What PUSH has of RSP is what it was before (SDM, "PUSH"). */
+TEST_F(emulate, push_of_rsp)
+{
+	self->run.regs[VMX_RSP] = DATA + 64;
+	ASSERT_EQ(0, EMULATE("\x54"));				/* push rsp */
+	EXPECT_EQ(DATA + 64, *(uint64_t *)(self->device + 56));
+	EXPECT_EQ(DATA + 56, self->run.regs[VMX_RSP]);
+}
+
+/* An address that POP uses RSP for has it as it is then (SDM, "POP"). */
+TEST_F(emulate, pop_beside_the_stack)
+{
+	memcpy(self->device, "abcdefgh", 8);
+	self->run.regs[VMX_RSP] = DATA;
+	ASSERT_EQ(0, EMULATE("\x8f\x44\x24\x08"));		/* pop qword [rsp + 8] */
+	EXPECT_EQ(0, memcmp(self->device + 16, "abcdefgh", 8));
+	EXPECT_EQ(0, self->device[8]);
+	EXPECT_EQ(DATA + 8, self->run.regs[VMX_RSP]);
+}
+
 TEST_F(emulate, xmm_registers)
 {
 	uint8_t old[16];

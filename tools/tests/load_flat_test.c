@@ -31,6 +31,10 @@ TEST_F(load, flat)
 TEST_F(load, flat_nowhere)
 {
 	make_image(&self->image, 0x1234);
+	/* Of an array, what lies behind the last one is none of them. */
+	self->memory.map[self->memory.count] = (struct vmx_memory_range){
+		.base = 0, .size = 1ull << 32, .type = VMX_RANGE_RAM,
+	};
 	self->boot = (struct vmx_boot){ .protocol = VMX_BOOT_FLAT, .flat_address = 0x100000 };
 	EXPECT_SENTENCE(EINVAL, "below 0x100000");
 	self->boot.flat_address = 0xa0000 - 0x400;

@@ -100,6 +100,24 @@ TEST_F(load, bzimage_with_nothing)
 	EXPECT_STREQ("", (char *)self->ram + params->hdr.cmd_line_ptr);
 }
 
+/* A line that fills its page ends in the next one. */
+TEST_F(load, bzimage_with_a_long_line)
+{
+	const struct boot_params *params;
+	char line[0x1000 + 1];
+
+	make_bzimage(&self->image);
+	set(&self->image, BZ(cmdline_size), 0x10000, 4);
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = 0;
+	self->boot.command_line = line;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	params = (const void *)(self->ram + self->start.regs[VMX_RSI]);
+	EXPECT_STREQ(line, (char *)self->ram + params->hdr.cmd_line_ptr);
+	set(&self->image, BZ(cmdline_size), sizeof(line) - 2, 4);
+	EXPECT_EQ(-E2BIG, load(self));
+}
+
 TEST_F(load, bzimage_places)
 {
 	const struct boot_params *params;
@@ -172,6 +190,7 @@ TEST_F(load, bzimage_damaged)
 		{ BZ(pref_address), 1ull << 32, 8, ENOEXEC, "pref_address" },
 		{ BZ(pref_address), UINT64_MAX, 8, ENOEXEC, "pref_address" },
 		{ BZ(pref_address), 0xfff00000, 8, ENOEXEC, "pref_address" },
+		{ BZ(pref_address), 0xffe00000, 8, ENOEXEC, "init_size" },
 		{ BZ(pref_address), 0x8000000, 8, ENOSPC, "more memory" },
 		{ BZ(pref_address), 0, 8, ENOSPC, "link the kernel elsewhere" },
 		{ BZ(cmdline_size), 12, 4, E2BIG, "13 characters; the kernel takes at most 12" },
