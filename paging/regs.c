@@ -124,7 +124,11 @@ u64 paging_operand(struct vmx_vcpu *v, unsigned int n)
 static void set_format(struct guest_mode *mode, const struct vmx_paging *p)
 {
 	if (!(p->cr0 & X86_CR0_PG)) {
-		*mode = (struct guest_mode) { .format = GUEST_NONE, .levels = 2, .wp = true };
+		*mode = (struct guest_mode) {
+			.format = GUEST_NONE, .levels = 2, .wp = true,
+			/* PDPTEs are loaded before the guest is in PAE paging. */
+			.phys_bits = mode->phys_bits,
+		};
 	} else if (paging_is_long(p)) {
 		mode->format = GUEST_LONG;
 		mode->levels = p->cr4 & X86_CR4_LA57 ? 5 : 4;

@@ -152,6 +152,64 @@ TEST_F(vm, neighbours_in_a_table_of_1024)
 	}
 }
 
+/* PAE paging: the four, of which the second refers to ROOT, and a directory for the low 4 MiB. */
+#define FOUR		0x112000ul
+#define IDENTITY64	0x113000ul
+/* In ROOT, as a directory with entries of 8 bytes, and a table. */
+#define SHARED_TABLE	0x114000ul
+#define SHARED		5u
+
+#define CR0_UNPAGED	0x31ul		/* NE, ET, PE */
+#define CR0_PAGED	0x80000031ul
+
+/* The guest goes from one format to the other. */
+static int go_to(struct vmx_vcpu *vcpu, bool pae)
+{
+	return operate(vcpu, MOV_CR0, CR0_UNPAGED, 0) ?:
+	       operate(vcpu, MOV_CR4, pae ? CR4_PAE : 0, 0) ?:
+	       operate(vcpu, MOV_CR3, pae ? FOUR : ROOT, 0) ?:
+	       operate(vcpu, MOV_CR0, CR0_PAGED, 0);
+}
+
+/*
+ * Two formats have tables in the same frames: what one of them made of an entry is not the
+ * other's, whose entry is elsewhere.
+ */
+TEST_F(vm, formats_share_tables)
+{
+	const uint64_t of32 = (2 * SHARED << 22) + 2 * INDEX * PAGE;
+	const uint64_t of_pae = GIB + SHARED * LARGE + INDEX * PAGE;
+
+	if (variant->mmu == VMX_MMU_EPT)
+		NEED(VMX_HAS_UNRESTRICTED);
+	ASSERT_VMX(start32(&self->vcpu));
+	ASSERT_VMX(vmx_field_set(self->vcpu.vmcs, VMX_F_CR0_MASK, 0));
+	memset(test_at(&self->vm, FOUR), 0, 3 * PAGE);
+	*entry(&self->vm, FOUR, 0) = IDENTITY64 | P;
+	*entry(&self->vm, FOUR, 1) = ROOT | P;
+	*entry(&self->vm, IDENTITY64, 0) = LARGE_ENTRY | ALL;
+	*entry(&self->vm, IDENTITY64, 1) = LARGE | LARGE_ENTRY | ALL;
+	*entry(&self->vm, ROOT, SHARED) = SHARED_TABLE | ALL;
+	*entry(&self->vm, SHARED_TABLE, INDEX) = DATA | ALL;
+	for (unsigned int n = 0; n < ROUNDS; n++) {
+		*(uint32_t *)test_at(&self->vm, DATA) = 100 + n;
+		ASSERT_EQ(ACCESS_DONE, go_to(&self->vcpu, false)) {
+			TH_LOG("%s", test_describe(&self->vcpu));
+		}
+		EXPECT_DONE(&self->vcpu, READ, of32, 0);
+		EXPECT_EQ(100 + n, (uint32_t)self->run->regs[VMX_RDX]);
+		EXPECT_EQ(PAGE_FAULT, operate(&self->vcpu, READ, of_pae - GIB, 0));
+		EXPECT_EQ(PAGE_FAULT, operate(&self->vcpu, READ, of32 + PAGE, 0));
+		ASSERT_EQ(ACCESS_DONE, go_to(&self->vcpu, true)) {
+			TH_LOG("%s", test_describe(&self->vcpu));
+		}
+		EXPECT_DONE(&self->vcpu, READ, of_pae, 0);
+		EXPECT_EQ(100 + n, (uint32_t)self->run->regs[VMX_RDX]);
+		EXPECT_EQ(PAGE_FAULT, operate(&self->vcpu, READ, GIB + of32, 0));
+		EXPECT_EQ(PAGE_FAULT, operate(&self->vcpu, READ, of_pae + PAGE, 0));
+	}
+}
+
 #define HALVES	4ul
 
 /* Pages of 4 MiB on the host's of 2 MiB: each half is where it belongs. */
