@@ -185,6 +185,52 @@ TEST_F(vm, dontneed_reads_zero)
 	}
 }
 
+/* What the host takes back has a part of a range: its end, its beginning, all, or nothing. */
+TEST_F(vm, host_takes_more_than_a_range)
+{
+	const size_t far = 1ul << 29, pages = 64;
+	char *raw = mmap(NULL, far + 4 * pages * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *at = raw + far;
+	const struct {
+		char *from;
+		size_t length;
+		unsigned int first, end;
+	} takes[] = {
+		{ raw, far + pages / 2 * PAGE, 0, pages / 2 },
+		{ at + pages / 2 * PAGE, 2 * pages * PAGE, pages / 2, pages },
+		{ raw, far + 2 * pages * PAGE, 0, pages },
+		{ raw, far, 0, 0 },
+		{ at + pages * PAGE, pages * PAGE, 0, 0 },
+	};
+
+	ASSERT_NE(MAP_FAILED, raw);
+	madvise(raw, far + 4 * pages * PAGE, MADV_NOHUGEPAGE);
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, access_guest));
+	/* Pages of others below and above, in the guest's memory and in the owner's. */
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA - PAGE, at + 3 * pages * PAGE, PAGE, RW));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, at, pages * PAGE, RW));
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA + pages * PAGE, at + (3 * pages + 1) * PAGE, PAGE,
+			     RW));
+	for (size_t n = 0; n < TEST_COUNT(takes); n++) {
+		for (unsigned int page = 0; page <= pages; page++)
+			ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + page * PAGE,
+							   page + 1));
+		ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA - PAGE, 77));
+		ASSERT_EQ(0, madvise(takes[n].from, takes[n].length, MADV_DONTNEED));
+		for (unsigned int page = 0; page <= pages; page++) {
+			const bool gone = page >= takes[n].first && page < takes[n].end;
+
+			EXPECT_EQ(!gone, mmu_walk(self->vm.mmu, AREA + page * PAGE).present) {
+				TH_LOG("take %zu, page %u", n, page);
+			}
+			EXPECT_EQ(gone ? 0 : page + 1, guest_read(&self->vcpu, AREA + page * PAGE));
+		}
+		EXPECT_EQ(1, mmu_walk(self->vm.mmu, AREA - PAGE).present);
+		EXPECT_EQ(77, guest_read(&self->vcpu, AREA - PAGE));
+	}
+}
+
 /* In a child: the parent's guest must not write into what the child has. */
 static int check_copy(void *at, int turn, int done)
 {

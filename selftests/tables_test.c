@@ -71,6 +71,35 @@ TEST_F(sparse, given_back_when_memory_is_short)
 	EXPECT_EQ(before.tables, mmu_stats(self->vm.mmu).tables);
 }
 
+#define OTHERS	6u
+
+/* Whoever asks for memory finds those mmus that there are, in whichever order others went. */
+TEST_F(sparse, others_come_and_go)
+{
+	static const unsigned int leave[OTHERS] = { 2, 0, 5, 1, 4, 3 };
+	struct vmx_vm vms[OTHERS];
+	struct vmx_vcpu vcpus[OTHERS];
+
+	for (size_t n = 0; n < OTHERS; n++) {
+		ASSERT_VMX(vmx_vm_open_mmu(&vms[n], TEST_RAM, variant->mmu));
+		ASSERT_VMX(vmx_vcpu_open(&vcpus[n], &vms[n]));
+		ASSERT_VMX(test_start(&vcpus[n], VMX_MODE_LONG, access_guest));
+		ASSERT_EQ(0, mmu_map(vms[n].mmu, AREA, self->at, PAGE, RW));
+	}
+	for (size_t n = 0; n < OTHERS; n++) {
+		vmx_vcpu_close(&vcpus[leave[n]]);
+		vmx_vm_close(&vms[leave[n]]);
+		for (size_t other = n + 1; other < OTHERS; other++)
+			ASSERT_EQ(ACCESS_DONE, guest_write(&vcpus[leave[other]], AREA, n));
+		ASSERT_EQ(0, ask_for_memory());
+		for (size_t other = n + 1; other < OTHERS; other++) {
+			EXPECT_EQ(0, mmu_walk(vms[leave[other]].mmu, AREA).present);
+			EXPECT_EQ(n, guest_read(&vcpus[leave[other]], AREA));
+		}
+	}
+	EXPECT_EQ(OTHERS - 2, *(volatile uint64_t *)self->at);
+}
+
 /* As many as the guest's linear addresses have room for. */
 #define MANY	1500ul
 #define MANY_AT(n)	((n) * LARGE + (n) % 512 * PAGE)
