@@ -27,6 +27,8 @@ from where import BUILD, ROOT, Failure, environment, jobs, say
 
 FOLDER = BUILD / "mutants/native"
 COPIED = ("tools", "uapi")
+# As in the module, a function without its last return does not compile.
+CFLAGS = ("-O2", "-g1", "-fPIC", "-Werror=return-type")
 # So much longer than without a mistake may a test take, and so many seconds more.
 TIMES, MORE = 3, 10
 # The harness's children leave by _exit(), which tells gcov nothing.
@@ -63,7 +65,7 @@ class Tools(mutanttree.Tree):
 
     def make(self, *goals):
         command = ["make", "--no-print-directory", "-C", self.folder / "tools", f"-j{jobs()}", f"OUT={self.out}",
-                   f"KSFT_DIR={harness()}", "SHARED=1", f"CFLAGS={' '.join(('-O2', '-g1', '-fPIC', *self.flags))}",
+                   f"KSFT_DIR={harness()}", "SHARED=1", f"CFLAGS={' '.join((*CFLAGS, *self.flags))}",
                    *goals]
         result = subprocess.run([str(word) for word in command], env=environment(), stdin=subprocess.DEVNULL,
                                 text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -17,6 +17,8 @@ TEST_F(lapic, what_it_is_told_is_judged)
 	config.id = 9;
 	config.physical_bits = 31;
 	EXPECT_EQ(-EINVAL, vmx_lapic_init(&other, &config));
+	config.physical_bits = 53;
+	EXPECT_EQ(-EINVAL, vmx_lapic_init(&other, &config));
 	EXPECT_TRUE(interrupt(&self->machine, VMX_APIC_EVERYONE, 0x40));
 }
 

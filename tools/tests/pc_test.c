@@ -162,8 +162,11 @@ TEST_F(i8042, resets)
 	out(COMMAND, 0xd1);
 	out(DATA, 0xfe);
 	EXPECT_EQ(9, self->board.resets);
+	out(COMMAND, 0xaa);
+	EXPECT_EQ(0x55, in(DATA));
 	vmx_i8042_reset(&self->i8042);
 	EXPECT_EQ(STATUS_IDLE, in(STATUS));
+	EXPECT_EQ(0, in(DATA));
 }
 
 FIXTURE(pc) {
