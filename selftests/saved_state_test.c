@@ -81,17 +81,6 @@ FIXTURE_TEARDOWN(carried)
 	unmake(self);
 }
 
-/* All input is taken, and nothing has run. */
-static int settle(struct vmx_cpu *cpu)
-{
-	int ret;
-
-	cpu->vcpu.run->immediate_exit = 1;
-	ret = vmx_run(&cpu->vcpu);
-	cpu->vcpu.run->immediate_exit = 0;
-	return ret == -EINTR ? 0 : ret;
-}
-
 /* Runs to the VMCALL, which is done then. */
 static int run_to_call(struct vmx_cpu *cpu)
 {
@@ -100,7 +89,7 @@ static int run_to_call(struct vmx_cpu *cpu)
 	if (!ret && cpu->vcpu.run->reason != VMX_REASON_VMCALL)
 		return -EBADE;
 	cpu->vcpu.run->retire = 1;
-	return ret ?: settle(cpu);
+	return ret ?: vmx_cpu_settle(cpu);
 }
 
 static int begin(struct vmx_cpu *cpu, enum vmx_mode mode)
@@ -205,7 +194,7 @@ static int move(fixture *self)
 	memcpy(self->to->memory.ram, self->from->memory.ram, TEST_RAM);
 	ret = vmx_cpu_put_state(to, self->before);
 	ret = ret ?: vmx_vm_invalidate(&self->to->vm, 0, TEST_RAM);
-	ret = ret ?: settle(to);
+	ret = ret ?: vmx_cpu_settle(to);
 	return ret ?: vmx_cpu_get_state(to, self->after);
 }
 
@@ -219,7 +208,7 @@ static void carry(struct __test_metadata *_metadata, fixture *self, enum vmx_mod
 	fill(self->before, from);
 	/* In a vCPU of the first kind all of it holds; then it is carried over. */
 	ASSERT_VMX(vmx_cpu_put_state(from, self->before));
-	ASSERT_VMX(settle(from));
+	ASSERT_VMX(vmx_cpu_settle(from));
 	ASSERT_VMX(vmx_cpu_get_state(from, self->after));
 	different = difference(self->before, self->after);
 	EXPECT_EQ(NULL, different) { TH_LOG("put and got: %s", different); }

@@ -267,12 +267,6 @@ TEST_F(vmxrun, disks_are_locked)
 	EXPECT_STATUS(11);
 }
 
-#define EXPECT_ERROR(text, ...) do {							\
-	START(exit_guest, OPTIONS(__VA_ARGS__));					\
-	EXPECT_STATUS(125);								\
-	EXPECT_TRUE(complained(self, text));						\
-} while (0)
-
 TEST_F(vmxrun, the_command_line_is_judged)
 {
 	static char *const sizes[] = {

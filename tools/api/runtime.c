@@ -4,17 +4,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime.h"
 
 #define LONGEST	64
 
+/* Whoever becomes root may still have a user's folder in the environment. */
+static bool is_own(const char *folder)
+{
+	struct stat stat;
+
+	return *folder == '/' && !lstat(folder, &stat) && S_ISDIR(stat.st_mode) &&
+	       stat.st_uid == geteuid();
+}
+
 bool runtime_folder(char *path, size_t size)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 
-	if (!base || *base != '/')
+	if (!base || !is_own(base))
 		base = geteuid() ? NULL : "/run";
 	return base && (size_t)snprintf(path, size, "%s/vmx", base) < size;
 }

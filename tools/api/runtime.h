@@ -8,7 +8,10 @@
 
 #define RUNTIME_SUFFIX	".sock"
 
-/* The folder: $XDG_RUNTIME_DIR/vmx, or root's /run/vmx. False if the user has none. */
+/*
+ * The folder: vmx in $XDG_RUNTIME_DIR, if that is the user's own, or root's /run/vmx. False if the
+ * user has none.
+ */
 bool runtime_folder(char *path, size_t size);
 /* Letters, digits, dots, dashes and underscores; up to 64, and the first no dot and no dash. */
 bool runtime_is_name(const char *name);

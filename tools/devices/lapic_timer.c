@@ -208,6 +208,21 @@ static bool base_is_possible(const struct vmx_lapic *lapic)
 	return lapic->base & APIC_BASE_EN || !(lapic->base & APIC_BASE_EXTD);
 }
 
+/* SDM, "Valid Interrupt Vectors" */
+static bool vectors_are_possible(const struct vmx_lapic *lapic)
+{
+	return !((lapic->irr[0] | lapic->isr[0] | lapic->tmr[0]) & 0xffff);
+}
+
+/* It began before now; a count that ends has not ended, or it would not run. */
+static bool count_is_possible(const struct vmx_lapic *lapic)
+{
+	uint64_t passed = elapsed(lapic);
+
+	return passed <= INT64_MAX &&
+	       (mode(lapic) == LVT_TIMER_PERIODIC || passed <= period(lapic));
+}
+
 int lapic_loaded(void *device)
 {
 	struct vmx_lapic *lapic = device;
@@ -220,6 +235,13 @@ int lapic_loaded(void *device)
 				lapic->config.id);
 	if (runs && !(deadline ? lapic->tsc_deadline : lapic->initial))
 		return vmx_fail(EINVAL, "saved state: the timer of local APIC %u counts nothing",
+				lapic->config.id);
+	if (runs && !deadline && !count_is_possible(lapic))
+		return vmx_fail(EINVAL,
+				"saved state: the timer of local APIC %u began at an impossible time",
+				lapic->config.id);
+	if (!vectors_are_possible(lapic))
+		return vmx_fail(EINVAL, "saved state: local APIC %u has an interrupt below 16",
 				lapic->config.id);
 	if (runs && deadline)
 		vmx_lapic_timer_set_deadline(lapic, lapic->tsc_deadline);

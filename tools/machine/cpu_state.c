@@ -227,20 +227,9 @@ static int start(struct vmx_cpu *cpu, const struct state_cpu *state)
 	return vmx_cpu_start(cpu, &start);
 }
 
-/* Takes all input without entering: the run page has the state then. */
-static int settle(struct vmx_cpu *cpu)
-{
-	int ret;
-
-	cpu->vcpu.run->immediate_exit = 1;
-	ret = vmx_run(&cpu->vcpu);
-	cpu->vcpu.run->immediate_exit = 0;
-	return ret == -EINTR ? 0 : ret;
-}
-
 static int leave_paging(struct vmx_cpu *cpu, const struct state_cpu *state)
 {
-	int ret = settle(cpu);
+	int ret = vmx_cpu_settle(cpu);
 
 	ret = ret ?: vmx_cpu_set_cr0(cpu, state->cr0);
 	if (ret)
@@ -343,7 +332,5 @@ int vmx_cpu_put_state(struct vmx_cpu *cpu, struct state_cpu *state)
 	cpu->tsc_adjust = state->tsc_adjust;
 	cpu->halted = state->halted;
 	/* Whoever looks whether it takes an interrupt, which ends HLT, looks at the run page. */
-	if (ret || cpu->lapic.waiting)
-		return ret;
-	return settle(cpu);
+	return ret ?: vmx_cpu_settle(cpu);
 }

@@ -23,6 +23,11 @@ void vmx_machine_wrote(struct vmx_machine *machine, uint64_t gpa, uint64_t lengt
  * machine is paused or a debugger holds the vCPU. Returns false if it may run.
  */
 bool vmx_cpu_park(struct vmx_cpu *cpu);
+/*
+ * What was left for the next VM entry is done, and the run page has the state after it. Nothing if
+ * the vCPU waits for a SIPI. 0 or -errno.
+ */
+int vmx_cpu_settle(struct vmx_cpu *cpu);
 /* Since START, a TSC, it did not run: no time that an exit costs. */
 void vmx_cpu_slept(struct vmx_cpu *cpu, uint64_t start);
 /* The host's TSC, which stands during a pause. */

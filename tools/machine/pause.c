@@ -16,8 +16,7 @@ uint64_t vmx_machine_host_tsc(const struct vmx_machine *machine)
 
 /* In the vCPU's thread */
 
-/* What was left for the next VM entry is done, and the run page has the state after it. */
-static int settle(struct vmx_cpu *cpu)
+int vmx_cpu_settle(struct vmx_cpu *cpu)
 {
 	struct vmx_run_page *run = cpu->vcpu.run;
 	int ret;
@@ -40,7 +39,7 @@ bool vmx_cpu_park(struct vmx_cpu *cpu)
 		return false;
 	}
 	if (!cpu->parked) {
-		if (settle(cpu))
+		if (vmx_cpu_settle(cpu))
 			vmx_machine_fail(machine);
 		cpu->parked = true;
 		pthread_cond_broadcast(&machine->quiet.changed);

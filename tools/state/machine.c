@@ -180,26 +180,11 @@ int vmx_machine_save(struct vmx_machine *machine, int fd)
 
 /* Reading */
 
-static int read_all(int fd, unsigned char *bytes, size_t length)
-{
-	for (size_t done = 0; done < length;) {
-		ssize_t got = pread(fd, bytes + done, length - done, done);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return vmx_fail(got ? errno : EINVAL, "cannot read the saved state: %s",
-					got ? strerror(errno) : "the file is cut off");
-		done += got;
-	}
-	return 0;
-}
-
 static int read_stream(struct vmx_saved *saved, off_t size)
 {
 	struct state_head head = { .format = 0 };
 	size_t length = size < (off_t)sizeof(head) ? size : (off_t)sizeof(head);
-	int ret = read_all(saved->fd, (unsigned char *)&head, length);
+	int ret = state_read_bytes(saved->fd, &head, length, 0, "state");
 
 	ret = ret ?: state_check_head(&head, size);
 	if (ret)
@@ -207,7 +192,7 @@ static int read_stream(struct vmx_saved *saved, off_t size)
 	saved->bytes = malloc(head.length);
 	if (!saved->bytes)
 		return vmx_fail(ENOMEM, "no memory for the saved state");
-	ret = read_all(saved->fd, saved->bytes, head.length);
+	ret = state_read_bytes(saved->fd, saved->bytes, head.length, 0, "state");
 	return ret ?: state_scan(saved, head.length);
 }
 
@@ -221,7 +206,8 @@ static int find_image(struct vmx_saved *saved, off_t size)
 
 	if (ret)
 		return ret;
-	if (!image->size || image->size % 4096 || image->offset % STATE_ALIGNMENT)
+	if (!image->size || image->size % 4096 || image->offset % STATE_ALIGNMENT ||
+	    image->offset < saved->length)
 		return state_refuse(state_image_table.name, 0, "%llu bytes at %#llx are no memory",
 				    (unsigned long long)image->size,
 				    (unsigned long long)image->offset);

@@ -190,6 +190,7 @@ int state_scan(struct vmx_saved *saved, size_t length)
 
 	memcpy(&head, saved->bytes, length < sizeof(head) ? length : sizeof(head));
 	ret = state_check_head(&head, length);
+	saved->length = head.length;
 	saved->count = 0;
 	while (!ret && at < head.length)
 		ret = add_section(saved, &at, head.length);
@@ -285,6 +286,21 @@ int state_write_bytes(int fd, const void *from, size_t count, off_t at)
 	return 0;
 }
 
+int state_read_bytes(int fd, void *to, size_t count, off_t at, const char *what)
+{
+	for (size_t done = 0; done < count;) {
+		ssize_t got = pread(fd, (char *)to + done, count - done, at + done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return vmx_fail(got ? errno : EINVAL, "cannot read the saved %s: %s", what,
+					got ? strerror(errno) : "the file is cut off");
+		done += got;
+	}
+	return 0;
+}
+
 /* Those pages from AT to END that are not all zeroes. */
 static int write_pages(int fd, const char *memory, struct state_image *image, uint64_t at,
 		       uint64_t end)
@@ -330,15 +346,10 @@ int state_check_image(int fd, const struct state_image *image)
 	uint64_t page[PAGE / sizeof(uint64_t)];
 
 	for (uint64_t at = 0; at < image->size; at += PAGE) {
-		ssize_t got;
+		int ret = state_read_bytes(fd, page, PAGE, image->offset + at, "memory");
 
-		do
-			got = pread(fd, page, PAGE, image->offset + at);
-		while (got < 0 && errno == EINTR);
-		if (got != (ssize_t)PAGE)
-			return vmx_fail(got < 0 ? errno : EINVAL,
-					"cannot read the saved memory: %s",
-					got < 0 ? strerror(errno) : "the file is cut off");
+		if (ret)
+			return ret;
 		if (is_zero(page))
 			continue;
 		found.checksum = add_page(found.checksum, at / PAGE, page);

@@ -50,6 +50,7 @@ struct state_section {
 struct vmx_saved {
 	int fd;
 	unsigned char *bytes;
+	uint64_t length;	/* of head and sections */
 	unsigned int count;
 	struct state_section sections[STATE_SECTIONS];
 	struct state_image image;
@@ -72,6 +73,8 @@ int state_take(struct vmx_saved *saved, const struct vmx_saved_part *part);
 int state_check_taken(const struct vmx_saved *saved);
 
 int state_write_bytes(int fd, const void *from, size_t count, off_t at);
+/* 0, or -errno with vmx_error() set: -EINVAL if the file ends before. WHAT is for messages. */
+int state_read_bytes(int fd, void *to, size_t count, off_t at, const char *what);
 /*
  * Writes the image of memory that is not all zeroes, and fills in the rest of IMAGE. GO_ON is asked
  * after each piece, the last one too: what is not 0 ends it.

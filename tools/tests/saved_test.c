@@ -352,6 +352,26 @@ static void spoil_lapic_timer(struct board *board)
 	board->machine.cpus[0].lapic.initial = 0;
 }
 
+static void spoil_lapic_start(struct board *board)
+{
+	board->machine.cpus[0].lapic.started = NOW + 1;
+}
+
+static void spoil_lapic_vector(struct board *board)
+{
+	board->machine.cpus[1].lapic.irr[0] |= 1 << 15;
+}
+
+static void spoil_config_vector(struct board *board)
+{
+	board->blk.virtio.config_vector = board->blk.virtio.pci.msix.count;
+}
+
+static void spoil_queue_vector(struct board *board)
+{
+	board->blk.virtio.queues[0].vector = 0xfffe;
+}
+
 static void spoil_features(struct board *board)
 {
 	board->blk.virtio.driver_features |= 1ull << 60;
@@ -389,6 +409,10 @@ TEST_F(saved, impossible_states_are_refused)
 		{ spoil_uart, "3 bytes, and room for 1" },
 		{ spoil_lapic_mode, "local APIC 0 is in an impossible mode" },
 		{ spoil_lapic_timer, "the timer of local APIC 0 counts nothing" },
+		{ spoil_lapic_start, "the timer of local APIC 0 began at an impossible time" },
+		{ spoil_lapic_vector, "local APIC 1 has an interrupt below 16" },
+		{ spoil_config_vector, "PCI slot 1: there is no MSI-X vector 2" },
+		{ spoil_queue_vector, "PCI slot 1: queue 0 is impossible" },
 		{ spoil_features, "the driver uses features that virtio-blk does not have" },
 		{ spoil_queue_size, "PCI slot 1: queue 0 is impossible" },
 		{ spoil_queue_place, "PCI slot 1: queue 0 is impossible" },

@@ -439,7 +439,6 @@ void vmx_virtio_blk_stop(struct vmx_virtio_blk *blk)
 /* Not saved of struct vmx_virtio_blk: fd, reported, lock, thread, work, ending, id: the host's. */
 /* Not saved of struct vmx_virtio_blk: reads, writes, bytes_read, bytes_written: the host's. */
 /* Not saved of struct vmx_virtio_blk: config: follows from capacity. */
-/* Not saved of struct vmx_virtio_blk: reads, writes, bytes_read, bytes_written: the host's. */
 static const struct vmx_saved_field fields[] = {
 	SAME(struct vmx_virtio_blk, capacity, 1, "sectors of 512 bytes"),
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
 
 #include "../state/table.h"
 #include "virtio_internal.h"
@@ -44,11 +45,18 @@ static const struct vmx_saved_field virtio_fields[] = {
 
 static const struct vmx_saved_table virtio_table = SAVED_TABLE("virtio", 1, virtio_fields);
 
+/* The driver can set no other. */
+static bool is_vector(const struct vmx_virtio *virtio, uint16_t vector)
+{
+	return vector == VIRTIO_MSI_NO_VECTOR || vector < virtio->pci.msix.count;
+}
+
 static bool is_possible(struct vmx_virtio *virtio, const struct vmx_virtqueue *queue)
 {
 	const uint16_t size = queue->size;
 
-	if (!size || size & (size - 1) || size > virtio->kind->queue_size)
+	if (!size || size & (size - 1) || size > virtio->kind->queue_size ||
+	    !is_vector(virtio, queue->vector))
 		return false;
 	/* A device that is broken does nothing with its queues. */
 	return !queue->enabled || virtio->status & STATUS_NEEDS_RESET ||
@@ -63,6 +71,9 @@ static int loaded(void *object)
 		return vmx_fail(EINVAL,
 				"saved state, PCI slot %u: the driver uses features that %s does not have",
 				virtio->pci.slot, virtio->pci.name);
+	if (!is_vector(virtio, virtio->config_vector))
+		return vmx_fail(EINVAL, "saved state, PCI slot %u: there is no MSI-X vector %u",
+				virtio->pci.slot, virtio->config_vector);
 	for (unsigned int n = 0; n < virtio->kind->queues; n++)
 		if (!is_possible(virtio, &virtio->queues[n]))
 			return vmx_fail(EINVAL, "saved state, PCI slot %u: queue %u is impossible",

@@ -87,7 +87,7 @@ static const char *path_of(const char *vm)
 	if (!runtime_is_name(vm))
 		fail("%s: not the name of a machine, nor unix:PATH", vm);
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("XDG_RUNTIME_DIR is not set, where machines with a name are; give unix:PATH");
+		fail("XDG_RUNTIME_DIR names no folder of yours, where machines with a name are; give unix:PATH");
 	snprintf(path, sizeof(path), "%s/%s" RUNTIME_SUFFIX, folder, vm);
 	return path;
 }
@@ -174,7 +174,7 @@ static struct json_object *find_machines(void)
 	int count;
 
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("XDG_RUNTIME_DIR is not set, where machines with a name are");
+		fail("XDG_RUNTIME_DIR names no folder of yours, where machines with a name are");
 	count = scandir(folder, &entries, is_socket, alphasort);
 	if (count < 0 && errno != ENOENT)
 		fail("%s: %s", folder, strerror(errno));

@@ -37,7 +37,7 @@ static enum api_state state_now(void)
 {
 	if (machine.end != VMX_END_NONE)
 		return API_ENDING;
-	if (machine.quiet.wanted)
+	if (vmx_machine_is_paused(&machine))
 		return API_PAUSED;
 	return machine.debugger && machine.debugger->stopping ? API_DEBUGGED : API_RUNNING;
 }
@@ -243,7 +243,7 @@ static void place(const char *name, char *path, size_t size)
 	struct stat stat;
 
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("--name %s: XDG_RUNTIME_DIR is not set; give --api unix:PATH, too", name);
+		fail("--name %s: XDG_RUNTIME_DIR names no folder of yours; give --api unix:PATH, too", name);
 	if (mkdir(folder, 0700) && errno != EEXIST)
 		fail("--name %s: %s: %s", name, folder, strerror(errno));
 	if (lstat(folder, &stat) || !S_ISDIR(stat.st_mode) || stat.st_uid != geteuid() ||

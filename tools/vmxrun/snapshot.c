@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,36 @@
 
 static const char *restored_path;
 static struct vmx_saved *saved;
+
+/* Made beforehand: a signal handler cannot. */
+static char lost[PATH_MAX + 200];
+
+/* The guest's memory is the file's, which somebody has made shorter, or which cannot be read. */
+static void on_bus_error(int number, siginfo_t *info, void *context __attribute__((unused)))
+{
+	const unsigned char *at = info->si_addr;
+
+	terminal_restore();
+	if (at < machine.vm.ram || at - machine.vm.ram >= (ptrdiff_t)machine.vm.ram_size) {
+		raise(number);
+		return;
+	}
+	if (write(STDERR_FILENO, lost, strlen(lost)) < 0)
+		_exit(STATUS_SIGNAL + number);
+	_exit(STATUS_ERROR);
+}
+
+static void watch_memory(const char *path)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_RESETHAND,
+	};
+
+	snprintf(lost, sizeof(lost),
+		 "vmxrun: --restore %s: the guest's memory is lost: the file became shorter, or cannot be read\n",
+		 path);
+	sigaction(SIGBUS, &action, NULL);
+}
 
 void snapshot_open(const char *path, struct vmx_machine_config *config)
 {
@@ -26,6 +57,7 @@ void snapshot_open(const char *path, struct vmx_machine_config *config)
 	if (vmx_saved_open(&saved, fd, &found))
 		fail("--restore %s: %s", path, vmx_error());
 	restored_path = path;
+	watch_memory(path);
 	config->memory = found.memory;
 	config->cpus = found.cpus;
 }

@@ -10,15 +10,16 @@
 static struct termios before, raw;
 static bool is_raw;
 
-static void restore(void)
+void terminal_restore(void)
 {
-	tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	if (is_raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
 /* A crash: raises the signal again, now with its default action. */
 static void restore_and_die(int number)
 {
-	restore();
+	terminal_restore();
 	raise(number);
 }
 
@@ -27,8 +28,13 @@ static void restore_on_crash(void)
 	static const int crashes[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV };
 	struct sigaction action = { .sa_handler = restore_and_die, .sa_flags = SA_RESETHAND };
 
-	for (size_t n = 0; n < sizeof(crashes) / sizeof(crashes[0]); n++)
-		sigaction(crashes[n], &action, NULL);
+	for (size_t n = 0; n < sizeof(crashes) / sizeof(crashes[0]); n++) {
+		struct sigaction other;
+
+		/* Who knows more of a crash restores it, too. */
+		if (!sigaction(crashes[n], NULL, &other) && other.sa_handler == SIG_DFL)
+			sigaction(crashes[n], &action, NULL);
+	}
 }
 
 void terminal_make_raw(void)
@@ -39,15 +45,14 @@ void terminal_make_raw(void)
 	cfmakeraw(&raw);
 	/* Newlines of the guest and of messages still return to the first column. */
 	raw.c_oflag |= OPOST;
-	atexit(restore);
+	atexit(terminal_restore);
 	restore_on_crash();
 	is_raw = !tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
 void terminal_suspend(void)
 {
-	if (is_raw)
-		restore();
+	terminal_restore();
 	raise(SIGSTOP);
 	if (is_raw)
 		tcsetattr(STDIN_FILENO, TCSANOW, &raw);

@@ -97,6 +97,8 @@ void nets_describe(unsigned int n, struct api_device *device);
 
 /* Makes the terminal raw, and restores it whichever way the process ends. */
 void terminal_make_raw(void);
+/* Signal handlers may call it. */
+void terminal_restore(void);
 /* Restores it while the process is stopped. */
 void terminal_suspend(void);
 
