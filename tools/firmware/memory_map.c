@@ -41,21 +41,24 @@ int vmx_memory_init(struct vmx_memory *memory, void *ram, uint64_t size, uint64_
 }
 
 /* "BIOS Data Area": words of segment 40H */
-#define BDA_EBDA_SEGMENT	0x40e
-#define BDA_MEMORY_KIB		0x413
+#define BDA			0x400
+#define BDA_SIZE		0x100
+#define BDA_EBDA_SEGMENT	0x0e
+#define BDA_MEMORY_KIB		0x13
 
 void vmx_bios_data_write(const struct vmx_memory *memory)
 {
 	uint64_t end = memory->low < CONVENTIONAL ? memory->low : CONVENTIONAL;
 	uint16_t segment = CONVENTIONAL >> 4, kib = end >> 10;
-	unsigned char *ebda = vmx_memory_at(memory, CONVENTIONAL, 1);
+	unsigned char *ebda = vmx_memory_to_write(memory, CONVENTIONAL, 1);
+	unsigned char *area = vmx_memory_to_write(memory, BDA, BDA_SIZE);
 
-	if (!vmx_memory_at(memory, BDA_MEMORY_KIB, sizeof(kib)))
+	if (!area)
 		return;
-	memcpy(memory->ram + BDA_MEMORY_KIB, &kib, sizeof(kib));
+	memcpy(area + BDA_MEMORY_KIB, &kib, sizeof(kib));
 	if (!ebda)
 		return;
-	memcpy(memory->ram + BDA_EBDA_SEGMENT, &segment, sizeof(segment));
+	memcpy(area + BDA_EBDA_SEGMENT, &segment, sizeof(segment));
 	*ebda = (VGA - CONVENTIONAL) >> 10;
 }
 
@@ -115,7 +118,7 @@ int vmx_memory_set(struct vmx_memory *memory, uint64_t base, uint64_t size,
 	return 0;
 }
 
-void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base, uint64_t size)
+static unsigned char *find(const struct vmx_memory *memory, uint64_t base, uint64_t size)
 {
 	uint64_t high = memory->size - memory->low;
 
@@ -125,4 +128,28 @@ void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base, uint64_t siz
 	    size > high - (base - VMX_MEMORY_HIGH))
 		return NULL;
 	return memory->ram + memory->low + (base - VMX_MEMORY_HIGH);
+}
+
+const void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base, uint64_t size)
+{
+	return find(memory, base, size);
+}
+
+void *vmx_memory_to_write(const struct vmx_memory *memory, uint64_t base, uint64_t size)
+{
+	unsigned char *at = find(memory, base, size);
+
+	if (at)
+		vmx_memory_wrote(memory, at, size);
+	return at;
+}
+
+void vmx_memory_wrote(const struct vmx_memory *memory, const void *at, uint64_t size)
+{
+	uint64_t offset = (const unsigned char *)at - memory->ram;
+
+	if (!memory->written || !size)
+		return;
+	for (uint64_t page = offset / PAGE; page <= (offset + size - 1) / PAGE; page++)
+		memory->written[page / 64] |= 1ull << page % 64;
 }

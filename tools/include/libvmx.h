@@ -186,6 +186,27 @@ int vmx_vm_map(struct vmx_vm *vm, uint64_t gpa, void *host, size_t length,
 int vmx_vm_invalidate(struct vmx_vm *vm, uint64_t gpa, size_t length);
 
 /**
+ * vmx_vm_log() - begin or end to log which pages guests write
+ * @vm: the VM
+ * @method: how; %VMX_DIRTY_OFF ends it
+ *
+ * Return: 0 or -errno; see struct vmx_mmu_log.
+ */
+int vmx_vm_log(struct vmx_vm *vm, enum vmx_dirty_method method);
+
+/**
+ * vmx_vm_dirty() - read which pages guests wrote, and begin anew for them
+ * @vm: the VM
+ * @gpa: guest-physical address, on a page
+ * @length: bytes, whole pages
+ * @bitmap: out: a bit for each page, bit n % 64 of word n / 64
+ *
+ * Return: 0 or -errno; see struct vmx_mmu_dirty.
+ */
+int vmx_vm_dirty(struct vmx_vm *vm, uint64_t gpa, uint64_t length,
+		 uint64_t *bitmap);
+
+/**
  * vmx_vm_stats() - read the VM's counters
  * @vm: the VM
  * @stats: filled in

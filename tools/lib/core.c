@@ -219,6 +219,32 @@ int vmx_vm_invalidate(struct vmx_vm *vm, uint64_t gpa, size_t length)
 	       fail_errno("cannot have the guest's translations forgotten") : 0;
 }
 
+int vmx_vm_log(struct vmx_vm *vm, enum vmx_dirty_method method)
+{
+	struct vmx_mmu_log log = { .size = sizeof(log), .method = method };
+	int ret;
+
+	do
+		ret = ioctl(vm->mmu, VMX_MMU_LOG, &log);
+	while (ret && errno == EINTR);
+	return ret ? fail_errno("cannot log what the guest writes") : 0;
+}
+
+int vmx_vm_dirty(struct vmx_vm *vm, uint64_t gpa, uint64_t length, uint64_t *bitmap)
+{
+	struct vmx_mmu_dirty dirty = { .size = sizeof(dirty) };
+
+	/* A call ends early with a signal, between two words. */
+	for (uint64_t done = 0; done < length; done += dirty.done) {
+		dirty.gpa = gpa + done;
+		dirty.length = length - done;
+		dirty.bitmap = (uintptr_t)&bitmap[done / PAGE_SIZE / 64];
+		if (ioctl(vm->mmu, VMX_MMU_DIRTY, &dirty) && errno != EINTR)
+			return fail_errno("cannot read what the guest wrote");
+	}
+	return 0;
+}
+
 int vmx_vm_stats(struct vmx_vm *vm, struct vmx_vm_stats *stats)
 {
 	*stats = (struct vmx_vm_stats){ .size = sizeof(*stats) };

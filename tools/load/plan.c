@@ -177,7 +177,7 @@ void plan_carry_out(const struct plan *plan)
 {
 	for (unsigned int n = 0; n < plan->count; n++) {
 		const struct piece *piece = &plan->pieces[n];
-		unsigned char *at = vmx_memory_at(plan->memory, piece->base, piece->size);
+		unsigned char *at = vmx_memory_to_write(plan->memory, piece->base, piece->size);
 
 		if (piece->untouched)
 			continue;

@@ -112,7 +112,7 @@ static const unsigned char park_code[] = {
 int vmx_start_parked(const struct vmx_memory *memory, uint32_t apic_id, struct vmx_start *start)
 {
 	struct start_tables tables;
-	unsigned char *at = vmx_memory_at(memory, VMX_ACPI_PARK, sizeof(tables));
+	unsigned char *at = vmx_memory_to_write(memory, VMX_ACPI_PARK, sizeof(tables));
 
 	_Static_assert(VMX_ACPI_PARK + sizeof(tables) <= VMX_ACPI_MAILBOX, "the mailbox is behind");
 	if (!at)

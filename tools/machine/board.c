@@ -190,11 +190,15 @@ int vmx_machine_add(struct vmx_machine *machine, struct vmx_pci_device *device)
 	return ret ?: slot;
 }
 
+/* Devices tell of what they wrote. */
 static void *find_memory(void *context, uint64_t address, uint64_t length)
 {
-	struct vmx_machine *machine = context;
+	return vmx_machine_memory(context, address, length, false);
+}
 
-	return vmx_memory_at(&machine->memory, address, length);
+static void on_noted(void *context, const void *memory, size_t length)
+{
+	vmx_memory_wrote(&((struct vmx_machine *)context)->memory, memory, length);
 }
 
 /* The way back from what was found. */
@@ -203,6 +207,9 @@ static void on_written(void *context, const void *memory, size_t length)
 	struct vmx_machine *machine = context;
 	uint64_t address = (const unsigned char *)memory - machine->memory.ram;
 
+	vmx_memory_wrote(&machine->memory, memory, length);
+	if (!machine->vm.shadow)
+		return;
 	if (address >= machine->memory.low)
 		address += VMX_MEMORY_HIGH - machine->memory.low;
 	vmx_machine_wrote(machine, address, length);
@@ -212,7 +219,7 @@ struct vmx_virtio_machine vmx_machine_virtio(struct vmx_machine *machine)
 {
 	return (struct vmx_virtio_machine){
 		.memory = find_memory, .context = machine, .clock = &machine->clock,
-		.written = machine->vm.shadow ? on_written : NULL, .quiet = &machine->quiet,
+		.written = on_written, .noted = on_noted, .quiet = &machine->quiet,
 	};
 }
 
@@ -230,8 +237,8 @@ int vmx_board_init(struct vmx_machine *machine)
 
 int vmx_board_new_generation(struct vmx_machine *machine)
 {
-	void *id = vmx_memory_at(&machine->memory, VMX_ACPI_GENERATION,
-				 VMX_ACPI_GENERATION_LENGTH);
+	void *id = vmx_memory_to_write(&machine->memory, VMX_ACPI_GENERATION,
+				       VMX_ACPI_GENERATION_LENGTH);
 	uint8_t random[VMX_ACPI_GENERATION_LENGTH];
 
 	if (!id)

@@ -19,7 +19,7 @@ size_t debug_read_memory(void *debugger, unsigned int cpu, uint64_t address, voi
 size_t debug_write_memory(void *debugger, unsigned int cpu, uint64_t address, const void *bytes,
 			  size_t length);
 /* Where a linear address of a vCPU's is in RAM, and in this process; NULL if it is not. */
-unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa);
+const unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa);
 /* Writes RAM, within a page; 0 or -errno. */
 int debug_put(struct vmx_machine *machine, uint64_t gpa, const void *bytes, size_t length);
 

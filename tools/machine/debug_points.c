@@ -154,7 +154,7 @@ static struct vmx_breakpoint *find_breakpoint(struct vmx_debugger *debugger, uin
 
 static int insert_breakpoint(struct vmx_debugger *debugger, struct vmx_cpu *cpu, uint64_t linear)
 {
-	unsigned char *at;
+	const unsigned char *at;
 	uint64_t gpa;
 
 	if (find_breakpoint(debugger, linear))
@@ -176,7 +176,7 @@ static int insert_breakpoint(struct vmx_debugger *debugger, struct vmx_cpu *cpu,
 /* What the guest has put there since then is its own. */
 static void remove_breakpoint(struct vmx_debugger *debugger, struct vmx_breakpoint *point)
 {
-	unsigned char *at = vmx_memory_at(&debugger->machine->memory, point->gpa, 1);
+	const unsigned char *at = vmx_memory_at(&debugger->machine->memory, point->gpa, 1);
 
 	point->used = false;
 	if (at && *at == int3)

@@ -173,7 +173,7 @@ static void *table_entry(void *context, uint64_t gpa, size_t length, bool write)
 {
 	struct vmx_machine *machine = context;
 
-	return write ? NULL : vmx_memory_at(&machine->memory, gpa, length);
+	return write ? NULL : vmx_machine_memory(machine, gpa, length, false);
 }
 
 /* Nor do rights matter to it: it reads as the supervisor, from pages of users, too. */
@@ -202,7 +202,7 @@ static int translate(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa)
 	return vmx_walk(&paging, &memory, address, 0, gpa, &error);
 }
 
-unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa)
+const unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa)
 {
 	if (translate(cpu, address, gpa))
 		return NULL;
@@ -212,7 +212,7 @@ unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t *gpa)
 /* If it is a page table, the guest does not know that it should execute INVLPG. */
 int debug_put(struct vmx_machine *machine, uint64_t gpa, const void *bytes, size_t length)
 {
-	memcpy(vmx_memory_at(&machine->memory, gpa, length), bytes, length);
+	memcpy(vmx_memory_to_write(&machine->memory, gpa, length), bytes, length);
 	return vmx_vm_invalidate(&machine->vm, gpa, length);
 }
 
@@ -226,7 +226,7 @@ static size_t copy(struct vmx_cpu *cpu, uint64_t address, void *to, const void *
 	while (done < length) {
 		size_t piece = PAGE_SIZE - ((address + done) & (PAGE_SIZE - 1));
 		uint64_t gpa;
-		unsigned char *at = debug_find(cpu, address + done, &gpa);
+		const unsigned char *at = debug_find(cpu, address + done, &gpa);
 
 		if (!at)
 			break;

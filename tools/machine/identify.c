@@ -385,11 +385,11 @@ static int set_msrs(struct vmx_cpu *cpu)
 
 /* What finishes the instructions that exit for memory */
 
-static void *host(void *arg, uint64_t gpa, size_t length, bool write __attribute__((unused)))
+static void *host(void *arg, uint64_t gpa, size_t length, bool write)
 {
 	struct vmx_cpu *cpu = arg;
 
-	return vmx_memory_at(&cpu->machine->memory, gpa, length);
+	return vmx_machine_memory(cpu->machine, gpa, length, write);
 }
 
 static void written(void *arg, uint64_t gpa, size_t length)

@@ -14,6 +14,11 @@ void vmx_machine_end(struct vmx_machine *machine, enum vmx_end end);
 /* Ends it because of what vmx_error() says. */
 void vmx_machine_fail(struct vmx_machine *machine);
 /*
+ * Guest memory in this process, or NULL: a struct vmx_guest_memory.host. What is found to be
+ * written is, before the lock is given up.
+ */
+void *vmx_machine_memory(void *machine, uint64_t gpa, size_t length, bool write);
+/*
  * With shadow page tables: the module hears that guest memory was written here, which may be page
  * tables. With EPT nobody needs to: the guest does to its CPUs what there is to do.
  */

@@ -217,12 +217,12 @@ static int see_to_exit(struct vmx_cpu *cpu)
 	return ret;
 }
 
-/* Who takes what comes out of the machine may be slower than the guest. */
+/* Who takes what comes out of the machine, or its memory, may be slower than the guest. */
 static bool is_held_up(struct vmx_cpu *cpu)
 {
 	const struct vmx_machine_config *config = &cpu->machine->config;
 
-	if (!config->hold || !config->hold(config->host))
+	if (!cpu->machine->braked && (!config->hold || !config->hold(config->host)))
 		return false;
 	pthread_cond_wait(&cpu->wake, &cpu->machine->lock);
 	return true;

@@ -29,6 +29,14 @@ void vmx_machine_fail(struct vmx_machine *machine)
 	vmx_machine_end(machine, VMX_END_ERROR);
 }
 
+void *vmx_machine_memory(void *context, uint64_t gpa, size_t length, bool write)
+{
+	const struct vmx_memory *memory = &((struct vmx_machine *)context)->memory;
+
+	return write ? vmx_memory_to_write(memory, gpa, length) :
+		       (void *)vmx_memory_at(memory, gpa, length);
+}
+
 void vmx_machine_wrote(struct vmx_machine *machine, uint64_t gpa, uint64_t length)
 {
 	if (vmx_vm_invalidate(&machine->vm, gpa, length))

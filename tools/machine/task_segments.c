@@ -66,11 +66,6 @@ int task_fault(struct switching *s, uint8_t vector, uint32_t error)
 
 /* Memory */
 
-static void *host(void *machine, uint64_t gpa, size_t length, bool write __attribute__((unused)))
-{
-	return vmx_memory_at(&((struct vmx_machine *)machine)->memory, gpa, length);
-}
-
 static int page_fault(struct switching *s, uint32_t linear, uint32_t error)
 {
 	struct vmx_run_page *run = s->cpu->vcpu.run;
@@ -85,7 +80,7 @@ static int access_page(struct switching *s, uint32_t linear, void *bytes, unsign
 		       bool write)
 {
 	struct vmx_machine *machine = s->cpu->machine;
-	const struct vmx_guest_memory memory = { host, machine };
+	const struct vmx_guest_memory memory = { vmx_machine_memory, machine };
 	uint32_t error;
 	uint64_t gpa;
 	void *at;
@@ -100,7 +95,7 @@ static int access_page(struct switching *s, uint32_t linear, void *bytes, unsign
 		return page_fault(s, linear, error);
 	if (ret)
 		return ret;
-	at = vmx_memory_at(&machine->memory, gpa, length);
+	at = vmx_machine_memory(machine, gpa, length, write);
 	if (!at)
 		return vmx_fail(EOPNOTSUPP,
 				"a TSS or descriptor table of the guest's is at %#llx, which is not RAM",

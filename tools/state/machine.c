@@ -98,7 +98,6 @@ static int check_empty(int fd)
 	return 0;
 }
 
-/* With the machine's lock held: all but the memory. */
 static int write_parts(struct state_writer *writer, struct state_parts *parts,
 		       struct vmx_machine *machine)
 {
@@ -128,6 +127,16 @@ static int write_parts(struct state_writer *writer, struct state_parts *parts,
 	return 0;
 }
 
+int state_write_machine(struct state_writer *writer, struct vmx_machine *machine)
+{
+	struct state_parts *parts = calloc(1, sizeof(*parts));
+	int ret = parts ? write_parts(writer, parts, machine) :
+			  vmx_fail(ENOMEM, "no memory to save the machine");
+
+	free(parts);
+	return ret;
+}
+
 /* A pause of its own: nobody touches the memory, whoever ends another pause meanwhile. */
 static void begin_write(struct vmx_machine *machine)
 {
@@ -145,15 +154,14 @@ static void end_write(struct vmx_machine *machine)
 }
 
 /* The host's disk may be slow, so nobody waits for it with the lock. */
-static int save(struct state_writer *writer, struct state_parts *parts,
-		struct vmx_machine *machine, int fd)
+static int save(struct state_writer *writer, struct vmx_machine *machine, int fd)
 {
 	int ret = check_empty(fd);
 
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&machine->lock);
-	ret = write_parts(writer, parts, machine);
+	ret = state_write_machine(writer, machine);
 	if (!ret)
 		begin_write(machine);
 	pthread_mutex_unlock(&machine->lock);
@@ -166,15 +174,10 @@ static int save(struct state_writer *writer, struct state_parts *parts,
 
 int vmx_machine_save(struct vmx_machine *machine, int fd)
 {
-	struct state_parts *parts = calloc(1, sizeof(*parts));
 	struct state_writer writer = { .bytes = NULL };
-	int ret;
+	int ret = save(&writer, machine, fd);
 
-	if (!parts)
-		return vmx_fail(ENOMEM, "no memory to save the machine");
-	ret = save(&writer, parts, machine, fd);
 	free(writer.bytes);
-	free(parts);
 	return ret;
 }
 
@@ -216,10 +219,25 @@ static int find_image(struct vmx_saved *saved, off_t size)
 	return 0;
 }
 
-static int open_saved(struct vmx_saved *saved, struct vmx_saved_config *config)
+int state_find_config(struct vmx_saved *saved, struct vmx_saved_config *config)
 {
 	struct state_machine machine;
 	const struct vmx_saved_part part = { .table = &state_machine_table, .object = &machine };
+	int ret = state_look(saved, &part);
+
+	if (ret)
+		return ret;
+	if (!machine.memory || machine.memory % 4096 || !machine.cpus ||
+	    machine.cpus > VMX_MACHINE_CPUS)
+		return state_refuse(state_machine_table.name, 0,
+				    "no machine has %u CPUs and %llu bytes", machine.cpus,
+				    (unsigned long long)machine.memory);
+	*config = (struct vmx_saved_config){ .memory = machine.memory, .cpus = machine.cpus };
+	return 0;
+}
+
+static int open_saved(struct vmx_saved *saved, struct vmx_saved_config *config)
+{
 	struct stat stat;
 	int ret;
 
@@ -229,16 +247,12 @@ static int open_saved(struct vmx_saved *saved, struct vmx_saved_config *config)
 		return vmx_fail(EINVAL, "a saved state must be in a regular file");
 	ret = read_stream(saved, stat.st_size);
 	ret = ret ?: find_image(saved, stat.st_size);
-	ret = ret ?: state_look(saved, &part);
-	if (ret)
+	ret = ret ?: state_find_config(saved, config);
+	if (ret || config->memory == saved->image.size)
 		return ret;
-	if (machine.memory != saved->image.size || !machine.cpus ||
-	    machine.cpus > VMX_MACHINE_CPUS)
-		return state_refuse(state_machine_table.name, 0,
-				    "no machine has %u CPUs and %llu bytes", machine.cpus,
-				    (unsigned long long)machine.memory);
-	*config = (struct vmx_saved_config){ .memory = machine.memory, .cpus = machine.cpus };
-	return 0;
+	return state_refuse(state_image_table.name, 0, "%llu bytes are not the machine's %llu",
+			    (unsigned long long)saved->image.size,
+			    (unsigned long long)config->memory);
 }
 
 int vmx_saved_open(struct vmx_saved **saved, int fd, struct vmx_saved_config *config)
@@ -352,8 +366,8 @@ static int take_all(struct vmx_saved *saved, const struct state_parts *parts)
 	return ret ?: state_check_taken(saved);
 }
 
-static int restore(struct state_parts *parts, struct vmx_machine *machine,
-		   struct vmx_saved *saved)
+static int take_parts(struct state_parts *parts, struct vmx_machine *machine,
+		      struct vmx_saved *saved)
 {
 	const struct vmx_saved_part part = {
 		.table = &state_machine_table, .object = &parts->machine,
@@ -362,14 +376,31 @@ static int restore(struct state_parts *parts, struct vmx_machine *machine,
 
 	ret = state_take(saved, &part);
 	ret = ret ?: put_machine(machine, &parts->machine);
-	ret = ret ?: map_memory(machine, saved);
 	if (ret)
 		return ret;
 	state_list_cpus(parts, machine->config.cpus);
 	state_list_devices(parts, machine);
 	ret = state_list_pci(parts, machine);
 	ret = ret ?: take_all(saved, parts);
-	ret = ret ?: put_cpus(machine, parts);
+	return ret ?: put_cpus(machine, parts);
+}
+
+int state_read_machine(struct vmx_saved *saved, struct vmx_machine *machine)
+{
+	struct state_parts *parts = calloc(1, sizeof(*parts));
+	int ret = parts ? take_parts(parts, machine, saved) :
+			  vmx_fail(ENOMEM, "no memory to restore the machine");
+
+	free(parts);
+	return ret;
+}
+
+/* Memory comes before what is in it. */
+static int restore(struct vmx_machine *machine, struct vmx_saved *saved)
+{
+	int ret = map_memory(machine, saved);
+
+	ret = ret ?: state_read_machine(saved, machine);
 	/* There may be more machines with this state. */
 	ret = ret ?: vmx_board_new_generation(machine);
 	vmx_power_raise(&machine->power, VMX_POWER_GPE_GENERATION);
@@ -378,14 +409,10 @@ static int restore(struct state_parts *parts, struct vmx_machine *machine,
 
 int vmx_machine_restore(struct vmx_machine *machine, struct vmx_saved *saved)
 {
-	struct state_parts *parts = calloc(1, sizeof(*parts));
 	int ret;
 
-	if (!parts)
-		return vmx_fail(ENOMEM, "no memory to restore the machine");
 	pthread_mutex_lock(&machine->lock);
-	ret = restore(parts, machine, saved);
+	ret = restore(machine, saved);
 	pthread_mutex_unlock(&machine->lock);
-	free(parts);
 	return ret;
 }

@@ -52,6 +52,15 @@ void state_list_devices(struct state_parts *parts, struct vmx_machine *machine);
 int state_list_pci(struct state_parts *parts, struct vmx_machine *machine);
 void state_list_cpus(struct state_parts *parts, unsigned int cpus);
 
+/* With the machine's lock held: 0, or -errno with vmx_error() set. */
+
+/* Begins a stream, and adds all sections but those of memory and the end. */
+int state_write_machine(struct state_writer *writer, struct vmx_machine *machine);
+/* Puts all that was not taken yet into a machine that has the memory. Time stands still then. */
+int state_read_machine(struct vmx_saved *saved, struct vmx_machine *machine);
+/* What a machine needs to have for it. */
+int state_find_config(struct vmx_saved *saved, struct vmx_saved_config *config);
+
 extern const struct vmx_saved_table state_machine_table;
 
 #endif /* LIBVMX_STATE_STATE_H */

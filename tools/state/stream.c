@@ -37,8 +37,7 @@ static const struct vmx_saved_field image_fields[] = {
 
 const struct vmx_saved_table state_image_table = SAVED_TABLE("memory", 1, image_fields);
 
-/* Of the header without its last member, and of what follows it. */
-static uint64_t checksum(const struct state_header *header, const void *bytes)
+uint64_t state_checksum(const struct state_header *header, const void *bytes)
 {
 	uint64_t seed = XXH3_64bits(header, offsetof(struct state_header, checksum));
 
@@ -69,7 +68,7 @@ void state_add(struct state_writer *writer, const struct vmx_saved_part *part)
 	if (writer->failed)
 		return;
 	header.length = writer->count - at - sizeof(header);
-	header.checksum = checksum(&header, writer->bytes + at + sizeof(header));
+	header.checksum = state_checksum(&header, writer->bytes + at + sizeof(header));
 	memcpy(writer->bytes + at, &header, sizeof(header));
 }
 
@@ -117,8 +116,7 @@ static int refuse(const struct state_header *header, const char *why)
 	return state_refuse(header->name, header->instance, "%s", why);
 }
 
-/* Messages have it, so it is no more than this. */
-static bool is_name(const char *name)
+bool state_is_name(const char *name)
 {
 	static const char may[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
 	size_t length = 0;
@@ -145,14 +143,14 @@ static int add_section(struct vmx_saved *saved, size_t *at, size_t end)
 		return vmx_fail(EINVAL, "saved state: damaged after section %u", saved->count);
 	memcpy(header, saved->bytes + *at, sizeof(*header));
 	*at += sizeof(*header);
-	if (!is_name(header->name))
+	if (!state_is_name(header->name))
 		return vmx_fail(EINVAL, "saved state: section %u has no name: the file is damaged",
 				saved->count);
 	if (header->length > end - *at)
 		return refuse(header, "it is longer than the stream: the file is damaged");
 	section->bytes = saved->bytes + *at;
 	section->taken = false;
-	if (header->checksum != checksum(header, section->bytes))
+	if (header->checksum != state_checksum(header, section->bytes))
 		return refuse(header, "its checksum is wrong: the file is damaged");
 	if (find(saved, header->name, header->instance))
 		return refuse(header, "it comes twice");

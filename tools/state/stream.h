@@ -56,6 +56,10 @@ struct vmx_saved {
 	struct state_image image;
 };
 
+/* Of the header without its last member, and of what follows it. */
+uint64_t state_checksum(const struct state_header *header, const void *bytes);
+/* Messages have a section's name, so it is no more than small letters, digits and dashes. */
+bool state_is_name(const char *name);
 /* Begins, continues and ends a stream in memory. */
 void state_begin(struct state_writer *writer);
 void state_add(struct state_writer *writer, const struct vmx_saved_part *part);

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,113 +15,17 @@
 #include <libvmx/debugger.h>
 
 #include "../machine/internal.h"
+#include "fake_module.h"
 #include "virtio_guest.h"
 
 #define MEMORY		(4u << 20)
-#define CPUS		2
-#define KHZ		1000000
+#define CPUS		FAKE_CPUS
 #define VECTOR		0x41
-#define RFLAGS_IF	(1u << 9)
-#define SVR		0x0f0
 /* Looks that another thread gets to do what it must not do. */
 #define LOOKS		2000
 #define HEADER		DATA
 #define SECTOR		(DATA + 0x1000)
 #define STATUS		(DATA + 0x2000)
-
-/* The module's part: what the library's calls come to. A descriptor is a vCPU's number and this. */
-#define VCPU_FD		1000
-#define VMCS_FD		2000
-
-static struct fake {
-	struct vmx_run_page run;
-	volatile bool kicked;
-	volatile bool inside;
-	volatile uint64_t counted;	/* turns of the guest's loop */
-	volatile uint64_t last_tsc;	/* that the guest read */
-	volatile uint64_t backwards;	/* times that it was less than before */
-	uint64_t tsc_offset;
-	volatile uint64_t rip;
-	volatile unsigned int events;	/* injected */
-	volatile bool exit;		/* leave by an instruction */
-} fakes[CPUS];
-
-static void take_input(struct fake *fake)
-{
-	struct vmx_run_page *run = &fake->run;
-
-	if (run->retire)
-		fake->rip += run->length;
-	run->retire = 0;
-	run->valid = VMX_STATE_RFLAGS | VMX_STATE_INTERRUPTIBILITY;
-	run->rflags = RFLAGS_IF;
-}
-
-static int fake_run(struct fake *fake)
-{
-	struct vmx_run_page *run = &fake->run;
-
-	take_input(fake);
-	if (run->immediate_exit || fake->kicked) {
-		fake->kicked = false;
-		errno = EINTR;
-		return -1;
-	}
-	if (run->inject_info)
-		fake->events++;
-	run->inject_info = 0;
-	fake->inside = true;
-	while (!fake->kicked && !fake->exit) {
-		uint64_t tsc = __rdtsc() + fake->tsc_offset;
-
-		fake->backwards += tsc < fake->last_tsc;
-		fake->last_tsc = tsc;
-		fake->counted++;
-		sched_yield();
-	}
-	fake->inside = false;
-	if (fake->exit) {
-		fake->exit = false;
-		run->reason = VMX_REASON_WBINVD;
-		run->length = 2;
-		return 0;
-	}
-	fake->kicked = false;
-	errno = EINTR;
-	return -1;
-}
-
-static int fake_vmcs(struct fake *fake, unsigned long request, struct vmx_vmcs_io *io)
-{
-	struct vmx_field *fields = (struct vmx_field *)(uintptr_t)io->fields;
-
-	for (unsigned int n = 0; n < io->count; n++) {
-		if (request == VMX_VMCS_READ)
-			fields[n].value = 0;
-		else if (fields[n].field == VMX_F_TSC_OFFSET)
-			fake->tsc_offset = fields[n].value;
-	}
-	return 0;
-}
-
-int ioctl(int fd, unsigned long request, ...)
-{
-	void *argument;
-	va_list args;
-
-	va_start(args, request);
-	argument = va_arg(args, void *);
-	va_end(args);
-	if (fd < VCPU_FD)
-		return syscall(SYS_ioctl, fd, request, argument);
-	if (request == VMX_RUN)
-		return fake_run(&fakes[fd - VCPU_FD]);
-	if (request == VMX_KICK)
-		fakes[fd - VCPU_FD].kicked = true;
-	else if (request == VMX_VMCS_READ || request == VMX_VMCS_WRITE)
-		return fake_vmcs(&fakes[fd - VMCS_FD], request, argument);
-	return 0;
-}
 
 /* The host's disk, which takes its time: the library's calls of preadv() come here. */
 static volatile bool gate_closed, waited_for;
@@ -172,31 +75,6 @@ static void note_room(void *host)
 	(*(unsigned int *)host)++;
 }
 
-static uint64_t now(void *source)
-{
-	struct vmx_machine *machine = source;
-
-	return vmx_machine_host_tsc(machine) - machine->tsc_start;
-}
-
-static void add_cpu(struct vmx_machine *machine, unsigned int id)
-{
-	struct vmx_cpu *cpu = &machine->cpus[id];
-	struct vmx_lapic_config config = {
-		.bus = &machine->apics, .clock = &machine->clock, .kick = vmx_cpu_kick,
-		.vcpu = cpu, .id = id, .boot = true, .physical_bits = 36, .tsc_khz = KHZ,
-	};
-
-	memset(&fakes[id], 0, sizeof(fakes[id]));
-	cpu->machine = machine;
-	cpu->id = id;
-	cpu->vcpu = (struct vmx_vcpu){ .fd = VCPU_FD + id, .vmcs = VMCS_FD + id,
-				       .vm = &machine->vm, .run = &fakes[id].run };
-	pthread_cond_init(&cpu->wake, NULL);
-	vmx_lapic_init(&cpu->lapic, &config);
-	vmx_lapic_write(&cpu->lapic, VMX_LAPIC_BASE + SVR, 4, 0x1ff);
-}
-
 static void *run_machine(void *machine)
 {
 	vmx_machine_run(machine);
@@ -213,15 +91,7 @@ FIXTURE_SETUP(paused)
 	machine->config = (struct vmx_machine_config){
 		.memory = MEMORY, .cpus = CPUS, .room = note_room, .host = &self->rooms,
 	};
-	machine->vm.caps.tsc_khz = KHZ;
-	machine->tsc_start = __rdtsc();
-	machine->clock = (struct vmx_clock){ .now = now, .source = machine };
-	pthread_mutex_init(&machine->lock, NULL);
-	pthread_cond_init(&machine->quiet.changed, NULL);
-	ASSERT_EQ(0, vmx_memory_init(&machine->memory, ram, MEMORY, 0xc0000000));
-	for (unsigned int n = 0; n < CPUS; n++)
-		add_cpu(machine, n);
-	ASSERT_EQ(0, vmx_board_init(machine));
+	ASSERT_EQ(0, fake_machine(machine, 0, ram));
 
 	gate_closed = false;
 	waited_for = false;

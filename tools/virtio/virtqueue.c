@@ -272,6 +272,12 @@ static uint16_t *used_memory(struct vmx_virtio *virtio, const struct vmx_virtque
 	return part_memory(virtio, &part);
 }
 
+static void note(const struct vmx_virtio *virtio, const void *memory, size_t length)
+{
+	if (virtio->machine.noted)
+		virtio->machine.noted(virtio->machine.context, memory, length);
+}
+
 /*
  * Asks to be notified of the next entry, for the queue is empty: then the driver either sees this
  * before it decides whether to notify, or its entry is seen here.
@@ -286,6 +292,7 @@ static bool ask_for_notification(struct vmx_virtio *virtio, const struct vmx_vir
 	if (!used)
 		return false;
 	store_index(&used[RING_ENTRIES + 4 * queue->size], queue->taken);
+	note(virtio, &used[RING_ENTRIES + 4 * queue->size], sizeof(*used));
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return true;
 }
@@ -349,6 +356,7 @@ void vmx_virtqueue_return_all(struct vmx_virtio *virtio, struct vmx_virtqueue *q
 		memcpy(&used[RING_ENTRIES + 4 * place], &element, sizeof(element));
 	}
 	store_index(&used[RING_INDEX], queue->returned);
+	note(virtio, used, used_ring(queue).length);
 }
 
 void vmx_virtqueue_return(struct vmx_virtio *virtio, struct vmx_virtqueue *queue, uint16_t head,

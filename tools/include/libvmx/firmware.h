@@ -58,6 +58,8 @@ struct vmx_memory_range {
  * @size: its size in bytes
  * @low: so much of it begins at guest-physical 0; the rest at 4 GiB
  * @hole: more of it than that cannot: there the hole below 4 GiB begins
+ * @written: a bit for each page of @ram that this process wrote: bit n % 64 of word n / 64;
+ *	NULL while nobody wants to know
  * @map: sorted by address, disjoint; what is not in it is a hole
  * @count: number of entries
  */
@@ -66,6 +68,7 @@ struct vmx_memory {
 	uint64_t size;
 	uint64_t low;
 	uint64_t hole;
+	uint64_t *written;
 	struct vmx_memory_range map[VMX_MEMORY_RANGES];
 	unsigned int count;
 };
@@ -104,7 +107,7 @@ int vmx_memory_set(struct vmx_memory *memory, uint64_t base, uint64_t size,
 		   enum vmx_range_type type);
 
 /**
- * vmx_memory_at() - find guest-physical memory in this process
+ * vmx_memory_at() - find guest-physical memory in this process, to read it
  * @memory: the RAM
  * @base: first guest-physical address
  * @size: bytes
@@ -112,8 +115,34 @@ int vmx_memory_set(struct vmx_memory *memory, uint64_t base, uint64_t size,
  * Return: the memory, or NULL where not all of it is RAM, whatever the map says
  * about it.
  */
-void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base,
-		    uint64_t size);
+const void *vmx_memory_at(const struct vmx_memory *memory, uint64_t base,
+			  uint64_t size);
+
+/**
+ * vmx_memory_to_write() - find guest-physical memory in this process, to write it
+ * @memory: the RAM
+ * @base: first guest-physical address
+ * @size: bytes
+ *
+ * Its pages count as written from here on, so do not give the machine's lock up before
+ * they are.
+ *
+ * Return: as vmx_memory_at().
+ */
+void *vmx_memory_to_write(const struct vmx_memory *memory, uint64_t base,
+			  uint64_t size);
+
+/**
+ * vmx_memory_wrote() - note that RAM was written
+ * @memory: the RAM
+ * @at: part of it in this process
+ * @size: bytes
+ *
+ * For what was written without the machine's lock. Whoever is to find the pages that
+ * changed has to be told after the last byte, and with the lock.
+ */
+void vmx_memory_wrote(const struct vmx_memory *memory, const void *at,
+		      uint64_t size);
 
 /**
  * vmx_bios_data_write() - write what firmware leaves in the BIOS data area

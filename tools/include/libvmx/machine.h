@@ -191,6 +191,7 @@ struct vmx_cpu {
  * @cpus: the vCPUs
  * @restored: its state is a saved one
  * @mailbox: if so, whether ACPI's mailbox starts vCPUs
+ * @braked: vCPUs wait before they enter the guest, for a migration that the guest outruns
  * @debugger: what stops its vCPUs, or NULL
  * @end: how it ended
  * @status: the value of %VMX_END_EXIT
@@ -224,6 +225,7 @@ struct vmx_machine {
 	struct vmx_cpu cpus[VMX_MACHINE_CPUS];
 	bool restored;
 	bool mailbox;
+	bool braked;
 	struct vmx_debugger *debugger;
 	enum vmx_end end;
 	uint32_t status;

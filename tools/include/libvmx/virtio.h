@@ -44,11 +44,14 @@ struct vmx_virtio;
  *	does not wrap) from guest-physical @address are in this process, or NULL
  *	if they are not all RAM, or not in one piece. Must be as aligned as
  *	@address, and stay until the device returns.
- * @context: argument for @memory and @written
+ * @context: argument for @memory, @written and @noted
  * @clock: for what is left for later
  * @written: told of memory that a device wrote, part of what @memory found, before
  *	the driver is told that the device is done with it; or NULL. With shadow page
- *	tables it has to call vmx_vm_invalidate(); with EPT nobody has to know.
+ *	tables it has to call vmx_vm_invalidate(); with EPT nobody has to know, but who
+ *	wants to find all pages that changed.
+ * @noted: told of writes that need nothing but to be noted for that: to the rings; or
+ *	NULL
  * @quiet: heeded by devices that have threads, or NULL
  */
 struct vmx_virtio_machine {
@@ -56,6 +59,7 @@ struct vmx_virtio_machine {
 	void *context;
 	struct vmx_clock *clock;
 	void (*written)(void *context, const void *memory, size_t length);
+	void (*noted)(void *context, const void *memory, size_t length);
 	struct vmx_quiet *quiet;
 };
 
