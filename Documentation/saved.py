@@ -7,8 +7,8 @@ neither a row nor a comment "Not saved of struct X: members: reason."
 
 import re
 
-SOURCES = ("tools/state/*.c", "tools/virtio/*.c")
-HEADERS = ("tools/include/libvmx/*.h", "tools/state/*.[ch]", "uapi/linux/vmx_vcpu.h")
+SOURCES = ("tools/state/*.c", "tools/virtio/*.c", "tools/migrate/*.c")
+HEADERS = ("tools/include/libvmx/*.h", "tools/state/*.[ch]", "tools/migrate/*.h", "uapi/linux/vmx_vcpu.h")
 WIDTHS = {"bool": 8, "unsigned char": 8, "uint8_t": 8, "uint16_t": 16, "uint32_t": 32, "uint64_t": 64, "int64_t": 64,
           "__u8": 8, "__u16": 16, "__u32": 32, "__u64": 64}
 # Arguments between the version and the sentence.
@@ -79,12 +79,14 @@ def tables(root):
             text = path.read_text()
             bodies = dict(re.findall(r"struct vmx_saved_field (\w+)\[\] = \{\n(.*?)^\};", text,
                                      re.DOTALL | re.MULTILINE))
+            used = set()
             for c_name, name, version, fields in re.findall(
                     r'struct vmx_saved_table (\w+) =\s+SAVED_(?:TABLE|STRUCT)\("([\w-]+)", (?:(\d+), )?(\w+)\)', text):
                 names[c_name] = name
-                found.append((name, version, list(rows(path, bodies.pop(fields))), path))
-            if bodies:
-                raise Unknown(f"{path.name}: no table has {', '.join(bodies)}")
+                used.add(fields)
+                found.append((name, version, list(rows(path, bodies[fields])), path))
+            if set(bodies) - used:
+                raise Unknown(f"{path.name}: no table has {', '.join(sorted(set(bodies) - used))}")
     return found, names
 
 

@@ -198,9 +198,11 @@ static bool complained(fixture *self, const char *text)
 	EXPECT_EQ(status, WEXITSTATUS(raw_)) { complained(self, "\1"); }		\
 } while (0)
 
-/* It refuses the options, and says TEXT; the guest does not matter. */
+GUEST64(no_guest, "1: hlt\n jmp 1b");
+
+/* It refuses the options, and says TEXT; the guest never runs. */
 #define EXPECT_ERROR(text, ...) do {							\
-	START(exit_guest, OPTIONS(__VA_ARGS__));					\
+	START(no_guest, OPTIONS(__VA_ARGS__));					\
 	EXPECT_STATUS(125);								\
 	EXPECT_TRUE(complained(self, text));						\
 } while (0)

@@ -33,12 +33,13 @@ DEFAULT = ("fast", "debian-6.1", "debian-6.12")
 # machine takes another boot; guests take long to boot many times, or a kernel that does much. Tests that
 # compare the CPU with the module or with libvmx, and those of vmxrun's snapshots and its API, find the same
 # on each kernel: the fast rows run them. Who asks for the kernel gets all of them.
-THE_SAME_EVERYWHERE = ("control_test", "entry_check_test", "finished_cr_test", "paging_test", "saved_test",
-                       "shadow_fuzz_test")
+THE_SAME_EVERYWHERE = ("control_test", "entry_check_test", "finished_cr_test", "move_test", "move_kill_test",
+                       "paging_test", "saved_test", "shadow_fuzz_test")
 NOT_BY_DEFAULT = {
     "debian-6.1": (*THE_SAME_EVERYWHERE, "kvm_test", "kexec_test"),
     "debian-6.12": (*THE_SAME_EVERYWHERE, "kvm_test", "kexec_test", "linux-net", "linux-net-pins"),
-    "fast": ("linux-pressure", "linux-pair", "linux-paused", "linux-saved-shadow", "linux-again", "linux-6.1",
+    "fast": ("move_kill_test", "linux-pressure", "linux-pair", "linux-paused", "linux-saved-shadow", "linux-again",
+             "linux-6.1",
              "linux-6.12", "linux-6.1-up",
              "linux-shadow-up", "linux-6.1-shadow", "linux-6.1-shadow-up", "linux-6.12-up", "linux-disk", "linux-large"),
 }

@@ -121,8 +121,10 @@ def shared_objects(program):
 def control():
     """What it takes to control vmxrun: half as much again as the rest, so that few machines have it."""
     tools = BUILD / "tools"
-    api = tools / "vmxrun-api.so"
-    return {"/usr/lib/vmx/vmxrun-api.so": api, **shared_objects(api), **shared_objects(tools / "vmxctl")}
+    found = shared_objects(tools / "vmxctl")
+    for name in ("vmxrun-api.so", "vmxrun-transport.so"):
+        found.update({f"/usr/lib/vmx/{name}": tools / name, **shared_objects(tools / name)})
+    return found
 
 
 def guest(setup, folder):
@@ -169,7 +171,8 @@ def belongings(tests, setup, folder):
             found.update(disk_guest(name, folder))
         if f"/guest/{name}-memory" in commands.split():
             found.update(memory_guest(name, folder))
-    if any(name in commands for name in ("/tests/control_test", "/machine/linux-paused", "/machine/linux-saved")):
+    if any(name in commands for name in ("/tests/control_test", "/tests/move_test", "/machine/linux-paused", "/machine/linux-saved",
+                                        "/machine/linux-moved")):
         found.update(control())
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",

@@ -10,7 +10,7 @@
 
 const char *const api_state_names[API_STATES] = {
 	[API_RUNNING] = "running", [API_PAUSED] = "paused", [API_DEBUGGED] = "debugged",
-	[API_ENDING] = "ending",
+	[API_ENDING] = "ending", [API_INCOMING] = "incoming", [API_UNDECIDED] = "undecided",
 };
 
 #define VM(member)	offsetof(struct api_info, vm_stats.member)
@@ -179,5 +179,36 @@ struct json_object *api_statistics(const struct api_info *info)
 	for (size_t n = 0; n < api_figure_count; n++)
 		add_number(figures, api_figures[n].name, api_figure(info, &api_figures[n]));
 	json_object_object_add(to, "module", figures);
+	return to;
+}
+
+static const char *const phases[VMX_MIGRATION_PHASES] = {
+	[VMX_MIGRATION_NONE] = "none", [VMX_MIGRATION_OFFER] = "offer",
+	[VMX_MIGRATION_COPY] = "copy", [VMX_MIGRATION_STOP] = "stop",
+	[VMX_MIGRATION_COMMIT] = "commit", [VMX_MIGRATION_UNDECIDED] = "undecided",
+	[VMX_MIGRATION_DONE] = "done", [VMX_MIGRATION_FAILED] = "failed",
+};
+
+struct json_object *api_migration(const struct vmx_migration_status *status)
+{
+	const struct {
+		const char *key;
+		uint64_t number;
+	} members[] = {
+		{ "round", status->round }, { "sent", status->sent }, { "pages", status->pages },
+		{ "zero_pages", status->zero }, { "left_pages", status->left },
+		{ "rate", status->rate }, { "dirtied", status->dirtied },
+		{ "throttle", status->throttle }, { "estimate_ms", status->estimate_ms },
+		{ "total_ns", status->total_ns }, { "offer_ns", status->offer_ns },
+		{ "braked_ns", status->braked_ns }, { "faults", status->faults },
+		{ "downtime_ns", status->downtime_ns }, { "stop_ns", status->stop_ns },
+		{ "pages_ns", status->pages_ns }, { "state_ns", status->state_ns },
+		{ "target_ns", status->target_ns }, { "resume_ns", status->resume_ns },
+	};
+	struct json_object *to = json_object_new_object();
+
+	add_text(to, "phase", phases[status->phase]);
+	for (size_t n = 0; n < sizeof(members) / sizeof(members[0]); n++)
+		add_number(to, members[n].key, members[n].number);
 	return to;
 }

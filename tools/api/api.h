@@ -14,6 +14,8 @@
 
 #include <linux/vmx.h>
 
+#include <libvmx/migrate.h>
+
 #define API_CPUS	16
 #define API_DEVICES	48
 #define API_COUNTERS	4
@@ -24,6 +26,8 @@ enum api_state {
 	API_PAUSED,
 	API_DEBUGGED,	/* stopped by gdb */
 	API_ENDING,	/* it has ended, or starts anew */
+	API_INCOMING,	/* it is to come from elsewhere */
+	API_UNDECIDED,	/* paused, and here or where it was to go to */
 	API_STATES,
 };
 
@@ -71,10 +75,20 @@ struct api_info {
 	struct vmx_mmu_stats mmu_stats;
 };
 
+/* How a machine is to be moved. */
+struct api_migrate {
+	const char *address;
+	uint64_t bandwidth;	/* bytes in a second, 0: no limit */
+	uint32_t downtime_ms;	/* 0: the default */
+	bool throttle;
+	bool compress;
+};
+
 /*
  * What can be done. Each returns 0, or -errno with a sentence in WHY and nothing changed; any
  * thread may call it. -EINVAL: the request makes no sense; -ENOENT: there is no such part; -EBUSY:
- * not in this state; -ESHUTDOWN: the machine has ended or starts anew; others: it failed.
+ * not in this state; -ECANCELED: somebody else gave it up; -EINPROGRESS: it is not known whether it
+ * is done; -ESHUTDOWN: the machine has ended or starts anew; others: it failed.
  */
 struct api_target {
 	int (*read)(void *context, struct api_info *info, char *why);
@@ -85,6 +99,11 @@ struct api_target {
 	int (*set_affinity)(void *context, unsigned int cpu, const unsigned int *host_cpus,
 			    size_t count, char *why);
 	int (*snapshot)(void *context, const char *path, char *why);
+	int (*migrate)(void *context, const struct api_migrate *how,
+		       struct vmx_migration_status *report, char *why);
+	int (*migration)(void *context, struct vmx_migration_status *status, char *why);
+	int (*cancel)(void *context, char *why);
+	int (*resume_here)(void *context, char *why);
 };
 
 struct api_config {
@@ -111,6 +130,7 @@ struct json_object;
 /* answers.c: what GET answers; NULL without memory. */
 struct json_object *api_describe(const struct api_info *info);
 struct json_object *api_statistics(const struct api_info *info);
+struct json_object *api_migration(const struct vmx_migration_status *status);
 extern const char *const api_state_names[API_STATES];
 
 /* A number that the module counts. */

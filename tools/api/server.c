@@ -111,7 +111,9 @@ static enum MHD_Result answer(struct request *request, int ret)
 		unsigned int status;
 	} statuses[] = {
 		{ -EINVAL, MHD_HTTP_BAD_REQUEST }, { -ENOENT, MHD_HTTP_NOT_FOUND },
-		{ -EBUSY, MHD_HTTP_CONFLICT }, { -ESHUTDOWN, MHD_HTTP_SERVICE_UNAVAILABLE },
+		{ -EBUSY, MHD_HTTP_CONFLICT }, { -ECANCELED, MHD_HTTP_CONFLICT },
+		{ -ESHUTDOWN, MHD_HTTP_SERVICE_UNAVAILABLE },
+		{ -EINPROGRESS, MHD_HTTP_GATEWAY_TIMEOUT },
 	};
 
 	if (!ret)
@@ -270,6 +272,84 @@ static enum MHD_Result put_snapshot(struct request *request)
 	return answer(request, config->target->snapshot(config->context, path, request->why));
 }
 
+static enum MHD_Result get_migration(struct request *request)
+{
+	const struct api_config *config = &request->server->config;
+	struct vmx_migration_status status = { .phase = VMX_MIGRATION_NONE };
+	int ret = config->target->migration(config->context, &status, request->why);
+
+	return ret ? answer(request, ret) :
+		     send_json(request, MHD_HTTP_OK, api_migration(&status), NULL);
+}
+
+/* From 0 on, and not more than MOST. */
+static bool take_number(struct json_object *member, uint64_t most, uint64_t *number)
+{
+	*number = json_object_get_uint64(member);
+	return json_object_is_type(member, json_type_int) && *number <= most &&
+	       json_object_get_int64(member) >= 0;
+}
+
+static bool take_flag(struct json_object *member, bool *flag)
+{
+	*flag = json_object_get_boolean(member);
+	return json_object_is_type(member, json_type_boolean);
+}
+
+static bool take_address(struct json_object *member, const char **address)
+{
+	*address = json_object_get_string(member);
+	return json_object_is_type(member, json_type_string) &&
+	       strlen(*address) == (size_t)json_object_get_string_len(member);
+}
+
+/* {"address": "...", ...}; NULL, or what is wrong. */
+static const char *parse_migrate(struct json_object *object, struct api_migrate *how)
+{
+	uint64_t number = 0;
+
+	if (!json_object_is_type(object, json_type_object))
+		return "the body must be an object";
+	json_object_object_foreach(object, key, member) {
+		bool good = false;
+
+		if (!strcmp(key, "address"))
+			good = take_address(member, &how->address);
+		else if (!strcmp(key, "bandwidth"))
+			good = take_number(member, INT64_MAX, &how->bandwidth);
+		else if (!strcmp(key, "downtime_ms"))
+			good = take_number(member, UINT32_MAX, &number);
+		else if (!strcmp(key, "throttle"))
+			good = take_flag(member, &how->throttle);
+		else if (!strcmp(key, "compress"))
+			good = take_flag(member, &how->compress);
+		if (!good)
+			return "a member is not known, or has an impossible value";
+	}
+	how->downtime_ms = number;
+	return how->address ? NULL : "the member address is missing";
+}
+
+/* Answers when the machine has moved, or not; meanwhile others can ask how far it is. */
+static enum MHD_Result put_migrate(struct request *request)
+{
+	const struct api_config *config = &request->server->config;
+	struct vmx_migration_status report = { .phase = VMX_MIGRATION_NONE };
+	struct json_object *object = parse_body(request);
+	struct api_migrate how = { .address = NULL };
+	const char *wrong = object ? parse_migrate(object, &how) : "the body is not JSON";
+	int ret;
+
+	if (wrong) {
+		json_object_put(object);
+		return refuse(request, MHD_HTTP_BAD_REQUEST, wrong);
+	}
+	ret = config->target->migrate(config->context, &how, &report, request->why);
+	json_object_put(object);
+	return ret ? answer(request, ret) :
+		     send_json(request, MHD_HTTP_OK, api_migration(&report), NULL);
+}
+
 /* A # in a path stands for a number. */
 static const struct route {
 	const char *method;
@@ -289,6 +369,12 @@ static const struct route {
 	  offsetof(struct api_target, power_off) },
 	{ MHD_HTTP_METHOD_PUT, "/vm/cpus/#/affinity", true, put_affinity, 0 },
 	{ MHD_HTTP_METHOD_PUT, "/vm/snapshot", true, put_snapshot, 0 },
+	{ MHD_HTTP_METHOD_PUT, "/vm/migrate", true, put_migrate, 0 },
+	{ MHD_HTTP_METHOD_GET, "/vm/migration", false, get_migration, 0 },
+	{ MHD_HTTP_METHOD_PUT, "/vm/migration/cancel", false, put_action,
+	  offsetof(struct api_target, cancel) },
+	{ MHD_HTTP_METHOD_PUT, "/vm/resume-here", false, put_action,
+	  offsetof(struct api_target, resume_here) },
 	{ MHD_HTTP_METHOD_GET, "/metrics", false, get_metrics, 0 },
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A guest that writes memory faster than the line takes it never comes to an end of copying. It runs
- * for a while and waits for a while, outside of the guest and between two instructions.
+ * A guest that writes memory faster than the line takes it never comes to an end of copying. Its
+ * vCPUs run for a while and wait for a while, between two instructions.
  */
 #define _GNU_SOURCE	/* pthread_cond_clockwait() */
 #include <errno.h>

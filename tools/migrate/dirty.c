@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The dirty log of a machine is the union of two: the module's, of what vCPUs write, and a bitmap of
- * what this process writes for the guest. Marks are taken before a page is read, so that what is
+ * The dirty log of a machine is the union of two: the module's, of what vCPUs write, and a bitmap
+ * of what this process writes for the guest. Marks are taken before a page is read, so that what is
  * written later is marked again.
  */
 #include <errno.h>

@@ -319,10 +319,14 @@ static int release(struct source *source)
 {
 	const struct vmx_migration_config *config = &source->migration->config;
 
+	char why[VMX_MIGRATION_WHY];
+	int ret;
+
 	if (!config->release)
 		return 0;
 	source->released = true;
-	return config->release(config->host, &source->paused);
+	ret = config->release(config->host, &source->paused, why);
+	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }
 
 static int send_rest(struct source *source, uint64_t *start)
@@ -351,8 +355,10 @@ static int point_of_no_return(struct source *source)
 	if (migration->cancelled)
 		ret = vmx_fail(ECANCELED, "the migration was cancelled");
 	else
-		migration->status.phase = source->status.phase = VMX_MIGRATION_COMMIT;
+		migration->status.phase = VMX_MIGRATION_COMMIT;
 	pthread_mutex_unlock(&migration->lock);
+	if (!ret)
+		source->status.phase = VMX_MIGRATION_COMMIT;
 	return ret;
 }
 
@@ -411,8 +417,8 @@ static void take_back(struct source *source, int ret)
 	if (ret != -EPIPE)
 		wire_give_up(&source->wire, &message_cancel);
 	snprintf(why, sizeof(why), "%s", vmx_error());
-	if (source->released && config->regain && config->regain(config->host))
-		snprintf(why, sizeof(why), "%s", vmx_error());
+	if (source->released && config->regain)
+		config->regain(config->host, why);
 	if (source->stopped)
 		vmx_machine_resume(source->machine);
 	vmx_fail(0, "%s", why);

@@ -235,17 +235,19 @@ static int undecided(void)
 }
 
 int vmx_incoming_finish(struct vmx_incoming *incoming, struct vmx_machine *machine,
-			int (*take)(void *host), void *host, bool *paused)
+			int (*take)(void *host, char *why), void *host, bool *paused)
 {
 	struct message_commit commit;
+	char why[VMX_MIGRATION_WHY];
 	int ret = wire_expect(&incoming->wire, &message_commit, &commit);
 
 	if (ret == -ECANCELED)
 		return ret;
 	if (ret)
 		return undecided();
-	if (take && take(host))
-		return refuse(incoming, -EBUSY);
+	ret = take ? take(host, why) : 0;
+	if (ret)
+		return refuse(incoming, vmx_fail(-ret, "%s", why));
 	if (acknowledge(incoming, &commit))
 		return undecided();
 	*paused = commit.paused;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Messages: each has the header of a section, a payload by its table, and perhaps data behind it. */
+/* Messages: a section's header, a payload by a table, and perhaps data behind it. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>

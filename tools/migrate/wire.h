@@ -15,7 +15,7 @@ struct wire {
 	uint64_t sent;		/* bytes */
 	uint64_t limit;		/* of these in a second, 0 for none */
 	uint64_t due;		/* when the next may be sent, in ns of CLOCK_MONOTONIC */
-	const bool *cancelled;	/* nobody waits any more for who does not take what is sent; or NULL */
+	const bool *cancelled;	/* nobody waits any more to send; or NULL */
 	struct state_header header;
 	unsigned char payload[WIRE_PAYLOAD];
 };

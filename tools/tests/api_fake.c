@@ -27,8 +27,8 @@ static struct {
 	bool slow;
 } fake;
 
-static const char *const words[] = { "fine", "deaf", "ending", "broken", "slow" };
-static const int errors[] = { 0, -EBUSY, -ESHUTDOWN, -EIO, 0 };
+static const char *const words[] = { "fine", "deaf", "ending", "broken", "slow", "unknown" };
+static const int errors[] = { 0, -EBUSY, -ESHUTDOWN, -EIO, 0, -EINPROGRESS };
 
 /* With the lock held. */
 static int meet(char *why)
@@ -130,10 +130,37 @@ static int save_fake(void *context, const char *path, char *why)
 	return change(why, fake.state, &nothing);
 }
 
+static int migrate_fake(void *context, const struct api_migrate *how,
+			struct vmx_migration_status *report, char *why)
+{
+	unsigned int nothing = 0;
+
+	*report = (struct vmx_migration_status){ .phase = VMX_MIGRATION_DONE, .sent = 12345 };
+	snprintf(why, API_WHY, "this is not the address of the test");
+	if (strcmp(how->address, "unix:/tmp/there") || how->downtime_ms != 5 || !how->throttle ||
+	    how->compress || how->bandwidth != 1ull << 40)
+		return -EINVAL;
+	return change(why, fake.state, &nothing);
+}
+
+static int migration_fake(void *context, struct vmx_migration_status *status, char *why)
+{
+	status->left = 77;
+	return 0;
+}
+
+static int cancel_fake(void *context, char *why)
+{
+	unsigned int nothing = 0;
+
+	return change(why, fake.state, &nothing);
+}
+
 static const struct api_target target = {
 	.read = read_fake, .pause = pause_fake, .resume = resume_fake,
 	.power_button = press_fake, .power_off = off_fake, .set_affinity = pin_fake,
-	.snapshot = save_fake,
+	.snapshot = save_fake, .migrate = migrate_fake, .migration = migration_fake,
+	.cancel = cancel_fake, .resume_here = resume_fake,
 };
 
 static int obey(const char *word)

@@ -26,7 +26,8 @@ SPEC = yaml.safe_load(DESCRIPTION.read_text())
 NOBODY = 65534
 SEEN = set()
 GOOD = {"cpus": [0, 1]}
-BODIES = {"/vm/cpus/{id}/affinity": GOOD, "/vm/snapshot": {"path": "/tmp/a saved machine"}}
+BODIES = {"/vm/cpus/{id}/affinity": GOOD, "/vm/snapshot": {"path": "/tmp/a saved machine"},
+          "/vm/migrate": {"address": "unix:/tmp/there", "bandwidth": 2**40, "downtime_ms": 5, "throttle": True}}
 
 
 class Connection(http.client.HTTPConnection):
@@ -156,8 +157,12 @@ def description_is_sound(machine):
 def everything_succeeds(machine):
     for method, path, body in operations():
         answer = machine.ask(method, path, body)
-        expect(answer, 200 if method == "GET" else 204)
-    assert machine.state() == ("ending", 1, 1, 1), machine.state()
+        expect(answer, 200 if method == "GET" or path == "/vm/migrate" else 204)
+    # The last but one lets it run.
+    assert machine.state() == ("running", 1, 1, 1), machine.state()
+    assert machine.ask("PUT", "/vm/migrate", json.dumps(BODIES["/vm/migrate"])).json()["sent"] == 12345
+    migration = machine.ask("GET", "/vm/migration").json()
+    assert (migration["phase"], migration["left_pages"]) == ("none", 77), migration
     expect(machine.ask("PUT", "/vm/resume"), 204)
     expect(machine.ask("PUT", "/vm/pause"), 204)
     assert machine.state()[0] == "paused"
@@ -189,7 +194,7 @@ def metrics_are_prometheus(machine):
 
 def refusals_change_nothing(machine):
     before = machine.state()
-    for word, status in (("deaf", 409), ("ending", 503), ("broken", 500)):
+    for word, status in (("deaf", 409), ("ending", 503), ("broken", 500), ("unknown", 504)):
         for method, path, body in operations():
             responses = SPEC["paths"][pattern_of(path)][method.lower()]["responses"]
             if str(status) in responses:
@@ -216,6 +221,11 @@ def bodies_are_judged(machine):
     for body in ("", "[]", "{}", '{"path": 3}', '{"path": ""}', '{"path": "saved"}', '{"path": "/a\\u0000b"}',
                  '{"path": "/a", "more": 1}', f'{{"path": "/{"a" * 4096}"}}', '{"path": "/another"}'):
         answer = machine.ask("PUT", "/vm/snapshot", body)
+        assert answer.status == 400, f"{body[:40]}: {answer.status}"
+    for body in ("", "[]", "{}", '{"address": 3}', '{"address": "a", "more": 1}', '{"address": "a", "bandwidth": -1}',
+                 '{"address": "a", "downtime_ms": 4294967296}', '{"address": "a", "throttle": 1}',
+                 '{"address": "unix:/tmp/there", "compress": true}', '{"address": "a\\u0000b"}'):
+        answer = machine.ask("PUT", "/vm/migrate", body)
         assert answer.status == 400, f"{body[:40]}: {answer.status}"
     assert machine.state() == before
     expect(machine.ask("PUT", "/vm/cpus/1/affinity", ' {"cpus" : [ 3 ]}\n'), 204)

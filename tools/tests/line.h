@@ -22,6 +22,8 @@ enum harm {
 	LINE_CUT_WITHIN,	/* half of it is */
 	LINE_CUT_AFTER,		/* all of it is, and nothing else */
 	LINE_FLIP,		/* a bit of it is another one */
+	LINE_HIT_BEFORE,	/* hit() is called, and the message goes on if anybody takes it */
+	LINE_HIT_AFTER,		/* it is called afterwards */
 };
 
 /* What is to happen at which message, the first of its name. */
@@ -29,6 +31,8 @@ struct fault {
 	const char *name;
 	enum harm harm;
 	unsigned int bit;
+	void (*hit)(void *context);
+	void *context;
 };
 
 struct line {
@@ -79,7 +83,7 @@ static inline bool line_read_message(struct way *way, char *name)
 
 	way->length = 0;
 	if (!way->count) {
-		strcpy(name, HEAD);
+		memcpy(name, HEAD, sizeof(HEAD));
 		return line_read(way, LINE_HEAD);
 	}
 	if (!line_read(way, sizeof(header)))
@@ -102,7 +106,19 @@ static inline bool line_is_new(struct way *way, const char *name)
 	for (unsigned int n = 0; n < way->count; n++)
 		if (!strcmp(way->names[n], name))
 			return false;
-	strcpy(way->names[way->count++], name);
+	memcpy(way->names[way->count++], name, strlen(name) + 1);
+	return true;
+}
+
+static inline bool line_send(struct way *way)
+{
+	for (size_t done = 0; done < way->length;) {
+		ssize_t sent = send(way->to, way->bytes + done, way->length - done, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return false;
+		done += sent;
+	}
 	return true;
 }
 
@@ -121,13 +137,17 @@ static inline void *line_work(void *arg)
 			line->done = true;
 		if (harm == LINE_CUT_BEFORE)
 			break;
+		if (harm == LINE_HIT_BEFORE)
+			line->fault.hit(line->fault.context);
 		if (harm == LINE_CUT_WITHIN)
 			way->length /= 2;
 		if (harm == LINE_FLIP)
 			way->bytes[line->fault.bit / 8 % way->length] ^=
 				1 << line->fault.bit % 8;
-		if (send(way->to, way->bytes, way->length, MSG_NOSIGNAL) < 0)
+		if (!line_send(way))
 			break;
+		if (harm == LINE_HIT_AFTER)
+			line->fault.hit(line->fault.context);
 		if (harm == LINE_CUT_WITHIN || harm == LINE_CUT_AFTER)
 			break;
 	}
@@ -135,27 +155,35 @@ static inline void *line_work(void *arg)
 	return NULL;
 }
 
-static inline void line_open(struct line *line, const struct fault *fault)
+/* NEAR is an end of a socket to the source, FAR one to the target. */
+static inline void line_join(struct line *line, int near, int far, const struct fault *fault)
 {
-	int near[2], far[2];
-
 	memset(line, 0, sizeof(*line));
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, near) || socketpair(AF_UNIX, SOCK_STREAM, 0, far))
-		abort();
-	line->source = near[0];
-	line->near = near[1];
-	line->far = far[0];
-	line->target = far[1];
+	line->source = -1;
+	line->target = -1;
+	line->near = near;
+	line->far = far;
 	if (fault)
 		line->fault = *fault;
 	for (unsigned int n = 0; n < 2; n++) {
 		line->ways[n] = (struct way){
-			.line = line, .from = n ? line->far : line->near,
-			.to = n ? line->near : line->far,
+			.line = line, .from = n ? far : near, .to = n ? near : far,
 		};
 		if (pthread_create(&line->threads[n], NULL, line_work, &line->ways[n]))
 			abort();
 	}
+}
+
+/* In one process. */
+static inline void line_open(struct line *line, const struct fault *fault)
+{
+	int near[2], far[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, near) || socketpair(AF_UNIX, SOCK_STREAM, 0, far))
+		abort();
+	line_join(line, near[1], far[0], fault);
+	line->source = near[0];
+	line->target = far[1];
 }
 
 static inline void line_close(struct line *line)
@@ -165,10 +193,12 @@ static inline void line_close(struct line *line)
 		pthread_join(line->threads[n], NULL);
 		free(line->ways[n].bytes);
 	}
-	close(line->source);
 	close(line->near);
 	close(line->far);
-	close(line->target);
+	if (line->source >= 0)
+		close(line->source);
+	if (line->target >= 0)
+		close(line->target);
 }
 
 #endif /* LINE_H */

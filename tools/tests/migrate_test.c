@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Migrations between two machines whose vCPUs are made up. The first vCPU stamps pages in memory, and
- * finds a stamp that is lost. The second drives a disk, which writes pages that no vCPU writes.
+ * Migrations between two machines whose vCPUs are made up. The first vCPU stamps pages in memory,
+ * and finds a stamp that is lost. The second drives a disk, which writes pages that no vCPU writes.
  */
 #include "fake_module.h"
 
@@ -217,7 +217,7 @@ FIXTURE_TEARDOWN(migration)
 
 /* The two sides */
 
-static int release(void *host, bool *paused)
+static int release(void *host, bool *paused, char *why)
 {
 	fixture *self = host;
 
@@ -226,14 +226,14 @@ static int release(void *host, bool *paused)
 	return 0;
 }
 
-static int regain(void *host)
+static int regain(void *host, char *why)
 {
 	((fixture *)host)->regained++;
 	return 0;
 }
 
 /* The source is at rest: what it has is what was to be copied. */
-static int take(void *host)
+static int take(void *host, char *why)
 {
 	fixture *self = host;
 
@@ -246,7 +246,8 @@ static int take(void *host)
 	memcpy(self->b->guest.queues, self->a->guest.queues, sizeof(self->b->guest.queues));
 	self->b->guest.notify = self->a->guest.notify;
 	self->b->guest.multiplier = self->a->guest.multiplier;
-	return self->take_fails ? vmx_fail(EBUSY, "the disk is in use") : 0;
+	snprintf(why, VMX_MIGRATION_WHY, "the disk is in use");
+	return self->take_fails ? -EBUSY : 0;
 }
 
 static void *send_it(void *arg)
@@ -625,7 +626,7 @@ static void judge(struct __test_metadata *_metadata, fixture *self, const struct
 		       self->why[1]);
 	}
 	EXPECT_FALSE(self->different);
-	/* A person decides, for the source; the target would do as well, had it the disk's locks. */
+	/* A person decides. */
 	if (found == NOBODY)
 		vmx_machine_resume(&self->a->machine);
 	EXPECT_TRUE(gets_on(found == TARGET ? self->b : self->a));

@@ -138,3 +138,48 @@ void show_statistics(struct json_object *statistics)
 	json_object_object_foreach(module, name, value)
 		printf("%-20s %llu\n", name, (unsigned long long)json_object_get_uint64(value));
 }
+
+void show_migration_progress(struct json_object *status)
+{
+	unsigned long long rate = number_of(status, "rate");
+
+	fprintf(stderr, "\r%s: round %llu, %llu MiB sent, %llu MiB left, %llu MiB/s",
+		text_of(status, "phase"), number_of(status, "round"),
+		number_of(status, "sent") >> 20, number_of(status, "left_pages") >> 8, rate >> 20);
+	if (rate)
+		fprintf(stderr, ", the guest would stand still for %llu ms",
+			number_of(status, "estimate_ms"));
+	if (number_of(status, "throttle"))
+		fprintf(stderr, ", slowed down by %llu %%", number_of(status, "throttle"));
+	fputs("\033[K", stderr);
+}
+
+static void print_ms(const char *what, struct json_object *status, const char *key)
+{
+	printf("  %-36s %10.3f ms\n", what, number_of(status, key) / 1e6);
+}
+
+void show_migration(struct json_object *status)
+{
+	static const struct {
+		const char *what, *key;
+	} causes[] = {
+		{ "to stop virtual CPUs and devices", "stop_ns" },
+		{ "the last pages of memory", "pages_ns" },
+		{ "the state of CPUs and devices", "state_ns" },
+		{ "the other side takes it", "target_ns" },
+		{ "commit, and the first steps there", "resume_ns" },
+	};
+
+	printf("%s after %.3f s: %llu rounds, %.1f MiB sent, %llu pages, and %llu of zeroes\n",
+	       text_of(status, "phase"), number_of(status, "total_ns") / 1e9,
+	       number_of(status, "round"), number_of(status, "sent") / 1048576.0,
+	       number_of(status, "pages"), number_of(status, "zero_pages"));
+	printf("the guest stood still for %.3f ms:\n", number_of(status, "downtime_ns") / 1e6);
+	for (size_t n = 0; n < sizeof(causes) / sizeof(causes[0]); n++)
+		print_ms(causes[n].what, status, causes[n].key);
+	printf("before that it was held up:\n");
+	print_ms("for its state at the beginning", status, "offer_ns");
+	print_ms("to slow it down", status, "braked_ns");
+	printf("  %-36s %10llu\n", "by faults that note its writes", number_of(status, "faults"));
+}

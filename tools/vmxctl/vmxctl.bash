@@ -6,7 +6,7 @@ _vmxctl()
 	local word=${COMP_WORDS[COMP_CWORD]} command="" at folder path
 
 	for ((at = 1; at < COMP_CWORD; at++)); do
-		[[ ${COMP_WORDS[at]} == -* || ${COMP_WORDS[at - 1]} == --timeout ]] && continue
+		[[ ${COMP_WORDS[at]} == -* || ${COMP_WORDS[at - 1]} == @(--timeout|--bandwidth|--downtime) ]] && continue
 		command=${COMP_WORDS[at]}
 		break
 	done
@@ -14,11 +14,14 @@ _vmxctl()
 	if [[ $word == -* ]]; then
 		case $command in
 		list | info | stats) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
+		migration) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
+		migrate) COMPREPLY=($(compgen -W "--bandwidth --compress --downtime --json --throttle" -- "$word")) ;;
+		resume) COMPREPLY=($(compgen -W "--here" -- "$word")) ;;
 		stop) COMPREPLY=($(compgen -W "--now --timeout" -- "$word")) ;;
 		"") COMPREPLY=($(compgen -W "--help --version" -- "$word")) ;;
 		esac
 	elif [[ -z $command ]]; then
-		COMPREPLY=($(compgen -W "list info stats pause resume stop pin snapshot" -- "$word"))
+		COMPREPLY=($(compgen -W "list info stats pause resume stop pin snapshot migrate migration cancel" -- "$word"))
 	elif [[ $command != list ]]; then
 		folder=${XDG_RUNTIME_DIR:-/run}/vmx
 		for path in "$folder"/*.sock; do

@@ -30,6 +30,11 @@
 static struct options {
 	bool json;
 	bool now;
+	bool here;
+	bool throttle;
+	bool compress;
+	unsigned long downtime_ms;
+	uint64_t bandwidth;
 	unsigned int seconds;
 } options = { .seconds = STOP_PATIENCE };
 
@@ -53,6 +58,10 @@ static void print_help(void)
 	       "       vmxctl stop [--timeout SECONDS] [--now] VM\n"
 	       "       vmxctl pin VM VCPU=CPU[-CPU],...\n"
 	       "       vmxctl snapshot VM FILE\n"
+	       "       vmxctl migrate [--bandwidth SIZE] [--downtime MS] [--throttle] [--compress] [--json]\n"
+	       "              VM unix:PATH | tcp:HOST:PORT | exec:COMMAND\n"
+	       "       vmxctl migration | cancel VM\n"
+	       "       vmxctl resume --here VM\n"
 	       "\n"
 	       "VM is the name that vmxrun gave to a machine, or unix:PATH of its socket.\n"
 	       "\n"
@@ -65,6 +74,12 @@ static void print_help(void)
 	       "  pin     the host's CPUs that virtual CPUs run on: 0=2,1=4-7\n"
 	       "  snapshot\n"
 	       "          save the machine to a file, for vmxrun --restore; it goes on\n"
+	       "  migrate move the machine to vmxrun --incoming while it runs; Ctrl-C cancels it\n"
+	       "  migration\n"
+	       "          how far that is\n"
+	       "  cancel  end it; the machine stays where it is\n"
+	       "  resume --here\n"
+	       "          have a machine go on that a cut line left on both sides; end the other one first\n"
 	       "\n"
 	       "Exit status: 0 done, 1 not done, 2 the command line makes no sense.\n",
 	       STOP_PATIENCE);
@@ -87,7 +102,7 @@ static const char *path_of(const char *vm)
 	if (!runtime_is_name(vm))
 		fail("%s: not the name of a machine, nor unix:PATH", vm);
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("XDG_RUNTIME_DIR names no folder of yours, where machines with a name are; give unix:PATH");
+		fail("XDG_RUNTIME_DIR names no folder of yours for machines with a name; give unix:PATH");
 	snprintf(path, sizeof(path), "%s/%s" RUNTIME_SUFFIX, folder, vm);
 	return path;
 }
@@ -154,7 +169,19 @@ static int pause_vm(char **words)
 
 static int resume_vm(char **words)
 {
-	put(words[0], "/vm/resume", NULL);
+	put(words[0], options.here ? "/vm/resume-here" : "/vm/resume", NULL);
+	return STATUS_DONE;
+}
+
+static int show_move(char **words)
+{
+	show(words[0], "/vm/migration", show_migration);
+	return STATUS_DONE;
+}
+
+static int cancel_move(char **words)
+{
+	put(words[0], "/vm/migration/cancel", NULL);
 	return STATUS_DONE;
 }
 
@@ -324,22 +351,49 @@ static int pin_vm(char **words)
 }
 
 /* The machine's process may be in another folder. */
+static const char *whole_path(const char *path)
+{
+	static char whole[2 * PATH_MAX];
+	char folder[PATH_MAX] = "";
+
+	if (*path != '/' && !getcwd(folder, sizeof(folder) - 1))
+		fail("the working directory is gone: %s", strerror(errno));
+	snprintf(whole, sizeof(whole), "%s%s%s", folder, *folder ? "/" : "", path);
+	return whole;
+}
+
 static int snapshot_vm(char **words)
 {
 	struct json_object *body = json_object_new_object();
-	char folder[PATH_MAX] = "", path[2 * PATH_MAX];
 	struct answer answer;
 
-	if (words[1][0] != '/' && !getcwd(folder, sizeof(folder) - 1))
-		fail("the working directory is gone: %s", strerror(errno));
-	snprintf(path, sizeof(path), "%s%s%s", folder, *folder ? "/" : "", words[1]);
-	json_object_object_add(body, "path", json_object_new_string(path));
+	json_object_object_add(body, "path", json_object_new_string(whole_path(words[1])));
 	if (!ask(path_of(words[0]), "PUT", "/vm/snapshot", json_object_to_json_string(body),
 		 SAVE_PATIENCE, &answer))
 		fail("%s: %s", words[0], reason_of(&answer));
 	json_object_put(body);
 	free(answer.bytes);
 	return STATUS_DONE;
+}
+
+static int migrate_vm(char **words)
+{
+	struct json_object *body = json_object_new_object();
+	char address[3 * PATH_MAX];
+	int status;
+
+	snprintf(address, sizeof(address), "%s", words[1]);
+	if (!strncmp(address, "unix:", 5))
+		snprintf(address + 5, sizeof(address) - 5, "%s", whole_path(words[1] + 5));
+	json_object_object_add(body, "address", json_object_new_string(address));
+	json_object_object_add(body, "bandwidth", json_object_new_uint64(options.bandwidth));
+	json_object_object_add(body, "downtime_ms", json_object_new_uint64(options.downtime_ms));
+	json_object_object_add(body, "throttle", json_object_new_boolean(options.throttle));
+	json_object_object_add(body, "compress", json_object_new_boolean(options.compress));
+	status = migrate(words[0], path_of(words[0]), json_object_to_json_string(body),
+			 options.json);
+	json_object_put(body);
+	return status;
 }
 
 static const struct command {
@@ -355,6 +409,9 @@ static const struct command {
 	{ "stop", 1, stop_vm },
 	{ "pin", 2, pin_vm },
 	{ "snapshot", 2, snapshot_vm },
+	{ "migrate", 2, migrate_vm },
+	{ "migration", 1, show_move },
+	{ "cancel", 1, cancel_move },
 };
 
 static const struct command *find(const char *name)
@@ -363,6 +420,23 @@ static const struct command *find(const char *name)
 		if (!strcmp(commands[n].name, name))
 			return &commands[n];
 	misused("there is no such command");
+}
+
+/* Bytes in a second. */
+static uint64_t bandwidth_of(char *text)
+{
+	static const struct {
+		const char *suffix;
+		unsigned int shift;
+	} units[] = { { "", 0 }, { "K", 10 }, { "M", 20 }, { "G", 30 } };
+	char *end = text;
+	unsigned long number;
+
+	if (take_number(&end, &number) && number)
+		for (size_t n = 0; n < sizeof(units) / sizeof(units[0]); n++)
+			if (!strcmp(end, units[n].suffix))
+				return (uint64_t)number << units[n].shift;
+	misused("--bandwidth takes bytes in a second, such as 500K, 20M or 1G");
 }
 
 static void set(int option)
@@ -385,6 +459,26 @@ static void set(int option)
 		options.now |= !seconds;
 		break;
 	}
+	case 'H':
+		options.here = true;
+		break;
+	case 'T':
+		options.throttle = true;
+		break;
+	case 'c':
+		options.compress = true;
+		break;
+	case 'b':
+		options.bandwidth = bandwidth_of(optarg);
+		break;
+	case 'd':
+	{
+		char *at = optarg;
+
+		if (!take_number(&at, &options.downtime_ms) || *at || !options.downtime_ms)
+			misused("--downtime takes a number of milliseconds");
+		break;
+	}
 	case 'h':
 		print_help();
 		exit(STATUS_DONE);
@@ -402,6 +496,11 @@ int main(int argc, char **argv)
 		{ "json", no_argument, NULL, 'j' },
 		{ "now", no_argument, NULL, 'n' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "here", no_argument, NULL, 'H' },
+		{ "bandwidth", required_argument, NULL, 'b' },
+		{ "downtime", required_argument, NULL, 'd' },
+		{ "throttle", no_argument, NULL, 'T' },
+		{ "compress", no_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{}

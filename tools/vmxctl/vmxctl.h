@@ -48,5 +48,13 @@ void show_machine(struct json_object *vm);
 void show_statistics(struct json_object *statistics);
 /* A line of the list; NULL: the heading. */
 void show_line(struct json_object *vm);
+/* What is known of a migration: on one line of the terminal, or after its end. */
+void show_migration_progress(struct json_object *status);
+void show_migration(struct json_object *status);
+
+/* migrate.c */
+
+/* Moves the machine whose socket is at PATH, as BODY says. Returns an exit status. */
+int migrate(const char *vm, const char *path, const char *body, bool json);
 
 #endif /* VMXCTL_H */

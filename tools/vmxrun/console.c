@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -38,6 +39,9 @@ static int status = STATUS_STOPPED;
 /* A reader that ignores the last words does not delay it. */
 void console_stop(int with)
 {
+	/* There is nothing to end yet, and whoever sends it keeps it. */
+	if (incoming_waits())
+		exit(with);
 	stopped = true;
 	status = with;
 	outlets_give_up();
@@ -124,7 +128,7 @@ static size_t fetch_typed(void *context __attribute__((unused)), void *bytes, si
 /* Whichever console has no room now asks again when it has, and the machine does after a pause. */
 static void offer_typed(void *host __attribute__((unused)))
 {
-	if (machine.quiet.wanted)
+	if (machine.quiet.wanted || incoming_waits())
 		return;
 	if (console.virtio.pci.host)
 		vmx_virtio_console_poll(&console);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What the HTTP API can do to the machine, and where it comes from: a shared object. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -35,8 +34,12 @@ static uint64_t ns_of(uint64_t ticks)
 
 static enum api_state state_now(void)
 {
+	if (incoming_waits())
+		return API_INCOMING;
 	if (machine.end != VMX_END_NONE)
 		return API_ENDING;
+	if (migrate_is_undecided())
+		return API_UNDECIDED;
 	if (vmx_machine_is_paused(&machine))
 		return API_PAUSED;
 	return machine.debugger && machine.debugger->stopping ? API_DEBUGGED : API_RUNNING;
@@ -92,29 +95,55 @@ static int explain(int ret, char *why)
 	return ret;
 }
 
-static int read_info(void *context __attribute__((unused)), struct api_info *info, char *why)
+static int read_made(struct api_info *info, char *why)
 {
 	struct stats stats;
 	int ret;
 
-	pthread_mutex_lock(&making);
 	pthread_mutex_lock(&machine.lock);
 	read_machine(info);
 	pthread_mutex_unlock(&machine.lock);
 	ret = explain(stats_read(&stats), why);
 	/* By the TSC's rate, which a machine that is made anew does not have at first. */
 	convert(&stats, info);
-	pthread_mutex_unlock(&making);
+	return ret;
+}
+
+static int read_info(void *context __attribute__((unused)), struct api_info *info, char *why)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&making);
 	info->name = machine_name;
+	info->mmu = "none";
+	info->state = API_INCOMING;
+	if (machine_is_made())
+		ret = read_made(info, why);
+	pthread_mutex_unlock(&making);
 	return ret;
 }
 
 /* What is done */
 
+/* 0; or -EBUSY if there is no guest that anything can be done with. */
+static int check_here(char *why)
+{
+	if (incoming_waits())
+		snprintf(why, API_WHY, "the machine has not come yet; power-off ends the waiting");
+	else if (migrate_is_undecided())
+		snprintf(why, API_WHY,
+			 "nobody knows whether the guest is here or on the other side: end that one, and resume it here");
+	else
+		return 0;
+	return -EBUSY;
+}
+
 static int pause_machine(void *context __attribute__((unused)), char *why)
 {
-	int ret = 0;
+	int ret = check_here(why);
 
+	if (ret)
+		return ret;
 	machine_hold();
 	pthread_mutex_lock(&pausing);
 	if (!paused)
@@ -128,9 +157,12 @@ static int pause_machine(void *context __attribute__((unused)), char *why)
 	return ret;
 }
 
-static int resume_machine(void *context __attribute__((unused)),
-			  char *why __attribute__((unused)))
+static int resume_machine(void *context __attribute__((unused)), char *why)
 {
+	int ret = check_here(why);
+
+	if (ret)
+		return ret;
 	machine_hold();
 	pthread_mutex_lock(&pausing);
 	if (paused)
@@ -141,10 +173,30 @@ static int resume_machine(void *context __attribute__((unused)),
 	return 0;
 }
 
+bool control_is_paused(void)
+{
+	bool is;
+
+	pthread_mutex_lock(&pausing);
+	is = paused;
+	pthread_mutex_unlock(&pausing);
+	return is;
+}
+
+void control_set_paused(void)
+{
+	pthread_mutex_lock(&pausing);
+	paused = true;
+	pthread_mutex_unlock(&pausing);
+}
+
 static int press_button(void *context __attribute__((unused)), char *why)
 {
 	bool heard;
+	int ret = check_here(why);
 
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&making);
 	pthread_mutex_lock(&machine.lock);
 	heard = vmx_power_button(&machine.power);
@@ -169,8 +221,11 @@ static int set_affinity(void *context __attribute__((unused)), unsigned int cpu,
 			const unsigned int *host_cpus, size_t count, char *why)
 {
 	unsigned int cpus;
-	int ret = -ENOENT;
+	int ret = check_here(why);
 
+	if (ret)
+		return ret;
+	ret = -ENOENT;
 	pthread_mutex_lock(&making);
 	pthread_mutex_lock(&machine.lock);
 	cpus = machine.config.cpus;
@@ -190,10 +245,60 @@ static int set_affinity(void *context __attribute__((unused)), unsigned int cpu,
 /* It has a pause of its own, so that the user's begin and end meanwhile. */
 static int take_snapshot(void *context __attribute__((unused)), const char *path, char *why)
 {
+	int ret = check_here(why);
+
+	if (ret)
+		return ret;
+	machine_hold();
+	ret = snapshot_save(path, why, API_WHY);
+	machine_release();
+	return ret;
+}
+
+/* A sentence becomes the answer. */
+static int answer(int ret, const struct sentence *sentence, char *why)
+{
+	if (ret)
+		snprintf(why, API_WHY, "%s", sentence->text);
+	return ret;
+}
+
+static int migrate(void *context __attribute__((unused)), const struct api_migrate *how,
+		   struct vmx_migration_status *report, char *why)
+{
+	struct sentence sentence = { "" };
+	int ret = check_here(why);
+
+	if (ret)
+		return ret;
+	machine_hold();
+	ret = answer(migrate_machine(how, report, &sentence), &sentence, why);
+	machine_release();
+	return ret;
+}
+
+static int read_migration(void *context __attribute__((unused)),
+			  struct vmx_migration_status *status,
+			  char *why __attribute__((unused)))
+{
+	migrate_read(status);
+	return 0;
+}
+
+static int cancel(void *context __attribute__((unused)), char *why)
+{
+	struct sentence sentence;
+
+	return answer(migrate_cancel(&sentence), &sentence, why);
+}
+
+static int resume_here(void *context __attribute__((unused)), char *why)
+{
+	struct sentence sentence;
 	int ret;
 
 	machine_hold();
-	ret = snapshot_save(path, why, API_WHY);
+	ret = answer(migrate_resume_here(&sentence), &sentence, why);
 	machine_release();
 	return ret;
 }
@@ -206,35 +311,13 @@ static const struct api_target target = {
 	.power_off = power_off,
 	.set_affinity = set_affinity,
 	.snapshot = take_snapshot,
+	.migrate = migrate,
+	.migration = read_migration,
+	.cancel = cancel,
+	.resume_here = resume_here,
 };
 
 /* Starting */
-
-/* Beside this program, as where it was built, or where it is installed. */
-static void load(void)
-{
-	static const char *const places[] = { "vmxrun-api.so", "../lib/vmx/vmxrun-api.so" };
-	char program[PATH_MAX], path[PATH_MAX + 32];
-	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	bool found = false;
-	void *object;
-
-	program[length > 0 ? length : 0] = '\0';
-	if (strrchr(program, '/'))
-		*strrchr(program, '/') = '\0';
-	for (size_t n = 0; !found && n < sizeof(places) / sizeof(places[0]); n++) {
-		snprintf(path, sizeof(path), "%s/%s", program, places[n]);
-		found = !access(path, F_OK);
-	}
-	if (!found)
-		fail("the API cannot be loaded: vmxrun-api.so is not installed with vmxrun");
-	object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!object)
-		fail("the API cannot be loaded: %s", dlerror());
-	ops = dlsym(object, "api_server");
-	if (!ops)
-		fail("%s is of another version", path);
-}
 
 /* The socket of a machine with this name. */
 static void place(const char *name, char *path, size_t size)
@@ -243,7 +326,8 @@ static void place(const char *name, char *path, size_t size)
 	struct stat stat;
 
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("--name %s: XDG_RUNTIME_DIR names no folder of yours; give --api unix:PATH, too", name);
+		fail("--name %s: XDG_RUNTIME_DIR names no folder of yours; give --api unix:PATH, too",
+		     name);
 	if (mkdir(folder, 0700) && errno != EEXIST)
 		fail("--name %s: %s: %s", name, folder, strerror(errno));
 	if (lstat(folder, &stat) || !S_ISDIR(stat.st_mode) || stat.st_uid != geteuid() ||
@@ -256,6 +340,7 @@ static void place(const char *name, char *path, size_t size)
 
 void control_listen(const char *address, const char *name)
 {
+	struct sentence why;
 	char path[PATH_MAX];
 
 	if (name && !runtime_is_name(name))
@@ -268,7 +353,9 @@ void control_listen(const char *address, const char *name)
 	else
 		place(name, path, sizeof(path));
 	machine_name = name;
-	load();
+	ops = load_symbol("vmxrun-api.so", "api_server", &why);
+	if (!ops)
+		fail("the API cannot be loaded: %s", why.text);
 	listener = socket_listen_unix(address ? "--api" : "--name", path);
 	if (listener < 0)
 		fail("%s: %s%s", path, strerror(errno),

@@ -56,7 +56,7 @@ static int lock_byte(int fd, int command, int type, off_t byte)
 	return ret;
 }
 
-static void lock_disk(const struct disk *disk)
+static int lock_disk(const struct disk *disk)
 {
 	static const off_t locked[] = { DOES + CONSISTENT_READ, FORBIDS + WRITE, FORBIDS + RESIZE,
 					DOES + WRITE };
@@ -71,11 +71,36 @@ static void lock_disk(const struct disk *disk)
 	/* Own locks do not count. All are taken first: of two at once, one sees the other. */
 	for (size_t n = 0; !ret && n < count; n++)
 		ret = lock_byte(disk->fd, F_OFD_GETLK, F_WRLCK, looked_at[n]);
-	if (ret && (errno == EAGAIN || errno == EACCES))
-		fail("--disk %s: it is in use%s", disk->path, disk->read_only ?
-		     " and written to" : "; several machines can have it with FILE,ro");
+	return ret ? -errno : 0;
+}
+
+int disks_lock(struct sentence *why)
+{
+	int ret = 0;
+
+	for (unsigned int n = 0; !ret && n < disk_count; n++) {
+		const struct disk *disk = &disks[n];
+
+		ret = lock_disk(disk);
+		if (ret == -EAGAIN || ret == -EACCES)
+			sentence_is(why, "--disk %s: it is in use%s", disk->path, disk->read_only ?
+				    " and written to" :
+				    "; several machines can have it with FILE,ro");
+		else if (ret)
+			sentence_is(why, "--disk %s: it cannot be locked: %s", disk->path,
+				    strerror(-ret));
+	}
 	if (ret)
-		fail("--disk %s: it cannot be locked: %s", disk->path, strerror(errno));
+		disks_unlock();
+	return ret;
+}
+
+void disks_unlock(void)
+{
+	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	for (unsigned int n = 0; n < disk_count; n++)
+		fcntl(disks[n].fd, F_OFD_SETLK, &all);
 }
 
 void disks_add(char *argument)
@@ -90,7 +115,6 @@ void disks_add(char *argument)
 		*comma = 0;
 	disk->path = argument;
 	disk->fd = open_disk(argument, disk->read_only);
-	lock_disk(disk);
 	disk_count++;
 }
 

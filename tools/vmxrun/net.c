@@ -134,6 +134,30 @@ static void listen_to(int fd, void *net)
 		fail("--net: cannot wait for frames: %s", strerror(errno));
 }
 
+/*
+ * A reverse ARP request from the card's address (RFC 903), to everybody: switches learn from it
+ * behind which of their ports the machine is.
+ */
+void nets_announce(void)
+{
+	for (unsigned int n = 0; n < net_count; n++) {
+		const struct net *net = &nets[n];
+		uint8_t frame[60] = {
+			[12] = 0x80, 0x35,	/* reverse ARP */
+			0, 1, 8, 0, 6, 4,	/* of Ethernet and IPv4 */
+			0, 3,			/* a request */
+		};
+
+		memset(frame, 0xff, 6);
+		memcpy(frame + 6, net->mac, 6);
+		memcpy(frame + 22, net->mac, 6);
+		memcpy(frame + 32, net->mac, 6);
+		if (write(net->fd, frame, sizeof(frame)) < 0)
+			fprintf(stderr, "vmxrun: --net tap=%s: the network is not told: %s\n",
+				net->tap, strerror(errno));
+	}
+}
+
 static void plug(struct net *net)
 {
 	struct vmx_virtio_machine virtio = vmx_machine_virtio(&machine);

@@ -16,6 +16,7 @@ static const struct option long_options[] = {
 	{ "initrd", required_argument, NULL, 'i' },
 	{ "append", required_argument, NULL, 'a' },
 	{ "restore", required_argument, NULL, 'R' },
+	{ "incoming", required_argument, NULL, 'I' },
 	{ "disk", required_argument, NULL, 'd' },
 	{ "net", required_argument, NULL, 'n' },
 	{ "console", required_argument, NULL, 'o' },
@@ -34,7 +35,7 @@ static const struct option long_options[] = {
 static void print_help(FILE *out)
 {
 	fprintf(out,
-		"usage: vmxrun --kernel FILE|--restore FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
+		"usage: vmxrun --kernel FILE|--restore FILE|--incoming ADDRESS [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]...\n"
 		"              [--net tap=NAME[,mac=ADDRESS]]... [--memory SIZE] [--cpus N]\n"
 		"              [--console serial|virtio] [--no-reboot] [--stats] [--trace[=FILE]]\n"
 		"              [--gdb ADDRESS] [--mmu auto|ept|shadow] [--name NAME] [--api unix:PATH]\n"
@@ -53,6 +54,9 @@ static void print_help(FILE *out)
 		"  --restore FILE  go on with a saved machine, whose memory and CPUs are in FILE. Give the\n"
 		"                  same disks, cards and console. With --kernel, a reset boots that; else\n"
 		"                  vmxrun ends\n"
+		"  --incoming ADDRESS\n"
+		"                  take a machine that 'vmxctl migrate' sends to unix:PATH, tcp:HOST:PORT or\n"
+		"                  through exec:COMMAND; otherwise as --restore\n"
 		"  --disk FILE     virtio disk in a file or on a block device; read-only with ,ro.\n"
 		"                  The first is /dev/vda, the next /dev/vdb, up to %u\n"
 		"  --net tap=NAME[,mac=ADDRESS]\n"
@@ -73,7 +77,7 @@ static void print_help(FILE *out)
 		"  --version       print the version\n"
 		"\n"
 		"Exit status: 0 the guest powered off; 123 it asked for a reset, with --no-reboot; 124 triple\n"
-		"fault; 125 an error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4),\n"
+		"fault; 120 it has moved; 125 an error here; 130 Ctrl-A x; 128 + N signal N; with the exit port (0xf4),\n"
 		"value * 2 + 1, or 122 for a value above 60.\n",
 		DISKS, NETS);
 }
@@ -169,6 +173,9 @@ static void set(struct options *options, int option)
 	case 'R':
 		options->restore = optarg;
 		break;
+	case 'I':
+		options->incoming = optarg;
+		break;
 	case 'd':
 		disks_add(optarg);
 		break;
@@ -230,13 +237,16 @@ void options_parse(struct options *options, int argc, char **argv)
 		set(options, option);
 	if (optind < argc)
 		refuse_word(options, argv[optind]);
-	if (!options->kernel && !options->restore) {
+	if (!options->kernel && !options->restore && !options->incoming) {
 		fprintf(stderr, "vmxrun: nothing to boot: --kernel FILE is missing\n");
 		point_to_help();
 	}
 	if (options->restore && options->sized)
 		fail("--restore %s: the file has memory and CPUs; leave out --memory and --cpus",
 		     options->restore);
+	if (options->incoming && (options->sized || options->restore || options->gdb))
+		fail("--incoming %s: the machine comes with memory and CPUs; %s", options->incoming,
+		     "leave out --memory, --cpus, --restore and --gdb");
 	/* Then there is nothing to boot again. */
 	options->no_reboot |= !options->kernel;
 	if (!options->append)

@@ -34,6 +34,15 @@ void fail(const char *format, ...)
 	exit(STATUS_ERROR);
 }
 
+void sentence_is(struct sentence *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why->text, sizeof(why->text), format, args);
+	va_end(args);
+}
+
 bool somebody_listens(void)
 {
 	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
@@ -111,14 +120,37 @@ static void begin(void *host __attribute__((unused)), const struct vmx_cpu *cpu)
 	pins_apply(cpu);
 }
 
-static void make_machine(const struct options *options)
+static bool virtio_console;
+static bool made;
+
+bool machine_is_made(void)
 {
-	if (vmx_machine_init(&machine, &options->machine))
+	return made;
+}
+
+void machine_make(const struct vmx_machine_config *config)
+{
+	if (vmx_machine_init(&machine, config))
 		fail("%s", vmx_error());
 	disks_plug();
 	nets_plug();
-	if (options->virtio_console)
+	if (virtio_console)
 		console_plug_virtio();
+	made = true;
+}
+
+void machine_forget(void)
+{
+	vmx_machine_stop(&machine, VMX_END_STOPPED);
+	disks_unplug();
+	nets_unplug();
+	vmx_machine_free(&machine);
+	made = false;
+}
+
+static void make_machine(const struct options *options)
+{
+	machine_make(&options->machine);
 	if (!snapshot_restore())
 		boot();
 }
@@ -221,6 +253,7 @@ int main(int argc, char **argv)
 	struct options options = {
 		.machine = { .memory = 256 << 20, .cpus = 1, .begin = begin },
 	};
+	struct sentence why;
 	enum vmx_end end;
 	int status;
 
@@ -236,18 +269,29 @@ int main(int argc, char **argv)
 		read_image(&options);
 	if (options.restore)
 		snapshot_open(options.restore, &options.machine);
-	pins_check(options.machine.cpus);
+	if (options.incoming)
+		incoming_begin(options.incoming);
+	else if (disks_lock(&why))
+		fail("%s", why.text);
+	if (!options.incoming)
+		pins_check(options.machine.cpus);
+	virtio_console = options.virtio_console;
 	if (options.trace_file)
 		trace_open(options.trace_file);
 	console_init(&options.machine);
 	if (options.trace)
 		trace_start(&options.machine);
-	make_machine(&options);
+	if (!options.incoming)
+		make_machine(&options);
 	if (options.gdb)
 		gdb_start(options.gdb, !image.kernel || is_wide(&image));
 	console_start();
 	if (options.api || options.name)
 		control_start();
+	if (options.incoming) {
+		incoming_receive(&options.machine);
+		incoming_finish();
+	}
 	end = run(&options);
 	if (options.api || options.name)
 		control_end();

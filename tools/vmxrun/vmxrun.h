@@ -14,6 +14,7 @@
 enum {
 	STATUS_OFF = 0,
 	STATUS_PORT_LAST = 60,	/* the value; 2 * value + 1 is the status */
+	STATUS_MOVED = 120,
 	STATUS_PORT_OTHER = 122,
 	STATUS_RESET = 123,
 	STATUS_TRIPLE_FAULT = 124,
@@ -29,6 +30,19 @@ extern pthread_mutex_t making;
 /* Prints the message and exits. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Why something is not done. */
+struct sentence {
+	char text[300];
+};
+
+void sentence_is(struct sentence *why, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Has it been made? One that is to come from elsewhere has not, at first. With @making held. */
+bool machine_is_made(void);
+/* Makes it without a kernel, or forgets it again. With @making held. */
+void machine_make(const struct vmx_machine_config *config);
+void machine_forget(void);
 /* The machine stays in place, even if it ends, until as many calls of machine_release(). */
 void machine_hold(void);
 void machine_release(void);
@@ -46,6 +60,7 @@ struct options {
 	const char *initrd;
 	const char *append;
 	const char *restore;
+	const char *incoming;
 	bool sized;		/* memory or CPUs were given */
 	bool virtio_console;
 	bool no_reboot;
@@ -67,6 +82,9 @@ bool get_number(const char **text, uint64_t *number);
 
 /* FILE or FILE,ro */
 void disks_add(char *argument);
+/* So that nobody else writes to those that the machine does: 0, or -errno and no locks. */
+int disks_lock(struct sentence *why);
+void disks_unlock(void);
 /* Plugs the disks into the machine, in the order they were added. */
 void disks_plug(void);
 /* Waits for pending requests; then the machine may be freed. */
@@ -89,6 +107,9 @@ void nets_add(char *argument);
 void nets_plug(void);
 /* Afterwards no thread touches the machine for them. */
 void nets_unplug(void);
+
+/* Tells the network where the machine is now. */
+void nets_announce(void);
 
 unsigned int nets_count(void);
 void nets_describe(unsigned int n, struct api_device *device);
@@ -191,7 +212,57 @@ void pins_apply(const struct vmx_cpu *cpu);
 /* Likewise, of any vCPU: 0 or -errno. */
 int pins_set(const struct vmx_cpu *cpu, const unsigned int *host_cpus, size_t count);
 
+/* load.c */
+
+/* Of a shared object that comes with vmxrun; NULL if it is not there. */
+void *load_symbol(const char *object, const char *symbol, struct sentence *why);
+
+/* line.c */
+
+/* A line to the other side of a migration: a descriptor, or -errno. */
+int line_connect(const char *address, struct sentence *why);
+/* Waits for one at an address from here on; exits if that cannot be. */
+void line_listen(const char *address);
+int line_accept(void);
+/* Can there be another one? */
+bool line_comes_again(void);
+
+/* migrate.c */
+
+struct api_migrate;
+struct vmx_migration_codec;
+struct vmx_migration_status;
+
+/* Moves the machine, and returns when that is done or not: 0, and then it ends; or -errno. */
+int migrate_machine(const struct api_migrate *how, struct vmx_migration_status *report,
+		    struct sentence *why);
+void migrate_read(struct vmx_migration_status *status);
+/* 0, or -EBUSY if there is nothing to cancel, or it is too late. */
+int migrate_cancel(struct sentence *why);
+/* NULL: nobody packs pages here. */
+const struct vmx_migration_codec *migrate_codec(struct sentence *why);
+/* The machine is paused, and nobody knows on which side it is to go on. */
+bool migrate_is_undecided(void);
+void migrate_set_undecided(void);
+/* It goes on here, a person says: 0 or -errno. */
+int migrate_resume_here(struct sentence *why);
+
+/* incoming.c */
+
+/* A machine is to come to an address; exits if nobody can wait there. */
+void incoming_begin(const char *address);
+/* Waits for it. Its memory and CPUs are the machine's then. */
+void incoming_receive(struct vmx_machine_config *config);
+/* In a thread: has it go on when the other side gives it up. */
+void incoming_finish(void);
+/* Is it on its way? */
+bool incoming_waits(void);
+
 /* control.c */
+
+/* By a user. */
+bool control_is_paused(void);
+void control_set_paused(void);
 
 /* Listens, and loads what serves. NAME has a socket where vmxctl finds it. */
 void control_listen(const char *address, const char *name);

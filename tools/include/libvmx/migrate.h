@@ -59,6 +59,7 @@ enum vmx_migration_phase {
 };
 
 #define VMX_MIGRATION_PHASES	8
+#define VMX_MIGRATION_WHY	300	/* bytes of a sentence, the zero at the end among them */
 
 /**
  * struct vmx_migration_config - how to migrate
@@ -69,8 +70,8 @@ enum vmx_migration_phase {
  * @codec: packs pages if the target knows how to unpack them; NULL for nobody
  * @release: called when the guest is stopped for the last time: gives up what only one
  *	side may have, such as locks of disks, and says whether the user had paused the
- *	machine; 0 or -errno with vmx_error() set; NULL for nothing to give up
- * @regain: undoes that, for the guest goes on here: 0 or -errno; NULL for nothing
+ *	machine; 0, or -errno with a sentence in @why; NULL for nothing to give up
+ * @regain: undoes that, for the guest goes on here: likewise; NULL for nothing
  * @host: argument for these
  */
 struct vmx_migration_config {
@@ -79,8 +80,8 @@ struct vmx_migration_config {
 	uint32_t downtime_ms;
 	bool throttle;
 	const struct vmx_migration_codec *codec;
-	int (*release)(void *host, bool *paused);
-	int (*regain)(void *host);
+	int (*release)(void *host, bool *paused, char *why);
+	int (*regain)(void *host, char *why);
 	void *host;
 };
 
@@ -223,7 +224,7 @@ int vmx_incoming_receive(struct vmx_incoming *incoming,
  * @incoming: the machine that came
  * @machine: the machine
  * @take: takes what only one side may have, before the source is told that the guest
- *	goes on here: 0 or -errno with vmx_error() set; NULL for nothing
+ *	goes on here: 0, or -errno with a sentence in @why; NULL for nothing
  * @host: its argument
  * @paused: out: the user had paused the machine. If not, it was resumed
  *
@@ -233,8 +234,9 @@ int vmx_incoming_receive(struct vmx_incoming *incoming,
  * vmx_machine_resume() has it go on here. Any other -errno: the source has it.
  */
 int vmx_incoming_finish(struct vmx_incoming *incoming,
-			struct vmx_machine *machine, int (*take)(void *host),
-			void *host, bool *paused);
+			struct vmx_machine *machine,
+			int (*take)(void *host, char *why), void *host,
+			bool *paused);
 
 /**
  * vmx_incoming_received() - how much has come?

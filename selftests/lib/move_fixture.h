@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Two vmxruns, one of which takes the machine of the other; its guest stamps pages. A line between
+ * them can go through the test, which kills a side at a message.
+ */
+#ifndef MOVE_FIXTURE_H
+#define MOVE_FIXTURE_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "stamper.h"
+#include "vmxrun_fixture.h"
+
+#include "../../tools/tests/line.h"
+
+struct target {
+	pid_t child;
+	int keys;		/* its standard input */
+	char errors[64];
+};
+
+static struct target there;
+
+/* What a command said. */
+static char said[16384];
+
+static int command(fixture *self, const char *format, ...)
+{
+	char line[400], all[500];
+	va_list args;
+	FILE *output;
+	size_t length;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	snprintf(all, sizeof(all), "cd %s && %s 2>&1", self->folder, line);
+	output = popen(all, "r");
+	if (!output)
+		return -1;
+	length = fread(said, 1, sizeof(said) - 1, output);
+	said[length] = '\0';
+	return WEXITSTATUS(pclose(output));
+}
+
+#define EXPECT_COMMAND(status, ...)							\
+	EXPECT_EQ(status, command(self, __VA_ARGS__)) {					\
+		TH_LOG("%s", said);							\
+	}
+
+static void start_target(fixture *self, char *const *more)
+{
+	char address[64];
+	char *argv[12] = {
+		(char[]){ "vmxrun" }, (char[]){ "--name" }, (char[]){ "there" },
+		(char[]){ "--incoming" }, address,
+	};
+	int keys[2];
+
+	snprintf(address, sizeof(address), "unix:%s/line", self->folder);
+	snprintf(there.errors, sizeof(there.errors), "%s/there", self->folder);
+	for (unsigned int n = 0; more && more[n]; n++)
+		argv[5 + n] = more[n];
+	if (pipe(keys))
+		abort();
+	there.child = fork();
+	if (!there.child) {
+		int errors = open(there.errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+		setsid();
+		dup2(keys[0], STDIN_FILENO);
+		dup2(errors, STDOUT_FILENO);
+		dup2(errors, STDERR_FILENO);
+		close(keys[1]);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	close(keys[0]);
+	there.keys = keys[1];
+}
+
+static int wait_for(pid_t child)
+{
+	const struct timespec tick = { .tv_nsec = 10000000 };
+	int status;
+
+	for (int n = 0; n < PATIENCE * 100; n++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+		nanosleep(&tick, NULL);
+	}
+	return -1;
+}
+
+/* Its guest ends with what it found changed. */
+static int end_target(void)
+{
+	int status;
+
+	if (write(there.keys, "q", 1) != 1)
+		perror("the target's input");
+	status = wait_for(there.child);
+	there.child = 0;
+	close(there.keys);
+	return status;
+}
+
+/* Until a socket of NAME is there. */
+static bool is_there(fixture *self, const char *name)
+{
+	const struct timespec tick = { .tv_nsec = 10000000 };
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/%s", self->folder, name);
+	for (int n = 0; n < PATIENCE * 100; n++) {
+		if (!access(path, F_OK))
+			return true;
+		nanosleep(&tick, NULL);
+	}
+	return false;
+}
+
+#define START_BOTH(mmu_here, mmu_there) do {						\
+	setenv("XDG_RUNTIME_DIR", self->folder, 1);					\
+	START(stamper, OPTIONS("--name", "here", "--mmu", (char *)mmu_here));		\
+	ASSERT_TRUE(heard(self, "R"));							\
+	start_target(self, (char *[]){ "--mmu", (char *)mmu_there, NULL });		\
+	ASSERT_TRUE(is_there(self, "line"));						\
+} while (0)
+
+/* A line through this test. */
+
+static int listen_at(fixture *self, const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", self->folder, name);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1))
+		abort();
+	return fd;
+}
+
+static int connect_at(fixture *self, const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", self->folder, name);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		abort();
+	return fd;
+}
+
+/* Who has the guest in the end: a state of its own for each that a user could meet. */
+enum ending {
+	HERE,			/* it goes on at the source */
+	THERE,			/* at the target */
+	LOST,			/* the target has it, and was killed */
+	DECIDED,		/* one side is left, and has it go on when it is told */
+	EITHER,			/* the first or the last of these */
+	WAITING,		/* nothing has come to the target, which waits on */
+};
+
+struct victim {
+	fixture *self;
+	bool source;
+};
+
+static void kill_it(void *context)
+{
+	struct victim *victim = context;
+	pid_t *child = victim->source ? &victim->self->child : &there.child;
+
+	kill(*child, SIGKILL);
+	waitpid(*child, NULL, 0);
+	*child = 0;
+}
+
+/* Moves the guest over a line that kills a side at a message; the exit status of vmxctl. */
+static int move_and_kill(fixture *self, const char *name, enum harm harm, bool source)
+{
+	struct victim victim = { self, source };
+	const struct fault fault = {
+		.name = name, .harm = harm, .hit = kill_it, .context = &victim,
+	};
+	int listener = listen_at(self, "relay"), near, status;
+	char address[80];
+	static struct line line;
+	pid_t child;
+
+	snprintf(address, sizeof(address), "unix:%s/relay", self->folder);
+	child = fork();
+	if (!child) {
+		execlp("vmxctl", "vmxctl", "migrate", "here", address, NULL);
+		_exit(127);
+	}
+	near = accept(listener, NULL, NULL);
+	line_join(&line, near, connect_at(self, "line"), &fault);
+	waitpid(child, &status, 0);
+	line_close(&line);
+	close(listener);
+	return WEXITSTATUS(status);
+}
+
+/* The side that is left says that nobody knows, and goes on when it is told. */
+static bool is_decided(fixture *self, const char *name)
+{
+	return !command(self, "vmxctl info %s", name) && strstr(said, "undecided") &&
+	       command(self, "vmxctl resume %s", name) == 1 &&
+	       strstr(said, "nobody knows whether the guest is here") &&
+	       !command(self, "vmxctl resume --here %s", name);
+}
+
+/* What is left of the target has no guest, or one that is well. */
+static int end_of_target(fixture *self, enum ending ending)
+{
+	if (ending == HERE)
+		return wait_for(there.child) == 125 ? 0 : -1;
+	if (ending != WAITING)
+		return end_target() == 1 ? 0 : -1;
+	if (command(self, "vmxctl info there") || !strstr(said, "incoming") ||
+	    command(self, "vmxctl stop --now there"))
+		return -1;
+	return wait_for(there.child) == 130 ? 0 : -1;
+}
+
+static bool must_be_told(fixture *self, enum ending ending, const char *name)
+{
+	if (ending != EITHER)
+		return ending == DECIDED;
+	return !command(self, "vmxctl info %s", name) && strstr(said, "undecided");
+}
+
+#define EXPECT_ENDING(ending, name, harm, source) do {					\
+	move_and_kill(self, name, harm, source);					\
+	if (must_be_told(self, ending, (source) ? "there" : "here"))			\
+		EXPECT_TRUE(is_decided(self, (source) ? "there" : "here")) {		\
+			TH_LOG("%s, %s killed: %s", name, (source) ? "source" : "target", \
+			       said);							\
+		}									\
+	if ((ending) == LOST) {								\
+		EXPECT_STATUS(120);							\
+	} else if (source) {								\
+		EXPECT_EQ(0, end_of_target(self, ending)) {				\
+			TH_LOG("%s, source killed: %s", name, said);			\
+		}									\
+	} else {									\
+		type(self, "q");							\
+		EXPECT_STATUS(1);							\
+	}										\
+} while (0)
+
+#endif /* MOVE_FIXTURE_H */

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A machine that comes from another process. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libvmx/migrate.h>
+
+#include "vmxrun.h"
+
+static struct vmx_incoming *incoming;
+static int line = -1;
+static bool waits;
+
+bool incoming_waits(void)
+{
+	return __atomic_load_n(&waits, __ATOMIC_ACQUIRE);
+}
+
+static void set_waiting(bool on)
+{
+	__atomic_store_n(&waits, on, __ATOMIC_RELEASE);
+}
+
+/* Who connects may be anybody, and is let go if it is no vmxrun. */
+static void hear_offer(struct vmx_machine_config *config)
+{
+	struct vmx_saved_config saved;
+	struct sentence why;
+	const struct vmx_migration_codec *codec = migrate_codec(&why);
+
+	for (;;) {
+		line = line_accept();
+		if (!vmx_incoming_open(&incoming, line, codec, &saved))
+			break;
+		close(line);
+		if (!line_comes_again())
+			fail("--incoming: %s", vmx_error());
+		fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", vmx_error());
+	}
+	config->memory = saved.memory;
+	config->cpus = saved.cpus;
+}
+
+/* Whether it has all that the guest needs turns out with a machine that is not used. */
+static void check(const struct vmx_machine_config *config)
+{
+	int ret;
+
+	pthread_mutex_lock(&making);
+	machine_make(config);
+	ret = vmx_incoming_check(incoming, &machine);
+	machine_forget();
+	if (!ret)
+		machine_make(config);
+	pthread_mutex_unlock(&making);
+	if (ret)
+		fail("--incoming: %s", vmx_error());
+}
+
+void incoming_receive(struct vmx_machine_config *config)
+{
+	hear_offer(config);
+	pins_check(config->cpus);
+	check(config);
+	if (vmx_incoming_receive(incoming, &machine))
+		fail("--incoming: %s", vmx_error());
+	set_waiting(false);
+}
+
+static int take(void *host __attribute__((unused)), char *why)
+{
+	struct sentence reason;
+	int ret = disks_lock(&reason);
+
+	if (ret)
+		snprintf(why, VMX_MIGRATION_WHY, "%s", reason.text);
+	return ret;
+}
+
+static void *finish(void *arg __attribute__((unused)))
+{
+	bool paused = false;
+	int ret = vmx_incoming_finish(incoming, &machine, take, NULL, &paused);
+
+	if (!ret && paused)
+		control_set_paused();
+	if (!ret) {
+		nets_announce();
+	} else if (ret == -EINPROGRESS) {
+		migrate_set_undecided();
+	} else {
+		fprintf(stderr, "vmxrun: --incoming: %s\n", vmx_error());
+		pthread_mutex_lock(&making);
+		console_stop(STATUS_ERROR);
+		pthread_mutex_unlock(&making);
+	}
+	vmx_incoming_close(incoming);
+	close(line);
+	machine_release();
+	return NULL;
+}
+
+void incoming_finish(void)
+{
+	pthread_t thread;
+
+	machine_hold();
+	if (pthread_create(&thread, NULL, finish, NULL))
+		fail("--incoming: cannot start a thread");
+	pthread_detach(thread);
+}
+
+void incoming_begin(const char *address)
+{
+	line_listen(address);
+	set_waiting(true);
+}

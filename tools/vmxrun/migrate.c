@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Moves the machine to another process, or keeps it for a person to decide where it is. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libvmx/migrate.h>
+
+#include "../api/api.h"
+#include "vmxrun.h"
+
+static struct vmx_migration migration = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* Protects what follows. */
+static pthread_mutex_t moving = PTHREAD_MUTEX_INITIALIZER;
+static bool on_its_way;
+static bool undecided;
+
+const struct vmx_migration_codec *migrate_codec(struct sentence *why)
+{
+	return load_symbol("vmxrun-transport.so", "transport_zstd", why);
+}
+
+/* What only one side may have. Called when the guest has stopped. */
+static int release(void *host __attribute__((unused)), bool *paused, char *why)
+{
+	*paused = control_is_paused();
+	if (!disks_flush()) {
+		snprintf(why, VMX_MIGRATION_WHY,
+			 "the guest's last writes to a disk cannot be flushed");
+		return -EIO;
+	}
+	disks_unlock();
+	return 0;
+}
+
+static int regain(void *host __attribute__((unused)), char *why)
+{
+	struct sentence reason;
+	int ret = disks_lock(&reason);
+
+	if (ret)
+		snprintf(why, VMX_MIGRATION_WHY, "%s", reason.text);
+	return ret;
+}
+
+bool migrate_is_undecided(void)
+{
+	bool is;
+
+	pthread_mutex_lock(&moving);
+	is = undecided;
+	pthread_mutex_unlock(&moving);
+	return is;
+}
+
+void migrate_set_undecided(void)
+{
+	pthread_mutex_lock(&moving);
+	undecided = true;
+	pthread_mutex_unlock(&moving);
+	fprintf(stderr,
+		"vmxrun: the line was cut at the last moment, and nobody knows which side has the guest; it is paused.\n"
+		"vmxrun: If it does not run on the other side, end that one and have it go on here: vmxctl resume --here\n");
+}
+
+int migrate_resume_here(struct sentence *why)
+{
+	int ret = -EBUSY;
+
+	sentence_is(why, "no migration has left it undecided where the machine is");
+	pthread_mutex_lock(&moving);
+	if (undecided)
+		ret = disks_lock(why);
+	if (!ret)
+		undecided = false;
+	pthread_mutex_unlock(&moving);
+	if (ret)
+		return ret;
+	vmx_machine_resume(&machine);
+	nets_announce();
+	return 0;
+}
+
+/* From here on it can be cancelled. */
+static void set_up(const struct api_migrate *how)
+{
+	pthread_mutex_lock(&migration.lock);
+	migration.config = (struct vmx_migration_config){
+		.bandwidth = how->bandwidth, .downtime_ms = how->downtime_ms,
+		.throttle = how->throttle, .release = release, .regain = regain, .fd = -1,
+	};
+	migration.cancelled = false;
+	migration.status = (struct vmx_migration_status){ .phase = VMX_MIGRATION_OFFER };
+	pthread_mutex_unlock(&migration.lock);
+}
+
+static int connect_line(const struct api_migrate *how, struct sentence *why)
+{
+	const struct vmx_migration_codec *codec = how->compress ? migrate_codec(why) : NULL;
+	int fd = how->compress && !codec ? -EOPNOTSUPP : line_connect(how->address, why);
+	int ret = fd < 0 ? fd : 0;
+
+	pthread_mutex_lock(&migration.lock);
+	migration.config.codec = codec;
+	migration.config.fd = fd;
+	if (ret)
+		migration.status.phase = VMX_MIGRATION_FAILED;
+	pthread_mutex_unlock(&migration.lock);
+	return ret;
+}
+
+/* One at a time. */
+static int begin(struct sentence *why)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&moving);
+	if (on_its_way || undecided) {
+		sentence_is(why, undecided ? "it is undecided where the machine is" :
+			    "the machine is on its way already");
+		ret = -EBUSY;
+	} else {
+		on_its_way = true;
+	}
+	pthread_mutex_unlock(&moving);
+	return ret;
+}
+
+/* The guest has gone, or goes on, or is paused until somebody knows. */
+static void end(int ret, const char *address)
+{
+	if (ret == -EINPROGRESS)
+		migrate_set_undecided();
+	pthread_mutex_lock(&moving);
+	on_its_way = false;
+	pthread_mutex_unlock(&moving);
+	if (ret)
+		return;
+	fprintf(stderr, "vmxrun: the machine has moved to %s\n", address);
+	pthread_mutex_lock(&making);
+	console_stop(STATUS_MOVED);
+	pthread_mutex_unlock(&making);
+}
+
+int migrate_machine(const struct api_migrate *how, struct vmx_migration_status *report,
+		    struct sentence *why)
+{
+	int ret = begin(why);
+
+	if (ret)
+		return ret;
+	set_up(how);
+	ret = connect_line(how, why);
+	if (!ret) {
+		ret = vmx_machine_migrate(&machine, &migration);
+		if (ret)
+			sentence_is(why, "%s", vmx_error());
+		close(migration.config.fd);
+		migrate_read(report);
+	}
+	end(ret, how->address);
+	return ret;
+}
+
+void migrate_read(struct vmx_migration_status *status)
+{
+	vmx_migration_read(&migration, status);
+}
+
+int migrate_cancel(struct sentence *why)
+{
+	bool running;
+
+	pthread_mutex_lock(&moving);
+	running = on_its_way;
+	pthread_mutex_unlock(&moving);
+	if (running && vmx_migration_cancel(&migration))
+		return 0;
+	sentence_is(why, running ? "it is too late: the other side was told to go on" :
+		    "no migration is on its way");
+	return -EBUSY;
+}
