@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A machine moves from one vmxrun to another while its guest stamps pages, with the same page tables
- * or others. Some of the steps at which a side can be killed are here, all in move_kill_test.
+ * A machine moves from one vmxrun to another while its guest stamps pages, with the same page
+ * tables or others. Some steps at which a side can be killed are here, all in move_kill_test.
  * limit: 20G
  */
 #include "lib/move_fixture.h"

@@ -38,8 +38,8 @@ THE_SAME_EVERYWHERE = ("control_test", "entry_check_test", "finished_cr_test", "
 NOT_BY_DEFAULT = {
     "debian-6.1": (*THE_SAME_EVERYWHERE, "kvm_test", "kexec_test"),
     "debian-6.12": (*THE_SAME_EVERYWHERE, "kvm_test", "kexec_test", "linux-net", "linux-net-pins"),
-    "fast": ("move_kill_test", "linux-pressure", "linux-pair", "linux-paused", "linux-saved-shadow", "linux-again",
-             "linux-6.1",
+    "fast": ("move_kill_test", "linux-pressure", "linux-pair", "linux-paused", "linux-saved-shadow",
+             "linux-moved-shadow", "linux-again", "linux-6.1",
              "linux-6.12", "linux-6.1-up",
              "linux-shadow-up", "linux-6.1-shadow", "linux-6.1-shadow-up", "linux-6.12-up", "linux-disk", "linux-large"),
 }

@@ -102,7 +102,7 @@ static const char *path_of(const char *vm)
 	if (!runtime_is_name(vm))
 		fail("%s: not the name of a machine, nor unix:PATH", vm);
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("XDG_RUNTIME_DIR names no folder of yours for machines with a name; give unix:PATH");
+		fail("XDG_RUNTIME_DIR names no folder of yours, for names; give unix:PATH");
 	snprintf(path, sizeof(path), "%s/%s" RUNTIME_SUFFIX, folder, vm);
 	return path;
 }

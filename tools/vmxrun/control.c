@@ -326,7 +326,7 @@ static void place(const char *name, char *path, size_t size)
 	struct stat stat;
 
 	if (!runtime_folder(folder, sizeof(folder)))
-		fail("--name %s: XDG_RUNTIME_DIR names no folder of yours; give --api unix:PATH, too",
+		fail("--name %s: XDG_RUNTIME_DIR is no folder of yours; give --api unix:PATH, too",
 		     name);
 	if (mkdir(folder, 0700) && errno != EEXIST)
 		fail("--name %s: %s: %s", name, folder, strerror(errno));
