@@ -19,6 +19,7 @@ import mutate
 import results
 import runnertest
 import runs
+import stores
 import tap
 import version
 from where import BUILD, MACHINE, ROOT, Failure, environment, jobs, locked
@@ -182,6 +183,7 @@ GATES = {
     "indices": lambda name: outcome(name, indices.check(), f"make check ONLY={name}"),
     # Which folder of the module may use which.
     "layout": lambda name: cases_gate(name, layout.run),
+    "guest-stores": lambda name: outcome(name, stores.check(), f"make check ONLY={name}"),
     "vmx-instructions": lambda name: outcome(name, boundary.instructions(), f"make check ONLY={name}"),
     "library": library_gate,
     # Devices, loaders and the emulator with input that nobody thought of.
