@@ -119,8 +119,9 @@ def manual(install):
         complaints = install.run("groff", "-mandoc", "-ww", "-z", "-Tutf8", page)
         if complaints:
             raise Failure(complaints)
-    # --version and --help of vmxrun have no paragraph of their own kind there, and --restore is vmxrun's.
-    for program, exempt in (("vmxrun", {"help"}), ("vmxctl", {"help", "version", "restore"})):
+    # --version and --help of vmxrun have no paragraph of their own kind there, and --restore and --incoming are
+    # vmxrun's.
+    for program, exempt in (("vmxrun", {"help"}), ("vmxctl", {"help", "version", "restore", "incoming"})):
         page = (install.prefix / f"share/man/man1/{program}.1").read_text()
         options = set(re.findall(r"--(\w[\w-]*)", install.run(install.prefix / f"bin/{program}", "--help")))
         expect_same(set(re.findall(r"^\.It Fl Fl (\S+)", page, re.MULTILINE)) | exempt, options | exempt,
