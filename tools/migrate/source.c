@@ -24,6 +24,8 @@
 #define DOWNTIME_MS	300
 /* Rounds that a guest has to show that it writes less than the line takes. */
 #define PATIENCE	3
+/* Rounds that are worth it for a shorter stop alone, while each leaves half of what the last did. */
+#define MORE_ROUNDS	8
 #define THROTTLE_STEP	20
 #define THROTTLE_MOST	99
 
@@ -278,10 +280,19 @@ static int copy_round(struct source *source)
 	return slow_down(source, marked) ?: go_on(source);
 }
 
+static bool is_worth_a_round(const struct source *source, uint64_t marked)
+{
+	const struct vmx_migration_status *status = &source->status;
+	uint32_t limit = source->migration->config.downtime_ms ?: DOWNTIME_MS;
+
+	return status->left && (status->estimate_ms > limit ||
+				(status->left * 2 < marked && status->round < MORE_ROUNDS));
+}
+
 static int copy_memory(struct source *source)
 {
-	uint32_t limit = source->migration->config.downtime_ms ?: DOWNTIME_MS;
 	struct vmx_vm_stats stats;
+	uint64_t marked;
 	int ret;
 
 	enter(source, VMX_MIGRATION_COPY);
@@ -289,9 +300,10 @@ static int copy_memory(struct source *source)
 		source->faults = stats.faults;
 	ret = dirty_begin(&source->log, source->machine);
 	source->status.left = source->log.pages;
-	do
+	do {
+		marked = source->status.left;
 		ret = ret ?: copy_round(source);
-	while (!ret && source->status.left && source->status.estimate_ms > limit);
+	} while (!ret && is_worth_a_round(source, marked));
 	brake_end(&source->brake);
 	return ret;
 }

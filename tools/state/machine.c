@@ -103,6 +103,7 @@ static int write_parts(struct state_writer *writer, struct state_parts *parts,
 {
 	int ret;
 
+	parts->count = 0;
 	if (machine->end != VMX_END_NONE)
 		return vmx_fail(ESHUTDOWN, "the machine has ended");
 	if (machine->debugger)
@@ -129,7 +130,7 @@ static int write_parts(struct state_writer *writer, struct state_parts *parts,
 
 int state_write_machine(struct state_writer *writer, struct vmx_machine *machine)
 {
-	struct state_parts *parts = calloc(1, sizeof(*parts));
+	struct state_parts *parts = malloc(sizeof(*parts));
 	int ret = parts ? write_parts(writer, parts, machine) :
 			  vmx_fail(ENOMEM, "no memory to save the machine");
 
@@ -374,6 +375,7 @@ static int take_parts(struct state_parts *parts, struct vmx_machine *machine,
 	};
 	int ret;
 
+	parts->count = 0;
 	ret = state_take(saved, &part);
 	ret = ret ?: put_machine(machine, &parts->machine);
 	if (ret)
@@ -387,7 +389,7 @@ static int take_parts(struct state_parts *parts, struct vmx_machine *machine,
 
 int state_read_machine(struct vmx_saved *saved, struct vmx_machine *machine)
 {
-	struct state_parts *parts = calloc(1, sizeof(*parts));
+	struct state_parts *parts = malloc(sizeof(*parts));
 	int ret = parts ? take_parts(parts, machine, saved) :
 			  vmx_fail(ENOMEM, "no memory to restore the machine");
 

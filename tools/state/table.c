@@ -115,6 +115,27 @@ static int read_number(struct state_reader *reader, const struct vmx_saved_field
 	return 0;
 }
 
+/* Does any number do? Then an array of them is read in one go. */
+static bool takes_all(const struct vmx_saved_field *field)
+{
+	return !field->table && field->most == UINT64_MAX && field->bits == UINT64_MAX &&
+	       !field->same && !field->within;
+}
+
+static int read_array(struct state_reader *reader, const struct vmx_saved_field *field, void *at,
+		      uint32_t count)
+{
+	size_t length = (size_t)count * field->stride;
+
+	if (reader->left < length)
+		return state_refuse(reader->name, reader->instance, "it ends before %s",
+				    field->name);
+	memcpy(at, reader->at, length);
+	reader->at += length;
+	reader->left -= length;
+	return 0;
+}
+
 /* What a stream does not have. */
 static void set_initial(const struct vmx_saved_field *field, char *at)
 {
@@ -138,6 +159,8 @@ static int read_field(struct state_reader *reader, const struct vmx_saved_field 
 	if (count > field->count)
 		return state_refuse(reader->name, reader->instance, "%u of %s are more than %u",
 				    count, field->name, field->count);
+	if (takes_all(field))
+		return read_array(reader, field, at, count);
 	for (uint32_t i = 0; !ret && i < count; i++)
 		ret = field->table ?
 		      state_read(reader, field->table, version, at + i * field->stride) :
