@@ -24,7 +24,7 @@
 #define DOWNTIME_MS	300
 /* Rounds that a guest has to show that it writes less than the line takes. */
 #define PATIENCE	3
-/* Rounds that are worth it for a shorter stop alone, while each leaves half of what the last did. */
+/* Rounds for a shorter stop alone are worth it while each leaves half of what the last did. */
 #define MORE_ROUNDS	8
 #define THROTTLE_STEP	20
 #define THROTTLE_MOST	99
