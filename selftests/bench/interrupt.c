@@ -2,6 +2,7 @@
 /* The cost of a host interrupt to a guest that computes: all the time that the guest loses. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <x86intrin.h>
 
 #include "bench.h"
@@ -32,49 +33,68 @@ static unsigned long long timer_interrupts(void)
 	return sum;
 }
 
-/* Runs a guest of its own; ticks that takes. */
-static uint64_t spin(const struct bench_side *side, uint64_t turns, uint64_t *counts)
+/* How often another thread took this one's place. */
+static unsigned long long switches(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_SELF, &usage))
+		bench_fail("getrusage");
+	return usage.ru_nivcsw;
+}
+
+/* What a guest that computes takes, from its first instruction to its HLT. */
+struct spin {
+	uint64_t ticks;
+	unsigned long long interrupts;
+	unsigned long long switches;
+	uint64_t counts[BENCH_COUNTS];
+};
+
+/* Runs a guest of its own. */
+static struct spin spin(const struct bench_side *side, uint64_t turns)
 {
 	struct bench_run run = {
 		.code = { bench_spin, bench_spin_end },
 		.ram = bench_new_memory(BENCH_RAM),
 		.pages = bench_new_memory(BENCH_OPS * 4096),
 	};
+	struct spin before, spin;
 	struct bench_vm vm;
-	uint64_t ticks;
 
 	bench_create(side, &vm);
 	side->prepare(&vm, &run);
 	memcpy(run.ram + BENCH_PARAMETERS, &turns, sizeof(turns));
-	ticks = __rdtsc();
+	before.interrupts = timer_interrupts();
+	before.switches = switches();
+	before.ticks = __rdtsc();
 	side->go(&vm, &run);
-	ticks = __rdtsc() - ticks;
+	spin.ticks = __rdtsc() - before.ticks;
+	spin.switches = switches() - before.switches;
+	spin.interrupts = timer_interrupts() - before.interrupts;
 	if (side->counts)
-		side->counts(&vm, counts);
+		side->counts(&vm, spin.counts);
 	side->destroy(&vm);
 	bench_delete_memory(run.ram, BENCH_RAM);
 	bench_delete_memory(run.pages, BENCH_OPS * 4096);
-	return ticks;
+	return spin;
 }
 
 void bench_interrupt(const struct bench_side *side)
 {
-	uint64_t with[BENCH_COUNTS], without[BENCH_COUNTS], costs[BENCH_MEASUREMENTS];
-	unsigned long long taken = 1;
+	uint64_t costs[BENCH_MEASUREMENTS];
+	struct spin empty, full;
 
 	for (size_t n = 0; n < BENCH_MEASUREMENTS; n++) {
-		uint64_t empty = spin(side, 1, without);
-		unsigned long long before = timer_interrupts();
-		uint64_t all = spin(side, TURNS, with);
-
-		taken = timer_interrupts() - before;
-		if (!taken)
+		empty = spin(side, 1);
+		full = spin(side, TURNS);
+		if (!full.interrupts)
 			bench_fail("no interrupts while a guest ran");
-		costs[n] = (all - empty - INSTRUCTIONS) / taken;
+		costs[n] = (full.ticks - empty.ticks - INSTRUCTIONS) / full.interrupts;
 	}
 	printf("%s interrupt %llu 0", side->name,
 	       (unsigned long long)bench_median(costs, BENCH_MEASUREMENTS));
 	if (side->counts)
-		bench_print_counts(with, without, taken);
-	printf("\n");
+		bench_print_counts(full.counts, empty.counts, full.interrupts);
+	printf("\n%s switches %llu 0\n", side->name, 1000 * full.switches / full.interrupts);
 }

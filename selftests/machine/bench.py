@@ -35,6 +35,7 @@ OTHERS = {
     "floor-getppid": "getppid",
     "floor-ioctl": "ioctl that does nothing",
     "floor-run": "RUN that returns at once",
+    "switches": "turns of other threads in 1,000 interrupts",
     **shadowbench.MEMORY,
 }
 COUNTS = {
