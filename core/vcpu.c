@@ -159,7 +159,7 @@ static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 		err = vmx_msr_alloc(v);
 	if (!err)
 		err = vmx_fpu_alloc(v);
-	if (!err && v->mmu->shadow)
+	if (!err && v->mmu->ept.derived)
 		err = vmx_paging_alloc(v);
 	if (err)
 		return err;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The page tables of a guest-physical map. The engine knows nothing of the map: it
- * has a tree, the lock of its owner, and a function to call when what was made from an
- * entry has to go. Code that removes or narrows translations calls ept_narrowed(), and puts
+ * has a tree, the lock of its owner, and a tree that is derived from it, which hears of
+ * entries that change. Code that removes or narrows translations calls ept_narrowed(), and puts
  * tables that become empty on &ept.unlinked.
  */
 #ifndef VMX_EPT_EPT_H
@@ -11,9 +11,11 @@
 #include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+#include "../base/ledger_time.h"
 #include "entry.h"
 
 /**
@@ -49,6 +51,51 @@ struct ept_dirty_batch {
 	u64 dirty;
 };
 
+struct ept;
+struct ept_derived;
+struct vmx_mmu_stats;
+
+/**
+ * struct ept_owner - what the owner of a tree does for those who work on it
+ * @flush_cpus: waits until no CPU uses what was removed so far; with or without the lock
+ * @flush: the same, and frees the tables that were unlinked before; without the lock
+ */
+struct ept_owner {
+	void (*flush_cpus)(struct ept *ept);
+	void (*flush)(struct ept *ept);
+};
+
+/**
+ * struct ept_derived_ops - what a kind of derived trees does
+ * @drop: an entry was removed or narrowed, or has another frame: what was made from it
+ *	goes. With the lock; what is left of it is for @settle
+ * @settle: finishes what @drop left, as of now, before a flush. With the lock, which others may
+ *	have meanwhile; the tree may be freed then
+ * @invalidate: userspace wrote memory that may hold tables that the tree was made from.
+ *	With the lock, which others may have meanwhile
+ * @count: how much there is, in tables; fills in its part of the counters, with the lock
+ * @shrink: gives so many tables back to the host, or fewer: how many. In reclaim
+ * @free: frees all. No vCPU uses it any more, and the map has forgotten it
+ */
+struct ept_derived_ops {
+	void (*drop)(struct ept_derived *derived, u64 gpa, int level);
+	void (*settle)(struct ept *ept);
+	void (*invalidate)(struct ept_derived *derived, u64 gfn, u64 count);
+	unsigned long (*count)(const struct ept_derived *derived, struct vmx_mmu_stats *stats);
+	unsigned long (*shrink)(struct ept_derived *derived, unsigned long count);
+	void (*free)(struct ept_derived *derived);
+};
+
+/**
+ * struct ept_derived - a tree that is made from the entries of another
+ * @ops: its kind
+ * @map: the other
+ */
+struct ept_derived {
+	const struct ept_derived_ops *ops;
+	struct ept *map;
+};
+
 /**
  * struct ept_counts - what there is in a tree, and what was done
  * @tables: page tables
@@ -73,15 +120,16 @@ struct ept_counts {
  * @lock: the owner's; protects the tables and what follows
  * @flush_gen: goes up when translations were removed or narrowed. A vCPU whose
  *	last seen value differs invalidates before it enters the guest.
+ * @flushed: the value of @flush_gen up to which no CPU uses old translations
  * @log: how it is found out which pages are written, an enum vmx_dirty_method
  * @left: of EPT_BUDGET, for the walk in progress
  * @spare: pages for page tables, so that none is allocated under @lock
  * @nr_spare: how many
  * @unlinked: tables that no entry refers to any more, which CPUs may still use
  *	until a flush
- * @derived: what was made from an entry goes; NULL if nothing is. Called with @lock
- *	when a leaf entry was removed or narrowed, or has another frame, with a
- *	guest-physical address that it translates, and its level
+ * @derived: the tree that is made from this one, which the CPU walks in its place; NULL
+ *	if there is none
+ * @owner: what its owner does
  * @count: counters
  */
 struct ept {
@@ -92,12 +140,14 @@ struct ept {
 	bool small_exec;
 	spinlock_t *lock; /* the owner's */
 	atomic64_t flush_gen;
+	atomic64_t flushed;
 	u32 log;
 	int left;
 	struct list_head spare;
 	unsigned int nr_spare;
 	struct list_head unlinked;
-	void (*derived)(struct ept *ept, u64 gpa, int level);
+	struct ept_derived *derived;
+	const struct ept_owner *owner;
 	struct ept_counts count;
 };
 
@@ -144,6 +194,31 @@ static inline void ept_narrowed(struct ept *ept)
 	lockdep_assert_held(ept->lock);
 	/* The value is of no interest, the full barrier is. */
 	atomic64_inc_return(&ept->flush_gen);
+}
+
+/**
+ * ept_pause() - look at need_resched in the middle of something long
+ * @ept: the tree; its lock is held, and may be given up meanwhile
+ *
+ * Others who want the lock get it, on every kernel: they spin with preemption off.
+ * cond_resched() would complain of notifiers that may not block. These must not wait
+ * for anybody, but others may have their turn.
+ *
+ * Context: without other spinlocks, preemption on.
+ * Return: true if others may have had the lock.
+ */
+static inline bool ept_pause(struct ept *ept)
+{
+	lockdep_assert_held(ept->lock);
+	vmx_ledger_look();
+	if (likely(!need_resched() && !spin_is_contended(ept->lock)))
+		return false;
+	spin_unlock(ept->lock);
+	if (need_resched())
+		schedule();
+	spin_lock(ept->lock);
+	vmx_ledger_look();
+	return true;
 }
 
 #endif /* VMX_EPT_EPT_H */

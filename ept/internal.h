@@ -91,11 +91,11 @@ bool ept_unlink_empty(struct ept *ept, u64 *slot);
 struct page *ept_alloc_table(const struct ept *ept);
 struct page *ept_take_table(struct ept *ept);
 
-/* What was made from an entry goes: see &ept.derived. */
+/* What was made from an entry goes: see &ept_derived_ops.drop. */
 static inline void ept_derived(struct ept *ept, u64 gpa, int level)
 {
 	if (ept->derived)
-		ept->derived(ept, gpa, level);
+		ept->derived->ops->drop(ept->derived, gpa, level);
 }
 
 /* ept/log.c */

@@ -288,13 +288,15 @@ static int mmu_protect(struct vmx_mmu *mmu, union mmu_args *args)
 static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
 {
 	const struct vmx_mmu_range *range = &args->range;
+	struct ept_derived *derived = mmu->ept.derived;
 
 	if (range->prot || range->reserved || !valid_gpas(mmu, range->gpa, range->length))
 		return -EINVAL;
 	spin_lock(&mmu->lock);
 	/* With EPT, CPUs have cached the guest's tables. */
-	if (mmu->shadow)
-		shadow_sync_frames(mmu, range->gpa >> PAGE_SHIFT, range->length >> PAGE_SHIFT);
+	if (derived)
+		derived->ops->invalidate(derived, range->gpa >> PAGE_SHIFT,
+					 range->length >> PAGE_SHIFT);
 	else
 		ept_narrowed(&mmu->ept);
 	spin_unlock(&mmu->lock);
@@ -321,13 +323,11 @@ static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 
 static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
 {
-	const u32 plain = BIT(VMX_DIRTY_OFF) | BIT(VMX_DIRTY_WRITE_PROTECT);
 	u32 method = args->log.method;
 
 	if (args->log.reserved || method > VMX_DIRTY_PML)
 		return -EINVAL;
-	/* No CPU sets bits in tables that none walks. */
-	if (!(BIT(method) & (mmu->shadow ? plain : vmx_mmu_cpu->log_methods)))
+	if (!(mmu->log_methods & BIT(method)))
 		return -EOPNOTSUPP;
 	return vmx_mmu_set_log(mmu, method);
 }
@@ -374,8 +374,8 @@ static int mmu_stats(struct vmx_mmu *mmu, union mmu_args *args)
 	args->stats.tables = mmu->ept.count.tables;
 	memcpy(args->stats.pages, mmu->ept.count.pages, sizeof(args->stats.pages));
 	args->stats.splits = mmu->ept.count.splits;
-	if (mmu->shadow)
-		shadow_count(mmu->shadow, &args->stats);
+	if (mmu->ept.derived)
+		mmu->ept.derived->ops->count(mmu->ept.derived, &args->stats);
 	spin_unlock(&mmu->lock);
 	args->stats.flushes = atomic64_read(&mmu->flushes);
 	args->stats.size = size;

@@ -61,7 +61,7 @@ void vmx_mmu_ledger_dropped(struct vmx_view *view)
 void vmx_mmu_ledger_enter(struct vmx_view *view, const bool *inside)
 {
 	s64 dropped = __this_cpu_read(*view->mmu->ledger.dropped);
-	s64 flushed = atomic64_read(&view->mmu->flushed);
+	s64 flushed = atomic64_read(&view->mmu->ept.flushed);
 
 	WARN_ONCE(dropped < flushed,
 		  "entering with translations of generation %lld, %lld was flushed\n",

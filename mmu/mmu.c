@@ -68,14 +68,14 @@ static atomic_t vmx_mmus_alive;
 
 static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
 {
-	s64 done = atomic64_read_acquire(&mmu->flushed);
+	s64 done = atomic64_read_acquire(&mmu->ept.flushed);
 
 	if (done >= gen)
 		return;
 	atomic64_inc(&mmu->flushes);
 	vmx_mmu_guests->kick(mmu);
 	vmx_mmu_ledger_kicked(mmu, gen);
-	while (done < gen && !atomic64_try_cmpxchg(&mmu->flushed, &done, gen))
+	while (done < gen && !atomic64_try_cmpxchg(&mmu->ept.flushed, &done, gen))
 		;
 }
 
@@ -88,6 +88,15 @@ static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
 void vmx_mmu_flush_cpus(struct vmx_mmu *mmu)
 {
 	mmu_flush_to(mmu, atomic64_read(&mmu->ept.flush_gen));
+}
+
+/* A notifier may be here while the mmu is dismantled. */
+static noinline void settle_derived(struct ept *ept)
+{
+	spin_lock(ept->lock);
+	if (ept->derived)
+		ept->derived->ops->settle(ept);
+	spin_unlock(ept->lock);
 }
 
 /**
@@ -103,8 +112,8 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 {
 	LIST_HEAD(unlinked);
 
-	if (READ_ONCE(mmu->shadow))
-		shadow_drop_doomed(mmu);
+	if (READ_ONCE(mmu->ept.derived))
+		settle_derived(&mmu->ept);
 	if (!list_empty_careful(&mmu->ept.unlinked)) {
 		spin_lock(&mmu->lock);
 		list_splice_init(&mmu->ept.unlinked, &unlinked);
@@ -115,15 +124,23 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 	ept_free_tables(&unlinked);
 }
 
-/* Called by the map's tree: see &ept.derived. */
-static void map_changed(struct ept *ept, u64 gpa, int level)
+static void owner_flush_cpus(struct ept *ept)
 {
-	shadow_drop_frames(container_of(ept, struct vmx_mmu, ept), gpa, level);
+	vmx_mmu_flush_cpus(container_of(ept, struct vmx_mmu, ept));
 }
 
-static int mmu_init(struct vmx_mmu *mmu)
+static void owner_flush(struct ept *ept)
 {
-	struct ept_format format = mmu->shadow ? vmx_mmu_cpu->map_format : vmx_mmu_cpu->format;
+	vmx_mmu_flush(container_of(ept, struct vmx_mmu, ept));
+}
+
+static const struct ept_owner owner = {
+	.flush_cpus = owner_flush_cpus,
+	.flush = owner_flush,
+};
+
+static int mmu_init(struct vmx_mmu *mmu, struct ept_format format)
+{
 	int err;
 
 	kref_init(&mmu->ref);
@@ -139,16 +156,16 @@ static int mmu_init(struct vmx_mmu *mmu)
 	if (err)
 		return err;
 	err = ept_init(&mmu->ept, format, &mmu->lock);
+	mmu->ept.owner = &owner;
 	if (err)
 		vmx_mmu_ledger_free(mmu);
-	else if (mmu->shadow)
-		mmu->ept.derived = map_changed;
 	return err;
 }
 
 /* No vCPU uses the mmu any more; notifiers may still be called. */
 static void mmu_dismantle(struct vmx_mmu *mmu)
 {
+	struct ept_derived *derived;
 	struct vmx_range *range;
 
 	spin_lock(&mmu->lock);
@@ -157,10 +174,13 @@ static void mmu_dismantle(struct vmx_mmu *mmu)
 		vmx_ranges_remove(&mmu->ranges, range);
 		vmx_mmu_pause(mmu);
 	}
+	derived = mmu->ept.derived;
+	WRITE_ONCE(mmu->ept.derived, NULL);
 	spin_unlock(&mmu->lock);
 
 	/* Notifiers ignore tables without ranges. */
-	shadow_free(mmu);
+	if (derived)
+		derived->ops->free(derived);
 	ept_destroy(&mmu->ept);
 	vmx_mmu_ledger_free(mmu);
 }
@@ -237,7 +257,7 @@ static const struct file_operations vmx_mmu_fops = {
 };
 
 /* On success the mmu holds a reference to @vm and is called by notifiers. */
-static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
+static struct vmx_mmu *mmu_new(struct vmx_vm *vm, bool shadow)
 {
 	struct vmx_mmu *mmu;
 	int err;
@@ -245,13 +265,15 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 	mmu = kzalloc(sizeof(*mmu), GFP_KERNEL_ACCOUNT);
 	if (!mmu)
 		return ERR_PTR(-ENOMEM);
-	err = -ENOMEM;
-	mmu->shadow = shadow ? shadow_alloc() : NULL;
-	if (shadow && !mmu->shadow)
-		goto free;
-	err = mmu_init(mmu);
+	err = mmu_init(mmu, shadow ? vmx_mmu_cpu->map_format : vmx_mmu_cpu->format);
 	if (err)
-		goto free_shadow;
+		goto free;
+	/* No CPU sets bits in tables that none walks. */
+	mmu->log_methods = shadow ? BIT(VMX_DIRTY_OFF) | BIT(VMX_DIRTY_WRITE_PROTECT) :
+				    vmx_mmu_cpu->log_methods;
+	err = shadow ? shadow_create(&mmu->ept) : 0;
+	if (err)
+		goto dismantle;
 	mmu->notifier.ops = &vmx_mmu_notifier_ops;
 	err = mmu_notifier_register(&mmu->notifier, current->mm);
 	if (err)
@@ -263,8 +285,6 @@ static struct vmx_mmu *vmx_mmu_new(struct vmx_vm *vm, bool shadow)
 
 dismantle:
 	mmu_dismantle(mmu);
-free_shadow:
-	shadow_free(mmu);
 free:
 	kfree(mmu);
 	return ERR_PTR(err);
@@ -272,7 +292,7 @@ free:
 
 static int create(struct vmx_vm *vm, bool shadow)
 {
-	struct vmx_mmu *mmu = vmx_mmu_new(vm, shadow);
+	struct vmx_mmu *mmu = mmu_new(vm, shadow);
 	int fd;
 
 	if (IS_ERR(mmu))

@@ -30,7 +30,6 @@ struct vmx_vm;
  * struct vmx_mmu - what a descriptor from %VMX_CREATE_EPT or %VMX_CREATE_SHADOW stands for
  * @ref: the descriptor's reference and one per vCPU
  * @vm: its VM; gone when @ref is 0, while notifiers may still run
- * @flushed: the value of &ept.flush_gen up to which no CPU uses old translations
  * @flushes: times that had to be brought about
  * @lock: protects what follows, down to @stats, and the page tables
  * @seq: changes when ranges change and when an invalidation ends: a page found
@@ -45,8 +44,8 @@ struct vmx_vm;
  *	are done it does not change again
  * @idle: woken when @invalidating becomes 0, or @unsettled less
  * @shrink_at: guest-physical address from which on tables are aged next
- * @ept: the page tables: those that the CPU walks, or with @shadow the map alone
- * @shadow: the shadow pages, where the CPU walks these instead; otherwise NULL
+ * @ept: the page tables: those that the CPU walks, or with &ept.derived the map alone
+ * @log_methods: a bit for each enum vmx_dirty_method that it can have
  * @stats: counters, but for those of @ept; flags and size unused
  * @edit: serialises MAP, UNMAP, PROTECT, and changes of and looks at the log;
  *	taken before @lock, and never by notifiers, so that allocating under it is
@@ -61,7 +60,6 @@ struct vmx_vm;
 struct vmx_mmu {
 	struct kref ref;
 	struct vmx_vm *vm;
-	atomic64_t flushed;
 	atomic64_t flushes;
 
 	spinlock_t lock; /* down to @stats, and the page tables */
@@ -76,7 +74,7 @@ struct vmx_mmu {
 	wait_queue_head_t idle;
 	u64 shrink_at;
 	struct ept ept;
-	struct shadow *shadow;
+	unsigned int log_methods;
 	struct vmx_mmu_stats stats;
 
 	struct mutex edit; /* serialises changes of @ranges and @log */
@@ -242,25 +240,14 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user);
  * vmx_mmu_pause() - look at need_resched in the middle of something long
  * @mmu: the mmu; its lock is held, and may be given up meanwhile
  *
- * Others who want the lock get it, on every kernel: they spin with preemption off.
- * cond_resched() would complain of notifiers that may not block. These must not wait
- * for anybody, but others may have their turn.
+ * See ept_pause().
  *
  * Context: without other spinlocks, preemption on.
  * Return: true if others may have had the lock.
  */
 static inline bool vmx_mmu_pause(struct vmx_mmu *mmu)
 {
-	lockdep_assert_held(&mmu->lock);
-	vmx_ledger_look();
-	if (likely(!need_resched() && !spin_is_contended(&mmu->lock)))
-		return false;
-	spin_unlock(&mmu->lock);
-	if (need_resched())
-		schedule();
-	spin_lock(&mmu->lock);
-	vmx_ledger_look();
-	return true;
+	return ept_pause(&mmu->ept);
 }
 
 /**

@@ -28,8 +28,8 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 	list_for_each_entry(mmu, &mmus, link) {
 		spin_lock(&mmu->lock);
 		count += mmu->ept.count.tables;
-		if (mmu->shadow)
-			count += shadow_count(mmu->shadow, &mmu->stats);
+		if (mmu->ept.derived)
+			count += mmu->ept.derived->ops->count(mmu->ept.derived, &mmu->stats);
 		spin_unlock(&mmu->lock);
 		vmx_cond_resched();
 	}
@@ -41,12 +41,13 @@ static unsigned long count_tables(struct shrinker *unused, struct shrink_control
 /* Look at @count tables of an mmu, and shadow pages; how many went. */
 static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 {
+	struct ept_derived *derived = mmu->ept.derived;
 	u64 end = 1ULL << ept_gpa_bits(&mmu->ept.format);
 	unsigned long freed = 0, shadows = 0;
 	u64 tables;
 
-	if (mmu->shadow)
-		shadows = shadow_shrink(mmu, count);
+	if (derived)
+		shadows = derived->ops->shrink(derived, count);
 
 	spin_lock(&mmu->lock);
 	/* The tables have the log. */

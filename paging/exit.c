@@ -136,7 +136,7 @@ static enum walk_result fault_locked(struct vmx_vcpu *v, struct guest_walk *walk
 	spin_lock(&v->mmu->lock);
 	if (is_implicit(v->paging, walk))
 		walk->ac = false;
-	result = shadow_fault(v->mmu, v->paging, walk);
+	result = shadow_fault(v->paging->shadow, v->paging, walk);
 	if (result == WALK_MISS && v->paging->miss != ~0ULL)
 		paging_describe(v, walk->gva, VMX_VIOLATION_LINEAR_VALID);
 	spin_unlock(&v->mmu->lock);
@@ -405,7 +405,7 @@ static int invalidate(struct vmx_vcpu *v)
 	spin_lock(&mmu->lock);
 	v->paging->linked = 0;
 	/* vmx_paging_load() does the rest before the guest goes on. */
-	if (!shadow_sync(mmu, &v->paging->sync_until, true))
+	if (!shadow_sync(v->paging->shadow, &v->paging->sync_until, true))
 		v->paging->reload = true;
 	spin_unlock(&mmu->lock);
 	vmx_vpid_forget(v);
@@ -473,7 +473,7 @@ int vmx_paging_exit(struct vmx_vcpu *v)
 int vmx_paging_prepare(struct vmx_vcpu *v)
 {
 	struct vmx_paging *p = v->paging;
-	int err = ept_top_up(&v->mmu->ept) ?: shadow_top_up(v->mmu, p->miss_frame);
+	int err = ept_top_up(&v->mmu->ept) ?: shadow_top_up(v->paging->shadow, p->miss_frame);
 
 	cond_resched();
 	if (!err && signal_pending(current))

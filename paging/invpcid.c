@@ -117,7 +117,7 @@ static int read_bytes(struct vmx_vcpu *v, u64 gva, void *to, size_t count)
 	};
 	const void *from;
 
-	switch (shadow_translate(v->mmu, p, &walk)) {
+	switch (shadow_translate(v->paging->shadow, p, &walk)) {
 	case WALK_FAULT:
 		v->cr2 = gva;
 		v->intr_error = walk.error;
@@ -128,7 +128,7 @@ static int read_bytes(struct vmx_vcpu *v, u64 gva, void *to, size_t count)
 	case WALK_DONE:
 		break;
 	}
-	from = shadow_memory(v->mmu, walk.gpa, false);
+	from = shadow_memory(v->paging->shadow, walk.gpa, false);
 	if (from) {
 		memcpy(to, from, count);
 		return 0;

@@ -49,7 +49,7 @@ static bool walk_guest(struct vmx_vcpu *v, struct guest_walk *guest, struct vmx_
 {
 	enum walk_result result;
 
-	result = shadow_walk_guest(v->mmu, v->paging, guest);
+	result = shadow_walk_guest(v->paging->shadow, v->paging, guest);
 	walk->physical = result == WALK_FAULT ? 0 : guest->gpa;
 	walk->rights = result == WALK_DONE ? guest->rights : 0;
 	switch (result) {

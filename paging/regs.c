@@ -350,6 +350,7 @@ int vmx_paging_alloc(struct vmx_vcpu *v)
 	if (!p)
 		return -ENOMEM;
 	v->paging = p;
+	p->shadow = shadow_of(v->mmu->ept.derived);
 	/* Without IA-32e mode the CPU looks for the PDPTEs below 4 GiB. */
 	p->pae = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT | GFP_DMA32);
 	return p->pae ? 0 : -ENOMEM;

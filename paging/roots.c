@@ -74,14 +74,14 @@ static int get_table(struct vmx_vcpu *v, u64 gpa)
 	struct vmx_miss miss;
 	int r;
 
-	if (shadow_memory(v->mmu, gpa, false))
+	if (shadow_memory(v->paging->shadow, gpa, false))
 		return VMX_FAULT_DONE;
 	spin_unlock(&v->mmu->lock);
 	r = vmx_mmu_fault(v->mmu, gpa, VMX_MMU_READ, true, &miss);
 	spin_lock(&v->mmu->lock);
 	if (r == VMX_FAULT_EXIT || paging_is_device(v, gpa))
 		return VMX_FAULT_EXIT;
-	if (!r && shadow_memory(v->mmu, gpa, false))
+	if (!r && shadow_memory(v->paging->shadow, gpa, false))
 		return VMX_FAULT_DONE;
 	p->miss = gpa;
 	p->miss_access = VMX_MMU_READ;
@@ -109,14 +109,14 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 			use_root(p, n, NULL);
 		if (r)
 			return r == VMX_FAULT_EXIT ? 0 : r;
-		if (!shadow_frames(v->mmu->shadow, gfn)) {
+		if (!shadow_frames(v->paging->shadow, gfn)) {
 			p->miss_frame = gfn;
 			return -EAGAIN;
 		}
 	}
 	if (p->mode.format == GUEST_32BIT)
 		role.quadrant = n;
-	sp = shadow_get(v->mmu, gfn, role);
+	sp = shadow_get(v->paging->shadow, gfn, role);
 	if (!sp)
 		return -EAGAIN;
 	use_root(p, n, sp);
@@ -146,16 +146,15 @@ static int load_roots(struct vmx_vcpu *v)
 static int catch_up(struct vmx_vcpu *v)
 {
 	struct vmx_paging *p = v->paging;
-	struct vmx_mmu *mmu = v->mmu;
 
 	if (p->reread) {
-		p->reread_until = ++mmu->shadow->reread;
+		p->reread_until = ++p->shadow->reread;
 		p->reread = false;
 	}
-	if (p->reread_until && !shadow_reread(mmu, p->reread_until))
+	if (p->reread_until && !shadow_reread(p->shadow, p->reread_until))
 		return -EAGAIN;
 	p->reread_until = 0;
-	return shadow_sync(mmu, &p->sync_until, true) ? 0 : -EAGAIN;
+	return shadow_sync(p->shadow, &p->sync_until, true) ? 0 : -EAGAIN;
 }
 
 /* SDM, "PDPTE Registers" */
@@ -195,8 +194,8 @@ bool paging_switch(struct vmx_vcpu *v, u64 cr3)
 
 	if (!spin_trylock(&mmu->lock))
 		return false;
-	sp = shadow_lookup(mmu->shadow, guest_table(&p->mode, cr3) >> PAGE_SHIFT, p->role);
-	done = sp && mmu->shadow->nr_watched <= SHADOW_WATCHED_FEW && !shadow_written(mmu);
+	sp = shadow_lookup(p->shadow, guest_table(&p->mode, cr3) >> PAGE_SHIFT, p->role);
+	done = sp && p->shadow->nr_watched <= SHADOW_WATCHED_FEW && !shadow_written(p->shadow);
 	if (done)
 		use_root(p, 0, sp);
 	spin_unlock(&mmu->lock);
@@ -219,7 +218,7 @@ static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
 
 	if (r)
 		return r == VMX_FAULT_EXIT ? PAGING_GP : r;
-	at = shadow_memory(v->mmu, gpa, false);
+	at = shadow_memory(v->paging->shadow, gpa, false);
 	for (n = 0; n < 4; n++) {
 		pdpte[n] = READ_ONCE(at[n]);
 		if (!guest_pdpte_valid(&v->paging->mode, pdpte[n]))

@@ -17,7 +17,7 @@
 
 /**
  * struct fill - a fault on its way down the shadow pages
- * @mmu: the mmu
+ * @s: the shadow pages
  * @p: the vCPU's paging
  * @walk: what the guest's tables say
  * @map: what the map says: a leaf entry
@@ -25,7 +25,7 @@
  * @sp: the page that the way is at
  */
 struct fill {
-	struct vmx_mmu *mmu;
+	struct shadow *s;
 	struct vmx_paging *p;
 	const struct guest_walk *walk;
 	u64 map;
@@ -204,13 +204,13 @@ static enum walk_result need_memory(struct vmx_paging *p, u64 gpa, u64 access, b
 /* A table that is guarded is mapped writable when it is written, and watched from then on. */
 static u64 guard_bits(const struct fill *f, u64 gfn, u64 entry)
 {
-	struct shadow *s = f->mmu->shadow;
+	struct shadow *s = f->s;
 
 	if (!(entry & PT_WRITE) || !test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded))
 		return entry;
 	if (!(f->walk->access & X86_PF_WRITE))
 		return entry & ~PT_WRITE;
-	shadow_unguard(f->mmu, gfn);
+	shadow_unguard(f->s, gfn);
 	return entry;
 }
 
@@ -228,13 +228,13 @@ static enum walk_result fill_leaf(struct fill *f)
 		entry = guard_bits(f, gfn, entry);
 	/* It referred to small pages, which the host had here before. */
 	if (level > 1 && f->sp->table[i])
-		shadow_drop(f->mmu, f->sp, i);
+		shadow_drop(f->s, f->sp, i);
 	if (!f->sp->role.direct)
 		f->sp->guest[i] = f->walk->pte[level];
 	if (f->sp->table[i])
-		shadow_replace(f->mmu, f->sp, i, entry);
+		shadow_replace(f->s, f->sp, i, entry);
 	else
-		shadow_map(f->mmu, f->sp, i, gfn, entry);
+		shadow_map(f->s, f->sp, i, gfn, entry);
 	return WALK_DONE;
 }
 
@@ -243,7 +243,7 @@ static bool is_still_so(const struct fill *f)
 {
 	struct guest_walk again = *f->walk;
 
-	return shadow_walk_guest(f->mmu, f->p, &again) == WALK_DONE &&
+	return shadow_walk_guest(f->s, f->p, &again) == WALK_DONE &&
 	       again.level == f->walk->level && !memcmp(again.pte, f->walk->pte, sizeof(again.pte));
 }
 
@@ -259,7 +259,7 @@ static bool is_still_so(const struct fill *f)
  */
 static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
 {
-	const u64 syncs = f->mmu->stats.syncs;
+	const u64 syncs = f->s->syncs;
 	struct vmx_paging *p = f->p;
 
 	if (bitmap_empty(below->present, SHADOW_ENTRIES))
@@ -268,8 +268,8 @@ static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
 		p->linked = below->made;
 		p->link_until = 0;
 	}
-	if (!shadow_sync(f->mmu, &p->link_until, false) ||
-	    (f->mmu->stats.syncs != syncs && !is_still_so(f)))
+	if (!shadow_sync(f->s, &p->link_until, false) ||
+	    (f->s->syncs != syncs && !is_still_so(f)))
 		return false;
 	p->linked = 0;
 	return true;
@@ -281,11 +281,11 @@ static enum walk_result link_below(struct fill *f, unsigned int i)
 	u64 gfn = gfn_below(f, i);
 	struct shadow_page *below;
 
-	if (!on_large_page(f) && !shadow_frames(f->mmu->shadow, gfn))
+	if (!on_large_page(f) && !shadow_frames(f->s, gfn))
 		return need_records(f, gfn);
 	/* It may be of the same frame. */
 	f->sp->users++;
-	below = shadow_get(f->mmu, gfn, role_below(f, i));
+	below = shadow_get(f->s, gfn, role_below(f, i));
 	f->sp->users--;
 	if (!below)
 		return WALK_MISS;
@@ -293,7 +293,7 @@ static enum walk_result link_below(struct fill *f, unsigned int i)
 		return WALK_MISS;
 	if (!f->sp->role.direct)
 		f->sp->guest[i] = f->walk->pte[f->sp->role.level];
-	shadow_link(f->mmu, f->sp, i, below, link_bits(f));
+	shadow_link(f->s, f->sp, i, below, link_bits(f));
 	return WALK_DONE;
 }
 
@@ -313,13 +313,13 @@ static void check_entry(const struct fill *f, unsigned int i)
 	if (sp->role.level == 1)
 		change &= PT_ADDR;
 	if (change || (sp->role.level > 1 && sp->table[i] & PT_LARGE))
-		shadow_drop(f->mmu, sp, i);
+		shadow_drop(f->s, sp, i);
 }
 
 static enum walk_result fill(struct fill *f)
 {
 	u64 gfn = f->walk->gpa >> PAGE_SHIFT;
-	const struct shadow_frames *frames = shadow_frames(f->mmu->shadow, gfn);
+	const struct shadow_frames *frames = shadow_frames(f->s, gfn);
 
 	if (!frames)
 		return need_records(f, gfn);
@@ -353,16 +353,16 @@ static u64 map_access(const struct guest_walk *walk)
 
 /**
  * shadow_walk_guest() - translate an access by the guest's tables
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @p: the vCPU's paging
  * @walk: the access; filled in
  *
  * Return: as guest_walk().
  */
-enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
+enum walk_result shadow_walk_guest(struct shadow *s, const struct vmx_paging *p,
 				   struct guest_walk *walk)
 {
-	const struct walk_memory memory = { shadow_memory, mmu };
+	const struct walk_memory memory = { shadow_memory, s };
 	u64 root = p->cr3;
 
 	if (p->mode.format == GUEST_NONE) {
@@ -376,42 +376,42 @@ enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging 
 
 /* The same, and what the map has there: NULL if that is to be got. */
 static __always_inline enum walk_result
-translate(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk,
+translate(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk,
 	  const struct shadow_found **found)
 {
 	enum walk_result result;
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
-	result = shadow_walk_guest(mmu, p, walk);
+	result = shadow_walk_guest(s, p, walk);
 	if (result == WALK_FAULT)
 		return result;
 	if (result == WALK_MISS)
 		return need_memory(p, walk->gpa, walk->write ? EPT_WRITE : EPT_READ, false);
-	*found = shadow_find(mmu, walk->gpa, map_access(walk));
+	*found = shadow_find(s, walk->gpa, map_access(walk));
 	return *found ? WALK_DONE : need_memory(p, walk->gpa, map_access(walk), true);
 }
 
 /**
  * shadow_translate() - judge an access that the module makes in the guest's place
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @p: the vCPU's paging
  * @walk: the access; filled in
  *
  * Return: %WALK_DONE: the map has the memory, as long as the lock is held; %WALK_FAULT: it
  * is the guest's page fault; %WALK_MISS: what &vmx_paging.miss says is to be got.
  */
-enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
+enum walk_result shadow_translate(struct shadow *s, struct vmx_paging *p,
 				  struct guest_walk *walk)
 {
 	const struct shadow_found *found;
 
-	return translate(mmu, p, walk, &found);
+	return translate(s, p, walk, &found);
 }
 
 /**
  * shadow_fault() - judge an access, and make the entries that it needs
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @p: the vCPU's paging; its roots are loaded
  * @walk: the access; filled in
  *
@@ -419,18 +419,18 @@ enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
  * fault; %WALK_MISS: what &vmx_paging.miss and @miss_frame say is to be got, or
  * spare pages.
  */
-enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk)
+enum walk_result shadow_fault(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk)
 {
-	struct fill f = { .mmu = mmu, .p = p, .walk = walk };
+	struct fill f = { .s = s, .p = p, .walk = walk };
 	const struct shadow_found *found;
 	enum walk_result result;
 
-	if (unlikely(mmu->shadow->nr_watched > SHADOW_WATCHED_MAX)) {
+	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX)) {
 		/* vmx_paging_load() makes them fewer; it may take its time. */
 		p->reload = true;
 		return WALK_DONE;
 	}
-	result = translate(mmu, p, walk, &found);
+	result = translate(s, p, walk, &found);
 	if (result != WALK_DONE)
 		return result;
 	f.map = found->entry;

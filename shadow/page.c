@@ -50,7 +50,7 @@
  * tables (shadow_drop_frames()), as the host's notifiers need, and a shadow page
  * can be removed from its parents.
  *
- * Locks and flushes. mmu->lock protects everything, under the rules at the
+ * Locks and flushes. The map's lock protects everything, under the rules at the
  * top of mmu/mmu.c. INVVPID drops a VPID's translations where CPUs have
  * VPIDs; elsewhere each VM entry and exit drops all. Removed pages are reused
  * after a flush.
@@ -135,45 +135,42 @@ static bool is_table(struct shadow *s, u64 gfn)
 
 /**
  * shadow_enqueue() - a page is to be looked at when CPUs have flushed
- * @mmu: the mmu, its lock held; entries were narrowed, or are about to be
+ * @s: the shadow pages, the map's lock held; entries were narrowed, or are about to be
  * @sp: the page
  */
-void shadow_enqueue(struct vmx_mmu *mmu, struct shadow_page *sp)
+void shadow_enqueue(struct shadow *s, struct shadow_page *sp)
 {
-	struct shadow *s = mmu->shadow;
-
-	sp->flush_gen = atomic64_read(&mmu->ept.flush_gen) + 1;
+	sp->flush_gen = atomic64_read(&s->map->flush_gen) + 1;
 	if (!list_empty(&sp->todo))
 		return;
 	sp->since = ++s->touched;
 	list_add_tail(&sp->todo, &s->queue[sp->role.level == 1]);
 }
 
-static void touch(struct vmx_mmu *mmu, struct shadow_page *sp)
+static void touch(struct shadow *s, struct shadow_page *sp)
 {
 	sp->written = true;
-	shadow_enqueue(mmu, sp);
+	shadow_enqueue(s, sp);
 }
 
 /**
  * shadow_touch_tables() - a frame may have been written
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gfn: the frame
  */
-void shadow_touch_tables(struct vmx_mmu *mmu, u64 gfn)
+void shadow_touch_tables(struct shadow *s, u64 gfn)
 {
 	struct shadow_page *sp;
 
-	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash)
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
-			touch(mmu, sp);
+			touch(s, sp);
 }
 
 /* Of a page of level 1. Dirty bits that go are told of, for nobody will look for them any more. */
-static void drop_pages(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int first,
+static void drop_pages(struct shadow *s, struct shadow_page *sp, unsigned int first,
 		       unsigned long bits)
 {
-	struct shadow *s = mmu->shadow;
 	const struct shadow_link *links = sp->links + first;
 	const u64 *guest = sp->guest + first;
 	struct shadow_frames *frames = NULL;
@@ -193,7 +190,7 @@ static void drop_pages(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int
 		gfn %= SHADOW_ENTRIES;
 		chain_remove(s, chain_of_frame(frames, gfn), links[i]);
 		if (old & PT_DIRTY && test_bit(gfn, frames->tables))
-			shadow_touch_tables(mmu, index * SHADOW_ENTRIES + gfn);
+			shadow_touch_tables(s, index * SHADOW_ENTRIES + gfn);
 	}
 }
 
@@ -215,7 +212,7 @@ static void drop_others(struct shadow *s, struct shadow_page *sp, unsigned int f
 
 /**
  * shadow_drop_some() - remove entries
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: the page
  * @word: which word of &shadow_page.present
  * @bits: bits of it that are set: the entries
@@ -223,38 +220,38 @@ static void drop_others(struct shadow *s, struct shadow_page *sp, unsigned int f
  * A guest that takes memory away has a page's go one after the other, so what is done
  * for each of these is in one piece.
  */
-void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int word,
+void shadow_drop_some(struct shadow *s, struct shadow_page *sp, unsigned int word,
 		      unsigned long bits)
 {
 	unsigned int first = word * BITS_PER_LONG;
 
 	if (sp->role.level == 1)
-		drop_pages(mmu, sp, first, bits);
+		drop_pages(s, sp, first, bits);
 	else
-		drop_others(mmu->shadow, sp, first, bits);
+		drop_others(s, sp, first, bits);
 	sp->present[word] &= ~bits;
-	ept_narrowed(&mmu->ept);
+	ept_narrowed(s->map);
 }
 
 /**
  * shadow_drop_all() - remove all entries
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: the page
  */
-void shadow_drop_all(struct vmx_mmu *mmu, struct shadow_page *sp)
+void shadow_drop_all(struct shadow *s, struct shadow_page *sp)
 {
 	unsigned int word;
 
 	for (word = 0; word < ARRAY_SIZE(sp->present); word++)
 		if (sp->present[word])
-			shadow_drop_some(mmu, sp, word, sp->present[word]);
+			shadow_drop_some(s, sp, word, sp->present[word]);
 }
 
-static void drop_chain(struct vmx_mmu *mmu, const u32 *first)
+static void drop_chain(struct shadow *s, const u32 *first)
 {
 	while (*first) {
-		shadow_drop(mmu, shadow_ref_page(mmu->shadow, *first), *first % SHADOW_ENTRIES);
-		mmu->ept.left -= SHADOW_COST_DROP;
+		shadow_drop(s, shadow_ref_page(s, *first), *first % SHADOW_ENTRIES);
+		s->map->left -= SHADOW_COST_DROP;
 	}
 }
 
@@ -262,40 +259,40 @@ static void drop_chain(struct vmx_mmu *mmu, const u32 *first)
  * A guest can map a frame as often as there are entries, but the host does not go over
  * so many at a time: one too many, and all go that were there.
  */
-static void make_room(struct vmx_mmu *mmu, struct shadow_chain chain, unsigned int max)
+static void make_room(struct shadow *s, struct shadow_chain chain, unsigned int max)
 {
 	if (unlikely(*chain.length >= max))
-		drop_chain(mmu, chain.first);
+		drop_chain(s, chain.first);
 }
 
 /**
  * shadow_link() - let an entry refer to a shadow page
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: the page that has the entry
  * @i: index of the entry, which is not present
  * @below: the page to refer to
  * @entry: the bits of the entry, without an address
  */
-void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
+void shadow_link(struct shadow *s, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *below, u64 entry)
 {
-	make_room(mmu, chain_of_parents(below), SHADOW_CHAIN_MAX);
-	chain_add(mmu->shadow, chain_of_parents(below), shadow_ref(sp, i));
+	make_room(s, chain_of_parents(below), SHADOW_CHAIN_MAX);
+	chain_add(s, chain_of_parents(below), shadow_ref(sp, i));
 	__set_bit(i, sp->present);
 	WRITE_ONCE(sp->table[i], entry | __pa(below->table));
 }
 
 /**
  * shadow_map() - let an entry map memory
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: the page that has the entry
  * @i: index of the entry, which is not present
  * @gfn: first frame, for which there are records
  * @entry: the entry
  */
-void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry)
+void shadow_map(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry)
 {
-	struct shadow_frames *frames = shadow_frames(mmu->shadow, gfn);
+	struct shadow_frames *frames = shadow_frames(s, gfn);
 	struct shadow_chain chain = chain_of_large(frames);
 	unsigned int max = SHADOW_CHAIN_MAX;
 
@@ -304,31 +301,31 @@ void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64
 		if (test_bit(gfn % SHADOW_ENTRIES, frames->tables))
 			max = SHADOW_CHAIN_MAX_TABLE;
 	}
-	make_room(mmu, chain, max);
-	chain_add(mmu->shadow, chain, shadow_ref(sp, i));
+	make_room(s, chain, max);
+	chain_add(s, chain, shadow_ref(sp, i));
 	__set_bit(i, sp->present);
 	WRITE_ONCE(sp->table[i], entry);
 }
 
 /**
  * shadow_replace() - change an entry that maps a frame
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: the page that has the entry, of level 1
  * @i: index of the entry, which maps the same frame of the guest's
  * @entry: the new entry
  */
-void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 entry)
+void shadow_replace(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 entry)
 {
 	/* The CPU may be setting its dirty bit. */
 	u64 old = xchg(&sp->table[i], entry);
 	u64 gfn = leaf_gfn(sp, i);
 
-	if (old & PT_DIRTY && is_table(mmu->shadow, gfn))
-		shadow_touch_tables(mmu, gfn);
+	if (old & PT_DIRTY && is_table(s, gfn))
+		shadow_touch_tables(s, gfn);
 	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
 	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
 	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
-		ept_narrowed(&mmu->ept);
+		ept_narrowed(s->map);
 }
 
 /* What a frame's tables have to do with the rest, when the last of them goes. */
@@ -345,17 +342,15 @@ static void forget_table(struct shadow *s, u64 gfn)
 
 /**
  * shadow_zap() - take a page out of everything
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: a page in use that is no vCPU's root
  *
  * CPUs may use it until they flush.
  */
-void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
+void shadow_zap(struct shadow *s, struct shadow_page *sp)
 {
-	struct shadow *s = mmu->shadow;
-
-	drop_chain(mmu, &sp->parents);
-	shadow_drop_all(mmu, sp);
+	drop_chain(s, &sp->parents);
+	shadow_drop_all(s, sp);
 	hlist_del(&sp->hash);
 	if (!sp->role.direct)
 		forget_table(s, sp->gfn);
@@ -363,7 +358,7 @@ void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp)
 	list_del_init(&sp->todo);
 	list_move(&sp->list, &s->unlinked);
 	s->nr_used--;
-	ept_narrowed(&mmu->ept);
+	ept_narrowed(s->map);
 }
 
 static bool same_role(struct shadow_role a, struct shadow_role b)
@@ -375,21 +370,21 @@ static bool same_role(struct shadow_role a, struct shadow_role b)
  * From here on the frame is mapped by small pages alone, so that dirty bits tell
  * of it. What was written before, they do not tell.
  */
-static void begin_table(struct vmx_mmu *mmu, struct shadow_page *sp)
+static void begin_table(struct shadow *s, struct shadow_page *sp)
 {
-	sp->frames = shadow_frames(mmu->shadow, sp->gfn);
+	sp->frames = shadow_frames(s, sp->gfn);
 	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->tables);
-	drop_chain(mmu, &sp->frames->large);
-	make_room(mmu, chain_of_frame(sp->frames, sp->gfn % SHADOW_ENTRIES),
+	drop_chain(s, &sp->frames->large);
+	make_room(s, chain_of_frame(sp->frames, sp->gfn % SHADOW_ENTRIES),
 		  SHADOW_CHAIN_MAX_TABLE);
 	if (!shadow_is_guarded(sp))
-		shadow_watch(mmu->shadow, sp);
-	touch(mmu, sp);
+		shadow_watch(s, sp);
+	touch(s, sp);
 }
 
 /**
  * shadow_lookup() - find a shadow page
- * @s: the shadow pages, the mmu's lock held
+ * @s: the shadow pages, the map's lock held
  * @gfn: frame of the guest's table, or first frame
  * @role: what of it
  *
@@ -407,7 +402,7 @@ struct shadow_page *shadow_lookup(struct shadow *s, u64 gfn, struct shadow_role 
 
 /**
  * shadow_get() - find a shadow page, or make an empty one
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gfn: frame of the guest's table, for which there are records, or first frame
  * @role: what of it
  *
@@ -415,19 +410,18 @@ struct shadow_page *shadow_lookup(struct shadow *s, u64 gfn, struct shadow_role 
  *
  * Return: the page, or NULL if there is no spare one.
  */
-struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role role)
+struct shadow_page *shadow_get(struct shadow *s, u64 gfn, struct shadow_role role)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 
-	lockdep_assert_held(&mmu->lock);
+	lockdep_assert_held(s->map->lock);
 	sp = shadow_lookup(s, gfn, role);
 	if (sp)
 		return sp;
 	sp = list_first_entry_or_null(&s->spare, struct shadow_page, list);
 	if (!sp)
 		return NULL;
-	shadow_limit_roles(mmu, gfn, role.direct);
+	shadow_limit_roles(s, gfn, role.direct);
 	list_move_tail(&sp->list, &s->used);
 	s->nr_spare--;
 	s->nr_used++;
@@ -439,34 +433,34 @@ struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role 
 	sp->idle = 0;
 	hlist_add_head(&sp->hash, shadow_bucket(s, gfn));
 	if (!role.direct)
-		begin_table(mmu, sp);
+		begin_table(s, sp);
 	return sp;
 }
 
-static void drop_small(struct vmx_mmu *mmu, struct shadow_frames *frames, u64 gfn)
+static void drop_small(struct shadow *s, struct shadow_frames *frames, u64 gfn)
 {
 	unsigned int i = gfn % SHADOW_ENTRIES;
 
-	drop_chain(mmu, &frames->mapped[i]);
+	drop_chain(s, &frames->mapped[i]);
 	if (test_bit(i, frames->tables))
-		shadow_touch_tables(mmu, gfn);
+		shadow_touch_tables(s, gfn);
 }
 
 /**
  * shadow_find_anew() - shadow_find() where it is not remembered
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gfn: the frame
  * @access: EPT_READ, EPT_WRITE, EPT_EXEC: what the map has to allow
  *
  * Return: as shadow_find().
  */
-const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 access)
+const struct shadow_found *shadow_find_anew(struct shadow *s, u64 gfn, u64 access)
 {
-	struct shadow_found *found = &mmu->shadow->found[gfn % SHADOW_FOUND];
+	struct shadow_found *found = &s->found[gfn % SHADOW_FOUND];
 	u64 pfn;
 
 	found->gfn = gfn;
-	found->entry = ept_find(&mmu->ept, gfn << PAGE_SHIFT, &found->level);
+	found->entry = ept_find(s->map, gfn << PAGE_SHIFT, &found->level);
 	if (!found->entry)
 		return NULL;
 	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
@@ -505,91 +499,93 @@ static void doom(struct shadow *s, struct shadow_frames *frames)
 
 /**
  * shadow_drop_frames() - remove what was made from an entry of the map
- * @mmu: the mmu, its lock held
+ * @derived: of the shadow pages, the map's lock held
  * @gpa: a guest-physical address that the entry translates
  * @level: its level
  *
- * Of a large page it is gone after the next vmx_mmu_flush().
+ * Of a large page it is gone after the next flush.
  *
  * Context: any that the lock allows.
  */
-void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level)
+void shadow_drop_frames(struct ept_derived *derived, u64 gpa, int level)
 {
+	struct shadow *s = shadow_of(derived);
 	u64 frames_in = 1ULL << (9 * (level - 1));
 	u64 gfn = (gpa >> PAGE_SHIFT) & ~(frames_in - 1);
 	u64 end = gfn + frames_in;
 	struct shadow_frames *frames;
 
-	forget_found(mmu->shadow, gfn, frames_in);
+	forget_found(s, gfn, frames_in);
 	if (level == 1) {
-		frames = shadow_frames(mmu->shadow, gfn);
+		frames = shadow_frames(s, gfn);
 		if (!frames)
 			return;
-		drop_chain(mmu, &frames->large);
-		drop_small(mmu, frames, gfn);
+		drop_chain(s, &frames->large);
+		drop_small(s, frames, gfn);
 		return;
 	}
 	for (; gfn < end; gfn += SHADOW_ENTRIES) {
-		frames = shadow_frames(mmu->shadow, gfn);
+		frames = shadow_frames(s, gfn);
 		if (frames)
-			doom(mmu->shadow, frames);
-		mmu->ept.left -= SHADOW_COST_DROP;
+			doom(s, frames);
+		s->map->left -= SHADOW_COST_DROP;
 	}
 }
 
 /* Some of the first record; true if that was all of it. */
-static bool drop_some_doomed(struct vmx_mmu *mmu, struct shadow_frames *frames)
+static bool drop_some_doomed(struct shadow *s, struct shadow_frames *frames)
 {
-	mmu->ept.left = EPT_BUDGET;
-	drop_chain(mmu, &frames->large);
-	while (frames->doomed_to < SHADOW_ENTRIES && mmu->ept.left > 0) {
-		drop_small(mmu, frames, frames->index * SHADOW_ENTRIES + frames->doomed_to++);
-		mmu->ept.left--;
+	s->map->left = EPT_BUDGET;
+	drop_chain(s, &frames->large);
+	while (frames->doomed_to < SHADOW_ENTRIES && s->map->left > 0) {
+		drop_small(s, frames, frames->index * SHADOW_ENTRIES + frames->doomed_to++);
+		s->map->left--;
 	}
 	return frames->doomed_to == SHADOW_ENTRIES;
 }
 
 /**
  * shadow_drop_doomed() - finish what shadow_drop_frames() began
- * @mmu: the mmu
+ * @map: the tree that has or had the shadow pages, its lock held; others may have it meanwhile
  *
  * Others finish what they begin meanwhile, or a program could keep the host here for ever.
  * A notifier may be here while the mmu is dismantled, after which nothing is left.
  *
- * Context: interrupts on, preemption on, without the mmu's lock.
+ * Context: interrupts on, preemption on.
  */
-void shadow_drop_doomed(struct vmx_mmu *mmu)
+void shadow_drop_doomed(struct ept *map)
+	__must_hold(map->lock)
 {
+	const u64 until = shadow_of(map->derived)->nr_doomed;
 	struct shadow_frames *frames;
-	struct shadow *s;
-	u64 until;
 
-	spin_lock(&mmu->lock);
-	until = mmu->shadow ? mmu->shadow->nr_doomed : 0;
-	while ((s = mmu->shadow) && s->nr_dropped < until) {
+	while (map->derived) {
+		struct shadow *s = shadow_of(map->derived);
+
+		if (s->nr_dropped >= until)
+			break;
 		frames = list_first_entry(&s->doomed, struct shadow_frames, doomed);
-		if (drop_some_doomed(mmu, frames)) {
+		if (drop_some_doomed(s, frames)) {
 			list_del_init(&frames->doomed);
 			s->nr_dropped++;
 		}
-		vmx_mmu_pause(mmu);
+		ept_pause(map);
 	}
-	spin_unlock(&mmu->lock);
 }
 
 /**
  * shadow_memory() - guest memory, for the walk of the guest's tables
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gpa: guest-physical address
  * @write: it is to be written
  *
  * Return: where it is as long as the lock is held; NULL if the map does not have
  * it or does not allow the access, or it is no RAM.
  */
-void *shadow_memory(void *mmu, u64 gpa, bool write)
+void *shadow_memory(void *s, u64 gpa, bool write)
 {
 	const struct shadow_found *found;
 
-	found = shadow_find(mmu, gpa, write ? EPT_READ | EPT_WRITE : EPT_READ);
+	found = shadow_find(s, gpa, write ? EPT_READ | EPT_WRITE : EPT_READ);
 	return found && found->memory ? found->memory + offset_in_page(gpa) : NULL;
 }

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
-#include "../mmu/mmu.h"
+#include "../ept/ept.h"
 #include "shadow.h"
 
 #define SHADOW_ENTRIES	512
@@ -141,7 +141,9 @@ struct shadow_found {
 };
 
 /**
- * struct shadow - the shadow pages of an mmu; under its lock
+ * struct shadow - the shadow pages of a map; under its lock
+ * @derived: what the map knows of them
+ * @map: the map
  * @hash: by frame of the guest's table
  * @pages: by number
  * @used: in use, oldest first, but for those that have been compared for @reread
@@ -170,8 +172,12 @@ struct shadow_found {
  * @last: what was found last in @frames
  * @last_index: and where
  * @found: what was found in the map, by frame number % SHADOW_FOUND
+ * @evictions: pages that made room for others
+ * @syncs: tables that were compared
  */
 struct shadow {
+	struct ept_derived derived;
+	struct ept *map;
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
 	struct shadow_page *pages[SHADOW_PAGES_MAX + 1];
 	struct list_head used;
@@ -196,7 +202,14 @@ struct shadow {
 	struct shadow_frames *last;
 	u64 last_index;
 	struct shadow_found found[SHADOW_FOUND];
+	u64 evictions;
+	u64 syncs;
 };
+
+static inline struct shadow *shadow_of(struct ept_derived *derived)
+{
+	return container_of(derived, struct shadow, derived);
+}
 
 /* An entry, as chains have it. */
 static inline u32 shadow_ref(const struct shadow_page *sp, unsigned int i)
@@ -265,24 +278,26 @@ static inline struct shadow_page *shadow_below(u64 entry)
 }
 
 /* shadow/page.c */
+void shadow_drop_frames(struct ept_derived *derived, u64 gpa, int level);
+void shadow_drop_doomed(struct ept *map);
 struct shadow_page *shadow_lookup(struct shadow *s, u64 gfn, struct shadow_role role);
-struct shadow_page *shadow_get(struct vmx_mmu *mmu, u64 gfn, struct shadow_role role);
-void shadow_link(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i,
+struct shadow_page *shadow_get(struct shadow *s, u64 gfn, struct shadow_role role);
+void shadow_link(struct shadow *s, struct shadow_page *sp, unsigned int i,
 		 struct shadow_page *below, u64 entry);
-void shadow_map(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry);
-void shadow_drop_some(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int word,
+void shadow_map(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 gfn, u64 entry);
+void shadow_drop_some(struct shadow *s, struct shadow_page *sp, unsigned int word,
 		      unsigned long bits);
-void shadow_drop_all(struct vmx_mmu *mmu, struct shadow_page *sp);
-void shadow_replace(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 entry);
-void shadow_enqueue(struct vmx_mmu *mmu, struct shadow_page *sp);
-void shadow_touch_tables(struct vmx_mmu *mmu, u64 gfn);
-void shadow_zap(struct vmx_mmu *mmu, struct shadow_page *sp);
-const struct shadow_found *shadow_find_anew(struct vmx_mmu *mmu, u64 gfn, u64 access);
-void *shadow_memory(void *mmu, u64 gpa, bool write);
+void shadow_drop_all(struct shadow *s, struct shadow_page *sp);
+void shadow_replace(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 entry);
+void shadow_enqueue(struct shadow *s, struct shadow_page *sp);
+void shadow_touch_tables(struct shadow *s, u64 gfn);
+void shadow_zap(struct shadow *s, struct shadow_page *sp);
+const struct shadow_found *shadow_find_anew(struct shadow *s, u64 gfn, u64 access);
+void *shadow_memory(void *s, u64 gpa, bool write);
 
 /**
  * shadow_find() - what the map has for an address
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gpa: guest-physical address
  * @access: EPT_READ, EPT_WRITE, EPT_EXEC: what it has to allow
  *
@@ -291,45 +306,46 @@ void *shadow_memory(void *mmu, u64 gpa, bool write);
  *
  * Return: valid as long as the lock is held; NULL if the map does not allow it.
  */
-static inline const struct shadow_found *shadow_find(struct vmx_mmu *mmu, u64 gpa, u64 access)
+static inline const struct shadow_found *shadow_find(struct shadow *s, u64 gpa, u64 access)
 {
 	u64 gfn = gpa >> PAGE_SHIFT;
-	const struct shadow_found *found = &mmu->shadow->found[gfn % SHADOW_FOUND];
+	const struct shadow_found *found = &s->found[gfn % SHADOW_FOUND];
 
 	if (likely(found->gfn == gfn && (found->entry & access) == access))
 		return found;
-	return shadow_find_anew(mmu, gfn, access);
+	return shadow_find_anew(s, gfn, access);
 }
 
 /**
  * shadow_drop() - remove an entry
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @sp: the page
  * @i: index of a present entry
  */
-static inline void shadow_drop(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i)
+static inline void shadow_drop(struct shadow *s, struct shadow_page *sp, unsigned int i)
 {
-	shadow_drop_some(mmu, sp, i / BITS_PER_LONG, BIT(i % BITS_PER_LONG));
+	shadow_drop_some(s, sp, i / BITS_PER_LONG, BIT(i % BITS_PER_LONG));
 }
 
 /* shadow/pool.c */
-int shadow_top_up(struct vmx_mmu *mmu, u64 frame);
-void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct);
+int shadow_top_up(struct shadow *s, u64 frame);
+void shadow_limit_roles(struct shadow *s, u64 gfn, bool direct);
 
 /* shadow/fill.c */
-enum walk_result shadow_fault(struct vmx_mmu *mmu, struct vmx_paging *p, struct guest_walk *walk);
+enum walk_result shadow_fault(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk);
 struct shadow_role shadow_root_role(const struct guest_mode *mode);
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
 
-enum walk_result shadow_walk_guest(struct vmx_mmu *mmu, const struct vmx_paging *p,
+enum walk_result shadow_walk_guest(struct shadow *s, const struct vmx_paging *p,
 				   struct guest_walk *walk);
-enum walk_result shadow_translate(struct vmx_mmu *mmu, struct vmx_paging *p,
+enum walk_result shadow_translate(struct shadow *s, struct vmx_paging *p,
 				  struct guest_walk *walk);
 
 /* shadow/sync.c */
-bool shadow_written(struct vmx_mmu *mmu);
-bool shadow_sync(struct vmx_mmu *mmu, u64 *until, bool alone);
-bool shadow_reread(struct vmx_mmu *mmu, u64 until);
-void shadow_unguard(struct vmx_mmu *mmu, u64 gfn);
+void shadow_sync_frames(struct ept_derived *derived, u64 gfn, u64 count);
+bool shadow_written(struct shadow *s);
+bool shadow_sync(struct shadow *s, u64 *until, bool alone);
+bool shadow_reread(struct shadow *s, u64 until);
+void shadow_unguard(struct shadow *s, u64 gfn);
 
 #endif /* VMX_SHADOW_PAGE_H */

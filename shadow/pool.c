@@ -2,7 +2,7 @@
 /*
  * The memory of shadow pages and of the records that index them. There is
  * enough for any one fault, never more than a bound, and less when the host wants it
- * back. Nothing is allocated with the mmu's lock held.
+ * back. Nothing is allocated with the map's lock held.
  */
 #include <linux/mm.h>
 #include <linux/random.h>
@@ -43,23 +43,22 @@ static struct shadow_page *new_page(void)
 }
 
 /* Pages that were taken out of everything can be used again after a flush. */
-static void recycle(struct vmx_mmu *mmu)
+static void recycle(struct shadow *s)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 	LIST_HEAD(pages);
 
-	spin_lock(&mmu->lock);
+	spin_lock(s->map->lock);
 	list_splice_init(&s->unlinked, &pages);
-	spin_unlock(&mmu->lock);
+	spin_unlock(s->map->lock);
 	if (list_empty(&pages))
 		return;
-	vmx_mmu_flush(mmu);
-	spin_lock(&mmu->lock);
+	s->map->owner->flush(s->map);
+	spin_lock(s->map->lock);
 	list_for_each_entry(sp, &pages, list)
 		s->nr_spare++;
 	list_splice(&pages, &s->spare);
-	spin_unlock(&mmu->lock);
+	spin_unlock(s->map->lock);
 }
 
 static struct shadow_page *oldest(const struct shadow *s)
@@ -73,34 +72,34 @@ static struct shadow_page *oldest(const struct shadow *s)
 }
 
 /* Make spare pages of the oldest. */
-static void evict(struct vmx_mmu *mmu, unsigned int count)
+static void evict(struct shadow *s, unsigned int count)
 {
 	struct shadow_page *sp;
 
-	spin_lock(&mmu->lock);
-	while (count-- && (sp = oldest(mmu->shadow))) {
-		shadow_zap(mmu, sp);
-		mmu->stats.evictions++;
-		vmx_mmu_pause(mmu);
+	spin_lock(s->map->lock);
+	while (count-- && (sp = oldest(s))) {
+		shadow_zap(s, sp);
+		s->evictions++;
+		ept_pause(s->map);
 	}
-	spin_unlock(&mmu->lock);
-	recycle(mmu);
+	spin_unlock(s->map->lock);
+	recycle(s);
 }
 
 /**
  * shadow_limit_roles() - a frame is about to have a page in yet another role
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gfn: the frame
  * @direct: of which kind the page is
  *
  * The oldest makes room, but for pages that have users: vCPUs, and whoever asks.
  */
-void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct)
+void shadow_limit_roles(struct shadow *s, u64 gfn, bool direct)
 {
 	struct shadow_page *sp, *last = NULL;
 	unsigned int count = 0;
 
-	hlist_for_each_entry(sp, shadow_bucket(mmu->shadow, gfn), hash) {
+	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash) {
 		if (sp->gfn != gfn || sp->role.direct != direct || sp->users)
 			continue;
 		last = sp;
@@ -108,19 +107,18 @@ void shadow_limit_roles(struct vmx_mmu *mmu, u64 gfn, bool direct)
 	}
 	if (count < SHADOW_ROLES_MAX)
 		return;
-	shadow_zap(mmu, last);
-	mmu->stats.evictions++;
+	shadow_zap(s, last);
+	s->evictions++;
 }
 
 /* One more spare page, if there may be; it gets its number under the lock. */
-static bool add_page(struct vmx_mmu *mmu)
+static bool add_page(struct shadow *s)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp = new_page();
 
 	if (!sp)
 		return false;
-	spin_lock(&mmu->lock);
+	spin_lock(s->map->lock);
 	if (s->nr_pages < SHADOW_PAGES_MAX) {
 		sp->id = find_next_zero_bit(s->ids, SHADOW_PAGES_MAX + 1, 1);
 		__set_bit(sp->id, s->ids);
@@ -130,15 +128,14 @@ static bool add_page(struct vmx_mmu *mmu)
 		s->nr_spare++;
 		sp = NULL;
 	}
-	spin_unlock(&mmu->lock);
+	spin_unlock(s->map->lock);
 	if (sp)
 		free_page_parts(sp);
 	return true;
 }
 
-static int add_frames(struct vmx_mmu *mmu, u64 gfn)
+static int add_frames(struct shadow *s, u64 gfn)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_frames *frames;
 	int err;
 
@@ -154,35 +151,34 @@ static int add_frames(struct vmx_mmu *mmu, u64 gfn)
 		kfree(frames);
 		return err == -EBUSY ? 0 : err;
 	}
-	spin_lock(&mmu->lock);
+	spin_lock(s->map->lock);
 	s->nr_frames++;
-	spin_unlock(&mmu->lock);
+	spin_unlock(s->map->lock);
 	return 0;
 }
 
 /**
  * shadow_top_up() - have what any one fault needs
- * @mmu: the mmu
+ * @s: the shadow pages
  * @gfn: a frame that there have to be records for, or ~0
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int shadow_top_up(struct vmx_mmu *mmu, u64 gfn)
+int shadow_top_up(struct shadow *s, u64 gfn)
 {
-	struct shadow *s = mmu->shadow;
-	int err = gfn == ~0ULL ? 0 : add_frames(mmu, gfn);
+	int err = gfn == ~0ULL ? 0 : add_frames(s, gfn);
 
 	if (err)
 		return err;
 	if (READ_ONCE(s->nr_spare) < SHADOW_SPARE)
-		recycle(mmu);
+		recycle(s);
 	while (READ_ONCE(s->nr_spare) < 2 * SHADOW_SPARE) {
 		if (READ_ONCE(s->nr_pages) >= SHADOW_PAGES_MAX) {
-			evict(mmu, EVICT_BATCH);
+			evict(s, EVICT_BATCH);
 			break;
 		}
-		if (!add_page(mmu))
+		if (!add_page(s))
 			return READ_ONCE(s->nr_spare) < SHADOW_SPARE ? -ENOMEM : 0;
 	}
 	return 0;
@@ -199,14 +195,13 @@ static void free_list(struct list_head *list)
 }
 
 /* Free some spare pages; how many. */
-static unsigned long free_spare(struct vmx_mmu *mmu, unsigned long count)
+static unsigned long free_spare(struct shadow *s, unsigned long count)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 	unsigned long freed = 0;
 	LIST_HEAD(pages);
 
-	spin_lock(&mmu->lock);
+	spin_lock(s->map->lock);
 	while (freed < count && s->nr_spare) {
 		sp = list_first_entry(&s->spare, struct shadow_page, list);
 		list_move(&sp->list, &pages);
@@ -215,9 +210,9 @@ static unsigned long free_spare(struct vmx_mmu *mmu, unsigned long count)
 		s->pages[sp->id] = NULL;
 		__clear_bit(sp->id, s->ids);
 		freed++;
-		vmx_mmu_pause(mmu);
+		ept_pause(s->map);
 	}
-	spin_unlock(&mmu->lock);
+	spin_unlock(s->map->lock);
 	free_list(&pages);
 	return freed;
 }
@@ -231,12 +226,11 @@ static bool frames_unused(const struct shadow_frames *frames)
 }
 
 /* Look at some records, and free those that nothing needs. */
-static void free_frames(struct vmx_mmu *mmu, unsigned long count)
+static void free_frames(struct shadow *s, unsigned long count)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_frames *frames;
 
-	spin_lock(&mmu->lock);
+	spin_lock(s->map->lock);
 	for (; count; count--, s->shrink_at++) {
 		frames = xa_find(&s->frames, &s->shrink_at, ULONG_MAX, XA_PRESENT);
 		if (!frames) {
@@ -249,91 +243,41 @@ static void free_frames(struct vmx_mmu *mmu, unsigned long count)
 			s->last = NULL;
 			s->nr_frames--;
 		}
-		vmx_mmu_pause(mmu);
+		ept_pause(s->map);
 	}
-	spin_unlock(&mmu->lock);
+	spin_unlock(s->map->lock);
 }
 
-/**
- * shadow_shrink() - give the host memory back
- * @mmu: the mmu
- * @count: shadow pages that should go
- *
- * The oldest go, used or not, but for roots that a vCPU has.
- *
- * Context: reclaim; the mmu is not being dismantled.
- * Return: how many went.
- */
-unsigned long shadow_shrink(struct vmx_mmu *mmu, unsigned long count)
+/* The oldest go, used or not, but for roots that a vCPU has. */
+static unsigned long shrink_pages(struct ept_derived *derived, unsigned long count)
 {
-	struct shadow *s = mmu->shadow;
+	struct shadow *s = shadow_of(derived);
 	unsigned long spare = READ_ONCE(s->nr_spare);
 
 	if (spare < count)
-		evict(mmu, count - spare);
-	free_frames(mmu, count);
-	return free_spare(mmu, count);
+		evict(s, count - spare);
+	free_frames(s, count);
+	return free_spare(s, count);
 }
 
-/**
- * shadow_count() - how much there is
- * @s: the shadow pages, the mmu's lock held
- * @stats: @shadow_pages and @shadow_bytes are set
- *
- * Return: shadow pages that there are, in use or spare.
- */
-unsigned long shadow_count(const struct shadow *s, struct vmx_mmu_stats *stats)
+static unsigned long count_pages(const struct ept_derived *derived, struct vmx_mmu_stats *stats)
 {
+	const struct shadow *s = container_of(derived, struct shadow, derived);
+
 	stats->shadow_pages = s->nr_used;
 	stats->shadow_bytes = sizeof(*s) + s->nr_frames * sizeof(struct shadow_frames) +
 			      s->nr_pages * (3 * PAGE_SIZE + sizeof(struct shadow_page));
+	stats->evictions = s->evictions;
+	stats->syncs = s->syncs;
 	return s->nr_pages;
 }
 
-/**
- * shadow_alloc() - the shadow pages of a new mmu: none
- *
- * Context: may sleep.
- * Return: them; NULL without memory.
- */
-struct shadow *shadow_alloc(void)
+static void free_shadow(struct ept_derived *derived)
 {
-	struct shadow *s = kvzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
-
-	if (!s)
-		return NULL;
-	INIT_LIST_HEAD(&s->used);
-	INIT_LIST_HEAD(&s->spare);
-	INIT_LIST_HEAD(&s->unlinked);
-	INIT_LIST_HEAD(&s->watched);
-	INIT_LIST_HEAD(&s->queue[0]);
-	INIT_LIST_HEAD(&s->queue[1]);
-	INIT_LIST_HEAD(&s->doomed);
-	s->seed = get_random_u64();
-	xa_init(&s->frames);
-	return s;
-}
-
-/**
- * shadow_free() - free the shadow pages of an mmu that no vCPU uses any more
- * @mmu: the mmu
- *
- * Context: may sleep.
- */
-void shadow_free(struct vmx_mmu *mmu)
-{
+	struct shadow *s = shadow_of(derived);
 	struct shadow_frames *frames;
 	unsigned long index;
-	struct shadow *s;
 
-	/* Notifiers look it up under the lock: see shadow_drop_doomed(). */
-	spin_lock(&mmu->lock);
-	s = mmu->shadow;
-	WRITE_ONCE(mmu->shadow, NULL);
-	mmu->ept.derived = NULL;
-	spin_unlock(&mmu->lock);
-	if (!s)
-		return;
 	free_list(&s->used);
 	free_list(&s->spare);
 	free_list(&s->unlinked);
@@ -343,4 +287,41 @@ void shadow_free(struct vmx_mmu *mmu)
 	}
 	xa_destroy(&s->frames);
 	kvfree(s);
+}
+
+static const struct ept_derived_ops shadow_ops = {
+	.drop = shadow_drop_frames,
+	.settle = shadow_drop_doomed,
+	.invalidate = shadow_sync_frames,
+	.count = count_pages,
+	.shrink = shrink_pages,
+	.free = free_shadow,
+};
+
+/**
+ * shadow_create() - the shadow pages of a new map: none
+ * @map: the map's tree, which has no derived one
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int shadow_create(struct ept *map)
+{
+	struct shadow *s = kvzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+
+	if (!s)
+		return -ENOMEM;
+	s->derived = (struct ept_derived){ &shadow_ops, map };
+	s->map = map;
+	INIT_LIST_HEAD(&s->used);
+	INIT_LIST_HEAD(&s->spare);
+	INIT_LIST_HEAD(&s->unlinked);
+	INIT_LIST_HEAD(&s->watched);
+	INIT_LIST_HEAD(&s->queue[0]);
+	INIT_LIST_HEAD(&s->queue[1]);
+	INIT_LIST_HEAD(&s->doomed);
+	s->seed = get_random_u64();
+	xa_init(&s->frames);
+	map->derived = &s->derived;
+	return 0;
 }

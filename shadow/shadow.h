@@ -10,10 +10,9 @@
 
 #include "walk.h"
 
+struct ept;
 struct shadow;
 struct shadow_page;
-struct vmx_mmu;
-struct vmx_mmu_stats;
 
 /* PAE has four root tables, the other formats one. */
 #define SHADOW_ROOTS	4
@@ -61,6 +60,7 @@ struct shadow_role {
  * @cr3_targets: CR3-target count, likewise
  * @error_mask: page-fault error-code mask, likewise
  * @error_match: page-fault error-code match, likewise
+ * @shadow: the shadow pages of the vCPU's mmu
  * @mode: how the guest's tables are read
  * @role: the role of the first root, from which the others' follow
  * @root: the roots in use, referenced; NULL if there are none
@@ -93,6 +93,7 @@ struct vmx_paging {
 	u64 error_mask;
 	u64 error_match;
 
+	struct shadow *shadow;
 	struct guest_mode mode;
 	struct shadow_role role;
 	struct shadow_page *root[SHADOW_ROOTS];
@@ -111,17 +112,7 @@ struct vmx_paging {
 	u64 miss_frame;
 };
 
-/* shadow/page.c: for the mmu */
-void shadow_drop_frames(struct vmx_mmu *mmu, u64 gpa, int level);
-void shadow_drop_doomed(struct vmx_mmu *mmu);
-
-/* shadow/pool.c: likewise */
-struct shadow *shadow_alloc(void);
-void shadow_free(struct vmx_mmu *mmu);
-unsigned long shadow_shrink(struct vmx_mmu *mmu, unsigned long count);
-unsigned long shadow_count(const struct shadow *s, struct vmx_mmu_stats *stats);
-
-/* shadow/sync.c: likewise */
-void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count);
+/* shadow/pool.c: for the mmu */
+int shadow_create(struct ept *map);
 
 #endif /* VMX_SHADOW_SHADOW_H */

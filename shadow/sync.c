@@ -40,9 +40,8 @@ static u32 first_mapping(const struct shadow_page *sp)
  * Clear a bit of all entries that map a page's table: had one of them got it? CPUs
  * may go on as before until they flush.
  */
-static bool test_and_clear_mappings(struct vmx_mmu *mmu, const struct shadow_page *table, u64 bit)
+static bool test_and_clear_mappings(struct shadow *s, const struct shadow_page *table, u64 bit)
 {
-	struct shadow *s = mmu->shadow;
 	u32 ref = first_mapping(table);
 	bool had = false;
 
@@ -57,33 +56,32 @@ static bool test_and_clear_mappings(struct vmx_mmu *mmu, const struct shadow_pag
 		ref = sp->links[i].next;
 	}
 	if (had)
-		ept_narrowed(&mmu->ept);
+		ept_narrowed(s->map);
 	return had;
 }
 
 /* It is looked at once more when CPUs have flushed, and write it no more. */
-static void guard_table(struct vmx_mmu *mmu, struct shadow_page *sp)
+static void guard_table(struct shadow *s, struct shadow_page *sp)
 {
 	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->guarded);
-	test_and_clear_mappings(mmu, sp, PT_WRITE);
-	shadow_enqueue(mmu, sp);
+	test_and_clear_mappings(s, sp, PT_WRITE);
+	shadow_enqueue(s, sp);
 }
 
 /**
  * shadow_unguard() - a table is about to be mapped writable
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @gfn: frame of the table, which is guarded
  */
-void shadow_unguard(struct vmx_mmu *mmu, u64 gfn)
+void shadow_unguard(struct shadow *s, u64 gfn)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 
 	__clear_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded);
 	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
 			shadow_watch(s, sp);
-	shadow_touch_tables(mmu, gfn);
+	shadow_touch_tables(s, gfn);
 }
 
 /*
@@ -97,15 +95,15 @@ static bool can_stay(const struct shadow_page *sp, unsigned int i, u64 new)
 	       !((sp->guest[i] ^ new) & ~(PT_WRITE | PT_DIRTY));
 }
 
-static void update(struct vmx_mmu *mmu, struct shadow_page *sp, unsigned int i, u64 new)
+static void update(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 new)
 {
 	sp->guest[i] = new;
 	if (!(new & PT_WRITE) || !(new & PT_DIRTY))
-		shadow_replace(mmu, sp, i, sp->table[i] & ~(PT_WRITE | PT_DIRTY));
+		shadow_replace(s, sp, i, sp->table[i] & ~(PT_WRITE | PT_DIRTY));
 }
 
 /* Of entries of the guest's that have @size bytes. */
-static __always_inline void compare_some(struct vmx_mmu *mmu, struct shadow_page *sp,
+static __always_inline void compare_some(struct shadow *s, struct shadow_page *sp,
 					 const void *table, unsigned int word, unsigned int size)
 {
 	const unsigned int first = word * BITS_PER_LONG;
@@ -120,35 +118,35 @@ static __always_inline void compare_some(struct vmx_mmu *mmu, struct shadow_page
 		if (new == kept[i])
 			continue;
 		if (can_stay(sp, first + i, new))
-			update(mmu, sp, first + i, new);
+			update(s, sp, first + i, new);
 		else
 			gone |= BIT(i);
 	}
 	if (gone)
-		shadow_drop_some(mmu, sp, word, gone);
+		shadow_drop_some(s, sp, word, gone);
 }
 
-static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
+static void compare(struct shadow *s, struct shadow_page *sp)
 {
-	const void *table = shadow_memory(mmu, sp->gfn << PAGE_SHIFT, false);
+	const void *table = shadow_memory(s, sp->gfn << PAGE_SHIFT, false);
 	unsigned int word;
 
-	mmu->stats.syncs++;
+	s->syncs++;
 	/* The map no longer has the table: all entries go. */
 	if (!table) {
-		shadow_drop_all(mmu, sp);
+		shadow_drop_all(s, sp);
 		return;
 	}
 	for (word = 0; word < ARRAY_SIZE(sp->present); word++)
 		if (sp->role.format == GUEST_32BIT)
-			compare_some(mmu, sp, table, word, 4);
+			compare_some(s, sp, table, word, 4);
 		else
-			compare_some(mmu, sp, table, word, 8);
+			compare_some(s, sp, table, word, 8);
 }
 
 /**
  * shadow_written() - may tables have been written since they were compared?
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  *
  * Those that were are queued. If too many are watched, the oldest are guarded, written
  * or not.
@@ -156,22 +154,21 @@ static void compare(struct vmx_mmu *mmu, struct shadow_page *sp)
  * Context: any that the lock allows.
  * Return: true if there is something to do for shadow_sync(), which asks again.
  */
-bool shadow_written(struct vmx_mmu *mmu)
+bool shadow_written(struct shadow *s)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp, *next;
 	unsigned int surplus = 0;
 
 	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX))
 		surplus = s->nr_watched - SHADOW_WATCHED_MAX / 2;
 	list_for_each_entry_safe(sp, next, &s->watched, watch) {
-		if (test_and_clear_mappings(mmu, sp, PT_DIRTY))
-			shadow_touch_tables(mmu, sp->gfn);
+		if (test_and_clear_mappings(s, sp, PT_DIRTY))
+			shadow_touch_tables(s, sp->gfn);
 		sp->idle = sp->written ? 0 : sp->idle + 1;
 		if (sp->idle < IDLE_MAX && !surplus && !shadow_is_guarded(sp))
 			continue;
 		if (!shadow_is_guarded(sp))
-			guard_table(mmu, sp);
+			guard_table(s, sp);
 		shadow_unwatch(s, sp);
 		if (surplus)
 			surplus--;
@@ -188,29 +185,29 @@ static bool is_unused(const struct shadow_page *sp)
  * What may have been written is compared. A table that nothing refers to, and that was
  * written or says nothing any more, has become something else, and goes.
  */
-static void settle(struct vmx_mmu *mmu, struct shadow_page *sp, bool reap)
+static void settle(struct shadow *s, struct shadow_page *sp, bool reap)
 {
 	bool written;
 
 	/* From here on each write sets a dirty bit, or faults. */
-	if (atomic64_read(&mmu->flushed) <
-	    min_t(s64, sp->flush_gen, atomic64_read(&mmu->ept.flush_gen)))
-		vmx_mmu_flush_cpus(mmu);
+	if (atomic64_read(&s->map->flushed) <
+	    min_t(s64, sp->flush_gen, atomic64_read(&s->map->flush_gen)))
+		s->map->owner->flush_cpus(s->map);
 	/* Dirty bits of guarded tables are final now. The frame may have other tables. */
-	if (shadow_is_guarded(sp) && test_and_clear_mappings(mmu, sp, PT_DIRTY))
-		shadow_touch_tables(mmu, sp->gfn);
+	if (shadow_is_guarded(sp) && test_and_clear_mappings(s, sp, PT_DIRTY))
+		shadow_touch_tables(s, sp->gfn);
 	list_del_init(&sp->todo);
 	written = sp->written;
 	sp->written = false;
 	if (!written)
 		return;
 	if (reap && is_unused(sp) && sp->role.level == 1) {
-		shadow_zap(mmu, sp);
+		shadow_zap(s, sp);
 		return;
 	}
-	compare(mmu, sp);
+	compare(s, sp);
 	if (reap && is_unused(sp) && bitmap_empty(sp->present, SHADOW_ENTRIES))
-		shadow_zap(mmu, sp);
+		shadow_zap(s, sp);
 }
 
 /*
@@ -234,35 +231,35 @@ static struct shadow_page *next_in_queue(struct shadow *s, u64 until)
  * Between two tables: may the thread go on? Others get the lock, unless the caller has
  * pages in hand.
  */
-static bool may_go_on(struct vmx_mmu *mmu, bool alone)
+static bool may_go_on(struct shadow *s, bool alone)
 {
 	vmx_ledger_look();
 	if (need_resched())
 		return false;
-	if (likely(!spin_is_contended(&mmu->lock)))
+	if (likely(!spin_is_contended(s->map->lock)))
 		return true;
 	if (!alone)
 		return false;
-	spin_unlock(&mmu->lock);
-	spin_lock(&mmu->lock);
+	spin_unlock(s->map->lock);
+	spin_lock(s->map->lock);
 	return true;
 }
 
-static bool settle_until(struct vmx_mmu *mmu, u64 until, bool alone)
+static bool settle_until(struct shadow *s, u64 until, bool alone)
 {
 	struct shadow_page *sp;
 
-	while ((sp = next_in_queue(mmu->shadow, until))) {
-		settle(mmu, sp, alone);
-		if (!may_go_on(mmu, alone))
-			return !next_in_queue(mmu->shadow, until);
+	while ((sp = next_in_queue(s, until))) {
+		settle(s, sp, alone);
+		if (!may_go_on(s, alone))
+			return !next_in_queue(s, until);
 	}
 	return true;
 }
 
 /**
  * shadow_sync() - nothing is left of what the guest's tables no longer say
- * @mmu: the mmu, its lock held
+ * @s: the shadow pages, the map's lock held
  * @until: 0 to begin; what to go on with otherwise, and 0 again in the end
  * @alone: the caller has no pages in hand: they may go, and others may have the lock
  *	meanwhile
@@ -271,15 +268,15 @@ static bool settle_until(struct vmx_mmu *mmu, u64 until, bool alone)
  * Return: false if it is another thread's turn, or another's who wants the lock: ask
  * again.
  */
-bool shadow_sync(struct vmx_mmu *mmu, u64 *until, bool alone)
+bool shadow_sync(struct shadow *s, u64 *until, bool alone)
 {
-	lockdep_assert_held(&mmu->lock);
+	lockdep_assert_held(s->map->lock);
 	if (!*until) {
-		if (!shadow_written(mmu))
+		if (!shadow_written(s))
 			return true;
-		*until = mmu->shadow->touched;
+		*until = s->touched;
 	}
-	if (!settle_until(mmu, *until, alone))
+	if (!settle_until(s, *until, alone))
 		return false;
 	*until = 0;
 	return true;
@@ -287,15 +284,14 @@ bool shadow_sync(struct vmx_mmu *mmu, u64 *until, bool alone)
 
 /**
  * shadow_reread() - compare all tables, whoever wrote them
- * @mmu: the mmu, its lock held; others may have it meanwhile
+ * @s: the shadow pages, the map's lock held; others may have it meanwhile
  * @until: which time it is, by &shadow.reread
  *
  * Context: interrupts on.
  * Return: false if it is another thread's turn: ask again.
  */
-bool shadow_reread(struct vmx_mmu *mmu, u64 until)
+bool shadow_reread(struct shadow *s, u64 until)
 {
-	struct shadow *s = mmu->shadow;
 	struct shadow_page *sp;
 
 	for (;;) {
@@ -305,31 +301,31 @@ bool shadow_reread(struct vmx_mmu *mmu, u64 until)
 		list_move_tail(&sp->list, &s->used);
 		sp->reread = s->reread;
 		if (!sp->role.direct)
-			compare(mmu, sp);
-		if (!may_go_on(mmu, true))
+			compare(s, sp);
+		if (!may_go_on(s, true))
 			return false;
 	}
 }
 
 /* Queue the tables of the next record that there is, or some of them; where to go on. */
-static u64 touch_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
-	__must_hold(&mmu->lock)
+static u64 touch_record(struct shadow *s, u64 gfn, u64 end)
+	__must_hold(s->map->lock)
 {
 	unsigned long index = gfn / SHADOW_ENTRIES;
 	const struct shadow_frames *frames;
 	unsigned long i, last;
 	u64 first;
 
-	frames = xa_find(&mmu->shadow->frames, &index, (end - 1) / SHADOW_ENTRIES, XA_PRESENT);
+	frames = xa_find(&s->frames, &index, (end - 1) / SHADOW_ENTRIES, XA_PRESENT);
 	if (!frames)
 		return end;
 	first = (u64)index * SHADOW_ENTRIES;
 	i = first < gfn ? gfn - first : 0;
 	last = min_t(u64, end - first, SHADOW_ENTRIES);
 	for_each_set_bit_from(i, frames->tables, last) {
-		shadow_touch_tables(mmu, first + i);
+		shadow_touch_tables(s, first + i);
 		/* The record may go as soon as others have the lock. */
-		if (vmx_mmu_pause(mmu))
+		if (ept_pause(s->map))
 			return first + i + 1;
 	}
 	return first + SHADOW_ENTRIES;
@@ -337,7 +333,7 @@ static u64 touch_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
 
 /**
  * shadow_sync_frames() - the same for tables that the guest has not written
- * @mmu: the mmu, its lock held; others may have it meanwhile
+ * @derived: of the shadow pages, the map's lock held; others may have it meanwhile
  * @gfn: first frame
  * @count: of frames, not 0
  *
@@ -346,18 +342,19 @@ static u64 touch_record(struct vmx_mmu *mmu, u64 gfn, u64 end)
  *
  * Context: may sleep.
  */
-void shadow_sync_frames(struct vmx_mmu *mmu, u64 gfn, u64 count)
-	__must_hold(&mmu->lock)
+void shadow_sync_frames(struct ept_derived *derived, u64 gfn, u64 count)
+	__must_hold(derived->map->lock)
 {
+	struct shadow *s = shadow_of(derived);
 	const u64 end = gfn + count;
 	u64 until;
 
-	lockdep_assert_held(&mmu->lock);
+	lockdep_assert_held(s->map->lock);
 	while (gfn < end) {
-		gfn = touch_record(mmu, gfn, end);
-		vmx_mmu_pause(mmu);
+		gfn = touch_record(s, gfn, end);
+		ept_pause(s->map);
 	}
-	until = mmu->shadow->touched;
-	while (!settle_until(mmu, until, true))
-		vmx_mmu_pause(mmu);
+	until = s->touched;
+	while (!settle_until(s, until, true))
+		ept_pause(s->map);
 }

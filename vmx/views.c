@@ -193,7 +193,7 @@ static struct vmx_mmu *ept_from_fd(struct vmx_vcpu *v, int fd)
 {
 	struct vmx_mmu *mmu = vmx_mmu_from_fd(fd, v->vm);
 
-	if (!IS_ERR(mmu) && mmu->shadow) {
+	if (!IS_ERR(mmu) && mmu->ept.derived) {
 		vmx_mmu_put(mmu);
 		mmu = ERR_PTR(-EINVAL);
 	}

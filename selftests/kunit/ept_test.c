@@ -21,12 +21,14 @@
  * struct engine - a tree, and what its owner would have
  * @ept: the tree
  * @lock: its lock
- * @derived: how often it was said that an entry was removed, narrowed or moved
+ * @derived: what is made from it: nothing
+ * @drops: how often it was said that an entry was removed, narrowed or moved
  */
 struct engine {
 	struct ept ept;
 	spinlock_t lock; /* the tree's */
-	unsigned int derived;
+	struct ept_derived derived;
+	unsigned int drops;
 };
 
 /* The same whatever the CPU under the test has. */
@@ -37,10 +39,14 @@ static const struct ept_format engine_format = {
 	.accessed_dirty = true,
 };
 
-static void engine_derived(struct ept *ept, u64 gpa, int level)
+static void engine_drop(struct ept_derived *derived, u64 gpa, int level)
 {
-	container_of(ept, struct engine, ept)->derived++;
+	container_of(derived, struct engine, derived)->drops++;
 }
+
+static const struct ept_derived_ops engine_ops = {
+	.drop = engine_drop,
+};
 
 static int engine_init(struct kunit *test)
 {
@@ -51,7 +57,8 @@ static int engine_init(struct kunit *test)
 	spin_lock_init(&engine->lock);
 	ept = &engine->ept;
 	KUNIT_ASSERT_EQ(test, ept_init(ept, engine_format, &engine->lock), 0);
-	ept->derived = engine_derived;
+	engine->derived = (struct ept_derived){ &engine_ops, ept };
+	ept->derived = &engine->derived;
 	ept->small_exec = false;
 	KUNIT_ASSERT_EQ(test, ept_top_up(ept), 0);
 	test->priv = ept;
@@ -314,23 +321,23 @@ static void engine_large_page_for_an_empty_table(struct kunit *test)
 static void engine_derived_entries(struct kunit *test)
 {
 	struct ept *ept = test->priv;
-	const unsigned int *derived = &container_of(ept, struct engine, ept)->derived;
+	const unsigned int *drops = &container_of(ept, struct engine, ept)->drops;
 	u64 gpa = SZ_LARGE;
 
 	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RW, VMX_MMU_READ), 0);
 	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RWX, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, *derived, 0);
+	KUNIT_EXPECT_EQ(test, *drops, 0);
 	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x778, 1, RWX, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, *derived, 1);
+	KUNIT_EXPECT_EQ(test, *drops, 1);
 	protect(ept, gpa, gpa + SZ_PAGE, RW);
-	KUNIT_EXPECT_EQ(test, *derived, 2);
+	KUNIT_EXPECT_EQ(test, *drops, 2);
 	protect(ept, gpa, gpa + SZ_PAGE, RW);
-	KUNIT_EXPECT_EQ(test, *derived, 2);
+	KUNIT_EXPECT_EQ(test, *drops, 2);
 	zap(ept, gpa, gpa + SZ_PAGE);
-	KUNIT_EXPECT_EQ(test, *derived, 3);
+	KUNIT_EXPECT_EQ(test, *drops, 3);
 	KUNIT_ASSERT_EQ(test, install(ept, 0, 0x200, 2, RW, VMX_MMU_READ), 0);
 	zap(ept, 0, SZ_PAGE);
-	KUNIT_EXPECT_EQ(test, *derived, 4);
+	KUNIT_EXPECT_EQ(test, *drops, 4);
 }
 
 /* Large pages that must not be executable, on CPUs with the erratum. */
