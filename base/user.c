@@ -20,7 +20,7 @@
 #define ATTEMPTS 8
 
 /* One fault; the lock is held, and given up if it was interrupted. */
-static vm_fault_t fault(struct mm_struct *mm, unsigned long uaddr, unsigned int flags)
+static vm_fault_t fault_user_page(struct mm_struct *mm, unsigned long uaddr, unsigned int flags)
 {
 	const bool write = flags & FAULT_FLAG_WRITE;
 	struct vm_area_struct *vma = vma_lookup(mm, uaddr);
@@ -50,7 +50,7 @@ int vmx_user_bring(unsigned long uaddr, bool write)
 	for (;;) {
 		if (mmap_read_lock_killable(mm))
 			return -EINTR;
-		ret = fault(mm, uaddr, flags);
+		ret = fault_user_page(mm, uaddr, flags);
 		if (ret & VM_FAULT_COMPLETED)
 			return 0;
 		if (!(ret & VM_FAULT_RETRY))

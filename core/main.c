@@ -2,6 +2,7 @@
 /* The module and /dev/vmx. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -9,11 +10,9 @@
 
 #include "../base/compat.h"
 #include "../mmu/mmu.h"
-#include "../vmx/buffers.h"
-#include "../vmx/caps.h"
-#include "../vmx/power.h"
 #include "../vmx/vmx.h"
 #include "vcpu.h"
+#include "vendor.h"
 #include "vm.h"
 
 #define CREATE_TRACE_POINTS
@@ -29,7 +28,7 @@ static long get_caps(void __user *arg)
 		return err;
 	if (caps.flags)
 		return -EOPNOTSUPP;
-	caps = vmx_caps;
+	caps = *vmx_vendor->caps;
 	caps.size = size;
 	return vmx_copy_out(arg, &caps, sizeof(caps));
 }
@@ -65,6 +64,8 @@ static struct miscdevice vmx_device = {
 	.mode = 0600,
 };
 
+const struct vmx_vendor *vmx_vendor __ro_after_init;
+
 static const struct vmx_mmu_guests guests = {
 	.get_vm = vmx_vm_get,
 	.put_vm = vmx_vm_put,
@@ -79,21 +80,19 @@ static int __init vmx_init(void)
 		pr_err("this kernel uses FRED, which the module does not support: boot with fred=off\n");
 		return -EOPNOTSUPP;
 	}
-	vmx_caps_init();
 	vmx_msr_init();
-	err = vmx_buffers_init();
-	if (err)
-		return err;
-	vmx_run_init();
 	err = vmx_fpu_init();
 	if (err)
-		goto buffers;
-	err = vmx_power_init();
-	if (err)
+		return err;
+	vmx_vendor = vmx_backend_start();
+	if (IS_ERR(vmx_vendor)) {
+		err = PTR_ERR(vmx_vendor);
 		goto fpu;
-	err = vmx_mmu_start(vmx_backend_mmu(), &guests);
+	}
+	vmx_vcpu_start();
+	err = vmx_mmu_start(vmx_vendor->mmu, &guests);
 	if (err)
-		goto power;
+		goto vendor;
 	err = misc_register(&vmx_device);
 	if (err)
 		goto mmu;
@@ -101,12 +100,10 @@ static int __init vmx_init(void)
 
 mmu:
 	vmx_mmu_stop();
-power:
-	vmx_power_exit();
+vendor:
+	vmx_vendor->stop();
 fpu:
 	vmx_fpu_exit();
-buffers:
-	vmx_buffers_exit();
 	return err;
 }
 
@@ -114,9 +111,8 @@ static void __exit vmx_exit(void)
 {
 	misc_deregister(&vmx_device);
 	vmx_mmu_stop();
-	vmx_power_exit();
+	vmx_vendor->stop();
 	vmx_fpu_exit();
-	vmx_buffers_exit();
 }
 
 module_init(vmx_init);

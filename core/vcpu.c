@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/static_call.h>
 #include <linux/uaccess.h>
 
 #include <asm/debugreg.h>
@@ -13,67 +14,13 @@
 
 #include "../base/compat.h"
 #include "../mmu/mmu.h"
-#include "../paging/paging.h"
-#include "../vmx/caps.h"
-#include "../vmx/perf.h"
-#include "../vmx/vmx.h"
-#include "../vmx/vpid.h"
 #include "vcpu.h"
-
-/* What the module's own fields hold while the vCPU has the VMCS. */
-static void write_module_fields(struct vmx_vcpu *v)
-{
-	struct vmx_vmcs *vmcs = v->vmcs;
-	u64 cpu2;
-
-	vmx_insn_vmwrite(VMX_F_HOST_CR3, 0);
-	vmx_insn_vmwrite(VMX_F_HOST_FS_BASE, 0);
-	vmx_insn_vmwrite(VMX_F_HOST_RSP, 0);
-	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, __pa(v->msr.bitmap));
-	vmcs->cpu2_must = 0;
-	if (v->paging)
-		vmx_paging_attach(v);
-	vmx_views_attach(v);
-	vmx_pml_attach(v);
-	vmx_perf_attach(v);
-	if (v->vpid) {
-		vmx_insn_vmwrite(VMX_F_VPID, v->vpid);
-		vmcs->cpu2_must |= VMX_CPU2_VPID;
-	}
-	cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
-	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 | vmcs->cpu2_must);
-}
-
-static void clear_module_fields(struct vmx_vcpu *v)
-{
-	struct vmx_vmcs *vmcs = v->vmcs;
-	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
-
-	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 & ~(u64)vmcs->cpu2_must);
-	vmx_insn_vmwrite(VMX_F_ENTRY_INTR_INFO, 0);
-	vmx_insn_vmwrite(VMX_F_MSR_BITMAP, 0);
-	if (vmx_caps.features & VMX_HAS_PML)
-		vmx_insn_vmwrite(VMX_F_PML_ADDR, 0);
-	vmx_perf_detach(v);
-	if (v->paging)
-		vmx_paging_detach(v);
-	vmcs->cpu2_must = 0;
-}
+#include "vendor.h"
 
 static int attach(struct vmx_vcpu *v)
 {
-	struct vmx_vmcs *vmcs = v->vmcs;
-	int err;
+	int err = vmx_vendor->vcpu_attach(v);
 
-	if (!vmx_vmcs_trylock(vmcs))
-		return -EBUSY;
-	err = vmcs->vcpu ? -EBUSY : vmx_vmcs_get(vmcs);
-	if (!err) {
-		write_module_fields(v);
-		vmx_vmcs_unget();
-		vmcs->vcpu = v;
-	}
-	vmx_vmcs_unlock(vmcs);
 	if (err)
 		return err;
 	mutex_lock(&v->vm->lock);
@@ -84,25 +31,12 @@ static int attach(struct vmx_vcpu *v)
 
 static void detach(struct vmx_vcpu *v)
 {
-	struct vmx_vmcs *vmcs = v->vmcs;
-	int err;
-
 	mutex_lock(&v->vm->lock);
 	list_del(&v->link);
 	vmx_vcpu_add_counters(v, &v->vm->past);
 	v->vm->past.vcpus = 0;
 	mutex_unlock(&v->vm->lock);
-	vmx_vmcs_lock(vmcs);
-	vmx_pml_tell_all(v);
-	err = vmx_vmcs_get(vmcs);
-	vmx_views_detach(v, !err);
-	if (!err) {
-		vmx_ve_detach(v);
-		clear_module_fields(v);
-		vmx_vmcs_unget();
-	}
-	vmcs->vcpu = NULL;
-	vmx_vmcs_unlock(vmcs);
+	vmx_vendor->vcpu_detach(v);
 }
 
 /* Undoes vcpu_alloc(), however far it came. */
@@ -110,20 +44,12 @@ static void vcpu_free(struct vmx_vcpu *v)
 {
 	struct vmx_vm *vm = v->vm;
 
-	vmx_vpid_return(v->vpid, &vm->vpids);
 	vmx_fpu_free(v);
 	vmx_msr_free(v);
 	vmx_cpuid_free(v);
 	if (v->page)
 		put_page(v->page);
-	vmx_ve_free(v);
-	vmx_pml_free(v);
-	vmx_perf_free(v);
-	vmx_paging_free(v);
-	vmx_cond_resched_freed();
-	vmx_views_free(v);
-	if (!IS_ERR_OR_NULL(v->vmcs))
-		vmx_vmcs_put(v->vmcs);
+	vmx_vendor->vcpu_free(v);
 	kfree(v);
 	vmx_vm_put(vm);
 }
@@ -136,38 +62,15 @@ static enum hrtimer_restart timer_fired(struct hrtimer *timer)
 
 static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 {
-	struct vmx_mmu *mmu;
-	int err;
+	int err = vmx_vendor->vcpu_init(v, args);
 
-	v->vmcs = vmx_vmcs_from_fd(args->vmcs_fd, v->vm);
-	if (IS_ERR(v->vmcs))
-		return PTR_ERR(v->vmcs);
-	mmu = vmx_mmu_from_fd(args->mmu_fd, v->vm);
-	if (IS_ERR(mmu))
-		return PTR_ERR(mmu);
-	err = vmx_views_init(v, mmu);
 	if (err)
 		return err;
 	v->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!v->page)
 		return -ENOMEM;
 	v->run = page_address(v->page);
-	err = vmx_pml_alloc(v);
-	if (!err)
-		err = vmx_perf_alloc(v);
-	if (!err)
-		err = vmx_msr_alloc(v);
-	if (!err)
-		err = vmx_fpu_alloc(v);
-	if (!err && v->mmu->ept.derived)
-		err = vmx_paging_alloc(v);
-	if (err)
-		return err;
-	err = vmx_vpid_alloc(v->vm);
-	if (err < 0)
-		return err;
-	v->vpid = err;
-	return 0;
+	return vmx_msr_alloc(v) ?: vmx_fpu_alloc(v);
 }
 
 static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
@@ -221,10 +124,13 @@ void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum)
 		sum->exits[i] += READ_ONCE(c->exits[i]);
 }
 
+/* &vmx_vcpu.staying of the vCPU that is between load and unload on a CPU, or 0. */
+DEFINE_PER_CPU(unsigned long, vmx_vcpu_staying);
+
 /* On the CPU itself: a vCPU that is between load and unload there has its VM. */
 static void leave_guest(void *unused)
 {
-	unsigned long staying = this_cpu_read(vmx_cpu.staying);
+	unsigned long staying = this_cpu_read(vmx_vcpu_staying);
 	struct vmx_vm *vm;
 
 	if (!staying)
@@ -237,7 +143,7 @@ static void leave_guest(void *unused)
 static bool stays_on(int cpu, void *info)
 {
 	const struct vmx_mmu *mmu = info;
-	unsigned long staying = READ_ONCE(per_cpu(vmx_cpu.staying, cpu));
+	unsigned long staying = READ_ONCE(per_cpu(vmx_vcpu_staying, cpu));
 
 	return staying && cpu != smp_processor_id() &&
 	       (staying == (unsigned long)mmu || staying == vmx_staying_on_several(mmu->vm));
@@ -258,7 +164,7 @@ void vmx_vcpu_kick_all(struct vmx_mmu *mmu)
 	on_each_cpu_cond_mask(stays_on, leave_guest, mmu, true, cpu_online_mask);
 }
 
-static long kick(struct vmx_vcpu *v)
+static long kick_vcpu(struct vmx_vcpu *v)
 {
 	int cpu;
 
@@ -309,11 +215,8 @@ static long get_debug(struct vmx_vcpu *v, void __user *arg)
 	return vmx_copy_out(arg, &d, sizeof(d));
 }
 
-/* All but RUN and KICK, which do without the struct. */
-static const struct {
-	unsigned int cmd;
-	long (*fn)(struct vmx_vcpu *v, void __user *arg);
-} vcpu_cmds[] = {
+/* All that every vendor has, but for RUN and KICK, which do without the struct. */
+static const struct vmx_vcpu_cmd vcpu_cmds[] = {
 	{ VMX_SET_CPUID, vmx_cpuid_set },
 	{ VMX_SET_MSRS, vmx_msr_set },
 	{ VMX_GET_MSRS, vmx_msr_get },
@@ -321,34 +224,53 @@ static const struct {
 	{ VMX_GET_FPU, vmx_fpu_get },
 	{ VMX_SET_DEBUG, set_debug },
 	{ VMX_GET_DEBUG, get_debug },
-	{ VMX_SET_MMU, vmx_views_set_mmu },
-	{ VMX_GET_MMU, vmx_views_get_mmu },
-	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
-	{ VMX_SET_VE, vmx_ve_set },
-	{ VMX_WALK, vmx_paging_walk },
+	{}
 };
+
+static const struct vmx_vcpu_cmd *find_cmd(const struct vmx_vcpu_cmd *cmds, unsigned int cmd)
+{
+	while (cmds->fn && cmds->cmd != cmd)
+		cmds++;
+	return cmds->fn ? cmds : NULL;
+}
 
 /* Out of line, so that RUN need not save registers for it. */
 static noinline long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd,
 			      void __user *arg)
 {
-	unsigned int i;
+	const struct vmx_vcpu_cmd *found;
 	long r;
 
 	if (cmd == VMX_KICK)
-		return kick(v);
-	for (i = 0; i < ARRAY_SIZE(vcpu_cmds); i++) {
-		if (vcpu_cmds[i].cmd != cmd)
-			continue;
-		if (!vmx_vmcs_trylock(v->vmcs))
-			return -EBUSY;
-		vmx_ledger_begin();
-		r = vcpu_cmds[i].fn(v, arg);
-		vmx_ledger_end();
-		vmx_vmcs_unlock_vcpu(v->vmcs);
-		return r;
-	}
-	return -ENOTTY;
+		return kick_vcpu(v);
+	found = find_cmd(vcpu_cmds, cmd) ?: find_cmd(vmx_vendor->vcpu_cmds, cmd);
+	if (!found)
+		return -ENOTTY;
+	if (!vmx_vendor->vcpu_trylock(v))
+		return -EBUSY;
+	vmx_ledger_begin();
+	r = found->fn(v, arg);
+	vmx_ledger_end();
+	vmx_vendor->vcpu_unlock(v);
+	return r;
+}
+
+static long no_run(struct vmx_vcpu *v)
+{
+	return -ENODEV;
+}
+
+/* The vendor's, without an indirect call. */
+DEFINE_STATIC_CALL(vmx_vcpu_run, no_run);
+
+/**
+ * vmx_vcpu_start() - before the first vCPU
+ *
+ * Context: module init; the vendor is known.
+ */
+void __init vmx_vcpu_start(void)
+{
+	static_call_update(vmx_vcpu_run, vmx_vendor->run);
 }
 
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -358,7 +280,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (!vmx_vm_owned(v->vm))
 		return -EPERM;
 	if (likely(cmd == VMX_RUN))
-		return vmx_run(v);
+		return static_call(vmx_vcpu_run)(v);
 	return vcpu_cmd(v, cmd, (void __user *)arg);
 }
 
@@ -372,7 +294,7 @@ static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 	if (vma->vm_pgoff == 0)
 		page = v->page;
 	else if (vma->vm_pgoff == 1)
-		page = vmx_ve_page(v);
+		page = vmx_vendor->vcpu_page(v);
 	if (!page || vma_pages(vma) != 1 || !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	return vm_insert_page(vma, vma->vm_start, page);

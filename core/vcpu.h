@@ -283,13 +283,12 @@ static inline bool vmx_canonical(u64 address)
 }
 
 /* core/vcpu.c */
+DECLARE_PER_CPU(unsigned long, vmx_vcpu_staying);
+
+void vmx_vcpu_start(void);
 int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
 void vmx_vcpu_kick_all(struct vmx_mmu *mmu);
 void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
-
-/* core/run.c: one RUN */
-void vmx_run_init(void);
-long vmx_run(struct vmx_vcpu *v);
 
 /* What comes after an exit. */
 enum vmx_next {

@@ -6,9 +6,8 @@
 #include <linux/slab.h>
 
 #include "../mmu/mmu.h"
-#include "../vmx/power.h"
-#include "../vmx/vmcs.h"
 #include "vcpu.h"
+#include "vendor.h"
 #include "vm.h"
 
 /**
@@ -30,7 +29,7 @@ static void vm_free(struct kref *ref)
 
 	mmdrop(vm->mm);
 	kfree(vm);
-	vmx_power_put();
+	vmx_vendor->disable();
 }
 
 /**
@@ -110,7 +109,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	case VMX_CREATE_VMCS:
 		err = get_create(uarg);
-		return err ?: vmx_vmcs_create(vm);
+		return err ?: vmx_vendor->create_vmcs(vm);
 	case VMX_CREATE_EPT:
 		err = get_create(uarg);
 		return err ?: vmx_mmu_create_ept(vm);
@@ -152,7 +151,7 @@ int vmx_vm_create(void)
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
 	if (!vm)
 		return -ENOMEM;
-	fd = vmx_power_get();
+	fd = vmx_vendor->enable();
 	if (fd) {
 		kfree(vm);
 		return fd;

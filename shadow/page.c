@@ -147,7 +147,7 @@ void shadow_enqueue(struct shadow *s, struct shadow_page *sp)
 	list_add_tail(&sp->todo, &s->queue[sp->role.level == 1]);
 }
 
-static void touch(struct shadow *s, struct shadow_page *sp)
+static void touch_page(struct shadow *s, struct shadow_page *sp)
 {
 	sp->written = true;
 	shadow_enqueue(s, sp);
@@ -164,7 +164,7 @@ void shadow_touch_tables(struct shadow *s, u64 gfn)
 
 	hlist_for_each_entry(sp, shadow_bucket(s, gfn), hash)
 		if (sp->gfn == gfn && !sp->role.direct)
-			touch(s, sp);
+			touch_page(s, sp);
 }
 
 /* Of a page of level 1. Dirty bits that go are told of, for nobody will look for them any more. */
@@ -379,7 +379,7 @@ static void begin_table(struct shadow *s, struct shadow_page *sp)
 		  SHADOW_CHAIN_MAX_TABLE);
 	if (!shadow_is_guarded(sp))
 		shadow_watch(s, sp);
-	touch(s, sp);
+	touch_page(s, sp);
 }
 
 /**

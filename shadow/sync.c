@@ -185,7 +185,7 @@ static bool is_unused(const struct shadow_page *sp)
  * What may have been written is compared. A table that nothing refers to, and that was
  * written or says nothing any more, has become something else, and goes.
  */
-static void settle(struct shadow *s, struct shadow_page *sp, bool reap)
+static void settle_page(struct shadow *s, struct shadow_page *sp, bool reap)
 {
 	bool written;
 
@@ -250,7 +250,7 @@ static bool settle_until(struct shadow *s, u64 until, bool alone)
 	struct shadow_page *sp;
 
 	while ((sp = next_in_queue(s, until))) {
-		settle(s, sp, alone);
+		settle_page(s, sp, alone);
 		if (!may_go_on(s, alone))
 			return !next_in_queue(s, until);
 	}

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What Intel's part gives to the folders below. */
+#include <linux/err.h>
+
+#include "../core/vendor.h"
 #include "../mmu/mmu.h"
+#include "../paging/paging.h"
+#include "buffers.h"
 #include "caps.h"
+#include "power.h"
 #include "vmx.h"
 
 static struct vmx_mmu_cpu mmu_cpu __ro_after_init;
 
-/**
- * vmx_backend_mmu() - what the CPU can do with an mmu's tables
- *
- * Context: module init; vmx_caps_init() was called.
- * Return: it.
- */
-const struct vmx_mmu_cpu * __init vmx_backend_mmu(void)
+static void __init describe_mmu(void)
 {
 	const u64 features = vmx_caps.features;
 
@@ -25,5 +25,71 @@ const struct vmx_mmu_cpu * __init vmx_backend_mmu(void)
 	if (features & VMX_HAS_EPT_AD && features & VMX_HAS_PML)
 		mmu_cpu.log_methods |= BIT(VMX_DIRTY_PML);
 	mmu_cpu.collect = vmx_pml_collect;
-	return &mmu_cpu;
+}
+
+static void backend_stop(void)
+{
+	vmx_power_exit();
+	vmx_buffers_exit();
+}
+
+static bool backend_trylock(struct vmx_vcpu *v)
+{
+	return vmx_vmcs_trylock(v->vmcs);
+}
+
+static void backend_unlock(struct vmx_vcpu *v)
+{
+	vmx_vmcs_unlock_vcpu(v->vmcs);
+}
+
+static const struct vmx_vcpu_cmd backend_cmds[] = {
+	{ VMX_SET_MMU, vmx_views_set_mmu },
+	{ VMX_GET_MMU, vmx_views_get_mmu },
+	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
+	{ VMX_SET_VE, vmx_ve_set },
+	{ VMX_WALK, vmx_paging_walk },
+	{}
+};
+
+static const struct vmx_vendor backend = {
+	.stop = backend_stop,
+	.caps = &vmx_caps,
+	.mmu = &mmu_cpu,
+	.enable = vmx_power_get,
+	.disable = vmx_power_put,
+	.create_vmcs = vmx_vmcs_create,
+	.vcpu_init = vmx_backend_init,
+	.vcpu_free = vmx_backend_free,
+	.vcpu_attach = vmx_backend_attach,
+	.vcpu_detach = vmx_backend_detach,
+	.vcpu_trylock = backend_trylock,
+	.vcpu_unlock = backend_unlock,
+	.vcpu_page = vmx_ve_page,
+	.vcpu_cmds = backend_cmds,
+	.run = vmx_run,
+};
+
+/**
+ * vmx_backend_start() - find out what the CPU can do, and prepare for VMs
+ *
+ * Context: module init.
+ * Return: the operations, or ERR_PTR().
+ */
+const struct vmx_vendor * __init vmx_backend_start(void)
+{
+	int err;
+
+	vmx_caps_init();
+	describe_mmu();
+	err = vmx_buffers_init();
+	if (err)
+		return ERR_PTR(err);
+	vmx_run_init();
+	err = vmx_power_init();
+	if (err) {
+		vmx_buffers_exit();
+		return ERR_PTR(err);
+	}
+	return &backend;
 }

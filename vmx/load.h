@@ -67,7 +67,7 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
 		vmx_host_write_cpu(v->vmcs);
 	vmx_host_load(v);
 	load_msrs(v);
-	this_cpu_write(vmx_cpu.staying, v->staying);
+	this_cpu_write(vmx_vcpu_staying, v->staying);
 	/*
 	 * The barrier pairs with vmx_vcpu_kick_all()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.
@@ -85,7 +85,7 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
 static __always_inline void vmx_unload(struct vmx_vcpu *v)
 {
 	WRITE_ONCE(v->running_on, -1);
-	this_cpu_write(vmx_cpu.staying, 0);
+	this_cpu_write(vmx_vcpu_staying, 0);
 	unload_msrs(v);
 	vmx_host_unload(v);
 	vmx_ibpb_before_user();

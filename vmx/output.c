@@ -196,7 +196,7 @@ static void return_event(struct vmx_vcpu *v)
 }
 
 /* With a constant set this is a straight line of VMREADs. */
-static __always_inline void give(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_fields(struct vmx_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
 
@@ -210,7 +210,7 @@ static __always_inline void give(struct vmx_vcpu *v, u32 want)
 
 static noinline void give_any(struct vmx_vcpu *v, u32 want)
 {
-	give(v, want);
+	give_fields(v, want);
 }
 
 /* What belongs to the last exit. */
@@ -248,12 +248,12 @@ void vmx_give_exit(struct vmx_vcpu *v)
 	return_event(v);
 	switch (v->reason) {
 	case VMX_REASON_IO:
-		give(v, PORT);
+		give_fields(v, PORT);
 		if (unlikely(v->run->qualification & IO_STRING))
 			give_any(v, PORT | STRING);
 		break;
 	case VMX_REASON_EPT_VIOLATION:
-		give(v, MEMORY);
+		give_fields(v, MEMORY);
 		break;
 	default:
 		give_other(v);

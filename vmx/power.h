@@ -19,10 +19,8 @@ struct vmx_vmcs;
  * @active: VMCSs active on it, by struct vmx_vmcs.active_link
  * @gdt: what SGDT says, to be loaded again after VM exits changed the limit
  * @last_vmcs: struct vmx_vmcs.id of the one that was current here last, or 0
- * @staying: &vmx_vcpu.staying of the vCPU that is between load and unload here, or
- *	0: all that vmx_vcpu_kick_all() has to know of it
  *
- * Touched by its own CPU alone, @active with interrupts off; others read @staying.
+ * Touched by its own CPU alone, @active with interrupts off.
  */
 struct vmx_cpu {
 	void *vmxon_region;
@@ -31,7 +29,6 @@ struct vmx_cpu {
 	struct list_head active;
 	struct desc_ptr gdt;
 	u64 last_vmcs;
-	unsigned long staying;
 };
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);

@@ -27,8 +27,18 @@ static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
 	return rdtsc() + offset;
 }
 
+/* vmx/run.c: one RUN */
+void vmx_run_init(void);
+long vmx_run(struct vmx_vcpu *v);
+
 /* vmx/backend.c */
-const struct vmx_mmu_cpu *vmx_backend_mmu(void);
+const struct vmx_vendor *vmx_backend_start(void);
+
+/* vmx/vcpu.c: Intel's part of a vCPU */
+int vmx_backend_init(struct vmx_vcpu *v, const struct vmx_create_vcpu *args);
+void vmx_backend_free(struct vmx_vcpu *v);
+int vmx_backend_attach(struct vmx_vcpu *v);
+void vmx_backend_detach(struct vmx_vcpu *v);
 
 /* vmx/vpid.c: VPIDs, and translations that the CPU has cached */
 int vmx_vpid_alloc(struct vmx_vm *vm);

@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: GPL-2.0
+/* SPDX-License-Identifier: GPL-2.0 */
 /*
  * RUN, from the inside out:
  *
- *   enter_until()  interrupts off: enters, and enters again after exits that are
+ *   run_enter()    interrupts off: enters, and enters again after exits that are
  *                  finished on the spot
  *   stay()         preemption off: lets interrupts in, resolves faults whose
  *                  pages are at hand
@@ -12,26 +12,24 @@
  * once, before a guest instruction. So a request that another CPU announces with an
  * interrupt (a signal, a kick, a flush) needs checking only after
  * interrupts were open.
+ *
+ * These loops are the same for every vendor, and compiled for each, so that they cost no calls:
+ * one file of the vendor's folder includes this header, after it has defined what the loops do on
+ * its CPUs. Those functions begin with run_, and the names say what they do; see vmx/run.c.
  */
+#ifndef VMX_VCPU_RUN_H
+#define VMX_VCPU_RUN_H
+
 #include <linux/hrtimer.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/vtime.h>
 
 #include <asm/cpu.h>
-#include <asm/msr.h>
 #include <asm/special_insns.h>
 
 #include "../base/compat.h"
 #include "../mmu/mmu.h"
-#include "../paging/paging.h"
-#include "../vmx/buffers.h"
-#include "../vmx/caps.h"
-#include "../vmx/host.h"
-#include "../vmx/ledger.h"
-#include "../vmx/load.h"
-#include "../vmx/perf.h"
-#include "../vmx/vmx.h"
 #include "fpu.h"
 #include "trace.h"
 #include "vcpu.h"
@@ -51,112 +49,12 @@ enum leave {
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
 
-/* The event into the VM-entry fields, which the entry consumes. */
-static void inject(struct vmx_vcpu *v)
-{
-	trace_inject(v->vpid, v->event.info, v->event.error);
-	vmx_write(v, VMX_F_ENTRY_INTR_INFO, v->event.info);
-	if (v->event.info & VMX_INTR_ERROR_CODE)
-		vmx_write(v, VMX_F_ENTRY_EXCEPTION_ERROR, v->event.error);
-	if (v->event.info & VMX_INTR_TYPE_SOFTWARE_INTERRUPT)
-		vmx_write(v, VMX_F_ENTRY_INSN_LENGTH, v->event.length);
-	v->event.info = 0;
-	v->count.injections++;
-}
-
-static void set_timer_exit(struct vmx_vcpu *v, bool on)
-{
-	u32 ctls = v->vmcs->pin_ctls | (on ? VMX_PIN_PREEMPTION_TIMER : 0);
-
-	if (ctls == v->vmcs->pin_ctls_now)
-		return;
-	v->vmcs->pin_ctls_now = ctls;
-	vmx_write(v, VMX_F_PIN_CONTROLS, ctls);
-}
-
 /* Guest TSC ticks until the deadline; 0 if it has passed. */
 static u64 ticks_left(const struct vmx_vcpu *v)
 {
-	u64 now = vmx_guest_tsc(v);
+	u64 now = run_guest_tsc(v);
 
 	return v->deadline > now ? v->deadline - now : 0;
-}
-
-/* SDM, "VMX-Preemption Timer": rounded up, so that it never fires early. */
-static void set_timer(struct vmx_vcpu *v)
-{
-	u32 shift = vmx_caps.timer_shift;
-	u64 left = (ticks_left(v) + BIT_ULL(shift) - 1) >> shift;
-
-	vmx_write(v, VMX_F_PREEMPTION_TIMER, min_t(u64, left, U32_MAX));
-}
-
-static bool has_timer(void)
-{
-	return vmx_caps.features & VMX_HAS_PREEMPTION_TIMER;
-}
-
-static void trace_exit_of(struct vmx_vcpu *v)
-{
-	trace_exit(v->vpid, v->reason, vmx_read(v, VMX_F_GUEST_RIP),
-		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
-}
-
-/* Something has to be done before VM entry that most CPUs do without. */
-static DEFINE_STATIC_KEY_FALSE(before_first);
-static DEFINE_STATIC_KEY_FALSE(before_each);
-
-/**
- * vmx_run_init() - find out what this CPU needs before VM entry
- *
- * Context: module init; vmx_buffers_init() was called.
- */
-void __init vmx_run_init(void)
-{
-	bool perf = vmx_perf_init();
-
-	if (perf || vmx_clears_before_first)
-		static_branch_enable(&before_first);
-	if (perf || vmx_clears_before_each)
-		static_branch_enable(&before_each);
-}
-
-static noinline void prepare_first(struct vmx_vcpu *v)
-{
-	vmx_perf_switch(v);
-	vmx_clear_before_first(v);
-}
-
-static noinline void prepare_each(struct vmx_vcpu *v)
-{
-	if (v->perf_count)
-		vmx_perf_switch(v);
-	vmx_clear_before_each(v);
-}
-
-static enum vmx_next enter_until(struct vmx_vcpu *v)
-{
-	enum vmx_next next;
-
-	if (static_branch_unlikely(&before_first))
-		prepare_first(v);
-	do {
-		trace_entry(v->vpid, v->event.info);
-		if (unlikely(v->event.info))
-			inject(v);
-		if (v->deadline && has_timer())
-			set_timer(v);
-		vmx_ledger_enter(v);
-		if (static_branch_unlikely(&before_each))
-			prepare_each(v);
-		v->reason = vmx_enter(v);
-		vmx_ledger_leave(v);
-		if (trace_exit_enabled())
-			trace_exit_of(v);
-		next = vmx_handle_exit(v);
-		vmx_ledger_handled(v);
-	} while (next == VMX_NEXT_ENTER);
-	return next;
 }
 
 /*
@@ -203,7 +101,7 @@ static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 /* Without a preemption timer a host timer ends the guest's stay. */
 static bool deadline_passed(struct vmx_vcpu *v)
 {
-	if (!v->deadline || has_timer() || ticks_left(v))
+	if (!v->deadline || run_has_timer() || ticks_left(v))
 		return false;
 	v->deadline = 0;
 	v->run->deadline = 0;
@@ -220,22 +118,22 @@ static void start_host_timer(struct vmx_vcpu *v)
 {
 	u64 left;
 
-	if (likely(!v->deadline) || has_timer())
+	if (likely(!v->deadline) || run_has_timer())
 		return;
 	left = min(ticks_left(v), MAX_HOST_TICKS);
 	hrtimer_start(&v->timer,
 		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
-						  vmx_caps.tsc_khz ?: 1)),
+						  run_tsc_khz() ?: 1)),
 		      HRTIMER_MODE_REL_PINNED);
 }
 
 /* An enum vmx_fault or a negative errno. */
-static int fault(struct vmx_vcpu *v, bool atomic)
+static int resolve_access(struct vmx_vcpu *v, bool atomic)
 {
 	int r;
 
 	if (v->paging)
-		return atomic ? vmx_paging_exit(v) : vmx_paging_prepare(v);
+		return run_paging_fault(v, atomic);
 	r = vmx_mmu_fault(v->mmu, v->gpa, v->access, atomic, &v->miss);
 	trace_fault(v->vpid, v->gpa, v->violation, r);
 	if (r == VMX_FAULT_DONE)
@@ -246,7 +144,7 @@ static int fault(struct vmx_vcpu *v, bool atomic)
 /* With the page at hand, or LEAVE_FAULT. Interrupts on, preemption off. */
 static bool resolve_fault(struct vmx_vcpu *v, enum leave *leave, int *err)
 {
-	int r = fault(v, true);
+	int r = resolve_access(v, true);
 
 	if (likely(r == VMX_FAULT_DONE))
 		return true;
@@ -263,7 +161,7 @@ static bool load_paging(struct vmx_vcpu *v, enum leave *leave)
 
 	if (likely(!v->paging || !v->paging->reload))
 		return true;
-	r = vmx_paging_load(v);
+	r = run_paging_load(v);
 	*leave = r == VMX_FAULT_EXIT ? LEAVE_USER : LEAVE_FAULT;
 	return !r;
 }
@@ -294,10 +192,10 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 	enum vmx_next next = VMX_NEXT_IRQ;
 	enum leave leave;
 
-	set_timer_exit(v, v->deadline && has_timer());
+	run_set_timer_exit(v, v->deadline && run_has_timer());
 	start_host_timer(v);
 	for (;;) {
-		if (unlikely(v->pml_count) && !vmx_pml_tell(v))
+		if (unlikely(v->pml_count) && !run_tell_log(v))
 			return LEAVE_RESCHED;
 		if (unlikely(!load_paging(v, &leave)))
 			return leave;
@@ -310,18 +208,16 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 			leave = LEAVE_USER;
 			break;
 		}
-		vmx_host_note(v);
-		if (unlikely(needs_flush(v))) {
-			vmx_flush(v);
-			vmx_pml_switch(v);
-		}
+		run_note_host(v);
+		if (unlikely(needs_flush(v)))
+			run_flush(v);
 		vtime_account_guest_enter();
 		vmx_fpu_load(v);
-		next = enter_until(v);
+		next = run_enter(v);
 		vmx_fpu_unload(v);
-		vmx_host_restore(v);
+		run_restore_host(v);
 		if (unlikely(v->pml_on))
-			vmx_pml_note(v);
+			run_note_log(v);
 		if (next == VMX_NEXT_IRQ) {
 			/*
 			 * No RCU read-side critical section reaches into the guest, so
@@ -346,7 +242,7 @@ static enum leave stay(struct vmx_vcpu *v, int *err)
 		if (next == VMX_NEXT_FAULT && !resolve_fault(v, &leave, err))
 			return leave;
 		if (unlikely(next == VMX_NEXT_FAILED)) {
-			vmx_explain_failure(v);
+			run_explain_failure(v);
 			return LEAVE_USER;
 		}
 		if (unlikely(!v->fpu_long) && !vmx_fpu_begin(v))
@@ -363,19 +259,19 @@ static enum leave stay_and_tell(struct vmx_vcpu *v, int *err)
 	enum leave leave = stay(v, err);
 
 	if (likely(leave == LEAVE_USER) || leave == LEAVE_ERROR)
-		vmx_give_exit(v);
+		run_give_exit(v);
 	else if (leave == LEAVE_EINTR || leave == LEAVE_HOME)
-		vmx_give_state(v);
-	vmx_unload(v);
+		run_give_state(v);
+	run_unload(v);
 	return leave;
 }
 
 /* A CPU that is on its way offline lets nobody in. */
-static __always_inline int load(struct vmx_vcpu *v)
+static __always_inline int load_vcpu(struct vmx_vcpu *v)
 {
 	int err;
 
-	while (unlikely((err = vmx_load(v)) == -EAGAIN))
+	while (unlikely((err = run_load(v)) == -EAGAIN))
 		schedule_timeout_uninterruptible(1);
 	return err;
 }
@@ -404,17 +300,17 @@ static noinline void end_long(struct vmx_vcpu *v)
 /* A fault that could not be resolved, after the CPU was left. */
 static int give_late(struct vmx_vcpu *v, int fault)
 {
-	int err = vmx_vmcs_get(v->vmcs);
+	int err = run_acquire(v);
 
 	if (fault == -EHWPOISON)
 		vmx_mmu_poisoned(v->mmu, v->paging ? v->paging->miss : v->gpa);
 	if (err)
 		return err;
 	if (fault == -EINTR)
-		vmx_give_state(v);
+		run_give_state(v);
 	else
-		vmx_give_exit(v);
-	vmx_vmcs_unget();
+		run_give_exit(v);
+	run_release();
 	return fault == VMX_FAULT_EXIT ? 0 : fault;
 }
 
@@ -424,25 +320,25 @@ static int give_late(struct vmx_vcpu *v, int fault)
  */
 static int split_lock(struct vmx_vcpu *v)
 {
-	int err = vmx_vmcs_get(v->vmcs);
+	int err = run_acquire(v);
 	u64 rip;
 
 	if (err)
 		return err;
-	rip = vmx_insn_vmread(VMX_F_GUEST_RIP);
-	vmx_vmcs_unget();
+	rip = run_guest_rip();
+	run_release();
 	return handle_guest_split_lock(rip) ? 1 : give_late(v, VMX_FAULT_EXIT);
 }
 
 static long run_locked(struct vmx_vcpu *v)
 {
-	int err = load(v);
+	int err = load_vcpu(v);
 
 	if (unlikely(err))
 		return err;
-	err = vmx_take_input(v);
+	err = run_take_input(v);
 	if (unlikely(err)) {
-		vmx_unload(v);
+		run_unload(v);
 		return err;
 	}
 	for (;;) {
@@ -451,7 +347,7 @@ static long run_locked(struct vmx_vcpu *v)
 		if (likely(leave == LEAVE_USER)) {
 			/* Told later, a page could be reported by an ioctl and by RUN. */
 			if (unlikely(v->pml_count))
-				vmx_pml_tell(v);
+				run_tell_log(v);
 			return 0;
 		}
 		switch (leave) {
@@ -467,7 +363,7 @@ static long run_locked(struct vmx_vcpu *v)
 			break;
 		case LEAVE_FAULT:
 			/* Do the same again, where it may sleep. */
-			err = fault(v, false);
+			err = resolve_access(v, false);
 			if (err == VMX_FAULT_DONE)
 				break;
 			return give_late(v, err);
@@ -483,31 +379,27 @@ static long run_locked(struct vmx_vcpu *v)
 			vmx_fpu_prepare(v);
 			vmx_fpu_begin(v);
 		}
-		err = load(v);
+		err = load_vcpu(v);
 		if (err)
 			return err;
 	}
 }
 
-/**
- * vmx_run() - %VMX_RUN
- * @v: the vCPU
- *
- * Context: may sleep; the owner's address space.
- * Return: 0 or a negative errno.
- */
-long vmx_run(struct vmx_vcpu *v)
+/* %VMX_RUN: 0 or a negative errno. May sleep; the owner's address space. */
+static __always_inline long run_vcpu(struct vmx_vcpu *v)
 {
 	long r;
 
-	if (!vmx_vmcs_trylock(v->vmcs))
+	if (!run_trylock(v))
 		return -EBUSY;
 	v->count.runs++;
 	r = run_locked(v);
 	if (unlikely(v->fpu_long))
 		end_long(v);
-	if (!has_timer())
+	if (!run_has_timer())
 		hrtimer_cancel(&v->timer);
-	vmx_vmcs_unlock_vcpu(v->vmcs);
+	run_unlock(v);
 	return r;
 }
+
+#endif /* VMX_VCPU_RUN_H */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What a CPU vendor's folder does for the core. RUN's hot path is apart from it: see run.h. */
+#ifndef VMX_VENDOR_H
+#define VMX_VENDOR_H
+
+#include <linux/types.h>
+
+#include <linux/vmx.h>
+
+struct vmx_mmu_cpu;
+struct vmx_vcpu;
+struct vmx_vm;
+
+/**
+ * struct vmx_vcpu_cmd - an ioctl of a vCPU
+ * @cmd: its number
+ * @fn: does it. Its VMCS is busy for the caller; may sleep
+ */
+struct vmx_vcpu_cmd {
+	unsigned int cmd;
+	long (*fn)(struct vmx_vcpu *v, void __user *arg);
+};
+
+/**
+ * struct vmx_vendor - operations of a vendor's CPUs
+ * @stop: at the module's exit
+ * @caps: what %VMX_GET_CAPS tells
+ * @mmu: what the CPU can do with an mmu's tables
+ * @enable: a VM is about to exist: CPUs have to be able to run guests. May sleep; 0 or a negative
+ *	errno
+ * @disable: undoes @enable; may sleep
+ * @create_vmcs: %VMX_CREATE_VMCS; a descriptor or a negative errno
+ * @vcpu_init: the vendor's part of a new vCPU, its mmus among them; 0 or a negative errno
+ * @vcpu_free: undoes @vcpu_init, which may have failed
+ * @vcpu_attach: takes over the VMCS; 0, -EBUSY or -EIO
+ * @vcpu_detach: gives it back, with what userspace had in it
+ * @vcpu_trylock: begins to use the vCPU; false if somebody else uses it
+ * @vcpu_unlock: undoes that
+ * @vcpu_page: what mmap() shows behind the run page; NULL if nothing
+ * @vcpu_cmds: the vendor's ioctls of a vCPU, up to one whose function is NULL
+ * @run: %VMX_RUN
+ */
+struct vmx_vendor {
+	void (*stop)(void);
+	const struct vmx_caps *caps;
+	const struct vmx_mmu_cpu *mmu;
+	int (*enable)(void);
+	void (*disable)(void);
+	int (*create_vmcs)(struct vmx_vm *vm);
+	int (*vcpu_init)(struct vmx_vcpu *v, const struct vmx_create_vcpu *args);
+	void (*vcpu_free)(struct vmx_vcpu *v);
+	int (*vcpu_attach)(struct vmx_vcpu *v);
+	void (*vcpu_detach)(struct vmx_vcpu *v);
+	bool (*vcpu_trylock)(struct vmx_vcpu *v);
+	void (*vcpu_unlock)(struct vmx_vcpu *v);
+	struct page *(*vcpu_page)(struct vmx_vcpu *v);
+	const struct vmx_vcpu_cmd *vcpu_cmds;
+	long (*run)(struct vmx_vcpu *v);
+};
+
+/* core/main.c: of this computer */
+extern const struct vmx_vendor *vmx_vendor;
+
+#endif /* VMX_VENDOR_H */
