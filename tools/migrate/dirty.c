@@ -84,6 +84,17 @@ int dirty_collect(struct dirty_log *log)
 	return 0;
 }
 
+bool dirty_is_written(struct dirty_log *log)
+{
+	uint64_t any = 0;
+
+	pthread_mutex_lock(&log->machine->lock);
+	for (uint64_t n = 0; n < words(log); n++)
+		any |= log->own[n];
+	pthread_mutex_unlock(&log->machine->lock);
+	return any;
+}
+
 uint64_t dirty_count(const struct dirty_log *log)
 {
 	uint64_t count = 0;

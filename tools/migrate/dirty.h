@@ -19,6 +19,8 @@ struct dirty_log {
 int dirty_begin(struct dirty_log *log, struct vmx_machine *machine);
 /* Adds what was written since it was last asked. 0 or -errno. */
 int dirty_collect(struct dirty_log *log);
+/* Has this process written any since? */
+bool dirty_is_written(struct dirty_log *log);
 /* How many are to be sent. */
 uint64_t dirty_count(const struct dirty_log *log);
 /* The first that is to be sent, from page FROM on; @pages if there is none. It is not any more. */

@@ -99,26 +99,23 @@ static int send_stream(struct source *source, const struct vmx_saved_table *tabl
 	return wire_send(&source->wire, table, &message, writer->bytes, writer->count);
 }
 
-/* The state of a machine at rest, as a stream. */
-static int send_state(struct source *source, const struct vmx_saved_table *table)
+/* The state of a machine at rest. To write it can have devices write memory. */
+static int write_state(struct source *source, struct state_writer *writer)
 {
 	struct vmx_machine *machine = source->machine;
-	struct state_writer writer = { .bytes = NULL };
 	int ret;
 
 	pthread_mutex_lock(&machine->lock);
-	ret = state_write_machine(&writer, machine);
+	ret = state_write_machine(writer, machine);
 	pthread_mutex_unlock(&machine->lock);
-	if (!ret)
-		ret = send_stream(source, table, &writer);
-	free(writer.bytes);
 	return ret;
 }
 
 static int offer(struct source *source)
 {
+	struct state_writer writer = { .bytes = NULL };
 	struct message_accept accept;
-	uint64_t start = wire_now();
+	uint64_t start;
 	int ret;
 
 	enter(source, VMX_MIGRATION_OFFER);
@@ -129,9 +126,12 @@ static int offer(struct source *source)
 	ret = vmx_machine_pause(source->machine);
 	if (ret)
 		return ret;
-	ret = send_state(source, &message_offer);
+	ret = write_state(source, &writer);
+	/* The line may be slow, and the guest does not wait for it. */
 	vmx_machine_resume(source->machine);
 	source->status.offer_ns = wire_now() - start;
+	ret = ret ?: send_stream(source, &message_offer, &writer);
+	free(writer.bytes);
 	ret = ret ?: wire_expect(&source->wire, &message_accept, &accept);
 	source->packs = !ret && accept.packed && source->migration->config.codec;
 	return ret;
@@ -341,17 +341,21 @@ static int release(struct source *source)
 	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }
 
+/* Timers that are due expire when the state is written, and devices write memory: it comes first. */
 static int send_rest(struct source *source, uint64_t *start)
 {
 	struct vmx_migration_status *status = &source->status;
-	int ret = dirty_collect(&source->log);
+	struct state_writer writer = { .bytes = NULL };
+	int ret = write_state(source, &writer);
 
+	ret = ret ?: dirty_collect(&source->log);
 	status->round++;
 	status->left = dirty_count(&source->log);
 	ret = ret ?: send_marked(source);
 	account(start, &status->pages_ns);
-	ret = ret ?: send_state(source, &message_state);
+	ret = ret ?: send_stream(source, &message_state, &writer);
 	account(start, &status->state_ns);
+	free(writer.bytes);
 	return ret;
 }
 
@@ -361,6 +365,9 @@ static int point_of_no_return(struct source *source)
 	struct vmx_migration *migration = source->migration;
 	int ret = go_on(source);
 
+	/* A write that nobody would send. */
+	if (!ret && dirty_is_written(&source->log))
+		ret = vmx_fail(EIO, "a device wrote memory after the guest was stopped");
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&migration->lock);

@@ -21,6 +21,7 @@
 #define PAGE		4096
 #define STAMPS		0x10
 #define STAMPED		64
+#define LATE		0x300	/* a page that is written after the stop */
 #define SECTORS		8
 #define HEADER		DATA
 #define SECTOR		(DATA + 0x1000)
@@ -121,6 +122,8 @@ FIXTURE(migration) {
 	bool paused;
 	bool different;		/* memory, when the target took over */
 	bool take_fails;
+	struct vmx_timer timer;	/* of a device, due when the guest has stopped */
+	bool times;
 	unsigned int released, regained;
 	char why[2][400];
 	pthread_t threads[2];
@@ -217,10 +220,32 @@ FIXTURE_TEARDOWN(migration)
 
 /* The two sides */
 
+static void expire(void *device)
+{
+	struct vmx_machine *machine = device;
+
+	unsigned char *page = machine->memory.ram + LATE * PAGE;
+
+	*page ^= 0xff;
+	vmx_memory_wrote(&machine->memory, page, 1);
+}
+
+static void set_timer(fixture *self)
+{
+	struct vmx_machine *machine = &self->a->machine;
+
+	self->timer = (struct vmx_timer){ .expire = expire, .device = machine };
+	pthread_mutex_lock(&machine->lock);
+	vmx_timer_set(&machine->clock, &self->timer, 0);
+	pthread_mutex_unlock(&machine->lock);
+}
+
 static int release(void *host, bool *paused, char *why)
 {
 	fixture *self = host;
 
+	if (self->times)
+		set_timer(self);
 	self->released++;
 	*paused = self->paused;
 	return 0;
@@ -388,6 +413,16 @@ TEST_F(migration, a_guest_moves)
 	EXPECT_EQ(0, self->b->machine.power.gpe_status);
 	EXPECT_EQ(NULL, self->a->machine.memory.written);
 	EXPECT_FALSE(fake_logs);
+}
+
+/* Such as that of a virtio device with a full queue. */
+TEST_F(migration, what_a_timer_writes_after_the_stop_is_copied)
+{
+	ASSERT_TRUE(gets_on(self->a));
+	self->times = true;
+	move(self, NULL);
+	EXPECT_MOVED(self);
+	EXPECT_EQ(0xff, self->b->machine.memory.ram[LATE * PAGE]);
 }
 
 /* It is paused there, too, until somebody resumes it. */
