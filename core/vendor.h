@@ -23,7 +23,7 @@ struct vmx_vcpu_cmd {
 
 /**
  * struct vmx_vendor - operations of a vendor's CPUs
- * @stop: at the module's exit
+ * @stop: at the module's exit, and if its start fails
  * @caps: what %VMX_GET_CAPS tells
  * @mmu: what the CPU can do with an mmu's tables
  * @enable: a VM is about to exist: CPUs have to be able to run guests. May sleep; 0 or a negative

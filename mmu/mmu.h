@@ -31,6 +31,7 @@ struct vmx_vm;
  * @ref: the descriptor's reference and one per vCPU
  * @vm: its VM; gone when @ref is 0, while notifiers may still run
  * @flushes: times that had to be brought about
+ * @log_methods: a bit for each enum vmx_dirty_method that it can have
  * @lock: protects what follows, down to @stats, and the page tables
  * @seq: changes when ranges change and when an invalidation ends: a page found
  *	in the owner's memory before may no longer be installed after
@@ -45,7 +46,6 @@ struct vmx_vm;
  * @idle: woken when @invalidating becomes 0, or @unsettled less
  * @shrink_at: guest-physical address from which on tables are aged next
  * @ept: the page tables: those that the CPU walks, or with &ept.derived the map alone
- * @log_methods: a bit for each enum vmx_dirty_method that it can have
  * @stats: counters, but for those of @ept; flags and size unused
  * @edit: serialises MAP, UNMAP, PROTECT, and changes of and looks at the log;
  *	taken before @lock, and never by notifiers, so that allocating under it is
@@ -61,6 +61,7 @@ struct vmx_mmu {
 	struct kref ref;
 	struct vmx_vm *vm;
 	atomic64_t flushes;
+	unsigned int log_methods;
 
 	spinlock_t lock; /* down to @stats, and the page tables */
 	seqcount_spinlock_t seq;
@@ -74,7 +75,6 @@ struct vmx_mmu {
 	wait_queue_head_t idle;
 	u64 shrink_at;
 	struct ept ept;
-	unsigned int log_methods;
 	struct vmx_mmu_stats stats;
 
 	struct mutex edit; /* serialises changes of @ranges and @log */
