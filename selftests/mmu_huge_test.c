@@ -196,6 +196,24 @@ TEST_F(huge, large_again_when_the_host_has_it_large)
 	EXPECT_EQ(1 + 8 * PAGE, guest_read(&self->vcpu, AREA + 8 * PAGE));
 }
 
+/* Nothing larger would come of it: what is there stays. */
+TEST_F(huge, small_where_the_host_has_it_small)
+{
+	struct vmx_mmu_stats before;
+
+	ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA, self->at, LENGTH, RW));
+	ASSERT_EQ(0, madvise(self->at + 7 * PAGE, PAGE, MADV_DONTNEED));
+	for (size_t n = 0; n < 16 * PAGE; n += PAGE)
+		ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + n, n + 2));
+	ASSERT_EQ(1, leaf(&self->vm, AREA));
+	before = mmu_stats(self->vm.mmu);
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA + 2 * PAGE, PAGE, VMX_MMU_READ));
+	ASSERT_EQ(0, mmu_protect(self->vm.mmu, AREA + 2 * PAGE, PAGE, RW));
+	EXPECT_EQ(before.collapses, mmu_stats(self->vm.mmu).collapses);
+	for (size_t n = 0; n < 16 * PAGE; n += PAGE)
+		EXPECT_EQ(1, mmu_walk(self->vm.mmu, AREA + n).present);
+}
+
 TEST_F(huge, populate_maps_it_large)
 {
 	struct vmx_mmu_stats before, after;
