@@ -304,6 +304,19 @@ static bool has_ports(const unsigned char *dsdt, unsigned int min, unsigned int 
 	return at && at[-6] == 0x88 && at[-5] == 0x0d && at[-3] == 1;
 }
 
+/* RAM beside them is the guest's. */
+TEST_F(acpi, tables_stay_in_their_place)
+{
+	uint32_t at = 0;
+
+	memset(self->ram, 0x5a, 4 * MIB);
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	while (at < 4 * MIB && (self->ram[at] == 0x5a ||
+				(at >= VMX_ACPI_TABLES && at < VMX_ACPI_GENERATION)))
+		at++;
+	EXPECT_EQ(4 * MIB, at);
+}
+
 TEST_F(acpi, ports_of_the_bridge)
 {
 	const unsigned char *fadt, *dsdt;
@@ -314,6 +327,8 @@ TEST_F(acpi, ports_of_the_bridge)
 	dsdt = self->ram + number(fadt + 140, 8);
 	EXPECT_TRUE(has_ports(dsdt, 0, 0xcf7));
 	EXPECT_TRUE(has_ports(dsdt, 0xd00, 0xffff));
+	/* A machine has a serial port unless it says otherwise. */
+	EXPECT_NE(NULL, memmem(dsdt, number(dsdt + 4, 4), "COM1", 4));
 }
 
 TEST_F(acpi, interrupts_of_slots_go_around)

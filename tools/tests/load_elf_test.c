@@ -171,6 +171,11 @@ TEST_F(load, segments_do_not_overlap)
 	EXPECT_SENTENCE(ENOEXEC, "overlaps");
 	set(&self->image, PH(1, p_paddr), TEXT_TO + 0x3000, 8);
 	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	/* One without bytes needs no place. */
+	set(&self->image, PH(1, p_paddr), 1ull << 40, 8);
+	set(&self->image, PH(1, p_filesz), 0, 8);
+	set(&self->image, PH(1, p_memsz), 0, 8);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
 }
 
 /* Also where there is memory, but not for the kernel. */

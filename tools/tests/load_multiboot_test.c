@@ -107,6 +107,21 @@ TEST_F(load, multiboot_elf)
 	EXPECT_EQ(0, memcmp(self->ram + TEXT_TO, self->image.data + TEXT_AT, TEXT_SIZE));
 }
 
+/* It is nowhere: an address as good as any, and the same each time. */
+TEST_F(load, multiboot_with_an_empty_module)
+{
+	const unsigned char *info, *module;
+
+	make_elf32(&self->image);
+	put_multiboot(&self->image, 0x200, 3);
+	self->modules[0].size = 0;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	info = self->ram + self->start.regs[VMX_RBX];
+	module = self->ram + number(info + 24, 4);
+	EXPECT_EQ(MIB, number(module, 4));
+	EXPECT_EQ(MIB, number(module + 4, 4));
+}
+
 TEST_F(load, multiboot_damaged)
 {
 	static const struct damage damages[] = {

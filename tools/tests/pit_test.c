@@ -61,8 +61,9 @@ FIXTURE_SETUP(pit)
 	test_machine_init(&self->machine);
 	vmx_pit_init(&self->pit, &self->machine.clock, test_wire(&self->irq));
 	ASSERT_EQ(0, vmx_pit_attach(&self->pit, &self->machine.ports));
-	self->origin = 1000 * VMX_PIT_HZ;
-	self->machine.now = 1000 * NS_PER_SECOND;
+	/* So long ago that timer clocks do not fit into 32 bits. */
+	self->origin = 10000ull * VMX_PIT_HZ;
+	self->machine.now = 10000 * NS_PER_SECOND;
 	vmx_clock_expire(&self->machine.clock);
 }
 
@@ -252,6 +253,15 @@ TEST_F(pit, the_gate_triggers)
 	at(1150);
 	EXPECT_EQ(0xb2, status(2));
 	out(PORT_B, 0);
+	/* What was triggered goes on without the gate. */
+	start(2, 0x02, 100);
+	out(PORT_B, 1);
+	at(1200);
+	out(PORT_B, 0);
+	at(1249);
+	EXPECT_EQ(0x32, status(2));
+	at(1250);
+	EXPECT_EQ(0xb2, status(2));
 	start(2, 0x0a, 10);		/* strobe */
 	at(2000);
 	out(PORT_B, 1);

@@ -318,6 +318,21 @@ TEST_F(net, frames_in)
 	EXPECT_EQ(100, used(guest, RX, NULL));
 	EXPECT_EQ(1, self->net.dropped);
 	EXPECT_EQ(3, self->net.received);
+	/* The header in pieces. */
+	memset(at(guest, DATA), 0xff, 0x4000);
+	describe(guest, RX, 0, DATA, 4, WRITE | NEXT, 1);
+	describe(guest, RX, 1, DATA + 0x100, 4, WRITE | NEXT, 2);
+	describe(guest, RX, 2, DATA + 0x200, HEADER - 8, WRITE | NEXT, 3);
+	describe(guest, RX, 3, DATA + 0x300, 100, WRITE, 0);
+	offer(guest, RX, 0);
+	kick(guest, RX);
+	ASSERT_EQ(60, write(self->peer, frame, 60));
+	vmx_virtio_net_poll(&self->net);
+	EXPECT_EQ(HEADER + 60, used(guest, RX, NULL));
+	EXPECT_EQ(0, memcmp(at(guest, DATA), "\0\0\0\0\377", 5));
+	EXPECT_EQ(0, memcmp(at(guest, DATA + 0x100), "\0\0\0\0\377", 5));
+	EXPECT_EQ(0, memcmp(at(guest, DATA + 0x200), "\0\0\1\0\377", 5));
+	EXPECT_EQ(0, memcmp(at(guest, DATA + 0x300), frame, 60));
 }
 
 TEST_F(net, buffers_are_merged)

@@ -618,6 +618,8 @@ TEST(machines_are_judged)
 	odd.queues = 1;
 	odd.queue_size = 3;
 	EXPECT_EQ(-EINVAL, vmx_virtio_init(&virtio, &odd, &guest.machine, 0, NULL, 0));
+	odd.queue_size = 0;
+	EXPECT_EQ(-EINVAL, vmx_virtio_init(&virtio, &odd, &guest.machine, 0, NULL, 0));
 	odd.queue_size = 512;
 	EXPECT_EQ(-EINVAL, vmx_virtio_init(&virtio, &odd, &guest.machine, 0, NULL, 0));
 	guest_free(&guest);

@@ -37,7 +37,7 @@ static struct part used_ring(const struct vmx_virtqueue *queue)
 /* The guest's memory in this process, or NULL. */
 static void *guest_memory(struct vmx_virtio *virtio, uint64_t address, uint64_t length)
 {
-	if (!length || address + length - 1 < address || address + length < address)
+	if (!length || address + length < address)
 		return NULL;
 	return virtio->machine.memory(virtio->machine.context, address, length);
 }
