@@ -160,8 +160,11 @@ static void receive(int fd)
 	unmake(machine);
 	machine = make(1);
 	ret = ret ?: vmx_incoming_receive(incoming, machine);
+	/* Nobody runs it: its virtual CPUs are at rest. */
+	for (unsigned int n = 0; n < FAKE_CPUS; n++)
+		machine->cpus[n].parked = true;
 	if (!ret)
-		vmx_incoming_finish(incoming, machine, NULL, NULL, &paused);
+		vmx_incoming_finish(incoming, machine, NULL, NULL, NULL, &paused);
 	vmx_incoming_close(incoming);
 	unmake(machine);
 }

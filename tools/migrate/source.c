@@ -327,10 +327,19 @@ static int stop_guest(struct source *source)
 	return ret;
 }
 
+/* Disks. */
+static int flush(struct source *source)
+{
+	const struct vmx_migration_config *config = &source->migration->config;
+	char why[VMX_MIGRATION_WHY];
+	int ret = config->flush ? config->flush(config->host, why) : 0;
+
+	return ret ? vmx_fail(-ret, "%s", why) : 0;
+}
+
 static int release(struct source *source)
 {
 	const struct vmx_migration_config *config = &source->migration->config;
-
 	char why[VMX_MIGRATION_WHY];
 	int ret;
 
@@ -338,6 +347,15 @@ static int release(struct source *source)
 		return 0;
 	source->released = true;
 	ret = config->release(config->host, &source->paused, why);
+	return ret ? vmx_fail(-ret, "%s", why) : 0;
+}
+
+static int regain(struct source *source)
+{
+	const struct vmx_migration_config *config = &source->migration->config;
+	char why[VMX_MIGRATION_WHY];
+	int ret = source->released && config->regain ? config->regain(config->host, why) : 0;
+
 	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }
 
@@ -383,12 +401,12 @@ static int point_of_no_return(struct source *source)
 
 static int commit(struct source *source, uint64_t *start)
 {
-	struct message_commit message = {
-		.paused = source->paused, .pages = source->status.pages,
-	};
+	struct message_commit message = { .pages = source->status.pages };
 	struct message_commit acknowledge;
-	int ret = wire_send(&source->wire, &message_commit, &message, NULL, 0);
+	int ret = release(source);
 
+	message.paused = source->paused;
+	ret = ret ?: wire_send(&source->wire, &message_commit, &message, NULL, 0);
 	/* What was not sent whole has not arrived whole, and counts for nothing. */
 	if (ret)
 		return ret;
@@ -409,7 +427,7 @@ static int stop_and_commit(struct source *source)
 	int ret;
 
 	enter(source, VMX_MIGRATION_STOP);
-	ret = stop_guest(source) ?: release(source);
+	ret = stop_guest(source) ?: flush(source);
 	account(&start, &status->stop_ns);
 	ret = ret ?: send_rest(source, &start);
 	ret = ret ?: wire_expect(&source->wire, &message_ready, &ready);
@@ -427,21 +445,26 @@ static int stop_and_commit(struct source *source)
 	return 0;
 }
 
-/* The guest goes on here; vmx_error() stays. */
-static void take_back(struct source *source, int ret)
+/*
+ * The guest goes on here, and only then the target hears of it. Where somebody else has what was
+ * given up, the guest stays paused, and both sentences are told.
+ */
+static int take_back(struct source *source, int ret)
 {
-	const struct vmx_migration_config *config = &source->migration->config;
-	char why[512];
+	char why[512], lost[512];
+	int kept;
 
-	if (ret != -EPIPE)
-		wire_give_up(&source->wire, &message_cancel);
 	snprintf(why, sizeof(why), "%s", vmx_error());
-	if (source->released && config->regain)
-		config->regain(config->host, why);
-	if (source->stopped)
+	kept = regain(source);
+	snprintf(lost, sizeof(lost), "%s", vmx_error());
+	if (!kept && source->stopped)
 		vmx_machine_resume(source->machine);
 	vmx_fail(0, "%s", why);
-	enter(source, VMX_MIGRATION_FAILED);
+	if (ret != -EPIPE)
+		wire_give_up(&source->wire, &message_cancel);
+	enter(source, kept ? VMX_MIGRATION_UNDECIDED : VMX_MIGRATION_FAILED);
+	return kept ? vmx_fail(EINPROGRESS, "%s; and the guest cannot go on here: %s", why, lost) :
+		      ret;
 }
 
 /* Who cancels does not wait for what comes over the line. */
@@ -466,10 +489,9 @@ static int migrate(struct source *source)
 		return ret;
 	ret = explain(source, ret);
 	if (ret)
-		take_back(source, ret);
-	else
-		enter(source, VMX_MIGRATION_DONE);
-	return ret;
+		return take_back(source, ret);
+	enter(source, VMX_MIGRATION_DONE);
+	return 0;
 }
 
 /* One who waits to send has a look now and then whether it is to. */

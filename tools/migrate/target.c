@@ -234,20 +234,49 @@ static int undecided(void)
 	return vmx_fail(EINPROGRESS, "nobody knows which side has the guest: %s", why);
 }
 
+/* Every vCPU can run: it is parked, as the state has it. Or the machine has ended. */
+static int settle(struct vmx_machine *machine)
+{
+	int ret = vmx_machine_pause(machine);
+
+	if (!ret)
+		vmx_machine_resume(machine);
+	return ret;
+}
+
+static int check_end(struct vmx_machine *machine)
+{
+	bool ended;
+
+	pthread_mutex_lock(&machine->lock);
+	ended = machine->end != VMX_END_NONE;
+	pthread_mutex_unlock(&machine->lock);
+	return ended ? vmx_fail(ESHUTDOWN, "the machine has ended") : 0;
+}
+
 int vmx_incoming_finish(struct vmx_incoming *incoming, struct vmx_machine *machine,
-			int (*take)(void *host, char *why), void *host, bool *paused)
+			int (*take)(void *host, char *why), void (*give_back)(void *host),
+			void *host, bool *paused)
 {
 	struct message_commit commit;
 	char why[VMX_MIGRATION_WHY];
-	int ret = wire_expect(&incoming->wire, &message_commit, &commit);
+	int ended = settle(machine), ret = wire_expect(&incoming->wire, &message_commit, &commit);
 
 	if (ret == -ECANCELED)
 		return ret;
+	/* The source listens once it has committed. */
+	if (ended)
+		return refuse(incoming, check_end(machine));
 	if (ret)
 		return undecided();
 	ret = take ? take(host, why) : 0;
 	if (ret)
 		return refuse(incoming, vmx_fail(-ret, "%s", why));
+	ret = check_end(machine);
+	if (ret && give_back)
+		give_back(host);
+	if (ret)
+		return refuse(incoming, ret);
 	if (acknowledge(incoming, &commit))
 		return undecided();
 	*paused = commit.paused;

@@ -124,7 +124,10 @@ FIXTURE(migration) {
 	bool take_fails;
 	struct vmx_timer timer;	/* of a device, due when the guest has stopped */
 	bool times;
-	unsigned int released, regained;
+	bool regain_fails;
+	enum ending { IN_TIME = 1, LATER } ends;	/* the target's machine, before it takes over */
+	unsigned int flushed, released, regained, given_back;
+	unsigned int early;	/* times released when the target was not ready */
 	char why[2][400];
 	pthread_t threads[2];
 };
@@ -240,12 +243,20 @@ static void set_timer(fixture *self)
 	pthread_mutex_unlock(&machine->lock);
 }
 
-static int release(void *host, bool *paused, char *why)
+static int flush(void *host, char *why)
 {
 	fixture *self = host;
 
 	if (self->times)
 		set_timer(self);
+	self->flushed++;
+	return 0;
+}
+
+static int release(void *host, bool *paused, char *why)
+{
+	fixture *self = host;
+
 	self->released++;
 	*paused = self->paused;
 	return 0;
@@ -253,8 +264,11 @@ static int release(void *host, bool *paused, char *why)
 
 static int regain(void *host, char *why)
 {
-	((fixture *)host)->regained++;
-	return 0;
+	fixture *self = host;
+
+	self->regained++;
+	snprintf(why, VMX_MIGRATION_WHY, "somebody has the disk");
+	return self->regain_fails ? -EBUSY : 0;
 }
 
 /* The source is at rest: what it has is what was to be copied. */
@@ -272,7 +286,14 @@ static int take(void *host, char *why)
 	self->b->guest.notify = self->a->guest.notify;
 	self->b->guest.multiplier = self->a->guest.multiplier;
 	snprintf(why, VMX_MIGRATION_WHY, "the disk is in use");
+	if (self->ends == LATER)
+		vmx_machine_stop(&self->b->machine, VMX_END_STOPPED);
 	return self->take_fails ? -EBUSY : 0;
+}
+
+static void give_back(void *host)
+{
+	((fixture *)host)->given_back++;
 }
 
 static void *send_it(void *arg)
@@ -302,8 +323,12 @@ static int receive(fixture *self)
 	ret = ret ?: vmx_incoming_receive(incoming, &self->b->machine);
 	self->finishing = !ret;
 	if (!ret) {
-		start(self->b);
-		ret = vmx_incoming_finish(incoming, &self->b->machine, take, self, &paused);
+		if (self->ends == IN_TIME)
+			vmx_machine_stop(&self->b->machine, VMX_END_STOPPED);
+		else
+			start(self->b);
+		ret = vmx_incoming_finish(incoming, &self->b->machine, take, give_back, self,
+					  &paused);
 		if (!ret && paused != self->paused)
 			abort();
 	}
@@ -327,6 +352,7 @@ static void begin(fixture *self, const struct fault *fault)
 {
 	line_open(&self->line, fault);
 	self->migration.config.fd = self->line.source;
+	self->migration.config.flush = flush;
 	self->migration.config.release = release;
 	self->migration.config.regain = regain;
 	self->migration.config.host = self;
@@ -400,6 +426,7 @@ TEST_F(migration, a_guest_moves)
 	ASSERT_TRUE(gets_on(self->a));
 	move(self, NULL);
 	EXPECT_MOVED(self);
+	EXPECT_LE(1, self->flushed);
 	EXPECT_EQ(1, self->released);
 	EXPECT_EQ(0, self->regained);
 	vmx_migration_read(&self->migration, &status);
@@ -451,6 +478,70 @@ TEST_F(migration, a_target_that_cannot_take_over_says_so)
 	EXPECT_EQ(1, self->regained);
 	EXPECT_TRUE(gets_on(self->a));
 	EXPECT_FALSE(runs(self->b));
+}
+
+/* Two machines with one disk would be the end of it. */
+TEST_F(migration, a_source_that_cannot_have_its_disks_again_stays_paused)
+{
+	ASSERT_TRUE(gets_on(self->a));
+	self->take_fails = true;
+	self->regain_fails = true;
+	move(self, NULL);
+	EXPECT_EQ(-EINPROGRESS, self->source);
+	EXPECT_STREQ("the other side gives up: the disk is in use; and the guest cannot go on here: "
+		     "somebody has the disk", self->why[0]);
+	EXPECT_EQ(VMX_MIGRATION_UNDECIDED, self->migration.status.phase);
+	EXPECT_EQ(-EBUSY, self->target);
+	EXPECT_FALSE(runs(self->a));
+	EXPECT_FALSE(runs(self->b));
+	vmx_machine_resume(&self->a->machine);
+	EXPECT_TRUE(gets_on(self->a));
+}
+
+static void look_for_locks(void *context)
+{
+	fixture *self = context;
+
+	self->early = self->released;
+}
+
+TEST_F(migration, a_source_keeps_its_disks_until_it_commits)
+{
+	const struct fault fault = {
+		.name = "ready", .harm = LINE_HIT_BEFORE, .hit = look_for_locks, .context = self,
+	};
+
+	ASSERT_TRUE(gets_on(self->a));
+	move(self, &fault);
+	EXPECT_TRUE(self->line.done);
+	EXPECT_EQ(0, self->early);
+	EXPECT_EQ(1, self->released);
+	EXPECT_MOVED(self);
+}
+
+static void expect_a_refusal(struct __test_metadata *_metadata, fixture *self, enum ending when)
+{
+	ASSERT_TRUE(gets_on(self->a));
+	self->ends = when;
+	move(self, NULL);
+	EXPECT_EQ(-ECANCELED, self->source);
+	EXPECT_STREQ("the other side gives up: the machine has ended", self->why[0]);
+	EXPECT_EQ(-ESHUTDOWN, self->target);
+	EXPECT_EQ(1, self->regained);
+	EXPECT_TRUE(gets_on(self->a));
+}
+
+/* As when a user stops it, or a virtual CPU cannot run. */
+TEST_F(migration, a_target_that_has_ended_does_not_take_over)
+{
+	expect_a_refusal(_metadata, self, IN_TIME);
+	EXPECT_EQ(0, self->given_back);
+}
+
+TEST_F(migration, a_target_that_ends_while_it_takes_over_gives_back)
+{
+	expect_a_refusal(_metadata, self, LATER);
+	EXPECT_EQ(1, self->given_back);
 }
 
 /* A feature that the target lacks is named before a page is sent. */

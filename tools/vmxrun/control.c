@@ -38,6 +38,8 @@ static enum api_state state_now(void)
 		return API_INCOMING;
 	if (machine.end != VMX_END_NONE)
 		return API_ENDING;
+	if (incoming_is_foreign())
+		return API_INCOMING;
 	if (migrate_is_undecided())
 		return API_UNDECIDED;
 	if (vmx_machine_is_paused(&machine))
@@ -128,7 +130,7 @@ static int read_info(void *context __attribute__((unused)), struct api_info *inf
 /* 0; or -EBUSY if there is no guest that anything can be done with. */
 static int check_here(char *why)
 {
-	if (incoming_waits())
+	if (incoming_is_foreign())
 		snprintf(why, API_WHY, "the machine has not come yet; power-off ends the waiting");
 	else if (migrate_is_undecided())
 		snprintf(why, API_WHY,

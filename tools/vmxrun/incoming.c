@@ -12,6 +12,7 @@
 static struct vmx_incoming *incoming;
 static int line = -1;
 static bool waits;
+static bool foreign;
 
 bool incoming_waits(void)
 {
@@ -21,6 +22,16 @@ bool incoming_waits(void)
 static void set_waiting(bool on)
 {
 	__atomic_store_n(&waits, on, __ATOMIC_RELEASE);
+}
+
+bool incoming_is_foreign(void)
+{
+	return __atomic_load_n(&foreign, __ATOMIC_ACQUIRE);
+}
+
+static void set_foreign(bool on)
+{
+	__atomic_store_n(&foreign, on, __ATOMIC_RELEASE);
 }
 
 /* Who connects may be anybody, and is let go if it is no vmxrun. */
@@ -79,18 +90,26 @@ static int take(void *host __attribute__((unused)), char *why)
 	return ret;
 }
 
+static void give_back(void *host __attribute__((unused)))
+{
+	disks_unlock();
+}
+
 static void *finish(void *arg __attribute__((unused)))
 {
 	bool paused = false;
-	int ret = vmx_incoming_finish(incoming, &machine, take, NULL, &paused);
+	int ret = vmx_incoming_finish(incoming, &machine, take, give_back, NULL, &paused);
 
 	if (!ret && paused)
 		control_set_paused();
+	if (ret == -EINPROGRESS)
+		migrate_set_undecided();
+	/* Whoever may do anything with it finds it as it is. */
+	if (!ret || ret == -EINPROGRESS)
+		set_foreign(false);
 	if (!ret) {
 		nets_announce();
-	} else if (ret == -EINPROGRESS) {
-		migrate_set_undecided();
-	} else {
+	} else if (ret != -EINPROGRESS) {
 		fprintf(stderr, "vmxrun: --incoming: %s\n", vmx_error());
 		pthread_mutex_lock(&making);
 		console_stop(STATUS_ERROR);
@@ -116,4 +135,5 @@ void incoming_begin(const char *address)
 {
 	line_listen(address);
 	set_waiting(true);
+	set_foreign(true);
 }

@@ -22,15 +22,19 @@ const struct vmx_migration_codec *migrate_codec(struct sentence *why)
 	return load_symbol("vmxrun-transport.so", "transport_zstd", why);
 }
 
-/* What only one side may have. Called when the guest has stopped. */
-static int release(void *host __attribute__((unused)), bool *paused, char *why)
+static int flush(void *host __attribute__((unused)), char *why)
+{
+	if (disks_flush())
+		return 0;
+	snprintf(why, VMX_MIGRATION_WHY, "the guest's last writes to a disk cannot be flushed");
+	return -EIO;
+}
+
+/* What only one side may have. Called before the other side is told to go on. */
+static int release(void *host __attribute__((unused)), bool *paused,
+		   char *why __attribute__((unused)))
 {
 	*paused = control_is_paused();
-	if (!disks_flush()) {
-		snprintf(why, VMX_MIGRATION_WHY,
-			 "the guest's last writes to a disk cannot be flushed");
-		return -EIO;
-	}
 	disks_unlock();
 	return 0;
 }
@@ -89,7 +93,8 @@ static void set_up(const struct api_migrate *how)
 	pthread_mutex_lock(&migration.lock);
 	migration.config = (struct vmx_migration_config){
 		.bandwidth = how->bandwidth, .downtime_ms = how->downtime_ms,
-		.throttle = how->throttle, .release = release, .regain = regain, .fd = -1,
+		.throttle = how->throttle, .flush = flush, .release = release, .regain = regain,
+		.fd = -1,
 	};
 	migration.cancelled = false;
 	migration.status = (struct vmx_migration_status){ .phase = VMX_MIGRATION_OFFER };
@@ -117,9 +122,10 @@ static int begin(struct sentence *why)
 	int ret = 0;
 
 	pthread_mutex_lock(&moving);
-	if (on_its_way || undecided) {
-		sentence_is(why, undecided ? "it is undecided where the machine is" :
-			    "the machine is on its way already");
+	if (incoming_is_foreign() || on_its_way || undecided) {
+		sentence_is(why, undecided ? "it is undecided where the machine is" : on_its_way ?
+			    "the machine is on its way already" :
+			    "the machine has not come yet");
 		ret = -EBUSY;
 	} else {
 		on_its_way = true;

@@ -257,6 +257,8 @@ void incoming_receive(struct vmx_machine_config *config);
 void incoming_finish(void);
 /* Is it on its way? */
 bool incoming_waits(void);
+/* Does the other side have the guest still? */
+bool incoming_is_foreign(void);
 
 /* control.c */
 

@@ -68,10 +68,13 @@ enum vmx_migration_phase {
  * @downtime_ms: how long the guest may stand still
  * @throttle: slow down a guest that writes faster than the line takes
  * @codec: packs pages if the target knows how to unpack them; NULL for nobody
- * @release: called when the guest is stopped for the last time: gives up what only one
+ * @flush: has disks keep what the guest wrote, which is stopped for the last time: 0, or
+ *	-errno with a sentence in @why; NULL for nothing
+ * @release: called directly before the target is told to go on: gives up what only one
  *	side may have, such as locks of disks, and says whether the user had paused the
- *	machine; 0, or -errno with a sentence in @why; NULL for nothing to give up
- * @regain: undoes that, for the guest goes on here: likewise; NULL for nothing
+ *	machine; likewise; NULL for nothing to give up
+ * @regain: undoes that, for the guest goes on here: likewise; NULL for nothing. After an
+ *	error it stays paused
  * @host: argument for these
  */
 struct vmx_migration_config {
@@ -80,6 +83,7 @@ struct vmx_migration_config {
 	uint32_t downtime_ms;
 	bool throttle;
 	const struct vmx_migration_codec *codec;
+	int (*flush)(void *host, char *why);
 	int (*release)(void *host, bool *paused, char *why);
 	int (*regain)(void *host, char *why);
 	void *host;
@@ -154,8 +158,8 @@ struct vmx_migration {
  * @migration: how, and where others see how far it is
  *
  * Return: 0: the target has the guest, and this machine, which is paused, may only be
- * ended. -EINPROGRESS: nobody knows whether it has, and the machine is paused:
- * vmx_machine_resume() has it go on here. Any other -errno: the machine goes on here
+ * ended. -EINPROGRESS: nobody knows whether it has, or @regain failed, and the machine is
+ * paused: vmx_machine_resume() has it go on here. Any other -errno: the machine goes on here
  * as if nothing had been; -ECANCELED (vmx_migration_cancel(), or the target gave up),
  * -ESHUTDOWN (the guest has ended, or resets itself), -EPIPE (the line was cut),
  * -EBUSY (a debugger has the machine). vmx_error() has the reason.
@@ -225,18 +229,21 @@ int vmx_incoming_receive(struct vmx_incoming *incoming,
  * @machine: the machine
  * @take: takes what only one side may have, before the source is told that the guest
  *	goes on here: 0, or -errno with a sentence in @why; NULL for nothing
- * @host: its argument
+ * @give_back: undoes that, for the machine has ended meanwhile; NULL for nothing
+ * @host: argument for these
  * @paused: out: the user had paused the machine. If not, it was resumed
  *
- * Another thread may call vmx_machine_run() meanwhile.
+ * Another thread must call vmx_machine_run() meanwhile: only a machine whose virtual CPUs
+ * are ready to run takes the guest over.
  *
  * Return: 0; -EINPROGRESS: the line was cut, and nobody knows which side has the guest;
- * vmx_machine_resume() has it go on here. Any other -errno: the source has it.
+ * vmx_machine_resume() has it go on here. Any other -errno: the source has it;
+ * -ESHUTDOWN (the machine has ended).
  */
 int vmx_incoming_finish(struct vmx_incoming *incoming,
 			struct vmx_machine *machine,
-			int (*take)(void *host, char *why), void *host,
-			bool *paused);
+			int (*take)(void *host, char *why),
+			void (*give_back)(void *host), void *host, bool *paused);
 
 /**
  * vmx_incoming_received() - how much has come?
