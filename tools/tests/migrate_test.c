@@ -22,6 +22,7 @@
 #define STAMPS		0x10
 #define STAMPED		64
 #define LATE		0x300	/* a page that is written after the stop */
+#define BLINKING	(STAMPS + STAMPED)
 #define SECTORS		8
 #define HEADER		DATA
 #define SECTOR		(DATA + 0x1000)
@@ -53,6 +54,9 @@ static void stamp(void *ram)
 	if (++at->page == STAMPED) {
 		at->page = 0;
 		at->round++;
+		/* All zeroes, and then not. */
+		memset((char *)ram + BLINKING * PAGE, at->round & 1, PAGE);
+		fake_wrote(BLINKING);
 	}
 	fake_wrote(1);
 }
