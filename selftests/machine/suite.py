@@ -127,7 +127,7 @@ def guests():
             linux("linux-pair", "linux-pair", "tigerlake"),
             linux("linux-saved", "linux-saved /guest 2", "lynnfield", "tigerlake"),
             linux("linux-saved-shadow", "linux-saved /guest 2 --mmu shadow", "penryn"),
-            linux("linux-moved", "linux-moved /guest 2", "lynnfield", "tigerlake"),
+            linux("linux-moved", "linux-moved /guest 2", "tigerlake"),
             linux("linux-moved-shadow", "linux-moved /guest 2 --mmu shadow", "penryn"),
             linux("linux-again", "linux-again 50", "lynnfield", "tigerlake"),
             linux("linux-6.1", "linux /guest/cloud-6.1 2 2", "lynnfield", "haswell"),
