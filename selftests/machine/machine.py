@@ -171,7 +171,7 @@ def belongings(tests, setup, folder):
             found.update(disk_guest(name, folder))
         if f"/guest/{name}-memory" in commands.split():
             found.update(memory_guest(name, folder))
-    if any(name in commands for name in ("/tests/control_test", "/tests/move_test", "/machine/linux-paused", "/machine/linux-saved",
+    if any(name in commands for name in ("/tests/control_test", "/tests/move_", "/machine/linux-paused", "/machine/linux-saved",
                                         "/machine/linux-moved")):
         found.update(control())
     if "/machine/multiboot" in commands:
