@@ -359,7 +359,7 @@ static int regain(struct source *source)
 	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }
 
-/* Timers that are due expire when the state is written, and devices write memory: it comes first. */
+/* The state comes first: timers that are due expire then, and devices write memory. */
 static int send_rest(struct source *source, uint64_t *start)
 {
 	struct vmx_migration_status *status = &source->status;

@@ -129,7 +129,7 @@ FIXTURE(migration) {
 	struct vmx_timer timer;	/* of a device, due when the guest has stopped */
 	bool times;
 	bool regain_fails;
-	enum ending { IN_TIME = 1, LATER } ends;	/* the target's machine, before it takes over */
+	enum ending { IN_TIME = 1, LATER } ends;	/* the target, before it takes over */
 	unsigned int flushed, released, regained, given_back;
 	unsigned int early;	/* times released when the target was not ready */
 	char why[2][400];
@@ -492,8 +492,8 @@ TEST_F(migration, a_source_that_cannot_have_its_disks_again_stays_paused)
 	self->regain_fails = true;
 	move(self, NULL);
 	EXPECT_EQ(-EINPROGRESS, self->source);
-	EXPECT_STREQ("the other side gives up: the disk is in use; and the guest cannot go on here: "
-		     "somebody has the disk", self->why[0]);
+	EXPECT_NE(NULL, strstr(self->why[0], "the other side gives up: the disk is in use; "));
+	EXPECT_NE(NULL, strstr(self->why[0], "the guest cannot go on here: somebody has the disk"));
 	EXPECT_EQ(VMX_MIGRATION_UNDECIDED, self->migration.status.phase);
 	EXPECT_EQ(-EBUSY, self->target);
 	EXPECT_FALSE(runs(self->a));
