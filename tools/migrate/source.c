@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <libvmx/migrate.h>
 
@@ -22,6 +21,12 @@
 #define NS		1000000000ull
 #define MS		1000000ull
 #define DOWNTIME_MS	300
+/* No stop is longer than ten times what it may be, or than this, whichever is more. */
+#define STOP_NS		(10 * NS)
+/* A target that has not acknowledged until then may have the guest, or not. */
+#define COMMIT_NS	(20 * NS)
+/* What is told at the end, or heard, is no matter. */
+#define LAST_WORDS_NS	(1 * NS)
 /* Rounds that a guest has to show that it writes less than the line takes. */
 #define PATIENCE	3
 /* Rounds for a shorter stop alone are worth it while each leaves half of what the last did. */
@@ -41,6 +46,7 @@ struct source {
 	bool released;		/* and gave up what only one side may have */
 	bool paused;		/* by the user, too */
 	uint64_t begun;
+	uint64_t state;		/* bytes of the offer */
 	uint64_t faults;	/* of the module, before the log was on */
 	struct message_pages message;
 	unsigned char pages[MESSAGE_PAGES * DIRTY_PAGE];
@@ -65,9 +71,10 @@ static void enter(struct source *source, enum vmx_migration_phase phase)
 	publish(source);
 }
 
-/* Between messages: 0, or why the migration must end. */
-static int go_on(struct source *source)
+/* Between messages, and while one waits: 0, or why the migration must end. */
+static int go_on(void *host)
 {
+	struct source *source = host;
 	struct vmx_migration *migration = source->migration;
 	enum vmx_end end;
 	bool cancelled;
@@ -119,7 +126,8 @@ static int offer(struct source *source)
 	int ret;
 
 	enter(source, VMX_MIGRATION_OFFER);
-	ret = wire_send_head(&source->wire) ?: wire_receive_head(&source->wire);
+	ret = go_on(source) ?: wire_send_head(&source->wire);
+	ret = ret ?: wire_receive_head(&source->wire);
 	if (ret)
 		return ret;
 	start = wire_now();
@@ -130,6 +138,7 @@ static int offer(struct source *source)
 	/* The line may be slow, and the guest does not wait for it. */
 	vmx_machine_resume(source->machine);
 	source->status.offer_ns = wire_now() - start;
+	source->state = writer.count;
 	ret = ret ?: send_stream(source, &message_offer, &writer);
 	free(writer.bytes);
 	ret = ret ?: wire_expect(&source->wire, &message_accept, &accept);
@@ -168,7 +177,8 @@ static int send_pages(struct source *source)
 		data = source->packed;
 	}
 	message->checksum = wire_checksum(data, message->length);
-	return wire_send(&source->wire, &message_pages, message, data, message->length);
+	return wire_wait_for_turn(&source->wire) ?:
+	       wire_send(&source->wire, &message_pages, message, data, message->length);
 }
 
 /* The guest may be writing the page: what is sent is a copy, which its checksum fits. */
@@ -246,7 +256,7 @@ static void measure(struct source *source, uint64_t pages, uint64_t start)
 	status->left = dirty_count(&source->log);
 	status->dirtied = (__uint128_t)status->left * DIRTY_PAGE * NS / took;
 	/* Stop, state and resume take as long as for the offer, or so. */
-	status->estimate_ms = (status->left * DIRTY_PAGE * 1000 / status->rate) +
+	status->estimate_ms = (status->left * DIRTY_PAGE + source->state) * 1000 / status->rate +
 			      2 * status->offer_ns / MS;
 	count_faults(source);
 }
@@ -410,6 +420,7 @@ static int commit(struct source *source, uint64_t *start)
 	/* What was not sent whole has not arrived whole, and counts for nothing. */
 	if (ret)
 		return ret;
+	source->wire.deadline = wire_now() + COMMIT_NS;
 	ret = wire_expect(&source->wire, &message_acknowledge, &acknowledge);
 	account(start, &source->status.resume_ns);
 	/* It says so itself: it does not go on. */
@@ -422,11 +433,13 @@ static int commit(struct source *source, uint64_t *start)
 static int stop_and_commit(struct source *source)
 {
 	struct vmx_migration_status *status = &source->status;
+	uint64_t limit = (source->migration->config.downtime_ms ?: DOWNTIME_MS) * MS;
 	uint64_t start = wire_now(), begun = start;
 	struct message_time ready, running;
 	int ret;
 
 	enter(source, VMX_MIGRATION_STOP);
+	source->wire.deadline = begun + (limit * 10 > STOP_NS ? limit * 10 : STOP_NS);
 	ret = stop_guest(source) ?: flush(source);
 	account(&start, &status->stop_ns);
 	ret = ret ?: send_rest(source, &start);
@@ -438,6 +451,7 @@ static int stop_and_commit(struct source *source)
 	if (ret)
 		return ret;
 	/* How long its own first steps took; it has the guest, whether it says so or not. */
+	source->wire.deadline = wire_now() + LAST_WORDS_NS;
 	if (!wire_expect(&source->wire, &message_running, &running)) {
 		status->resume_ns += running.ns;
 		status->downtime_ns += running.ns;
@@ -460,6 +474,8 @@ static int take_back(struct source *source, int ret)
 	if (!kept && source->stopped)
 		vmx_machine_resume(source->machine);
 	vmx_fail(0, "%s", why);
+	source->wire.go_on = NULL;
+	source->wire.deadline = wire_now() + LAST_WORDS_NS;
 	if (ret != -EPIPE)
 		wire_give_up(&source->wire, &message_cancel);
 	enter(source, kept ? VMX_MIGRATION_UNDECIDED : VMX_MIGRATION_FAILED);
@@ -494,14 +510,6 @@ static int migrate(struct source *source)
 	return 0;
 }
 
-/* One who waits to send has a look now and then whether it is to. */
-static void set_patience(int fd)
-{
-	struct timeval second = { .tv_sec = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
-}
-
 int vmx_machine_migrate(struct vmx_machine *machine, struct vmx_migration *migration)
 {
 	struct source *source = calloc(1, sizeof(*source));
@@ -514,9 +522,9 @@ int vmx_machine_migrate(struct vmx_machine *machine, struct vmx_migration *migra
 	source->migration = migration;
 	source->wire = (struct wire){
 		.fd = migration->config.fd, .limit = migration->config.bandwidth,
-		.cancelled = &migration->cancelled,
+		.go_on = go_on, .host = source,
 	};
-	set_patience(migration->config.fd);
+	wire_look_up(migration->config.fd);
 	source->begun = wire_now();
 	ret = migrate(source);
 	snprintf(why, sizeof(why), "%s", vmx_error());
@@ -532,10 +540,10 @@ bool vmx_migration_cancel(struct vmx_migration *migration)
 
 	pthread_mutex_lock(&migration->lock);
 	in_time = migration->status.phase < VMX_MIGRATION_COMMIT;
-	if (in_time) {
-		__atomic_store_n(&migration->cancelled, true, __ATOMIC_RELAXED);
+	migration->cancelled |= in_time;
+	/* Then the target says nothing any more, and a person decides. */
+	if (in_time || migration->status.phase == VMX_MIGRATION_COMMIT)
 		shutdown(migration->config.fd, SHUT_RD);
-	}
 	pthread_mutex_unlock(&migration->lock);
 	return in_time;
 }

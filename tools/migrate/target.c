@@ -17,6 +17,8 @@
 
 /* What is longer is no stream of a machine. */
 #define LONGEST	(64ull << 20)
+/* Who has not made an offer until then makes none, and keeps others waiting. */
+#define OFFER_NS	20000000000ull
 
 struct vmx_incoming {
 	struct wire wire;
@@ -82,9 +84,12 @@ int vmx_incoming_open(struct vmx_incoming **incoming, int fd,
 	*incoming = calloc(1, sizeof(**incoming));
 	if (!*incoming)
 		return vmx_fail(ENOMEM, "no memory for the machine that comes");
+	wire_look_up(fd);
 	(*incoming)->wire.fd = fd;
+	(*incoming)->wire.deadline = wire_now() + OFFER_NS;
 	(*incoming)->codec = codec;
 	ret = refuse(*incoming, open_incoming(*incoming, config));
+	(*incoming)->wire.deadline = 0;
 	if (ret) {
 		vmx_incoming_close(*incoming);
 		*incoming = NULL;
@@ -147,11 +152,12 @@ static int receive_pages(struct vmx_incoming *incoming, struct vmx_machine *mach
 	ret = ret ?: receive_contents(incoming);
 	for (uint32_t n = 0; !ret && n < message->count; n++) {
 		uint64_t number = message->numbers[n];
-		unsigned char *page = memory->ram + number * DIRTY_PAGE;
+		unsigned char *page;
 
 		if (number >= memory->size / DIRTY_PAGE)
 			return vmx_fail(EINVAL, "the machine has no page %llu",
 					(unsigned long long)number);
+		page = memory->ram + number * DIRTY_PAGE;
 		if (message->zero >> n & 1) {
 			memset(page, 0, DIRTY_PAGE);
 			continue;

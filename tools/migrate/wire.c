@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 #define XXH_INLINE_ALL	/* The library needs no other one for it. */
@@ -16,6 +17,8 @@
 #include "wire.h"
 
 #define NS	1000000000ull
+/* Nobody sleeps longer without a look. */
+#define SLICE	100000000ull
 
 struct wire_head {
 	char magic[16];
@@ -40,60 +43,84 @@ static int cut_off(int error)
 	return vmx_fail(EPIPE, "the line is cut: %s", strerror(error));
 }
 
-/* A limit is kept over any time that is longer than a message takes. */
-static void wait_for_turn(struct wire *wire, size_t length)
+void wire_look_up(int fd)
 {
-	struct timespec due;
+	struct timeval second = { .tv_sec = 1 };
 
-	if (!wire->limit)
-		return;
-	if (wire->due < wire_now())
-		wire->due = wire_now();
-	due.tv_sec = wire->due / NS;
-	due.tv_nsec = wire->due % NS;
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
-		;
-	wire->due += length * NS / wire->limit;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
 }
 
-static bool is_cancelled(const struct wire *wire)
+static int look(struct wire *wire)
 {
-	return wire->cancelled && __atomic_load_n(wire->cancelled, __ATOMIC_RELAXED);
+	if (wire->deadline && wire_now() >= wire->deadline)
+		return vmx_fail(ETIMEDOUT, "the other side has not answered in time");
+	return wire->go_on ? wire->go_on(wire->host) : 0;
+}
+
+int wire_wait_for_turn(struct wire *wire)
+{
+	int ret = 0;
+
+	while (!ret && wire->limit) {
+		uint64_t now = wire_now();
+		struct timespec slice = { .tv_nsec = SLICE };
+
+		if (wire->due <= now) {
+			wire->due = now;
+			break;
+		}
+		if (wire->due - now < SLICE)
+			slice.tv_nsec = wire->due - now;
+		nanosleep(&slice, NULL);
+		ret = look(wire);
+	}
+	return ret;
+}
+
+static bool is_time_out(int error)
+{
+	return error == EINTR || error == EAGAIN;
 }
 
 static int send_bytes(struct wire *wire, const void *bytes, size_t length, int flags)
 {
 	const char *at = bytes;
+	int ret = 0;
 
 	wire->sent += length;
-	while (length) {
+	if (wire->limit)
+		wire->due += length * NS / wire->limit;
+	while (length && !ret) {
 		ssize_t done = send(wire->fd, at, length, MSG_NOSIGNAL | flags);
 
-		if (done < 0 && (errno == EINTR || errno == EAGAIN) && !is_cancelled(wire))
-			continue;
-		if (done < 0)
-			return cut_off(errno);
-		at += done;
-		length -= done;
+		if (done < 0 && !is_time_out(errno)) {
+			ret = cut_off(errno);
+			break;
+		}
+		at += done > 0 ? done : 0;
+		length -= done > 0 ? done : 0;
+		ret = length ? look(wire) : 0;
 	}
-	return 0;
+	wire->torn |= ret;
+	return ret;
 }
 
 static int receive_bytes(struct wire *wire, void *bytes, size_t length)
 {
 	char *at = bytes;
+	int ret = 0;
 
-	while (length) {
+	while (length && !ret) {
 		ssize_t got = recv(wire->fd, at, length, 0);
 
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
+		if (!got || (got < 0 && !is_time_out(errno)))
 			return cut_off(got ? errno : 0);
-		at += got;
-		length -= got;
+		at += got > 0 ? got : 0;
+		length -= got > 0 ? got : 0;
+		ret = length ? look(wire) : 0;
 	}
-	return 0;
+	return ret;
 }
 
 int wire_send_head(struct wire *wire)
@@ -139,7 +166,6 @@ int wire_send(struct wire *wire, const struct vmx_saved_table *table, const void
 		ret = send_bytes(wire, writer.bytes, writer.count, length ? MSG_MORE : 0);
 	ret = ret ?: send_bytes(wire, data, length, 0);
 	free(writer.bytes);
-	wait_for_turn(wire, writer.count + length);
 	return ret;
 }
 
@@ -219,6 +245,8 @@ void wire_give_up(struct wire *wire, const struct vmx_saved_table *table)
 	struct message_text text = { .length = 0 };
 	char why[MESSAGE_TEXT + 1];
 
+	if (wire->torn)
+		return;
 	snprintf(why, sizeof(why), "%s", vmx_error());
 	text.length = strlen(why);
 	memcpy(text.text, why, text.length);

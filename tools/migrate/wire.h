@@ -15,15 +15,20 @@ struct wire {
 	uint64_t sent;		/* bytes */
 	uint64_t limit;		/* of these in a second, 0 for none */
 	uint64_t due;		/* when the next may be sent, in ns of CLOCK_MONOTONIC */
-	const bool *cancelled;	/* nobody waits any more to send; or NULL */
+	uint64_t deadline;	/* nobody waits any longer, likewise; 0 for none */
+	int (*go_on)(void *host);	/* asked while one waits: 0 or -errno; or NULL */
+	void *host;
+	bool torn;		/* a message was not sent whole, and none can follow */
 	struct state_header header;
 	unsigned char payload[WIRE_PAYLOAD];
 };
 
 uint64_t wire_now(void);
+/* Who waits has a look now and then whether to go on. */
+void wire_look_up(int fd);
 /*
  * All of these return 0, or -errno with vmx_error() set: -EPIPE if the line is cut, -EINVAL for
- * what is no message, -ECANCELED if the other side gives up.
+ * what is no message, -ECANCELED if the other side gives up, -ETIMEDOUT, or what go_on() says.
  */
 
 /* Each side begins with it. */
@@ -32,6 +37,8 @@ int wire_receive_head(struct wire *wire);
 /* A message, and LENGTH bytes that follow it. */
 int wire_send(struct wire *wire, const struct vmx_saved_table *table, const void *object,
 	      const void *data, size_t length);
+/* Until another message can be sent within the limit. */
+int wire_wait_for_turn(struct wire *wire);
 /* The next message, whose name wire_is() tells. Ones that the other side gives up are errors. */
 int wire_receive(struct wire *wire);
 bool wire_is(const struct wire *wire, const struct vmx_saved_table *table);

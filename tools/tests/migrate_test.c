@@ -131,6 +131,8 @@ FIXTURE(migration) {
 	bool regain_fails;
 	enum ending { IN_TIME = 1, LATER } ends;	/* the target, before it takes over */
 	unsigned int flushed, released, regained, given_back;
+	int alone[2];		/* a line whose other end nobody has */
+	bool late;		/* it could not be cancelled */
 	unsigned int early;	/* times released when the target was not ready */
 	char why[2][400];
 	pthread_t threads[2];
@@ -609,6 +611,74 @@ TEST_F(migration, the_end_of_the_guest_ends_it)
 	EXPECT_EQ(-ESHUTDOWN, self->source);
 	EXPECT_STREQ("the other side gives up: the guest has ended, or resets itself",
 		     self->why[1]);
+}
+
+/* A side that says nothing, and has the line open. */
+static void begin_alone(fixture *self)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, self->alone))
+		abort();
+	self->migration.config = (struct vmx_migration_config){ .fd = self->alone[0] };
+	self->migration.cancelled = false;
+	self->migration.status = (struct vmx_migration_status){ .phase = VMX_MIGRATION_NONE };
+	if (pthread_create(&self->threads[0], NULL, send_it, self))
+		abort();
+}
+
+static void end_alone(fixture *self)
+{
+	pthread_join(self->threads[0], NULL);
+	close(self->alone[0]);
+	close(self->alone[1]);
+}
+
+TEST_F(migration, the_end_of_the_guest_is_seen_by_who_waits_for_the_target)
+{
+	ASSERT_TRUE(gets_on(self->a));
+	begin_alone(self);
+	usleep(100000);
+	vmx_machine_stop(&self->a->machine, VMX_END_STOPPED);
+	end_alone(self);
+	EXPECT_EQ(-ESHUTDOWN, self->source);
+}
+
+TEST_F(migration, one_that_was_cancelled_before_it_began_does_not_begin)
+{
+	struct vmx_migration_status status;
+
+	ASSERT_TRUE(gets_on(self->a));
+	self->migration.cancelled = true;
+	self->migration.config = (struct vmx_migration_config){ .fd = -1 };
+	send_it(self);
+	EXPECT_EQ(-ECANCELED, self->source);
+	vmx_migration_read(&self->migration, &status);
+	EXPECT_EQ(VMX_MIGRATION_FAILED, status.phase);
+	EXPECT_TRUE(gets_on(self->a));
+}
+
+static void cancel(void *context)
+{
+	fixture *self = context;
+
+	self->late = !vmx_migration_cancel(&self->migration);
+	/* The answer comes after it, if at all. */
+	usleep(100000);
+}
+
+/* A commit that nobody acknowledges does not keep the source for ever. */
+TEST_F(migration, a_commit_that_is_cancelled_is_undecided)
+{
+	const struct fault fault = {
+		.name = "acknowledge", .harm = LINE_HIT_BEFORE, .hit = cancel, .context = self,
+	};
+
+	ASSERT_TRUE(gets_on(self->a));
+	move(self, &fault);
+	EXPECT_TRUE(self->line.done);
+	EXPECT_TRUE(self->late);
+	EXPECT_EQ(-EINPROGRESS, self->source);
+	EXPECT_FALSE(runs(self->a));
+	EXPECT_TRUE(gets_on(self->b));
 }
 
 TEST_F(migration, a_bandwidth_is_kept)

@@ -10,6 +10,8 @@
 #include "../api/api.h"
 #include "vmxrun.h"
 
+#define BANDWIDTH_LEAST	(64u << 10)
+
 static struct vmx_migration migration = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Protects what follows. */
@@ -116,6 +118,18 @@ static int connect_line(const struct api_migrate *how, struct sentence *why)
 	return ret;
 }
 
+/* Who cancels does not shut down what another one has opened. */
+static void disconnect(void)
+{
+	int fd;
+
+	pthread_mutex_lock(&migration.lock);
+	fd = migration.config.fd;
+	migration.config.fd = -1;
+	pthread_mutex_unlock(&migration.lock);
+	close(fd);
+}
+
 /* One at a time. */
 static int begin(struct sentence *why)
 {
@@ -153,8 +167,13 @@ static void end(int ret, const char *address)
 int migrate_machine(const struct api_migrate *how, struct vmx_migration_status *report,
 		    struct sentence *why)
 {
-	int ret = begin(why);
+	int ret;
 
+	if (how->bandwidth && how->bandwidth < BANDWIDTH_LEAST) {
+		sentence_is(why, "with so little bandwidth it never ends: give 64K or more");
+		return -EINVAL;
+	}
+	ret = begin(why);
 	if (ret)
 		return ret;
 	set_up(how);
@@ -163,7 +182,7 @@ int migrate_machine(const struct api_migrate *how, struct vmx_migration_status *
 		ret = vmx_machine_migrate(&machine, &migration);
 		if (ret)
 			sentence_is(why, "%s", vmx_error());
-		close(migration.config.fd);
+		disconnect();
 		migrate_read(report);
 	}
 	end(ret, how->address);
@@ -177,6 +196,7 @@ void migrate_read(struct vmx_migration_status *status)
 
 int migrate_cancel(struct sentence *why)
 {
+	struct vmx_migration_status status;
 	bool running;
 
 	pthread_mutex_lock(&moving);
@@ -184,7 +204,9 @@ int migrate_cancel(struct sentence *why)
 	pthread_mutex_unlock(&moving);
 	if (running && vmx_migration_cancel(&migration))
 		return 0;
-	sentence_is(why, running ? "it is too late: the other side was told to go on" :
+	migrate_read(&status);
+	sentence_is(why, running && status.phase != VMX_MIGRATION_FAILED ?
+		    "it is too late: the other side was told to go on; nobody waits for it now" :
 		    "no migration is on its way");
 	return -EBUSY;
 }

@@ -162,6 +162,7 @@ struct vmx_migration {
  * paused: vmx_machine_resume() has it go on here. Any other -errno: the machine goes on here
  * as if nothing had been; -ECANCELED (vmx_migration_cancel(), or the target gave up),
  * -ESHUTDOWN (the guest has ended, or resets itself), -EPIPE (the line was cut),
+ * -ETIMEDOUT (the target kept the guest waiting too long),
  * -EBUSY (a debugger has the machine). vmx_error() has the reason.
  */
 int vmx_machine_migrate(struct vmx_machine *machine,
@@ -171,7 +172,8 @@ int vmx_machine_migrate(struct vmx_machine *machine,
  * vmx_migration_cancel() - have a migration end, from another thread
  * @migration: the migration
  *
- * Once the target was told to go on it is too late.
+ * Once the target was told to go on it is too late: it is not waited for any more, and
+ * unless it has acknowledged, it is undecided which side has the guest.
  *
  * Return: whether it was in time.
  */
