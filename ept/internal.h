@@ -91,11 +91,13 @@ bool ept_unlink_empty(struct ept *ept, u64 *slot);
 struct page *ept_alloc_table(const struct ept *ept);
 struct page *ept_take_table(struct ept *ept);
 
-/* What was made from an entry goes: see &ept_derived_ops.drop. */
-static inline void ept_derived(struct ept *ept, u64 gpa, int level)
+void ept_tell_derived(struct ept *ept, u64 gpa, int level);
+
+/* What was made from an entry goes. With EPT nothing was, so the call is out of line. */
+static __always_inline void ept_derived(struct ept *ept, u64 gpa, int level)
 {
-	if (ept->derived)
-		ept->derived->ops->drop(ept->derived, gpa, level);
+	if (unlikely(ept->derived))
+		ept_tell_derived(ept, gpa, level);
 }
 
 /* ept/log.c */

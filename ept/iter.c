@@ -6,6 +6,17 @@
 #include "internal.h"
 
 /**
+ * ept_tell_derived() - what was made from an entry goes
+ * @ept: the tree, which has a derived one; its lock is held
+ * @gpa: a guest-physical address that the entry translates
+ * @level: its level
+ */
+void ept_tell_derived(struct ept *ept, u64 gpa, int level)
+{
+	ept->derived->ops->drop(ept->derived, gpa, level);
+}
+
+/**
  * ept_clear() - remove a page
  * @ept: the tree; its lock is held
  * @slot: its entry; the caller sees to ept_narrowed()

@@ -44,17 +44,16 @@ static u64 log_bits(const struct ept *ept)
 	}
 }
 
-/* The page that has @gpa. */
-static __always_inline void log_anew(struct ept *ept, u64 *slot, u64 gpa, u64 bits)
+/* The page that has @gpa. Without bits of @keep; @absent is the format's, and read once. */
+static __always_inline void log_anew(struct ept *ept, u64 *slot, u64 gpa, u64 keep, u64 absent)
 {
-	u64 absent = ept->format.absent;
 	u64 old = READ_ONCE(*slot), new;
 
 	/* The CPU may be setting accessed and dirty bits. */
 	do {
-		new = ept_present(old) ? old & ~bits : absent;
+		new = ept_present(old) ? old & keep : absent;
 		/* An entry that is narrower than its range does not describe the range. */
-		if (old & bits & EPT_WRITE)
+		if (old & ~keep & EPT_WRITE)
 			new |= absent;
 	} while (!try_cmpxchg64(slot, &old, new));
 	if (new == absent)
@@ -85,7 +84,7 @@ static void set_all_groups(u64 *table, bool on)
  */
 u64 ept_relog(struct ept *ept, u64 start, u64 end)
 {
-	u64 bits = log_bits(ept);
+	u64 bits = log_bits(ept), absent = ept->format.absent;
 	struct ept_iter it;
 	u64 *table;
 
@@ -103,7 +102,7 @@ u64 ept_relog(struct ept *ept, u64 start, u64 end)
 			u64 *slot = &table[ept_index(it.gpa, 1)];
 
 			if (READ_ONCE(*slot) & bits)
-				log_anew(ept, slot, it.gpa, bits);
+				log_anew(ept, slot, it.gpa, ~bits, absent);
 			it.gpa += PAGE_SIZE;
 		} while (it.gpa < next && ept_iter_spend(&it, EPT_COST_RELOG));
 	}
@@ -114,22 +113,26 @@ u64 ept_relog(struct ept *ept, u64 start, u64 end)
 static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
 			  struct ept_dirty_batch *batch)
 {
-	u64 bits = log_bits(it->ept);
+	struct ept *ept = it->ept;
+	u64 bits = log_bits(ept), absent = ept->format.absent;
 	/* A page is writable only if it is logged already. */
-	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY);
+	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY), keep = ~bits;
+	const u64 origin = batch->gpa;
+	unsigned long bit = (gpa - origin) >> PAGE_SHIFT;
+	unsigned long last = (end - origin) >> PAGE_SHIFT;
 	unsigned int count = 0;
 
-	for (; gpa < end; gpa += PAGE_SIZE, slot++) {
+	for (; bit < last; bit++, slot++) {
 		if (!(READ_ONCE(*slot) & dirty))
 			continue;
-		__set_bit((gpa - batch->gpa) >> PAGE_SHIFT, batch->bitmap);
-		log_anew(it->ept, slot, gpa, bits);
+		__set_bit(bit, batch->bitmap);
+		log_anew(ept, slot, origin + ((u64)bit << PAGE_SHIFT), keep, absent);
 		count++;
 	}
 	if (!count)
 		return;
 	batch->dirty += count;
-	it->ept->left -= count * EPT_COST_RELOG;
+	ept->left -= count * EPT_COST_RELOG;
 	it->narrowed = true;
 }
 
