@@ -130,14 +130,20 @@ def run_test(program, library, limit, **more):
         except subprocess.TimeoutExpired:
             return "time limit", limit
         finally:
-            # Each case is a child.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end_session(process.pid)
             process.wait()
         output.seek(0)
         cases = tap.parse(output.read().splitlines())
     failed = [case.name for case in cases if case.status == "failed"]
     return failed[0] if failed else f"exit code {status}" if status else "", time.monotonic() - started
+
+
+def end_session(leader):
+    """Kills what is left of a test. Each case is a child in a process group of its own."""
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(path.name)) == leader:
+                os.kill(int(path.name), signal.SIGKILL)
 
 
 def bound_files():
