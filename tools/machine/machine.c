@@ -108,6 +108,8 @@ static int assemble(struct vmx_machine *machine)
 	machine->clock = (struct vmx_clock){ .now = now, .sooner = sooner, .source = machine };
 	/* Fewer faults and shorter page walks. An error is a kernel without huge pages. */
 	madvise(machine->vm.ram, config->memory, MADV_HUGEPAGE);
+	/* Who starts a program has no page of the guest copied for it. */
+	madvise(machine->vm.ram, config->memory, MADV_DONTFORK);
 	for (unsigned int n = 0; !ret && n < config->cpus; n++)
 		ret = add_cpu(machine, n);
 	return ret ?: vmx_board_init(machine);

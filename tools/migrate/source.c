@@ -27,11 +27,15 @@
 #define COMMIT_NS	(20 * NS)
 /* What is told at the end, or heard, is no matter. */
 #define LAST_WORDS_NS	(1 * NS)
+/* More messages of the target's are not on a line that is cut. */
+#define MOST_LEFT	4
 /* Rounds that a guest has to show that it writes less than the line takes. */
 #define PATIENCE	3
 /* Rounds for a shorter stop alone are worth it while each leaves half of what the last did. */
 #define MORE_ROUNDS	8
 #define THROTTLE_STEP	20
+/* No more pages are read without a look whether to go on. */
+#define LOOK_PAGES	4096
 #define THROTTLE_MOST	99
 
 struct source {
@@ -201,7 +205,7 @@ static void add_page(struct source *source, uint64_t number)
 	message->numbers[message->count++] = number;
 }
 
-/* All that are marked now. */
+/* All that are marked now. Zero pages that are left out fill no message, and are many. */
 static int send_marked(struct source *source)
 {
 	struct dirty_log *log = &source->log;
@@ -210,7 +214,8 @@ static int send_marked(struct source *source)
 
 	while (!ret && number < log->pages) {
 		source->message = (struct message_pages){ .count = 0 };
-		while (number < log->pages && source->message.count < MESSAGE_PAGES) {
+		for (unsigned int n = 0; n < LOOK_PAGES && number < log->pages &&
+		     source->message.count < MESSAGE_PAGES; n++) {
 			add_page(source, number);
 			source->status.left--;
 			number = dirty_take(log, number + 1);
@@ -278,7 +283,7 @@ static int slow_down(struct source *source, uint64_t pages)
 static int copy_round(struct source *source)
 {
 	struct vmx_migration_status *status = &source->status;
-	uint64_t start = wire_now(), before = status->pages + status->zero, marked = status->left;
+	uint64_t start = wire_now(), before = status->pages, marked = status->left;
 	int ret;
 
 	status->round++;
@@ -286,7 +291,8 @@ static int copy_round(struct source *source)
 	ret = ret ?: dirty_collect(&source->log);
 	if (ret)
 		return ret;
-	measure(source, status->pages + status->zero - before, start);
+	/* Zero pages say nothing of the line. */
+	measure(source, status->pages - before, start);
 	return slow_down(source, marked) ?: go_on(source);
 }
 
@@ -297,6 +303,16 @@ static bool is_worth_a_round(const struct source *source, uint64_t marked)
 
 	return status->left && (status->estimate_ms > limit ||
 				(status->left * 2 < marked && status->round < MORE_ROUNDS));
+}
+
+/* Disks. */
+static int flush(struct source *source)
+{
+	const struct vmx_migration_config *config = &source->migration->config;
+	char why[VMX_MIGRATION_WHY];
+	int ret = config->flush ? config->flush(config->host, why) : 0;
+
+	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }
 
 static int copy_memory(struct source *source)
@@ -314,6 +330,9 @@ static int copy_memory(struct source *source)
 		marked = source->status.left;
 		ret = ret ?: copy_round(source);
 	} while (!ret && is_worth_a_round(source, marked));
+	/* Then little is to be flushed in the stop, and little was written meanwhile. */
+	if (!ret && source->migration->config.flush)
+		ret = flush(source) ?: copy_round(source);
 	brake_end(&source->brake);
 	return ret;
 }
@@ -335,16 +354,6 @@ static int stop_guest(struct source *source)
 
 	source->stopped = !ret;
 	return ret;
-}
-
-/* Disks. */
-static int flush(struct source *source)
-{
-	const struct vmx_migration_config *config = &source->migration->config;
-	char why[VMX_MIGRATION_WHY];
-	int ret = config->flush ? config->flush(config->host, why) : 0;
-
-	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }
 
 static int release(struct source *source)
@@ -483,6 +492,20 @@ static int take_back(struct source *source, int ret)
 		      ret;
 }
 
+/* A target that refuses ends, which cuts the line; what it said is still to be read. */
+static int hear_reason(struct source *source)
+{
+	char why[512];
+	int ret = 0;
+
+	snprintf(why, sizeof(why), "%s", vmx_error());
+	source->wire.go_on = NULL;
+	source->wire.deadline = wire_now() + LAST_WORDS_NS;
+	for (unsigned int n = 0; !ret && n < MOST_LEFT; n++)
+		ret = wire_receive(&source->wire);
+	return ret == -ECANCELED ? ret : vmx_fail(EPIPE, "%s", why);
+}
+
 /* Who cancels does not wait for what comes over the line. */
 static int explain(struct source *source, int ret)
 {
@@ -491,8 +514,9 @@ static int explain(struct source *source, int ret)
 	pthread_mutex_lock(&source->migration->lock);
 	cancelled = source->migration->cancelled;
 	pthread_mutex_unlock(&source->migration->lock);
-	return ret == -EPIPE && cancelled ?
-	       vmx_fail(ECANCELED, "the migration was cancelled") : ret;
+	if (ret != -EPIPE)
+		return ret;
+	return cancelled ? vmx_fail(ECANCELED, "the migration was cancelled") : hear_reason(source);
 }
 
 static int migrate(struct source *source)

@@ -299,6 +299,7 @@ static int map_memory(struct vmx_machine *machine, const struct vmx_saved *saved
 	if (mmap(memory->ram, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
 		 saved->fd, saved->image.offset) == MAP_FAILED)
 		return vmx_fail(errno, "cannot map the saved memory: %s", strerror(errno));
+	madvise(memory->ram, memory->size, MADV_DONTFORK);
 	return 0;
 }
 
@@ -323,6 +324,11 @@ static int put_machine(struct vmx_machine *machine, const struct state_machine *
 	if (state->cpus != machine->config.cpus)
 		return vmx_fail(EINVAL, "the saved machine has %u CPUs, and this one %u",
 				state->cpus, machine->config.cpus);
+	if (state->memory != machine->memory.size)
+		return vmx_fail(EINVAL,
+				"the saved machine has %llu bytes of RAM, and this one %llu",
+				(unsigned long long)state->memory,
+				(unsigned long long)machine->memory.size);
 	if (state->tsc - state->tsc_start > INT64_MAX)
 		return state_refuse(state_machine_table.name, 0,
 				    "the machine's clock has not begun");

@@ -68,8 +68,9 @@ enum vmx_migration_phase {
  * @downtime_ms: how long the guest may stand still
  * @throttle: slow down a guest that writes faster than the line takes
  * @codec: packs pages if the target knows how to unpack them; NULL for nobody
- * @flush: has disks keep what the guest wrote, which is stopped for the last time: 0, or
- *	-errno with a sentence in @why; NULL for nothing
+ * @flush: has disks keep what the guest wrote: called before the guest is stopped for the
+ *	last time, and again afterwards: 0, or -errno with a sentence in @why; NULL for
+ *	nothing
  * @release: called directly before the target is told to go on: gives up what only one
  *	side may have, such as locks of disks, and says whether the user had paused the
  *	machine; likewise; NULL for nothing to give up
