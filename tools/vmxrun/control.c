@@ -24,6 +24,7 @@ static const char *machine_name;
 /* Pauses of the user's do not nest. */
 static pthread_mutex_t pausing = PTHREAD_MUTEX_INITIALIZER;
 static bool paused;
+static bool given_up;
 
 /* What is told */
 
@@ -140,6 +141,15 @@ static int check_here(char *why)
 	return -EBUSY;
 }
 
+/* With @pausing held. */
+static int check_given_up(char *why)
+{
+	if (!given_up)
+		return 0;
+	snprintf(why, API_WHY, "the machine is being moved; ask the other side");
+	return -EBUSY;
+}
+
 static int pause_machine(void *context __attribute__((unused)), char *why)
 {
 	int ret = check_here(why);
@@ -148,11 +158,12 @@ static int pause_machine(void *context __attribute__((unused)), char *why)
 		return ret;
 	machine_hold();
 	pthread_mutex_lock(&pausing);
-	if (!paused)
-		ret = vmx_machine_pause(&machine);
-	if (ret)
+	ret = check_given_up(why);
+	if (!ret && !paused && vmx_machine_pause(&machine)) {
 		snprintf(why, API_WHY, "the machine is ending or starting anew; try again");
-	else
+		ret = -ESHUTDOWN;
+	}
+	if (!ret)
 		paused = true;
 	pthread_mutex_unlock(&pausing);
 	machine_release();
@@ -167,22 +178,32 @@ static int resume_machine(void *context __attribute__((unused)), char *why)
 		return ret;
 	machine_hold();
 	pthread_mutex_lock(&pausing);
-	if (paused)
+	ret = check_given_up(why);
+	if (!ret && paused)
 		vmx_machine_resume(&machine);
-	paused = false;
+	if (!ret)
+		paused = false;
 	pthread_mutex_unlock(&pausing);
 	machine_release();
-	return 0;
+	return ret;
 }
 
-bool control_is_paused(void)
+bool control_give_up(void)
 {
 	bool is;
 
 	pthread_mutex_lock(&pausing);
+	given_up = true;
 	is = paused;
 	pthread_mutex_unlock(&pausing);
 	return is;
+}
+
+void control_take_back(void)
+{
+	pthread_mutex_lock(&pausing);
+	given_up = false;
+	pthread_mutex_unlock(&pausing);
 }
 
 void control_set_paused(void)

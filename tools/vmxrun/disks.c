@@ -95,6 +95,23 @@ int disks_lock(struct sentence *why)
 	return ret;
 }
 
+/* What another computer wrote to shared storage is not what this one has read before. */
+int disks_renew(struct sentence *why)
+{
+	for (unsigned int n = 0; n < disk_count; n++) {
+		const struct disk *disk = &disks[n];
+		int error = fdatasync(disk->fd) ? errno : 0;
+
+		error = error ?: posix_fadvise(disk->fd, 0, 0, POSIX_FADV_DONTNEED);
+		if (error) {
+			sentence_is(why, "--disk %s: what was read of it cannot be forgotten: %s",
+				    disk->path, strerror(error));
+			return -error;
+		}
+	}
+	return 0;
+}
+
 void disks_unlock(void)
 {
 	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };

@@ -50,6 +50,7 @@ static void hear_offer(struct vmx_machine_config *config)
 			fail("--incoming: %s", vmx_error());
 		fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", vmx_error());
 	}
+	line_listen_no_more();
 	config->memory = saved.memory;
 	config->cpus = saved.cpus;
 }
@@ -85,6 +86,11 @@ static int take(void *host __attribute__((unused)), char *why)
 	struct sentence reason;
 	int ret = disks_lock(&reason);
 
+	if (!ret) {
+		ret = disks_renew(&reason);
+		if (ret)
+			disks_unlock();
+	}
 	if (ret)
 		snprintf(why, VMX_MIGRATION_WHY, "%s", reason.text);
 	return ret;

@@ -194,9 +194,18 @@ int line_accept(void)
 	do {
 		poll(&event, 1, -1);
 		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	} while (fd < 0);
+	} while (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED));
+	if (fd < 0)
+		fail("--incoming %s: %s", listening_at, strerror(errno));
 	watch_line(fd);
 	return fd;
+}
+
+void line_listen_no_more(void)
+{
+	if (listener >= 0)
+		close(listener);
+	listener = -1;
 }
 
 bool line_comes_again(void)

@@ -36,7 +36,7 @@ static int flush(void *host __attribute__((unused)), char *why)
 static int release(void *host __attribute__((unused)), bool *paused,
 		   char *why __attribute__((unused)))
 {
-	*paused = control_is_paused();
+	*paused = control_give_up();
 	disks_unlock();
 	return 0;
 }
@@ -46,7 +46,9 @@ static int regain(void *host __attribute__((unused)), char *why)
 	struct sentence reason;
 	int ret = disks_lock(&reason);
 
-	if (ret)
+	if (!ret)
+		control_take_back();
+	else
 		snprintf(why, VMX_MIGRATION_WHY, "%s", reason.text);
 	return ret;
 }
@@ -77,13 +79,19 @@ int migrate_resume_here(struct sentence *why)
 
 	sentence_is(why, "no migration has left it undecided where the machine is");
 	pthread_mutex_lock(&moving);
-	if (undecided)
+	if (undecided) {
 		ret = disks_lock(why);
+		if (!ret)
+			ret = disks_renew(why);
+		if (ret)
+			disks_unlock();
+	}
 	if (!ret)
 		undecided = false;
 	pthread_mutex_unlock(&moving);
 	if (ret)
 		return ret;
+	control_take_back();
 	vmx_machine_resume(&machine);
 	nets_announce();
 	return 0;

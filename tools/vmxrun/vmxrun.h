@@ -85,6 +85,8 @@ void disks_add(char *argument);
 /* So that nobody else writes to those that the machine does: 0, or -errno and no locks. */
 int disks_lock(struct sentence *why);
 void disks_unlock(void);
+/* After another computer may have written to them: 0 or -errno. */
+int disks_renew(struct sentence *why);
 /* Plugs the disks into the machine, in the order they were added. */
 void disks_plug(void);
 /* Waits for pending requests; then the machine may be freed. */
@@ -226,6 +228,8 @@ void line_listen(const char *address);
 int line_accept(void);
 /* Can there be another one? */
 bool line_comes_again(void);
+/* Nobody else can connect. */
+void line_listen_no_more(void);
 
 /* migrate.c */
 
@@ -263,8 +267,10 @@ bool incoming_is_foreign(void);
 /* control.c */
 
 /* By a user. */
-bool control_is_paused(void);
 void control_set_paused(void);
+/* Is it paused? Until it is taken back users cannot change that: the other side is told. */
+bool control_give_up(void);
+void control_take_back(void);
 
 /* Listens, and loads what serves. NAME has a socket where vmxctl finds it. */
 void control_listen(const char *address, const char *name);
