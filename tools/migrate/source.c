@@ -485,7 +485,7 @@ static int take_back(struct source *source, int ret)
 	vmx_fail(0, "%s", why);
 	source->wire.go_on = NULL;
 	source->wire.deadline = wire_now() + LAST_WORDS_NS;
-	if (ret != -EPIPE)
+	if (ret != -EPIPE && source->wire.sent)
 		wire_give_up(&source->wire, &message_cancel);
 	enter(source, kept ? VMX_MIGRATION_UNDECIDED : VMX_MIGRATION_FAILED);
 	return kept ? vmx_fail(EINPROGRESS, "%s; and the guest cannot go on here: %s", why, lost) :

@@ -672,6 +672,7 @@ TEST_F(migration, one_that_was_cancelled_before_it_began_does_not_begin)
 	EXPECT_EQ(-ECANCELED, self->source);
 	vmx_migration_read(&self->migration, &status);
 	EXPECT_EQ(VMX_MIGRATION_FAILED, status.phase);
+	EXPECT_EQ(0, status.sent);
 	EXPECT_TRUE(gets_on(self->a));
 }
 
