@@ -189,6 +189,10 @@ int line_accept(void)
 		fd = execute(listening_at, &why);
 		if (fd < 0)
 			fail("--incoming %s", why.text);
+		/* It may wait for the other side itself, however long that takes. */
+		event.fd = fd;
+		while (poll(&event, 1, -1) < 0 && errno == EINTR)
+			;
 		return fd;
 	}
 	do {
