@@ -130,7 +130,7 @@ static int write_parts(struct state_writer *writer, struct state_parts *parts,
 
 int state_write_machine(struct state_writer *writer, struct vmx_machine *machine)
 {
-	struct state_parts *parts = malloc(sizeof(*parts));
+	struct state_parts *parts = calloc(1, sizeof(*parts));
 	int ret = parts ? write_parts(writer, parts, machine) :
 			  vmx_fail(ENOMEM, "no memory to save the machine");
 
@@ -395,7 +395,8 @@ static int take_parts(struct state_parts *parts, struct vmx_machine *machine,
 
 int state_read_machine(struct vmx_saved *saved, struct vmx_machine *machine)
 {
-	struct state_parts *parts = malloc(sizeof(*parts));
+	/* What no stream has, such as the reserved part of a CPUID entry, is 0. */
+	struct state_parts *parts = calloc(1, sizeof(*parts));
 	int ret = parts ? take_parts(parts, machine, saved) :
 			  vmx_fail(ENOMEM, "no memory to restore the machine");
 
