@@ -306,8 +306,9 @@ static int vcpu_release(struct inode *inode, struct file *file)
 
 	vmx_ledger_begin();
 	detach(v);
-	vcpu_free(v);
+	/* What is left frees a few pages, see vmx_cond_resched_freed(). */
 	vmx_ledger_end();
+	vcpu_free(v);
 	return 0;
 }
 

@@ -228,7 +228,8 @@ static bool frames_unused(const struct shadow_frames *frames)
 /* Look at some records, and free those that nothing needs. */
 static void free_frames(struct shadow *s, unsigned long count)
 {
-	struct shadow_frames *frames;
+	struct shadow_frames *frames, *next;
+	LIST_HEAD(unused);
 
 	spin_lock(s->map->lock);
 	for (; count; count--, s->shrink_at++) {
@@ -239,13 +240,17 @@ static void free_frames(struct shadow *s, unsigned long count)
 		}
 		if (frames_unused(frames)) {
 			xa_erase(&s->frames, s->shrink_at);
-			kfree(frames);
+			list_add(&frames->doomed, &unused);
 			s->last = NULL;
 			s->nr_frames--;
 		}
 		ept_pause(s->map);
 	}
 	spin_unlock(s->map->lock);
+	list_for_each_entry_safe(frames, next, &unused, doomed) {
+		kfree(frames);
+		vmx_cond_resched_freed();
+	}
 }
 
 /* The oldest go, used or not, but for roots that a vCPU has. */
@@ -283,7 +288,7 @@ static void free_shadow(struct ept_derived *derived)
 	free_list(&s->unlinked);
 	xa_for_each(&s->frames, index, frames) {
 		kfree(frames);
-		vmx_cond_resched();
+		vmx_cond_resched_freed();
 	}
 	xa_destroy(&s->frames);
 	kvfree(s);
