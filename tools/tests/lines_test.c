@@ -102,12 +102,15 @@ TEST(commands)
 	shutdown(fd, SHUT_WR);
 	EXPECT_EQ(0, read(fd, got, 3));
 	close(fd);
-	line_listen("exec:cat");
+	/* Who waits for a guest lets the other side begin. */
+	line_listen("exec:printf xyz; exec cat");
 	EXPECT_FALSE(line_comes_again());
 	fd = line_accept();
-	EXPECT_EQ(3, write(fd, "xyz", 3));
 	EXPECT_EQ(3, read(fd, got, 3));
 	EXPECT_STREQ("xyz", got);
+	EXPECT_EQ(3, write(fd, "abc", 3));
+	EXPECT_EQ(3, read(fd, got, 3));
+	EXPECT_STREQ("abc", got);
 	close(fd);
 }
 
