@@ -805,9 +805,10 @@ static const struct {
 	{ "round", LINE_CUT_AFTER, SOURCE }, { "received", LINE_CUT_BEFORE, SOURCE },
 	{ "received", LINE_CUT_WITHIN, SOURCE }, { "received", LINE_CUT_AFTER, SOURCE },
 	{ "state", LINE_CUT_BEFORE, SOURCE }, { "state", LINE_CUT_WITHIN, SOURCE },
-	{ "state", LINE_CUT_AFTER, SOURCE }, { "ready", LINE_CUT_BEFORE, SOURCE },
+	/* The answer may be through before the line is cut, or not. */
+	{ "state", LINE_CUT_AFTER, SOURCE | NOBODY }, { "ready", LINE_CUT_BEFORE, SOURCE },
 	{ "ready", LINE_CUT_WITHIN, SOURCE },
-	/* The commit may be on its way when the line is cut, or not. */
+	/* So may the commit. */
 	{ "ready", LINE_CUT_AFTER, SOURCE | NOBODY },
 	{ "commit", LINE_CUT_BEFORE, NOBODY }, { "commit", LINE_CUT_WITHIN, NOBODY },
 	{ "commit", LINE_CUT_AFTER, NOBODY | TARGET },
