@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "command.h"
 #include "stamper.h"
-#include "vmxrun_fixture.h"
 
 #include "../../tools/tests/line.h"
 
@@ -21,33 +21,6 @@ struct target {
 };
 
 static struct target there;
-
-/* What a command said. */
-static char said[16384];
-
-static int command(fixture *self, const char *format, ...)
-{
-	char line[400], all[500];
-	va_list args;
-	FILE *output;
-	size_t length;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	snprintf(all, sizeof(all), "cd %s && %s 2>&1", self->folder, line);
-	output = popen(all, "r");
-	if (!output)
-		return -1;
-	length = fread(said, 1, sizeof(said) - 1, output);
-	said[length] = '\0';
-	return WEXITSTATUS(pclose(output));
-}
-
-#define EXPECT_COMMAND(status, ...)							\
-	EXPECT_EQ(status, command(self, __VA_ARGS__)) {					\
-		TH_LOG("%s", said);							\
-	}
 
 static void start_target(fixture *self, char *const *more)
 {
