@@ -18,6 +18,8 @@
 #include "../vmxrun/line.c"
 #include "../vmxrun/sockets.c"
 
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+
 void fail(const char *format, ...)
 {
 	va_list args;
@@ -54,7 +56,7 @@ static void try_address(struct __test_metadata *_metadata, const char *listen_at
 	line_listen(listen_at);
 	EXPECT_TRUE(line_comes_again());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_it, NULL));
-	fd = line_connect(to, &why);
+	fd = line_connect(to, NULL, &why);
 	ASSERT_LE(0, fd) { TH_LOG("%s", why.text); }
 	pthread_join(thread, NULL);
 	EXPECT_TRUE(carries(fd, accepted));
@@ -62,6 +64,7 @@ static void try_address(struct __test_metadata *_metadata, const char *listen_at
 	close(accepted);
 }
 
+/* Once somebody has come nobody else can, nor sees a name that leads nowhere. */
 TEST(unix_sockets)
 {
 	char path[64], address[80];
@@ -69,6 +72,100 @@ TEST(unix_sockets)
 	snprintf(path, sizeof(path), "/tmp/lines-%d", getpid());
 	snprintf(address, sizeof(address), "unix:%s", path);
 	try_address(_metadata, address, address);
+	EXPECT_EQ(0, access(path, F_OK));
+	line_listen_no_more();
+	EXPECT_FALSE(line_comes_again());
+	EXPECT_EQ(-1, access(path, F_OK));
+}
+
+/* A listener that accepts nobody: its backlog is full, and who comes next waits. */
+struct deaf {
+	int fd, clients[8];
+	unsigned int count;
+	char address[120];
+};
+
+static void fill(struct __test_metadata *_metadata, struct deaf *deaf, int family,
+		 const void *name, socklen_t length)
+{
+	unsigned int n = 0;
+
+	for (; n < COUNT(deaf->clients); n++) {
+		struct pollfd event = { .events = POLLOUT };
+
+		deaf->clients[n] = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		event.fd = deaf->clients[n];
+		/* Over the loopback it is there at once, or never. */
+		if (connect(deaf->clients[n], name, length) &&
+		    (errno == EAGAIN || !poll(&event, 1, 1000)))
+			break;
+	}
+	deaf->count = n;
+	ASSERT_LT(n, COUNT(deaf->clients));
+}
+
+static void listen_deafly(struct __test_metadata *_metadata, struct deaf *deaf, int family)
+{
+	struct sockaddr_un path = { .sun_family = AF_UNIX };
+	struct sockaddr_in port = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	void *name = family == AF_INET ? (void *)&port : &path;
+	socklen_t length = family == AF_INET ? sizeof(port) : sizeof(path);
+
+	snprintf(path.sun_path, sizeof(path.sun_path), "/tmp/deaf-%d", getpid());
+	deaf->fd = socket(family, SOCK_STREAM, 0);
+	ASSERT_EQ(0, bind(deaf->fd, name, length));
+	ASSERT_EQ(0, listen(deaf->fd, 0));
+	ASSERT_EQ(0, getsockname(deaf->fd, name, &length));
+	snprintf(deaf->address, sizeof(deaf->address), "unix:%s", path.sun_path);
+	if (family == AF_INET)
+		snprintf(deaf->address, sizeof(deaf->address), "tcp:127.0.0.1:%d",
+			 ntohs(port.sin_port));
+	fill(_metadata, deaf, family, name, length);
+}
+
+static void close_deaf(struct deaf *deaf)
+{
+	for (unsigned int n = 0; n <= deaf->count; n++)
+		close(deaf->clients[n]);
+	close(deaf->fd);
+	if (!strncmp(deaf->address, "unix:", 5))
+		unlink(deaf->address + 5);
+}
+
+static unsigned int looks;
+
+/* Is there a wait that asks? */
+static bool cancelled_later(void)
+{
+	return ++looks > 2;
+}
+
+static void try_deaf(struct __test_metadata *_metadata, int family)
+{
+	struct sentence why = { "" };
+	struct deaf deaf;
+
+	listen_deafly(_metadata, &deaf, family);
+	looks = 0;
+	EXPECT_EQ(-ECANCELED, line_connect(deaf.address, cancelled_later, &why));
+	EXPECT_EQ(3, looks);
+	silence_ms = 300;
+	EXPECT_GT(0, line_connect(deaf.address, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "timed out")) { TH_LOG("%s", why.text); }
+	silence_ms = 20000;
+	close_deaf(&deaf);
+}
+
+TEST(who_waits_for_a_unix_socket_can_be_told_to_end)
+{
+	try_deaf(_metadata, AF_UNIX);
+}
+
+TEST(who_waits_for_tcp_can_be_told_to_end)
+{
+	try_deaf(_metadata, AF_INET);
 }
 
 TEST(tcp)
@@ -92,7 +189,7 @@ TEST(commands)
 {
 	struct sentence why = { "" };
 	char got[4] = "";
-	int fd = line_connect("exec:cat", &why);
+	int fd = line_connect("exec:cat", NULL, &why);
 
 	ASSERT_LE(0, fd) { TH_LOG("%s", why.text); }
 	EXPECT_EQ(3, write(fd, "abc", 3));
@@ -127,10 +224,10 @@ TEST(others_are_refused)
 		{ "tcp:127.0.0.1:no-such-service", "" }, { "exec:", "give exec:COMMAND" },
 	};
 
-	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+	for (size_t n = 0; n < COUNT(cases); n++) {
 		struct sentence why = { "" };
 
-		EXPECT_GT(0, line_connect(cases[n].address, &why));
+		EXPECT_GT(0, line_connect(cases[n].address, NULL, &why));
 		EXPECT_NE(NULL, strstr(why.text, cases[n].text)) { TH_LOG("%s", why.text); }
 		EXPECT_NE(0, strlen(why.text));
 	}

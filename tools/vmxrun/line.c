@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Lines to the other side of a migration: unix:PATH, tcp:HOST:PORT, exec:COMMAND. */
-#define _GNU_SOURCE	/* accept4() */
+#define _GNU_SOURCE	/* accept4(), getaddrinfo_a() */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,12 +14,42 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmxrun.h"
 
-/* After so long without an answer a line over a network is cut. */
-#define SILENCE_MS	20000
+/* After so long without an answer a line over a network is cut, or is none. A test has less. */
+static unsigned int silence_ms = 20000;
+/* Nobody waits longer without a look whether to go on. */
+#define SLICE_MS	100
+
+/* Who connects may be told to end, and waits no longer than until then. */
+struct patience {
+	bool (*cancelled)(void);	/* or NULL */
+	int64_t deadline;		/* in ms of CLOCK_MONOTONIC */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
+static struct patience begin_to_wait(bool (*cancelled)(void))
+{
+	return (struct patience){ .cancelled = cancelled, .deadline = now_ms() + silence_ms };
+}
+
+/* 0, or the error that ends the waiting. */
+static int look(const struct patience *patience)
+{
+	if (patience->cancelled && patience->cancelled())
+		return ECANCELED;
+	return now_ms() < patience->deadline ? 0 : ETIMEDOUT;
+}
 
 static int refuse(struct sentence *why, int error, const char *address, const char *text)
 {
@@ -30,63 +61,168 @@ static int refuse(struct sentence *why, int error, const char *address, const ch
 static void watch_line(int fd)
 {
 	int one = 1, idle = 5, count = 3;
-	unsigned int silence = SILENCE_MS;
 
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-/* HOST:PORT, [HOST]:PORT or :PORT; each address that it stands for until one does. */
-static int each_address(const char *address, int flags, int (*try)(const struct addrinfo *info),
-			struct sentence *why)
+/* The name's addresses: 0, or the error of getaddrinfo(), or EAI_SYSTEM with errno. */
+static int resolve(struct gaicb *request, bool (*cancelled)(void))
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags }, *list;
-	char host[256], *port;
-	int error, fd = -1;
+	const struct patience patience = begin_to_wait(cancelled);
+	static const struct timespec slice = { .tv_nsec = SLICE_MS * 1000000 };
+	const struct gaicb *list[] = { request };
+	int error = getaddrinfo_a(GAI_NOWAIT, (struct gaicb **)list, 1, NULL), late = 0;
 
-	snprintf(host, sizeof(host), "%s", address + strlen("tcp:"));
+	while (!error && gai_error(request) == EAI_INPROGRESS && !late) {
+		gai_suspend(list, 1, &slice);
+		late = look(&patience);
+	}
+	if (!late)
+		return error ?: gai_error(request);
+	errno = late;
+	return EAI_SYSTEM;
+}
+
+/* Of a name that is looked up; it outlives the wait for a name server that does not answer. */
+struct lookup {
+	char text[256];
+	struct addrinfo hints;
+	struct gaicb request;
+};
+
+static int look_up(struct lookup *lookup, const char *address, int flags,
+		   bool (*cancelled)(void), struct sentence *why)
+{
+	char *host = lookup->text, *port;
+	int error;
+
+	if (strlen(address) >= sizeof(lookup->text))
+		return refuse(why, EINVAL, address, "the address is too long");
+	strcpy(host, address + strlen("tcp:"));
 	port = strrchr(host, ':');
 	if (!port || !port[1])
 		return refuse(why, EINVAL, address, "give tcp:HOST:PORT");
 	*port++ = '\0';
 	if (*host == '[' && port[-2] == ']') {
 		port[-2] = '\0';
-		memmove(host, host + 1, strlen(host));
+		host++;
 	}
-	error = getaddrinfo(*host ? host : NULL, port, &hints, &list);
-	if (error)
-		return refuse(why, EINVAL, address, gai_strerror(error));
-	errno = EINVAL;
-	for (const struct addrinfo *at = list; at && fd < 0; at = at->ai_next)
-		fd = try(at);
-	error = errno;
-	freeaddrinfo(list);
-	return fd >= 0 ? fd : refuse(why, error, address, strerror(error));
+	lookup->hints = (struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = flags };
+	lookup->request = (struct gaicb){
+		.ar_name = *host ? host : NULL, .ar_service = port, .ar_request = &lookup->hints,
+	};
+	error = resolve(&lookup->request, cancelled);
+	if (error == EAI_SYSTEM)
+		return refuse(why, errno, address, strerror(errno));
+	return error ? refuse(why, EINVAL, address, gai_strerror(error)) : 0;
 }
 
-static int try_connect(const struct addrinfo *info)
+static void forget(struct lookup *lookup)
 {
-	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (gai_cancel(&lookup->request) == EAI_NOTCANCELED)
+		return;
+	if (lookup->request.ar_result)
+		freeaddrinfo(lookup->request.ar_result);
+	free(lookup);
+}
+
+typedef int (*try_function)(const struct addrinfo *info, bool (*cancelled)(void));
+
+/* HOST:PORT, [HOST]:PORT or :PORT; each address that it stands for until one does. */
+static int each_address(const char *address, int flags, try_function try,
+			bool (*cancelled)(void), struct sentence *why)
+{
+	struct lookup *lookup = calloc(1, sizeof(*lookup));
+	int fd = -1, ret;
+
+	if (!lookup)
+		return refuse(why, ENOMEM, address, strerror(ENOMEM));
+	ret = look_up(lookup, address, flags, cancelled, why);
+	errno = EINVAL;
+	for (const struct addrinfo *at = lookup->request.ar_result;
+	     !ret && at && fd < 0 && errno != ECANCELED; at = at->ai_next)
+		fd = try(at, cancelled);
+	if (!ret && fd < 0)
+		ret = refuse(why, errno, address, strerror(errno));
+	forget(lookup);
+	return ret ?: fd;
+}
+
+/* The answer to a connection that has begun: 0 or an error. */
+static int await_answer(int fd, const struct patience *patience)
+{
+	struct pollfd event = { .fd = fd, .events = POLLOUT };
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	while (!error && poll(&event, 1, SLICE_MS) <= 0)
+		error = look(patience);
+	if (!error && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size))
+		error = errno;
+	return error;
+}
+
+/* Connects a socket that does not block, which blocks afterwards: 0 or an error. */
+static int connect_within(int fd, const struct sockaddr *to, socklen_t length,
+			  const struct patience *patience)
+{
+	static const struct timespec slice = { .tv_nsec = SLICE_MS * 1000000 };
+	int error;
+
+	for (;;) {
+		error = connect(fd, to, length) ? errno : 0;
+		/* A Unix socket whose backlog is full. */
+		if (error != EAGAIN)
+			break;
+		nanosleep(&slice, NULL);
+		error = look(patience);
+		if (error)
+			break;
+	}
+	if (error == EINPROGRESS)
+		error = await_answer(fd, patience);
+	if (!error && fcntl(fd, F_SETFL, 0))
+		error = errno;
+	return error;
+}
+
+static int open_line(int family, const struct sockaddr *to, socklen_t length,
+		     bool (*cancelled)(void))
+{
+	const struct patience patience = begin_to_wait(cancelled);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
 
 	if (fd < 0)
 		return -1;
-	watch_line(fd);
-	if (!connect(fd, info->ai_addr, info->ai_addrlen))
+	error = connect_within(fd, to, length, &patience);
+	if (!error)
 		return fd;
 	close(fd);
+	errno = error;
 	return -1;
 }
 
-static int try_listen(const struct addrinfo *info)
+static int try_connect(const struct addrinfo *info, bool (*cancelled)(void))
+{
+	int fd = open_line(info->ai_family, info->ai_addr, info->ai_addrlen, cancelled);
+
+	if (fd >= 0)
+		watch_line(fd);
+	return fd;
+}
+
+static int try_listen(const struct addrinfo *info,
+		      bool (*cancelled)(void) __attribute__((unused)))
 {
 	return socket_listen(info->ai_family, info->ai_addr, info->ai_addrlen);
 }
 
-static int connect_unix(const char *address, struct sentence *why)
+static int connect_unix(const char *address, bool (*cancelled)(void), struct sentence *why)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	const char *path = address + strlen("unix:");
@@ -95,13 +231,12 @@ static int connect_unix(const char *address, struct sentence *why)
 	if (!*path || strlen(path) >= sizeof(to.sun_path))
 		return refuse(why, EINVAL, address, "the path must have 1 to 107 bytes");
 	memcpy(to.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof(to)))
-		return fd;
-	refuse(why, errno, address, strerror(errno));
+	fd = open_line(AF_UNIX, (struct sockaddr *)&to, sizeof(to), cancelled);
 	if (fd >= 0)
-		close(fd);
-	return -EIO;
+		return fd;
+	/* That there is no such file is no answer about the machine. */
+	refuse(why, errno, address, strerror(errno));
+	return errno == ECANCELED ? -ECANCELED : -EIO;
 }
 
 /*
@@ -146,12 +281,12 @@ static bool begins(const char *address, const char *kind)
 	return !strncmp(address, kind, strlen(kind));
 }
 
-int line_connect(const char *address, struct sentence *why)
+int line_connect(const char *address, bool (*cancelled)(void), struct sentence *why)
 {
 	if (begins(address, "unix:"))
-		return connect_unix(address, why);
+		return connect_unix(address, cancelled, why);
 	if (begins(address, "tcp:"))
-		return each_address(address, 0, try_connect, why);
+		return each_address(address, 0, try_connect, cancelled, why);
 	if (begins(address, "exec:"))
 		return execute(address, why);
 	return refuse(why, EINVAL, address, "give unix:PATH, tcp:HOST:PORT or exec:COMMAND");
@@ -171,7 +306,7 @@ void line_listen(const char *address)
 		if (listener < 0)
 			fail("--incoming %s: %s", address, strerror(errno));
 	} else if (begins(address, "tcp:")) {
-		listener = each_address(address, AI_PASSIVE, try_listen, &why);
+		listener = each_address(address, AI_PASSIVE, try_listen, NULL, &why);
 		if (listener < 0)
 			fail("--incoming %s", why.text);
 	} else if (!begins(address, "exec:")) {
@@ -208,7 +343,7 @@ int line_accept(void)
 void line_listen_no_more(void)
 {
 	if (listener >= 0)
-		close(listener);
+		socket_close(listener);
 	listener = -1;
 }
 

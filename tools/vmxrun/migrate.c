@@ -111,12 +111,25 @@ static void set_up(const struct api_migrate *how)
 	pthread_mutex_unlock(&migration.lock);
 }
 
+static bool is_cancelled(void)
+{
+	bool is;
+
+	pthread_mutex_lock(&migration.lock);
+	is = migration.cancelled;
+	pthread_mutex_unlock(&migration.lock);
+	return is;
+}
+
 static int connect_line(const struct api_migrate *how, struct sentence *why)
 {
 	const struct vmx_migration_codec *codec = how->compress ? migrate_codec(why) : NULL;
-	int fd = how->compress && !codec ? -EOPNOTSUPP : line_connect(how->address, why);
+	int fd = how->compress && !codec ? -EOPNOTSUPP :
+		 line_connect(how->address, is_cancelled, why);
 	int ret = fd < 0 ? fd : 0;
 
+	if (ret == -ECANCELED)
+		sentence_is(why, "the migration was cancelled");
 	pthread_mutex_lock(&migration.lock);
 	migration.config.codec = codec;
 	migration.config.fd = fd;

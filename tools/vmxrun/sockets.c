@@ -16,10 +16,12 @@
 #define MOST	4
 
 static struct place {
+	int fd;
 	struct sockaddr_un address;
 	struct stat file;
 } places[MOST];
 static unsigned int count;
+static bool registered;	/* those that are left go at the end of the process */
 
 int socket_listen(int family, const void *address, socklen_t length)
 {
@@ -35,17 +37,33 @@ int socket_listen(int family, const void *address, socklen_t length)
 	return -1;
 }
 
-/* Those that are still there, and not another machine's by now. */
+/* If it is still there, and not another machine's by now. */
+static void remove_socket(const struct place *place)
+{
+	struct stat stat;
+
+	if (!lstat(place->address.sun_path, &stat) && stat.st_dev == place->file.st_dev &&
+	    stat.st_ino == place->file.st_ino)
+		unlink(place->address.sun_path);
+}
+
 static void remove_sockets(void)
 {
-	while (count) {
-		const struct place *place = &places[--count];
-		struct stat stat;
+	while (count)
+		remove_socket(&places[--count]);
+}
 
-		if (!lstat(place->address.sun_path, &stat) && stat.st_dev == place->file.st_dev &&
-		    stat.st_ino == place->file.st_ino)
-			unlink(place->address.sun_path);
+void socket_close(int fd)
+{
+	unsigned int n = 0;
+
+	while (n < count && places[n].fd != fd)
+		n++;
+	if (n < count) {
+		remove_socket(&places[n]);
+		places[n] = places[--count];
 	}
+	close(fd);
 }
 
 /* Is there a socket of somebody who is gone? Does not wait for one who is stopped. */
@@ -112,7 +130,8 @@ int socket_listen_unix(const char *option, const char *path)
 		close(folder);
 	if (fd < 0)
 		return -1;
-	if (!count++)
-		atexit(remove_sockets);
+	place->fd = fd;
+	if (!count++ && !registered)
+		registered = !atexit(remove_sockets);
 	return fd;
 }

@@ -202,6 +202,8 @@ void trace_end(void);
 int socket_listen(int family, const void *address, socklen_t length);
 /* Takes the place of a socket whose process is gone. OPTION is for messages. */
 int socket_listen_unix(const char *option, const char *path);
+/* Of one that listens; its name goes, too. */
+void socket_close(int fd);
 
 /* pin.c */
 
@@ -221,8 +223,11 @@ void *load_symbol(const char *object, const char *symbol, struct sentence *why);
 
 /* line.c */
 
-/* A line to the other side of a migration: a descriptor, or -errno. */
-int line_connect(const char *address, struct sentence *why);
+/*
+ * A line to the other side of a migration: a descriptor, or -errno; -ECANCELED when CANCELLED says
+ * so, which is asked now and then; -ETIMEDOUT.
+ */
+int line_connect(const char *address, bool (*cancelled)(void), struct sentence *why);
 /* Waits for one at an address from here on; exits if that cannot be. */
 void line_listen(const char *address);
 int line_accept(void);
