@@ -20,7 +20,7 @@ enum harm {
 	LINE_WHOLE,
 	LINE_CUT_BEFORE,	/* the message is not handed on */
 	LINE_CUT_WITHIN,	/* half of it is */
-	LINE_CUT_AFTER,		/* all of it is, and nothing else */
+	LINE_CUT_AFTER,		/* all of it is, and nothing else: no answer to it either */
 	LINE_FLIP,		/* a bit of it is another one */
 	LINE_HIT_BEFORE,	/* hit() is called, and the message goes on if anybody takes it */
 	LINE_HIT_AFTER,		/* it is called afterwards */
@@ -40,6 +40,7 @@ struct line {
 	int near, far;		/* those of the line itself */
 	struct fault fault;
 	volatile bool done;	/* it happened */
+	volatile bool over;	/* nothing more is handed on, either way */
 	pthread_t threads[2];
 	struct way {
 		struct line *line;
@@ -135,8 +136,14 @@ static inline void *line_work(void *arg)
 
 		if (here && harm != LINE_WHOLE)
 			line->done = true;
+		/* The other way cuts the line, after what it has to hand on. */
+		if (line->over)
+			return NULL;
 		if (harm == LINE_CUT_BEFORE)
 			break;
+		/* Before anybody can answer. */
+		if (harm == LINE_CUT_WITHIN || harm == LINE_CUT_AFTER)
+			line->over = true;
 		if (harm == LINE_HIT_BEFORE)
 			line->fault.hit(line->fault.context);
 		if (harm == LINE_CUT_WITHIN)

@@ -24,10 +24,9 @@ static const struct {
 	{ "round", LINE_CUT_AFTER, SOURCE }, { "received", LINE_CUT_BEFORE, SOURCE },
 	{ "received", LINE_CUT_WITHIN, SOURCE }, { "received", LINE_CUT_AFTER, SOURCE },
 	{ "state", LINE_CUT_BEFORE, SOURCE }, { "state", LINE_CUT_WITHIN, SOURCE },
-	/* The answer may be through before the line is cut, or not. */
-	{ "state", LINE_CUT_AFTER, SOURCE | NOBODY }, { "ready", LINE_CUT_BEFORE, SOURCE },
+	{ "state", LINE_CUT_AFTER, SOURCE }, { "ready", LINE_CUT_BEFORE, SOURCE },
 	{ "ready", LINE_CUT_WITHIN, SOURCE },
-	/* So may the commit. */
+	/* The commit may be on its way when the line is cut, or not. */
 	{ "ready", LINE_CUT_AFTER, SOURCE | NOBODY },
 	{ "commit", LINE_CUT_BEFORE, NOBODY }, { "commit", LINE_CUT_WITHIN, NOBODY },
 	{ "commit", LINE_CUT_AFTER, NOBODY | TARGET },
