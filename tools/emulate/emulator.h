@@ -18,6 +18,7 @@
 
 #define MOST_BYTES	15	/* of an instruction (SDM, "Instruction Format") */
 #define WIDEST		16	/* operand, in bytes */
+#define CACHE_LINE	64	/* bytes, which no other operand of what is emulated has */
 
 /* As the VMCS numbers them. */
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEGMENTS };

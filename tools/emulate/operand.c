@@ -94,11 +94,17 @@ static int effective_address(struct emulation *em, const ZydisDecodedOperandMem 
 	return 0;
 }
 
+/* CLFLUSH and its like name a cache line, and are judged as reads of a byte (SDM, "CLFLUSH"). */
+static unsigned int size_of(const ZydisDecodedOperand *operand)
+{
+	return operand->size == 8 * CACHE_LINE ? 1 : operand->size / 8;
+}
+
 int vmx_em_find_operand(struct emulation *em, int64_t distance)
 {
 	for (unsigned int n = 0; n < em->code->insn.operand_count_visible; n++) {
 		const ZydisDecodedOperand *operand = &em->code->operands[n];
-		unsigned int size = operand->size / 8;
+		unsigned int size = size_of(operand);
 		unsigned int access = 0;
 		uint64_t address = 0;
 		int ret;

@@ -133,6 +133,103 @@ TEST_F(emulate, xmm_registers)
 	EXPECT_EQ(1, self->writes);
 }
 
+/* What each instruction moves: BYTES of memory from or to byte AT of a register. */
+static const struct sse {
+	const char *load, *store;	/* with xmm2 and [rbx] */
+	unsigned int bytes, at;
+	bool aligned;
+} all_sse[] = {
+	{ "\x66\x0f\x6e\x13", "\x66\x0f\x7e\x13", 4, 0, false },	/* movd */
+	{ "\xf3\x0f\x7e\x13", "\x66\x0f\xd6\x13", 8, 0, false },	/* movq */
+	{ "\xf3\x0f\x10\x13", "\xf3\x0f\x11\x13", 4, 0, false },	/* movss */
+	{ "\xf2\x0f\x10\x13", "\xf2\x0f\x11\x13", 8, 0, false },	/* movsd */
+	{ "\x0f\x10\x13", "\x0f\x11\x13", 16, 0, false },		/* movups */
+	{ "\x66\x0f\x10\x13", "\x66\x0f\x11\x13", 16, 0, false },	/* movupd */
+	{ "\xf3\x0f\x6f\x13", "\xf3\x0f\x7f\x13", 16, 0, false },	/* movdqu */
+	{ "\xf2\x0f\xf0\x13", NULL, 16, 0, false },			/* lddqu */
+	{ "\x0f\x28\x13", "\x0f\x29\x13", 16, 0, true },		/* movaps */
+	{ "\x66\x0f\x28\x13", "\x66\x0f\x29\x13", 16, 0, true },	/* movapd */
+	{ "\x66\x0f\x6f\x13", "\x66\x0f\x7f\x13", 16, 0, true },	/* movdqa */
+	{ NULL, "\x0f\x2b\x13", 16, 0, true },			/* movntps */
+	{ NULL, "\x66\x0f\x2b\x13", 16, 0, true },			/* movntpd */
+	{ NULL, "\x66\x0f\xe7\x13", 16, 0, true },			/* movntdq */
+	{ "\x66\x0f\x38\x2a\x13", NULL, 16, 0, true },		/* movntdqa */
+	{ "\x0f\x12\x13", "\x0f\x13\x13", 8, 0, false },		/* movlps */
+	{ "\x66\x0f\x12\x13", "\x66\x0f\x13\x13", 8, 0, false },	/* movlpd */
+	{ "\x0f\x16\x13", "\x0f\x17\x13", 8, 8, false },		/* movhps */
+	{ "\x66\x0f\x16\x13", "\x66\x0f\x17\x13", 8, 8, false },	/* movhpd */
+};
+
+/* MOVLPx and MOVHPx leave the other half; all others clear what they do not load. */
+static bool keeps_the_rest(const struct sse *sse)
+{
+	const char *opcode = sse->load + (sse->load[0] == 0x66);
+
+	return opcode[1] == 0x12 || opcode[1] == 0x16;
+}
+
+TEST_F(emulate, xmm_registers_of_each_kind)
+{
+	for (size_t n = 0; n < sizeof(all_sse) / sizeof(all_sse[0]); n++) {
+		const struct sse *sse = &all_sse[n];
+		uint8_t want[32];
+
+		for (unsigned int odd = 0; odd < 2; odd++) {
+			bool refused = odd && sse->aligned;
+
+			self->run.regs[VMX_RBX] = DATA + 16 + odd;
+			for (unsigned int i = 0; i < 64; i++)
+				self->device[i] = i;
+			memset(self->xmm, 0xee, sizeof(self->xmm));
+			if (sse->load && refused) {
+				expect_exception(_metadata, self,
+						 emulate(self, sse->load, strlen(sse->load)),
+						 VECTOR_GP, 0, 0);
+			} else if (sse->load) {
+				ASSERT_EQ(0, emulate(self, sse->load, strlen(sse->load)));
+				memset(want, keeps_the_rest(sse) ? 0xee : 0, 16);
+				memcpy(want + sse->at, self->device + 16 + odd, sse->bytes);
+				EXPECT_EQ(0, memcmp(want, self->xmm[2], 16)) TH_LOG("%zu", n);
+			}
+			for (unsigned int i = 0; i < 16; i++)
+				self->xmm[2][i] = 0xa0 + i;
+			if (sse->store && refused) {
+				expect_exception(_metadata, self,
+						 emulate(self, sse->store, strlen(sse->store)),
+						 VECTOR_GP, 0, 0);
+			} else if (sse->store) {
+				ASSERT_EQ(0, emulate(self, sse->store, strlen(sse->store)));
+				memcpy(want, self->xmm[2] + sse->at, sse->bytes);
+				want[sse->bytes] = 16 + odd + sse->bytes;
+				EXPECT_EQ(0, memcmp(want, self->device + 16 + odd, sse->bytes + 1))
+					TH_LOG("%zu", n);
+			}
+		}
+	}
+}
+
+/* They reach no device, but their pages have to be there. */
+TEST_F(emulate, cache_lines)
+{
+	static const char *const all[] = {
+		"\x0f\xae\x3b", "\x66\x0f\xae\x3b", "\x66\x0f\xae\x33",
+	};
+
+	for (unsigned int n = 0; n < 3; n++) {
+		self->run.regs[VMX_RBX] = DATA;
+		ASSERT_EQ(0, emulate(self, all[n], strlen(all[n]))) {
+			TH_LOG("%s", vmx_error());
+		}
+		EXPECT_EQ(1, self->run.retire);
+		EXPECT_EQ(strlen(all[n]), self->run.length);
+		self->run.regs[VMX_RBX] = ABSENT;
+		expect_exception(_metadata, self, emulate(self, all[n], strlen(all[n])), VECTOR_PF,
+				 0, ABSENT);
+		self->emulator.exception.cr2 = 0;
+	}
+	EXPECT_EQ(0, self->reads + self->writes);
+}
+
 /* What the CPU would have said of the instruction that is there by now. */
 TEST_F(emulate, xmm_registers_are_switched_off)
 {

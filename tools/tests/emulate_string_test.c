@@ -96,4 +96,98 @@ TEST_F(emulate, string_io_is_the_one_that_exited)
 	EXPECT_EQ(-EINVAL, EMULATE_IO("\xee", 1, 0));
 }
 
+/* Each of the six is taken for itself alone, and moves as many bytes as it says. */
+TEST_F(emulate, string_io_of_each_kind)
+{
+	static const struct {
+		unsigned char bytes[2];
+		unsigned int length, size, flags;
+	} all[] = {
+		{ "\x6c", 1, 1, VMX_IO_IN }, { "\x66\x6d", 2, 2, VMX_IO_IN },
+		{ "\x6d", 1, 4, VMX_IO_IN }, { "\x6e", 1, 1, 0 },
+		{ "\x66\x6f", 2, 2, 0 }, { "\x6f", 1, 4, 0 },
+	};
+	static const unsigned int sizes[] = { 1, 2, 4 };
+
+	map(self, DATA, RAM_DATA, 7);
+	for (unsigned int n = 0; n < 6; n++) {
+		for (unsigned int as = 0; as < 6; as++) {
+			unsigned int size = sizes[as % 3], flags = as < 3 ? VMX_IO_IN : 0;
+			uint64_t moved = all[n].flags ? VMX_RDI : VMX_RSI;
+
+			memset(self->ram + RAM_DATA, 0xee, 16);
+			self->port_value = 0x44332211;
+			self->last_size = 0;
+			self->run.regs[VMX_RSI] = DATA;
+			self->run.regs[VMX_RDI] = DATA;
+			ASSERT_EQ(0, emulate_io(self, all[n].bytes, all[n].length, size,
+						flags | VMX_IO_STRING));
+			EXPECT_EQ(n == as, self->run.retire);
+			EXPECT_EQ(n == as ? size : 0, self->last_size);
+			if (n != as)
+				continue;
+			EXPECT_EQ(DATA + size, self->run.regs[moved]);
+			EXPECT_EQ(DATA, self->run.regs[VMX_RSI ^ VMX_RDI ^ moved]);
+			if (flags) {
+				EXPECT_EQ(0, memcmp("\x11\x22\x33\x44", self->ram + RAM_DATA,
+						    size));
+				EXPECT_EQ(0xee, self->ram[RAM_DATA + size]);
+			} else {
+				EXPECT_EQ(0xeeeeeeee >> (32 - 8 * size), self->port_value);
+			}
+		}
+	}
+	/* What is no exit of theirs. */
+	self->run.reason = VMX_REASON_HLT;
+	EXPECT_EQ(-EINVAL, vmx_emulate_io(&self->emulator, &self->run));
+	self->run.reason = VMX_REASON_IO;
+	self->run.valid &= ~VMX_VALID_IO;
+	EXPECT_EQ(-EINVAL, vmx_emulate_io(&self->emulator, &self->run));
+}
+
+/* SDM, "I/O Privilege Level": in real mode all may, in virtual-8086 mode the bitmap decides. */
+TEST_F(emulate, string_io_without_an_exit)
+{
+	self->run.regs[VMX_RSI] = DATA;
+	self->run.regs[VMX_RDX] = 0x12345;
+	ASSERT_EQ(0, EMULATE("\x6e"));
+	EXPECT_EQ(0x2345, self->port);
+	self->run.ss_access |= 2 << VMX_ACCESS_DPL_SHIFT;
+	self->run.rflags |= 1 << 12;
+	EXPECT_EQ(-EOPNOTSUPP, EMULATE("\x6e"));
+	self->run.rflags |= 2 << 12;
+	EXPECT_EQ(0, EMULATE("\x6e"));
+	self->run.rflags |= RFLAGS_VM;
+	EXPECT_EQ(-EOPNOTSUPP, EMULATE("\x6e"));
+	self->run.cr0 = 0;
+	self->run.cr4 = 0;
+	self->run.efer = 0;
+	self->run.rflags = 2;
+	self->run.cs_access = 0x9b;
+	self->run.cs_base = (RAM_CODE - CODE) & UINT32_MAX;
+	self->run.rip = CODE;
+	self->bases[3] = MMIO;
+	self->run.regs[VMX_RSI] = 0;
+	EXPECT_EQ(0, EMULATE("\x6e"));
+	EXPECT_EQ(3, self->writes);
+}
+
+/* The last of several prefixes counts, and one that is none is not taken for one. */
+TEST_F(emulate, repeat_prefixes)
+{
+	self->run.regs[VMX_RDI] = DATA;
+	self->run.regs[VMX_RCX] = 4;
+	self->run.regs[VMX_RAX] = 1;
+	self->device[1] = 1;
+	ASSERT_EQ(0, EMULATE("\xf3\xf2\xae"));			/* repne scasb */
+	EXPECT_EQ(DATA + 2, self->run.regs[VMX_RDI]);
+	EXPECT_EQ(2, self->run.regs[VMX_RCX]);
+	ASSERT_EQ(0, EMULATE("\xf2\xf3\x2e\xae"));		/* repe scasb */
+	EXPECT_EQ(DATA + 3, self->run.regs[VMX_RDI]);
+	ASSERT_EQ(0, EMULATE("\x2e\xaa"));			/* stosb */
+	EXPECT_EQ(DATA + 4, self->run.regs[VMX_RDI]);
+	EXPECT_EQ(1, self->run.regs[VMX_RCX]);
+	EXPECT_EQ(1, self->writes);
+}
+
 TEST_HARNESS_MAIN
