@@ -27,8 +27,8 @@ from where import BUILD, ROOT, Failure, environment, jobs, say
 
 FOLDER = BUILD / "mutants/native"
 COPIED = ("tools", "uapi")
-# As in the module, a function without its last return does not compile.
-CFLAGS = ("-O2", "-g1", "-fPIC", "-Werror=return-type")
+# As in the module, a function without its last return does not compile, nor does a pointer to another width.
+CFLAGS = ("-O2", "-g1", "-fPIC", "-Werror=return-type", "-Werror=incompatible-pointer-types")
 # So much longer than without a mistake may a test take, and so many seconds more.
 TIMES, MORE = 3, 10
 # The harness's children leave by _exit(), which tells gcov nothing.
