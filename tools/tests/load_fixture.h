@@ -149,7 +149,14 @@ static inline bool good_tables(const unsigned char *ram, const struct vmx_start 
 	uint64_t tss = number(gdt + start->tr.selector, 8);
 	uint64_t pointers;
 
-	if (number(gdt + start->cs.selector, 8) !=
+	if (start->cs.selector != (wide ? 0x10 : 0x08) || start->data.selector != 0x18 ||
+	    start->tr.selector != 0x20 || start->tr.access != 0x8b || start->tr.limit != 0x67 ||
+	    start->cs.access != (wide ? 0xa09b : 0xc09b) || start->data.access != 0xc093 ||
+	    start->cs.limit != 0xffffffff || start->data.limit != 0xffffffff ||
+	    start->cs.base || start->data.base || start->idt_limit || start->rflags != 2 ||
+	    start->tr.base < start->gdt_base + start->gdt_limit + 1)
+		return false;
+	if (number(gdt, 8) || number(gdt + start->cs.selector, 8) !=
 		    (wide ? 0x00af9b000000ffff : 0x00cf9b000000ffff) ||
 	    number(gdt + start->data.selector, 8) != 0x00cf93000000ffff ||
 	    (tss & 0xffff) != start->tr.limit || (tss >> 40 & 0xff) != start->tr.access ||

@@ -28,6 +28,38 @@ TEST_F(load, flat)
 	EXPECT_TRUE(good_tables(self->ram, &self->start));
 }
 
+/* All that real mode has, up to the last byte of its first 64 KiB and behind them. */
+TEST_F(load, flat_in_real_mode)
+{
+	const struct vmx_start_segment *all[] = { &self->start.data, &self->start.tr };
+
+	make_image(&self->image, 1);
+	self->boot = (struct vmx_boot){ .protocol = VMX_BOOT_FLAT, .flat_address = 0xffff };
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(0, self->start.cs.selector);
+	EXPECT_EQ(0xffff, self->start.rip);
+	EXPECT_EQ(2, self->start.rflags);
+	EXPECT_EQ(0x9b, self->start.cs.access);
+	EXPECT_EQ(0xffff, self->start.cs.limit);
+	for (unsigned int n = 0; n < 2; n++) {
+		EXPECT_EQ(0, all[n]->selector);
+		EXPECT_EQ(0, all[n]->base);
+		EXPECT_EQ(0xffff, all[n]->limit);
+		EXPECT_EQ(n ? 0x8b : 0x93, all[n]->access);
+	}
+	EXPECT_EQ(0xffff, self->start.gdt_limit);
+	EXPECT_EQ(0, self->start.gdt_base);
+	EXPECT_EQ(0, self->start.cr3 | self->start.cr4 | self->start.efer);
+	self->boot.flat_address = 0x10000;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(0x1000, self->start.cs.selector);
+	EXPECT_EQ(0x10000, self->start.cs.base);
+	EXPECT_EQ(0, self->start.rip);
+	self->boot.module_count = 1;
+	self->boot.modules = self->modules;
+	EXPECT_EQ(-EINVAL, load(self));
+}
+
 TEST_F(load, flat_nowhere)
 {
 	make_image(&self->image, 0x1234);

@@ -118,6 +118,95 @@ TEST_F(load, bzimage_with_a_long_line)
 	EXPECT_EQ(-E2BIG, load(self));
 }
 
+/* What a header of 0 stands for. */
+TEST_F(load, bzimage_defaults)
+{
+	const struct boot_params *params;
+	char line[256 + 1];
+
+	make_bzimage(&self->image);
+	free(self->image.data);
+	make_image(&self->image, 5 * 512 + CODE_SIZE);
+	{
+		struct image other;
+
+		make_bzimage(&other);
+		memcpy(self->image.data + 0x1f1, other.data + 0x1f1, sizeof(struct setup_header));
+		free(other.data);
+	}
+	set(&self->image, BZ(setup_sects), 0, 1);
+	set(&self->image, BZ(initrd_addr_max), 0, 4);
+	set(&self->image, BZ(cmdline_size), 0, 4);
+	set(&self->image, BZ(relocatable_kernel), 0, 1);
+	set(&self->image, BZ(pref_address), 0x1100000, 8);
+	memset(line, 'x', sizeof(line));
+	line[255] = 0;
+	self->boot.command_line = line;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(0x1100200, self->start.rip);
+	EXPECT_EQ(0, memcmp(self->ram + 0x1100000, self->image.data + 5 * 512, CODE_SIZE));
+	params = (const void *)(self->ram + self->start.regs[VMX_RSI]);
+	EXPECT_EQ(RAM - 0x3000, params->hdr.ramdisk_image);
+	EXPECT_EQ(0xffff, params->hdr.vid_mode);
+	EXPECT_EQ(0, params->hdr.ext_loader_type | params->hdr.ext_loader_ver);
+	EXPECT_EQ(0x1100000, params->hdr.code32_start);
+	line[255] = 'x';
+	line[256] = 0;
+	EXPECT_EQ(-E2BIG, load(self));
+}
+
+TEST_F(load, bzimage_seeds)
+{
+	static char seed[0x1001];
+	const struct boot_params *params;
+	const struct setup_data *node;
+
+	make_bzimage(&self->image);
+	memset(seed, 0x5a, sizeof(seed));
+	self->boot.seed = seed;
+	self->boot.seed_size = 0x1001;
+	EXPECT_SENTENCE(E2BIG, "at most 4096");
+	self->boot.seed_size = 0x1000;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	params = (const void *)(self->ram + self->start.regs[VMX_RSI]);
+	node = (const void *)(self->ram + params->hdr.setup_data);
+	EXPECT_EQ(0x1000, node->len);
+	EXPECT_EQ(0, memcmp(node->data, seed, 0x1000));
+}
+
+/* The last places that are allowed. */
+TEST_F(load, bzimage_at_its_limits)
+{
+	make_bzimage(&self->image);
+	set(&self->image, 0x201, 0x62, 1);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, 0x201, 0x7f, 1);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, BZ(version), 0x20c, 2);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, BZ(init_size), CODE_SIZE, 4);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, BZ(payload_offset), CODE_SIZE - 0x400, 4);
+	set(&self->image, BZ(payload_length), 0x400, 4);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, BZ(kernel_alignment), 1, 4);
+	set(&self->image, BZ(pref_address), RAM - CODE_SIZE, 8);
+	self->boot.module_count = 0;
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, BZ(pref_address), RAM - CODE_SIZE + 1, 8);
+	EXPECT_EQ(-ENOSPC, load(self));
+	/* Up to 4 GiB there may be RAM, but not beyond. */
+	set(&self->image, BZ(pref_address), (1ull << 32) - CODE_SIZE, 8);
+	EXPECT_EQ(-ENOSPC, load(self));
+	set(&self->image, BZ(pref_address), (1ull << 32) - CODE_SIZE + 1, 8);
+	EXPECT_EQ(-ENOEXEC, load(self));
+	set(&self->image, BZ(pref_address), 0x1000000, 8);
+	set(&self->image, BZ(syssize), 0x21, 4);
+	set(&self->image, BZ(payload_offset), 0, 4);
+	set(&self->image, BZ(payload_length), 0, 4);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+}
+
 TEST_F(load, bzimage_places)
 {
 	const struct boot_params *params;

@@ -63,11 +63,13 @@ static void expect_info(struct __test_metadata *_metadata, FIXTURE_DATA(load) * 
 	EXPECT_STREQ("initrd", (char *)self->ram + number(module + 8, 4));
 	EXPECT_EQ(0, number(module + 24, 4));
 	EXPECT_EQ(self->memory.count * 24, number(info + 44, 4));
-	map = self->ram + number(info + 48, 4) + 3 * 24;
-	EXPECT_EQ(20, number(map, 4));
-	EXPECT_EQ(MIB, number(map + 4, 8));
-	EXPECT_EQ(RAM - MIB, number(map + 12, 8));
-	EXPECT_EQ(1, number(map + 20, 4));
+	map = self->ram + number(info + 48, 4);
+	for (unsigned int n = 0; n < self->memory.count; n++, map += 24) {
+		EXPECT_EQ(20, number(map, 4));
+		EXPECT_EQ(self->memory.map[n].base, number(map + 4, 8));
+		EXPECT_EQ(self->memory.map[n].size, number(map + 12, 8));
+		EXPECT_EQ(self->memory.map[n].type, number(map + 20, 4));
+	}
 }
 
 TEST_F(load, multiboot_with_addresses)
@@ -105,6 +107,41 @@ TEST_F(load, multiboot_elf)
 	expect_info(_metadata, self);
 	EXPECT_EQ(TEXT_TO + 0x10, self->start.rip);
 	EXPECT_EQ(0, memcmp(self->ram + TEXT_TO, self->image.data + TEXT_AT, TEXT_SIZE));
+}
+
+/* Aligned to 4 bytes within the first 8192, and the first that is right. */
+TEST_F(load, multiboot_headers)
+{
+	make_image(&self->image, 0x4000);
+	put_multiboot(&self->image, 8192 - 12, 0x10003);
+	for (unsigned int n = 0; n < 5; n++)
+		set(&self->image, 8192 + 4 * n, n == 2 || n == 3 ? 0 : TEXT_TO, 4);
+	set(&self->image, 8192, TEXT_TO + 8192 - 12, 4);
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(TEXT_TO, self->start.rip);
+	/* To the end of the file, without a BSS. */
+	EXPECT_EQ(0, memcmp(self->ram + TEXT_TO, self->image.data, 0x4000));
+	EXPECT_EQ(0, self->ram[TEXT_TO + 0x4000]);
+	/* The last byte of it is one to begin at. */
+	set(&self->image, 8192 + 16, TEXT_TO + 0x3fff, 4);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	set(&self->image, 8192 + 16, TEXT_TO + 0x4000, 4);
+	EXPECT_EQ(-ENOEXEC, load(self));
+	/* One that is wrong, or lies wrong, is passed by. */
+	set(&self->image, 8192 + 16, TEXT_TO, 4);
+	put_multiboot(&self->image, 0x42, 3);
+	put_multiboot(&self->image, 0x80, 7);
+	set(&self->image, 0x88, 1, 4);
+	EXPECT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(TEXT_TO, self->start.rip);
+	self->boot.command_line = NULL;
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(0x249, number(self->ram + self->start.regs[VMX_RBX], 4));
+	EXPECT_EQ(0, number(self->ram + self->start.regs[VMX_RBX] + 16, 4));
+	/* RAM that does not begin there, or is none. */
+	ASSERT_EQ(0, vmx_memory_set(&self->memory, MIB, 0x1000, VMX_RANGE_RESERVED));
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(0, number(self->ram + self->start.regs[VMX_RBX] + 8, 4));
 }
 
 /* It is nowhere: an address as good as any, and the same each time. */

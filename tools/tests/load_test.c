@@ -30,6 +30,33 @@ TEST_F(load, other_files_are_named)
 	EXPECT_SENTENCE(ENOEXEC, "empty");
 }
 
+/* By all of what marks them, and no matter what follows. */
+TEST_F(load, other_files_are_named_by_their_whole_mark)
+{
+	static const struct {
+		const char *magic;
+		const char *text;
+	} files[] = {
+		{ "\x1f\x8b", "gzip" }, { "\xfd\x37zXZ", "xz" }, { "\x28\xb5\x2f\xfd", "zstd" },
+		{ "BZh", "bzip2" }, { "070701", "initrd" }, { "MZ", "EFI" },
+	};
+
+	for (size_t n = 0; n < sizeof(files) / sizeof(files[0]); n++) {
+		size_t size = strlen(files[n].magic);
+
+		make_image(&self->image, size);
+		memcpy(self->image.data, files[n].magic, size);
+		EXPECT_SENTENCE(ENOEXEC, files[n].text);
+		self->image.size--;
+		EXPECT_SENTENCE(ENOEXEC, "no bzImage");
+		self->image.size++;
+		self->image.data[size - 1] ^= 1;
+		EXPECT_SENTENCE(ENOEXEC, "no bzImage");
+		free(self->image.data);
+		self->image.data = NULL;
+	}
+}
+
 /* Runs the parked CPU's loop, as far as it has instructions. */
 TEST_F(load, parked)
 {
