@@ -401,4 +401,32 @@ TEST_F(emulate, moffs_and_rip_relative)
 	compare(_metadata, self, BYTES("\xc7\x05\xfa\x0f\0\xf0\x78\x56\x34\x12"), &state, 2, 0);
 }
 
+/* AH, CH, DH and BH, which no instruction with a REX prefix has. */
+TEST_F(emulate, high_bytes)
+{
+	static const char *const all[] = {
+		"\x8a\x63\x01", "\x8a\x7b\x02", "\x88\x6b\x03",	/* mov ah, bh; from ch */
+		"\x02\x73\x04", "\x00\x7b\x05",			/* add dh; from bh */
+		"\x86\x6b\x06", "\x86\x63\x07",			/* xchg ch, ah */
+		"\x0f\xb0\x63\x08", "\x0f\xc0\x73\x09",		/* cmpxchg ah, xadd dh */
+		"\x3a\x6b\x0a", "\x84\x73\x0b",			/* cmp ch, test dh */
+		"\x0f\xb6\x43\x0c", "\x0f\xbe\x4b\x0d",		/* movzx eax, movsx ecx */
+	};
+
+	ASSERT_TRUE(map_natively());
+	for (unsigned int n = 0; n < 13 * 40; n++) {
+		struct state state = { .rflags = 2 };
+
+		if (n % 10 == 0)
+			fill(self, 2);
+		for (unsigned int reg = 0; reg < 16; reg++)
+			state.regs[reg] = any();
+		state.regs[3] = DATA + any() % 8000;
+		state.regs[4] = STACK + 2048;
+		compare(_metadata, self, (const unsigned char *)all[n % 13],
+			all[n % 13][0] == 0x0f ? 4 : 3, &state, 2,
+			all[n % 13][0] == (char)0x84 ? RFLAGS_AF : 0);
+	}
+}
+
 TEST_HARNESS_MAIN

@@ -279,6 +279,45 @@ TEST_F(net, frames_out)
 	EXPECT_EQ(0xf, status(guest));
 }
 
+/* Each header is looked at for itself, and nothing else decides. */
+TEST_F(net, frames_that_are_sent)
+{
+	static const struct {
+		uint8_t flags, gso;
+		unsigned int size;
+		bool sent;
+	} all[] = {
+		{ 0, 0, 14, true }, { VIRTIO_NET_HDR_F_NEEDS_CSUM, 0, 14, false },
+		{ 0, 0, 14, true }, { 0, VIRTIO_NET_HDR_GSO_TCPV4, 14, false },
+		{ 0, 0, VMX_VIRTIO_NET_FRAME, true }, { 0, 0, VMX_VIRTIO_NET_FRAME + 1, false },
+		{ 0, 0, 13, false }, { VIRTIO_NET_HDR_F_DATA_VALID, 0, 60, false },
+		{ 0, 0, 60, true },
+	};
+	static char got[VMX_VIRTIO_NET_FRAME];
+	struct guest *guest = &self->guest;
+	unsigned int sent = 0;
+
+	for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
+		struct virtio_net_hdr_v1 header = {
+			.flags = all[n].flags, .gso_type = all[n].gso, .hdr_len = 0x1234,
+		};
+
+		memcpy(at(guest, DATA), &header, sizeof(header));
+		memset(at(guest, DATA + HEADER), n + 1, all[n].size);
+		describe(guest, TX, 0, DATA, HEADER + all[n].size, 0, 0);
+		offer(guest, TX, 0);
+		kick(guest, TX);
+		EXPECT_EQ(0, used(guest, TX, NULL));
+		sent += all[n].sent;
+		EXPECT_EQ(sent, self->net.sent) TH_LOG("%zu", n);
+		EXPECT_EQ(n + 1 - sent, self->net.dropped);
+		EXPECT_EQ(all[n].sent ? (int)all[n].size : -1,
+			  read(self->peer, got, sizeof(got)));
+		EXPECT_TRUE(!all[n].sent || (got[0] == (char)(n + 1) &&
+					     got[all[n].size - 1] == (char)(n + 1)));
+	}
+}
+
 TEST_F(net, frames_in)
 {
 	struct guest *guest = &self->guest;
