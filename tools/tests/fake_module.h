@@ -43,6 +43,8 @@ static struct fake {
 
 /* A page that a guest wrote; the log of machine 0 alone is asked for. */
 static uint64_t fake_dirty[1024];
+/* Pages that are in the log each time, however seldom the guest comes to run. */
+static uint64_t fake_dirty_always[1024];
 static volatile bool fake_logs;
 
 __attribute__((unused))
@@ -127,7 +129,8 @@ static int fake_mmu(unsigned long request, void *argument)
 	bitmap = (uint64_t *)(uintptr_t)dirty->bitmap;
 	for (uint64_t n = 0; n < (dirty->length + 262143) / 262144; n++)
 		bitmap[n] = __atomic_exchange_n(&fake_dirty[dirty->gpa / 262144 + n], 0,
-						__ATOMIC_SEQ_CST);
+						__ATOMIC_SEQ_CST) |
+			    fake_dirty_always[dirty->gpa / 262144 + n];
 	dirty->done = dirty->length;
 	return 0;
 }

@@ -301,6 +301,8 @@ TEST_F_TIMEOUT(migration, a_guest_that_outruns_the_line_is_slowed_down, 120)
 	struct vmx_migration_status status;
 
 	ASSERT_TRUE(gets_on(self->a));
+	for (unsigned int n = STAMPS; n < STAMPS + STAMPED; n++)
+		fake_dirty_always[n / 64] |= 1ull << n % 64;
 	self->migration.config.bandwidth = 4 << 20;
 	self->migration.config.downtime_ms = 1;
 	self->migration.config.throttle = true;
