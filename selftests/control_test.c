@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A machine of vmxrun is controlled from outside: by HTTP over its socket, and by vmxctl. */
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <x86intrin.h>
 
 #include "lib/command.h"
+#include "lib/stamper.h"
 
 #define TO_PORT		"mov $0x3f8, %edx\n"
 /* Ticks between two looks at the TSC that no stay in the host takes, and a pause that is longer. */
@@ -30,42 +29,9 @@ GUEST64(polite_guest, "mov $0x602, %edx\n mov $0x100, %eax\n out %ax, %dx\n"
 GUEST64(deaf_guest, TO_PORT "mov $'R', %al\n out %al, %dx\n cli\n 1: hlt\n jmp 1b");
 GUEST64(exit_guest, "mov $5, %al\n out %al, $0xf4\n 1: jmp 1b");
 
-static int connect_to(fixture *self)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/vmx/guest.sock", self->folder);
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-/* The status of an answer, -1 for none; @said has all of it. */
-static int ask(fixture *self, const char *method, const char *resource, const char *body)
-{
-	char request[512];
-	int fd = connect_to(self), status;
-	size_t length = 0;
-	ssize_t got;
-
-	if (fd < 0)
-		return -1;
-	snprintf(request, sizeof(request), "%s %s HTTP/1.0\r\nContent-Length: %zu\r\n\r\n%s",
-		 method, resource, strlen(body), body);
-	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
-		perror("a request");
-	while ((got = read(fd, said + length, sizeof(said) - 1 - length)) > 0)
-		length += got;
-	said[length] = '\0';
-	close(fd);
-	return sscanf(said, "HTTP/1.%*d %d", &status) == 1 ? status : -1;
-}
-
 static int put(fixture *self, const char *resource)
 {
-	return ask(self, "PUT", resource, "");
+	return ask(self, "guest", "PUT", resource, "");
 }
 
 static bool says(const char *text)
@@ -77,7 +43,7 @@ static bool says(const char *text)
 }
 
 #define EXPECT_ANSWER(status, method, resource, body)					\
-	EXPECT_EQ(status, ask(self, method, resource, body)) {				\
+	EXPECT_EQ(status, ask(self, "guest", method, resource, body)) {				\
 		TH_LOG("%s", said);							\
 	}
 
@@ -257,6 +223,37 @@ TEST_F(vmxrun, a_snapshot)
 	EXPECT_STATUS(1);
 	EXPECT_COMMAND(1, "echo q | vmxrun --restore $XDG_RUNTIME_DIR/saved");
 	EXPECT_COMMAND(1, "ls $XDG_RUNTIME_DIR/saved.part");
+}
+
+/* A byte of memory that is another one is found by who reads all of it. */
+TEST_F(vmxrun, a_damaged_snapshot)
+{
+	START_NAMED(steady_guest);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_COMMAND(0, "vmxctl snapshot guest saved");
+	EXPECT_COMMAND(0, "vmxrun --check saved");
+	EXPECT_TRUE(says("saved: a machine of 16384K and 1 CPU, undamaged"));
+	EXPECT_COMMAND(0, "printf x | dd of=saved bs=1 conv=notrunc seek=$(($(stat -c %%s saved) - 1))");
+	EXPECT_COMMAND(125, "vmxrun --check saved");
+	EXPECT_TRUE(says("checksum"));
+	EXPECT_COMMAND(125, "vmxrun --check /nowhere");
+	EXPECT_TRUE(says("/nowhere: No such file"));
+	type(self, "q");
+	EXPECT_STATUS(1);
+}
+
+/* Its guest's memory is in the file, and is lost: that is no signal, but an error that says so. */
+TEST_F(vmxrun, a_snapshot_that_shrinks_while_it_runs)
+{
+	START_NAMED(stamper);
+	ASSERT_TRUE(heard(self, "R"));
+	EXPECT_COMMAND(0, "vmxctl snapshot guest saved");
+	type(self, "q");
+	EXPECT_STATUS(1);
+	EXPECT_COMMAND(125, "{ vmxrun --restore saved --api unix:api & "
+		       "until vmxctl info unix:api >/dev/null 2>&1; do :; done; "
+		       "truncate -s 1M saved; wait $!; }");
+	EXPECT_TRUE(says("the guest's memory is lost"));
 }
 
 TEST_F(vmxrun, metrics)

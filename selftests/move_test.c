@@ -17,6 +17,7 @@ static void move(struct __test_metadata *_metadata, fixture *self, const char *f
 	EXPECT_TRUE(complained(self, "vmxrun: the machine has moved to unix:/"));
 	EXPECT_COMMAND(0, "vmxctl info there");
 	EXPECT_NE(NULL, strstr(said, "state     running")) { TH_LOG("%s", said); }
+	EXPECT_COMMAND(1, "ls line");
 	EXPECT_EQ(1, end_target());
 }
 
@@ -63,6 +64,28 @@ TEST_F(vmxrun, the_source_is_killed_when_it_has_committed)
 	EXPECT_LEFT(RUNS | UNDECIDED, "commit", LINE_HIT_AFTER, true);
 }
 
+static int pressed;
+
+static void press_button(void *self)
+{
+	pressed = ask(self, "here", "PUT", "/vm/power-button", "");
+}
+
+/* Its state is on its way: whoever presses the button now is sent there. */
+TEST_F(vmxrun, the_power_button_is_not_lost)
+{
+	const struct fault fault = {
+		.name = "ready", .harm = LINE_HIT_BEFORE, .hit = press_button, .context = self,
+	};
+
+	START_BOTH("auto", "auto");
+	EXPECT_EQ(0, move_over_line(self, &fault));
+	EXPECT_EQ(409, pressed);
+	EXPECT_NE(NULL, strstr(said, "the machine is being moved")) { TH_LOG("%s", said); }
+	EXPECT_STATUS(120);
+	EXPECT_EQ(1, end_target());
+}
+
 /* What the target lacks is named, and the guest goes on. */
 TEST_F(vmxrun, another_machine_is_refused)
 {
@@ -96,9 +119,36 @@ TEST_F(vmxrun, another_machine_is_refused)
 	EXPECT_STATUS(1);
 }
 
+/* A target that fails on its own before it takes the machine has the source hear why. */
+TEST_F(vmxrun, a_target_that_cannot_make_the_machine_says_so)
+{
+	static const struct {
+		char *option, *value;
+		const char *text;
+	} cases[] = {
+		{ "--pin", "3=0", "there is no virtual CPU 3" },
+		{ "--memory", "32M", "the machine that comes has 16384K of memory, not 32768K" },
+		{ "--cpus", "2", "the machine that comes has 1, not 2" },
+	};
+
+	setenv("XDG_RUNTIME_DIR", self->folder, 1);
+	START(stamper, OPTIONS("--name", "here"));
+	ASSERT_TRUE(heard(self, "R"));
+	for (size_t n = 0; n < TEST_COUNT(cases); n++) {
+		start_target(self, OPTIONS(cases[n].option, cases[n].value));
+		ASSERT_TRUE(is_there(self, "line"));
+		EXPECT_COMMAND(1, "vmxctl migrate here unix:line");
+		EXPECT_NE(NULL, strstr(said, cases[n].text)) { TH_LOG("%s", said); }
+		EXPECT_EQ(125, wait_for(there.child));
+		EXPECT_TRUE(complained_there(cases[n].text));
+	}
+	type(self, "q");
+	EXPECT_STATUS(1);
+}
+
 TEST_F(vmxrun, the_command_line_of_a_target_is_judged)
 {
-	EXPECT_ERROR("leave out --memory", "--incoming", "unix:x");
+	EXPECT_ERROR("leave out --restore", "--incoming", "unix:x", "--restore", "y");
 }
 
 VMX_TEST_MAIN

@@ -6,9 +6,6 @@
 #ifndef MOVE_FIXTURE_H
 #define MOVE_FIXTURE_H
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include "command.h"
 #include "stamper.h"
 
@@ -110,7 +107,7 @@ static bool is_there(fixture *self, const char *name)
 	setenv("XDG_RUNTIME_DIR", self->folder, 1);					\
 	START(stamper, OPTIONS("--name", "here", "--mmu", (char *)mmu_here));		\
 	ASSERT_TRUE(heard(self, "R"));							\
-	start_target(self, (char *[]){ "--mmu", (char *)mmu_there, NULL });		\
+	start_target(self, OPTIONS("--mmu", (char *)mmu_there, "--memory", "16M"));	\
 	ASSERT_TRUE(is_there(self, "line"));						\
 } while (0)
 
@@ -123,17 +120,6 @@ static int listen_at(fixture *self, const char *name)
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", self->folder, name);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1))
-		abort();
-	return fd;
-}
-
-static int connect_at(fixture *self, const char *name)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", self->folder, name);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		abort();
 	return fd;
 }
@@ -161,13 +147,9 @@ static void kill_it(void *context)
 	*child = 0;
 }
 
-/* Moves the guest over a line that kills a side at a message; the exit status of vmxctl. */
-static int move_and_kill(fixture *self, const char *name, enum harm harm, bool source)
+/* Moves the guest over a line where something happens at a message; the exit status of vmxctl. */
+static int move_over_line(fixture *self, const struct fault *fault)
 {
-	struct victim victim = { self, source };
-	const struct fault fault = {
-		.name = name, .harm = harm, .hit = kill_it, .context = &victim,
-	};
 	int listener = listen_at(self, "relay"), near, status;
 	char address[80];
 	static struct line line;
@@ -180,11 +162,22 @@ static int move_and_kill(fixture *self, const char *name, enum harm harm, bool s
 		_exit(127);
 	}
 	near = accept(listener, NULL, NULL);
-	line_join(&line, near, connect_at(self, "line"), &fault);
+	line_join(&line, near, connect_at(self, "line"), fault);
 	waitpid(child, &status, 0);
 	line_close(&line);
 	close(listener);
 	return WEXITSTATUS(status);
+}
+
+/* It kills a side. */
+static int move_and_kill(fixture *self, const char *name, enum harm harm, bool source)
+{
+	struct victim victim = { self, source };
+	const struct fault fault = {
+		.name = name, .harm = harm, .hit = kill_it, .context = &victim,
+	};
+
+	return move_over_line(self, &fault);
 }
 
 /* What has become of it, when that is certain; 0 if it never is. */

@@ -114,6 +114,11 @@ int vmx_incoming_check(struct vmx_incoming *incoming, struct vmx_machine *machin
 	return refuse(incoming, put_state(incoming, machine));
 }
 
+void vmx_incoming_refuse(struct vmx_incoming *incoming, const char *why)
+{
+	refuse(incoming, vmx_fail(EBUSY, "%s", why));
+}
+
 /* Memory */
 
 static unsigned int count_zero(const struct message_pages *message)

@@ -141,12 +141,14 @@ static int check_here(char *why)
 	return -EBUSY;
 }
 
+static const char moved_away[] = "the machine is being moved; ask the other side";
+
 /* With @pausing held. */
 static int check_given_up(char *why)
 {
 	if (!given_up)
 		return 0;
-	snprintf(why, API_WHY, "the machine is being moved; ask the other side");
+	snprintf(why, API_WHY, "%s", moved_away);
 	return -EBUSY;
 }
 
@@ -215,18 +217,23 @@ void control_set_paused(void)
 
 static int press_button(void *context __attribute__((unused)), char *why)
 {
-	bool heard;
+	bool leaving, heard;
 	int ret = check_here(why);
 
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&making);
 	pthread_mutex_lock(&machine.lock);
-	heard = vmx_power_button(&machine.power);
+	leaving = migrate_is_leaving();
+	heard = !leaving && vmx_power_button(&machine.power);
 	pthread_mutex_unlock(&machine.lock);
 	pthread_mutex_unlock(&making);
 	if (heard)
 		return 0;
+	if (leaving) {
+		snprintf(why, API_WHY, "%s", moved_away);
+		return -EBUSY;
+	}
 	snprintf(why, API_WHY,
 		 "the guest does not listen to the power button; power it off if it is to end");
 	return -EBUSY;

@@ -34,8 +34,30 @@ static void set_foreign(bool on)
 	__atomic_store_n(&foreign, on, __ATOMIC_RELEASE);
 }
 
+/* A source waits for this thread to say whether the machine can come. */
+static __thread bool asked;
+
+void incoming_refuse(const struct sentence *why)
+{
+	if (asked)
+		vmx_incoming_refuse(incoming, why->text);
+}
+
+/* What the user expects. */
+static void judge(const struct options *options, const struct vmx_saved_config *saved)
+{
+	const struct vmx_machine_config *wanted = &options->machine;
+
+	if (options->memory_given && saved->memory != wanted->memory)
+		fail("--memory: the machine that comes has %lluK of memory, not %lluK",
+		     (unsigned long long)saved->memory >> 10,
+		     (unsigned long long)wanted->memory >> 10);
+	if (options->cpus_given && saved->cpus != wanted->cpus)
+		fail("--cpus: the machine that comes has %u, not %u", saved->cpus, wanted->cpus);
+}
+
 /* Who connects may be anybody, and is let go if it is no vmxrun. */
-static void hear_offer(struct vmx_machine_config *config)
+static void hear_offer(struct options *options)
 {
 	struct vmx_saved_config saved;
 	struct sentence why;
@@ -51,8 +73,10 @@ static void hear_offer(struct vmx_machine_config *config)
 		fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", vmx_error());
 	}
 	line_listen_no_more();
-	config->memory = saved.memory;
-	config->cpus = saved.cpus;
+	asked = true;
+	judge(options, &saved);
+	options->machine.memory = saved.memory;
+	options->machine.cpus = saved.cpus;
 }
 
 /* Whether it has all that the guest needs turns out with a machine that is not used. */
@@ -63,19 +87,22 @@ static void check(const struct vmx_machine_config *config)
 	pthread_mutex_lock(&making);
 	machine_make(config);
 	ret = vmx_incoming_check(incoming, &machine);
+	/* Then it was told. */
+	asked = !ret;
 	machine_forget();
 	if (!ret)
 		machine_make(config);
+	asked = false;
 	pthread_mutex_unlock(&making);
 	if (ret)
 		fail("--incoming: %s", vmx_error());
 }
 
-void incoming_receive(struct vmx_machine_config *config)
+void incoming_receive(struct options *options)
 {
-	hear_offer(config);
-	pins_check(config->cpus);
-	check(config);
+	hear_offer(options);
+	pins_check(options->machine.cpus);
+	check(&options->machine);
 	if (vmx_incoming_receive(incoming, &machine))
 		fail("--incoming: %s", vmx_error());
 	set_waiting(false);
@@ -109,7 +136,7 @@ static void *finish(void *arg __attribute__((unused)))
 	if (!ret && paused)
 		control_set_paused();
 	if (ret == -EINPROGRESS)
-		migrate_set_undecided();
+		migrate_set_undecided(vmx_error());
 	/* Whoever may do anything with it finds it as it is. */
 	if (!ret || ret == -EINPROGRESS)
 		set_foreign(false);

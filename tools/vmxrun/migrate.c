@@ -63,14 +63,23 @@ bool migrate_is_undecided(void)
 	return is;
 }
 
-void migrate_set_undecided(void)
+bool migrate_is_leaving(void)
+{
+	struct vmx_migration_status status;
+
+	migrate_read(&status);
+	return status.phase >= VMX_MIGRATION_STOP && status.phase <= VMX_MIGRATION_DONE;
+}
+
+void migrate_set_undecided(const char *why)
 {
 	pthread_mutex_lock(&moving);
 	undecided = true;
 	pthread_mutex_unlock(&moving);
 	fprintf(stderr,
-		"vmxrun: the line was cut at the last moment, and nobody knows which side has the guest; it is paused.\n"
-		"vmxrun: If it does not run on the other side, end that one and have it go on here: vmxctl resume --here\n");
+		"vmxrun: the guest is paused: %s.\n"
+		"vmxrun: If it does not run on the other side, end that one and have it go on here: vmxctl resume --here\n",
+		why);
 }
 
 int migrate_resume_here(struct sentence *why)
@@ -91,6 +100,11 @@ int migrate_resume_here(struct sentence *why)
 	pthread_mutex_unlock(&moving);
 	if (ret)
 		return ret;
+	pthread_mutex_lock(&migration.lock);
+	/* Of a source's. It has the guest, as it turns out. */
+	if (migration.status.phase == VMX_MIGRATION_UNDECIDED)
+		migration.status.phase = VMX_MIGRATION_FAILED;
+	pthread_mutex_unlock(&migration.lock);
 	control_take_back();
 	vmx_machine_resume(&machine);
 	nets_announce();
@@ -170,10 +184,10 @@ static int begin(struct sentence *why)
 }
 
 /* The guest has gone, or goes on, or is paused until somebody knows. */
-static void end(int ret, const char *address)
+static void end(int ret, const char *address, const struct sentence *why)
 {
 	if (ret == -EINPROGRESS)
-		migrate_set_undecided();
+		migrate_set_undecided(why->text);
 	pthread_mutex_lock(&moving);
 	on_its_way = false;
 	pthread_mutex_unlock(&moving);
@@ -206,7 +220,7 @@ int migrate_machine(const struct api_migrate *how, struct vmx_migration_status *
 		disconnect();
 		migrate_read(report);
 	}
-	end(ret, how->address);
+	end(ret, how->address, why);
 	return ret;
 }
 

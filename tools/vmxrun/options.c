@@ -17,6 +17,7 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, 'a' },
 	{ "restore", required_argument, NULL, 'R' },
 	{ "incoming", required_argument, NULL, 'I' },
+	{ "check", required_argument, NULL, 'C' },
 	{ "disk", required_argument, NULL, 'd' },
 	{ "net", required_argument, NULL, 'n' },
 	{ "console", required_argument, NULL, 'o' },
@@ -54,9 +55,11 @@ static void print_help(FILE *out)
 		"  --restore FILE  go on with a saved machine, whose memory and CPUs are in FILE. Give the\n"
 		"                  same disks, cards and console. With --kernel, a reset boots that; else\n"
 		"                  vmxrun ends\n"
+		"  --check FILE    read a saved machine whole, and say whether it is undamaged; runs nothing\n"
 		"  --incoming ADDRESS\n"
 		"                  take a machine that 'vmxctl migrate' sends to unix:PATH, tcp:HOST:PORT or\n"
-		"                  through exec:COMMAND; otherwise as --restore\n"
+		"                  through exec:COMMAND; otherwise as --restore. With --memory or\n"
+		"                  --cpus it is refused if it has others\n"
 		"  --disk FILE     virtio disk in a file or on a block device; read-only with ,ro.\n"
 		"                  The first is /dev/vda, the next /dev/vdb, up to %u\n"
 		"  --net tap=NAME[,mac=ADDRESS]\n"
@@ -152,11 +155,11 @@ static void set(struct options *options, int option)
 	switch (option) {
 	case 'm':
 		options->machine.memory = size_of(optarg);
-		options->sized = true;
+		options->memory_given = true;
 		break;
 	case 'c':
 		options->machine.cpus = number_of(optarg);
-		options->sized = true;
+		options->cpus_given = true;
 		break;
 	case 'u':
 		options->machine.mmu = mmu_of(optarg);
@@ -172,6 +175,9 @@ static void set(struct options *options, int option)
 		break;
 	case 'R':
 		options->restore = optarg;
+		break;
+	case 'C':
+		options->check = optarg;
 		break;
 	case 'I':
 		options->incoming = optarg;
@@ -237,16 +243,18 @@ void options_parse(struct options *options, int argc, char **argv)
 		set(options, option);
 	if (optind < argc)
 		refuse_word(options, argv[optind]);
+	if (options->check)
+		return;
 	if (!options->kernel && !options->restore && !options->incoming) {
 		fprintf(stderr, "vmxrun: nothing to boot: --kernel FILE is missing\n");
 		point_to_help();
 	}
-	if (options->restore && options->sized)
+	if (options->incoming && (options->restore || options->gdb))
+		fail("--incoming %s: the machine comes from there; leave out --restore and --gdb",
+		     options->incoming);
+	if (options->restore && (options->memory_given || options->cpus_given))
 		fail("--restore %s: the file has memory and CPUs; leave out --memory and --cpus",
 		     options->restore);
-	if (options->incoming && (options->sized || options->restore || options->gdb))
-		fail("--incoming %s: the machine comes with memory and CPUs; %s", options->incoming,
-		     "leave out --memory, --cpus, --restore and --gdb");
 	/* Then there is nothing to boot again. */
 	options->no_reboot |= !options->kernel;
 	if (!options->append)

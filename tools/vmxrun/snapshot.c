@@ -9,11 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmxrun.h"
 
 static const char *restored_path;
+static int restored_file = -1;
+static struct stat restored;	/* as it was at the beginning */
 static struct vmx_saved *saved;
 
 /* Made beforehand: a signal handler cannot. */
@@ -46,20 +49,46 @@ static void watch_memory(const char *path)
 	sigaction(SIGBUS, &action, NULL);
 }
 
+/* The descriptor stays open: the guest's memory comes from it. */
+static void open_saved(const char *option, const char *path, struct vmx_saved_config *found)
+{
+	restored_file = open(path, O_RDONLY | O_CLOEXEC);
+	if (restored_file < 0 || fstat(restored_file, &restored))
+		fail("%s %s: %s", option, path, strerror(errno));
+	if (vmx_saved_open(&saved, restored_file, found))
+		fail("%s %s: %s", option, path, vmx_error());
+}
+
+/* The module finds memory missing without a signal. */
+void snapshot_explain(void)
+{
+	struct stat now;
+
+	if (*lost && !fstat(restored_file, &now) && now.st_size < restored.st_size)
+		fputs(lost, stderr);
+}
+
 void snapshot_open(const char *path, struct vmx_machine_config *config)
 {
 	struct vmx_saved_config found;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		fail("--restore %s: %s", path, strerror(errno));
-	/* The descriptor stays open: the guest's memory comes from it. */
-	if (vmx_saved_open(&saved, fd, &found))
-		fail("--restore %s: %s", path, vmx_error());
+	open_saved("--restore", path, &found);
 	restored_path = path;
 	watch_memory(path);
 	config->memory = found.memory;
 	config->cpus = found.cpus;
+}
+
+void snapshot_check(const char *path)
+{
+	struct vmx_saved_config found;
+
+	open_saved("--check", path, &found);
+	if (vmx_saved_check_memory(saved))
+		fail("--check %s: %s", path, vmx_error());
+	printf("%s: a machine of %lluK and %u %s, undamaged\n", path,
+	       (unsigned long long)found.memory >> 10, found.cpus,
+	       found.cpus == 1 ? "CPU" : "CPUs");
 }
 
 bool snapshot_restore(void)

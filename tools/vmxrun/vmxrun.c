@@ -24,6 +24,7 @@ static struct vmx_boot image;
 
 void fail(const char *format, ...)
 {
+	struct sentence why;
 	va_list args;
 
 	fputs("vmxrun: ", stderr);
@@ -31,6 +32,10 @@ void fail(const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
+	va_start(args, format);
+	vsnprintf(why.text, sizeof(why.text), format, args);
+	va_end(args);
+	incoming_refuse(&why);
 	exit(STATUS_ERROR);
 }
 
@@ -244,6 +249,7 @@ static int status_of(enum vmx_end end)
 		return STATUS_TRIPLE_FAULT;
 	default:
 		fprintf(stderr, "vmxrun: %s\n", machine.why);
+		snapshot_explain();
 		return STATUS_ERROR;
 	}
 }
@@ -260,6 +266,10 @@ int main(int argc, char **argv)
 	/* The lab sets this for Bochs: see struct vmx_machine_config. */
 	options.machine.short_stays = getenv("VMXRUN_SHORT_STAYS");
 	options_parse(&options, argc, argv);
+	if (options.check) {
+		snapshot_check(options.check);
+		return STATUS_OFF;
+	}
 	if (options.gdb)
 		gdb_listen(options.gdb);
 	if (options.api || options.name)
@@ -289,7 +299,7 @@ int main(int argc, char **argv)
 	if (options.api || options.name)
 		control_start();
 	if (options.incoming) {
-		incoming_receive(&options.machine);
+		incoming_receive(&options);
 		incoming_finish();
 	}
 	end = run(&options);

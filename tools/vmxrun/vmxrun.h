@@ -60,8 +60,10 @@ struct options {
 	const char *initrd;
 	const char *append;
 	const char *restore;
+	const char *check;
 	const char *incoming;
-	bool sized;		/* memory or CPUs were given */
+	bool memory_given;
+	bool cpus_given;
 	bool virtio_console;
 	bool no_reboot;
 	bool stats;
@@ -252,7 +254,9 @@ int migrate_cancel(struct sentence *why);
 const struct vmx_migration_codec *migrate_codec(struct sentence *why);
 /* The machine is paused, and nobody knows on which side it is to go on. */
 bool migrate_is_undecided(void);
-void migrate_set_undecided(void);
+void migrate_set_undecided(const char *why);
+/* Has its state gone? With the machine's lock held: what changes it still goes along if not. */
+bool migrate_is_leaving(void);
 /* It goes on here, a person says: 0 or -errno. */
 int migrate_resume_here(struct sentence *why);
 
@@ -261,7 +265,9 @@ int migrate_resume_here(struct sentence *why);
 /* A machine is to come to an address; exits if nobody can wait there. */
 void incoming_begin(const char *address);
 /* Waits for it. Its memory and CPUs are the machine's then. */
-void incoming_receive(struct vmx_machine_config *config);
+void incoming_receive(struct options *options);
+/* The caller's thread ends the process: if a source waits for this side's answer, it hears why. */
+void incoming_refuse(const struct sentence *why);
 /* In a thread: has it go on when the other side gives it up. */
 void incoming_finish(void);
 /* Is it on its way? */
@@ -286,8 +292,12 @@ void control_end(void);
 
 /* Opens a saved machine, whose memory and CPUs are the machine's. */
 void snapshot_open(const char *path, struct vmx_machine_config *config);
+/* Compares all that is in it with its checksums; prints what it is, or exits. */
+void snapshot_check(const char *path);
 /* Puts it into the machine, which goes on; false if there is none, or it was done before. */
 bool snapshot_restore(void);
+/* The machine has failed: says so if that may be for what became of the file. */
+void snapshot_explain(void);
 /* Saves the machine, which goes on then: 0, or -errno with a sentence in WHY. */
 int snapshot_save(const char *path, char *why, size_t size);
 

@@ -217,6 +217,13 @@ int vmx_incoming_check(struct vmx_incoming *incoming,
 		       struct vmx_machine *machine);
 
 /**
+ * vmx_incoming_refuse() - tell the source that this side cannot take the machine
+ * @incoming: the machine that is to come; it was not received yet
+ * @why: a sentence
+ */
+void vmx_incoming_refuse(struct vmx_incoming *incoming, const char *why);
+
+/**
  * vmx_incoming_receive() - take memory and state
  * @incoming: the machine that comes
  * @machine: like the one that was checked; it is paused then
