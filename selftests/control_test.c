@@ -233,7 +233,8 @@ TEST_F(vmxrun, a_damaged_snapshot)
 	EXPECT_COMMAND(0, "vmxctl snapshot guest saved");
 	EXPECT_COMMAND(0, "vmxrun --check saved");
 	EXPECT_TRUE(says("saved: a machine of 16384K and 1 CPU, undamaged"));
-	EXPECT_COMMAND(0, "printf x | dd of=saved bs=1 conv=notrunc seek=$(($(stat -c %%s saved) - 1))");
+	EXPECT_COMMAND(0, "printf x | dd of=saved bs=1 conv=notrunc "
+		       "seek=$(($(stat -c %%s saved) - 1))");
 	EXPECT_COMMAND(125, "vmxrun --check saved");
 	EXPECT_TRUE(says("checksum"));
 	EXPECT_COMMAND(125, "vmxrun --check /nowhere");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Runs commands of a shell in the folder of a test of vmxrun, and asks a machine over its socket. */
+/* Runs commands in the folder of a test of vmxrun, and asks a machine over its socket. */
 #ifndef COMMAND_H
 #define COMMAND_H
 
@@ -12,7 +12,8 @@
 static char said[65536];
 
 /* Its exit status; @said has what it said. */
-static __attribute__((format(printf, 2, 3))) int command(fixture *self, const char *format, ...)
+__attribute__((format(printf, 2, 3)))
+static int command(fixture *self, const char *format, ...)
 {
 	char line[400], all[500];
 	va_list args;

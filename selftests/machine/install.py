@@ -11,7 +11,7 @@ import version
 from where import BUILD, ROOT, Failure, environment, jobs, locked
 
 # What is installed below PREFIX beside headers.
-FILES = """bin/vmxrun bin/vmxctl lib/vmx/vmxrun-api.so lib/vmx/vmxrun-transport.so
+FILES = """bin/vmxrun bin/vmxctl lib/vmx/vmxrun-api.so lib/vmx/vmxrun-transport.so lib/vmx/vmxrun-tls.so
 share/bash-completion/completions/vmxctl share/vmx/openapi.yaml
 lib/libvmx.a lib/libvmx.so lib/libvmx.so.{soname} lib/libvmx.so.{version} lib/pkgconfig/libvmx.pc
 lib/sysusers.d/vmx.conf lib/udev/rules.d/60-vmx.rules

@@ -122,7 +122,7 @@ def control():
     """What it takes to control vmxrun: half as much again as the rest, so that few machines have it."""
     tools = BUILD / "tools"
     found = shared_objects(tools / "vmxctl")
-    for name in ("vmxrun-api.so", "vmxrun-transport.so"):
+    for name in ("vmxrun-api.so", "vmxrun-transport.so", "vmxrun-tls.so"):
         found.update({f"/usr/lib/vmx/{name}": tools / name, **shared_objects(tools / name)})
     return found
 

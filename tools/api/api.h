@@ -82,6 +82,8 @@ struct api_migrate {
 	uint32_t downtime_ms;	/* 0: the default */
 	bool throttle;
 	bool compress;
+	const char *tls_creds;	/* a folder; NULL: in the clear */
+	const char *tls_hostname;	/* NULL: the address's */
 };
 
 /*

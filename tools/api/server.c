@@ -296,11 +296,11 @@ static bool take_flag(struct json_object *member, bool *flag)
 	return json_object_is_type(member, json_type_boolean);
 }
 
-static bool take_address(struct json_object *member, const char **address)
+static bool take_text(struct json_object *member, const char **text)
 {
-	*address = json_object_get_string(member);
+	*text = json_object_get_string(member);
 	return json_object_is_type(member, json_type_string) &&
-	       strlen(*address) == (size_t)json_object_get_string_len(member);
+	       strlen(*text) == (size_t)json_object_get_string_len(member);
 }
 
 /* {"address": "...", ...}; NULL, or what is wrong. */
@@ -314,7 +314,7 @@ static const char *parse_migrate(struct json_object *object, struct api_migrate 
 		bool good = false;
 
 		if (!strcmp(key, "address"))
-			good = take_address(member, &how->address);
+			good = take_text(member, &how->address);
 		else if (!strcmp(key, "bandwidth"))
 			good = take_number(member, INT64_MAX, &how->bandwidth);
 		else if (!strcmp(key, "downtime_ms"))
@@ -323,6 +323,10 @@ static const char *parse_migrate(struct json_object *object, struct api_migrate 
 			good = take_flag(member, &how->throttle);
 		else if (!strcmp(key, "compress"))
 			good = take_flag(member, &how->compress);
+		else if (!strcmp(key, "tls_creds"))
+			good = take_text(member, &how->tls_creds) && *how->tls_creds == '/';
+		else if (!strcmp(key, "tls_hostname"))
+			good = take_text(member, &how->tls_hostname) && *how->tls_hostname;
 		if (!good)
 			return "a member is not known, or has an impossible value";
 	}

@@ -224,7 +224,8 @@ def bodies_are_judged(machine):
         assert answer.status == 400, f"{body[:40]}: {answer.status}"
     for body in ("", "[]", "{}", '{"address": 3}', '{"address": "a", "more": 1}', '{"address": "a", "bandwidth": -1}',
                  '{"address": "a", "downtime_ms": 4294967296}', '{"address": "a", "throttle": 1}',
-                 '{"address": "unix:/tmp/there", "compress": true}', '{"address": "a\\u0000b"}'):
+                 '{"address": "unix:/tmp/there", "compress": true}', '{"address": "tcp:a:1", "tls_creds": "keys"}',
+                 '{"address": "tcp:a:1", "tls_creds": "/keys", "tls_hostname": ""}', '{"address": "a\\u0000b"}'):
         answer = machine.ask("PUT", "/vm/migrate", body)
         assert answer.status == 400, f"{body[:40]}: {answer.status}"
     assert machine.state() == before

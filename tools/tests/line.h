@@ -193,6 +193,28 @@ static inline void line_open(struct line *line, const struct fault *fault)
 	line->target = far[1];
 }
 
+/* A line that nobody reads on its way. NEAR and FAR cut it, and nothing else. */
+static inline void line_pair(struct line *line)
+{
+	int ends[2];
+
+	memset(line, 0, sizeof(*line));
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+		abort();
+	line->source = ends[0];
+	line->target = ends[1];
+	line->near = dup(ends[0]);
+	line->far = dup(ends[1]);
+}
+
+static inline void line_part(struct line *line)
+{
+	close(line->near);
+	close(line->far);
+	close(line->source);
+	close(line->target);
+}
+
 static inline void line_close(struct line *line)
 {
 	line_cut(line);

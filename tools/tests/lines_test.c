@@ -34,8 +34,40 @@ static int accepted;
 
 static void *accept_it(void *arg)
 {
-	accepted = line_accept();
+	struct sentence why;
+
+	accepted = line_accept(&why);
 	return NULL;
+}
+
+/* TLS that lets all through, and notes for whom. */
+static struct tls_config protected[2];
+static unsigned int protections;
+
+static int protect_nothing(const struct tls_config *config, char *why, size_t size)
+{
+	static char host[64];
+
+	protected[!config->host] = *config;
+	/* The name need not outlive the call. */
+	if (config->host) {
+		snprintf(host, sizeof(host), "%s", config->host);
+		protected[0].host = host;
+	}
+	__atomic_add_fetch(&protections, 1, __ATOMIC_SEQ_CST);
+	return config->fd;
+}
+
+void *load_symbol(const char *object, const char *symbol, struct sentence *why)
+{
+	static struct transport_tls tls = { .protect = protect_nothing };
+
+	return &tls;
+}
+
+static int connect_to(const char *address, bool (*cancelled)(void), struct sentence *why)
+{
+	return line_connect(&(struct line_config){ .address = address }, cancelled, why);
 }
 
 /* Both ways. */
@@ -53,10 +85,10 @@ static void try_address(struct __test_metadata *_metadata, const char *listen_at
 	pthread_t thread;
 	int fd;
 
-	line_listen(listen_at);
+	line_listen(listen_at, NULL);
 	EXPECT_TRUE(line_comes_again());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_it, NULL));
-	fd = line_connect(to, NULL, &why);
+	fd = connect_to(to, NULL, &why);
 	ASSERT_LE(0, fd) { TH_LOG("%s", why.text); }
 	pthread_join(thread, NULL);
 	EXPECT_TRUE(carries(fd, accepted));
@@ -149,10 +181,10 @@ static void try_deaf(struct __test_metadata *_metadata, int family)
 
 	listen_deafly(_metadata, &deaf, family);
 	looks = 0;
-	EXPECT_EQ(-ECANCELED, line_connect(deaf.address, cancelled_later, &why));
+	EXPECT_EQ(-ECANCELED, connect_to(deaf.address, cancelled_later, &why));
 	EXPECT_EQ(3, looks);
 	silence_ms = 300;
-	EXPECT_GT(0, line_connect(deaf.address, NULL, &why));
+	EXPECT_GT(0, connect_to(deaf.address, NULL, &why));
 	EXPECT_NE(NULL, strstr(why.text, "timed out")) { TH_LOG("%s", why.text); }
 	silence_ms = 20000;
 	close_deaf(&deaf);
@@ -175,7 +207,7 @@ TEST(tcp)
 	char address[80];
 
 	/* A port that nobody has now. */
-	line_listen("tcp:127.0.0.1:0");
+	line_listen("tcp:127.0.0.1:0", NULL);
 	ASSERT_EQ(0, getsockname(listener, (struct sockaddr *)&name, &length));
 	close(listener);
 	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", ntohs(name.sin_port));
@@ -189,7 +221,7 @@ TEST(commands)
 {
 	struct sentence why = { "" };
 	char got[4] = "";
-	int fd = line_connect("exec:cat", NULL, &why);
+	int fd = connect_to("exec:cat", NULL, &why);
 
 	ASSERT_LE(0, fd) { TH_LOG("%s", why.text); }
 	EXPECT_EQ(3, write(fd, "abc", 3));
@@ -200,15 +232,69 @@ TEST(commands)
 	EXPECT_EQ(0, read(fd, got, 3));
 	close(fd);
 	/* Who waits for a guest lets the other side begin. */
-	line_listen("exec:printf xyz; exec cat");
+	line_listen("exec:printf xyz; exec cat", NULL);
 	EXPECT_FALSE(line_comes_again());
-	fd = line_accept();
+	fd = line_accept(&why);
 	EXPECT_EQ(3, read(fd, got, 3));
 	EXPECT_STREQ("xyz", got);
 	EXPECT_EQ(3, write(fd, "abc", 3));
 	EXPECT_EQ(3, read(fd, got, 3));
 	EXPECT_STREQ("abc", got);
 	close(fd);
+}
+
+/* The target's certificate names the host of the address, or whom the user says. */
+TEST(tls_is_asked_for_both_sides)
+{
+	struct sockaddr_in name;
+	socklen_t length = sizeof(name);
+	struct line_config to = { .tls_creds = "/keys" };
+	static const struct {
+		const char *format, *hostname, *host;
+	} cases[] = {
+		{ "tcp:127.0.0.1:%d", NULL, "127.0.0.1" },
+		{ "tcp:[127.0.0.1]:%d", NULL, "127.0.0.1" },
+		{ "tcp:127.0.0.1:%d", "there", "there" },
+	};
+
+	for (size_t n = 0; n < COUNT(cases); n++) {
+		struct sentence why = { "" };
+		char address[80];
+		pthread_t thread;
+		int fd;
+
+		line_listen("tcp:127.0.0.1:0", "/own");
+		ASSERT_EQ(0, getsockname(listener, (struct sockaddr *)&name, &length));
+		snprintf(address, sizeof(address), cases[n].format, ntohs(name.sin_port));
+		to.address = address;
+		to.tls_hostname = cases[n].hostname;
+		protections = 0;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, accept_it, NULL));
+		fd = line_connect(&to, NULL, &why);
+		ASSERT_LE(0, fd) { TH_LOG("%s", why.text); }
+		pthread_join(thread, NULL);
+		EXPECT_EQ(2, protections);
+		EXPECT_STREQ("/keys", protected[0].folder);
+		EXPECT_STREQ(cases[n].host, protected[0].host);
+		EXPECT_STREQ("/own", protected[1].folder);
+		EXPECT_EQ(NULL, protected[1].host);
+		close(fd);
+		close(accepted);
+		line_listen_no_more();
+	}
+}
+
+TEST(tls_needs_a_name_to_expect)
+{
+	static const char *const addresses[] = { "unix:/tmp/x", "exec:cat", "tcp::1" };
+
+	for (size_t n = 0; n < COUNT(addresses); n++) {
+		struct line_config to = { .address = addresses[n], .tls_creds = "/keys" };
+		struct sentence why = { "" };
+
+		EXPECT_EQ(-EINVAL, line_connect(&to, NULL, &why));
+		EXPECT_NE(NULL, strstr(why.text, "--tls-hostname")) { TH_LOG("%s", why.text); }
+	}
 }
 
 TEST(others_are_refused)
@@ -227,7 +313,7 @@ TEST(others_are_refused)
 	for (size_t n = 0; n < COUNT(cases); n++) {
 		struct sentence why = { "" };
 
-		EXPECT_GT(0, line_connect(cases[n].address, NULL, &why));
+		EXPECT_GT(0, connect_to(cases[n].address, NULL, &why));
 		EXPECT_NE(NULL, strstr(why.text, cases[n].text)) { TH_LOG("%s", why.text); }
 		EXPECT_NE(0, strlen(why.text));
 	}

@@ -136,6 +136,8 @@ FIXTURE(migration) {
 	enum ending { IN_TIME = 1, LATER } ends;	/* the target, before it takes over */
 	unsigned int flushed, released, regained, given_back;
 	int alone[2];		/* a line whose other end nobody has */
+	/* Makes another line of what a side has; false if it cannot. */
+	bool (*wrap)(struct line *line, bool source);
 	bool late;		/* it could not be cancelled */
 	unsigned int early;	/* times released when the target was not ready */
 	char why[2][400];
@@ -310,6 +312,11 @@ static void *send_it(void *arg)
 {
 	fixture *self = arg;
 
+	if (self->wrap) {
+		if (!self->wrap(&self->line, true))
+			abort();
+		self->migration.config.fd = self->line.source;
+	}
 	self->source = vmx_machine_migrate(&self->a->machine, &self->migration);
 	snprintf(self->why[0], sizeof(self->why[0]), "%s", self->source ? vmx_error() : "");
 	return NULL;
@@ -350,6 +357,8 @@ static void *receive_it(void *arg)
 {
 	fixture *self = arg;
 
+	if (self->wrap && !self->wrap(&self->line, false))
+		abort();
 	self->target = receive(self);
 	snprintf(self->why[1], sizeof(self->why[1]), "%s", self->target ? vmx_error() : "");
 	/* As the end of a process does. */
@@ -360,7 +369,10 @@ static void *receive_it(void *arg)
 
 static void begin(fixture *self, const struct fault *fault)
 {
-	line_open(&self->line, fault);
+	if (self->wrap)
+		line_pair(&self->line);
+	else
+		line_open(&self->line, fault);
 	self->migration.config.fd = self->line.source;
 	self->migration.config.flush = flush;
 	self->migration.config.release = release;
@@ -378,7 +390,10 @@ static void end(fixture *self)
 {
 	pthread_join(self->threads[0], NULL);
 	pthread_join(self->threads[1], NULL);
-	line_close(&self->line);
+	if (self->wrap)
+		line_part(&self->line);
+	else
+		line_close(&self->line);
 }
 
 static void move(fixture *self, const struct fault *fault)

@@ -6,7 +6,7 @@ _vmxctl()
 	local word=${COMP_WORDS[COMP_CWORD]} command="" at folder path
 
 	for ((at = 1; at < COMP_CWORD; at++)); do
-		[[ ${COMP_WORDS[at]} == -* || ${COMP_WORDS[at - 1]} == @(--timeout|--bandwidth|--downtime) ]] && continue
+		[[ ${COMP_WORDS[at]} == -* || ${COMP_WORDS[at - 1]} == @(--timeout|--bandwidth|--downtime|--tls-creds|--tls-hostname) ]] && continue
 		command=${COMP_WORDS[at]}
 		break
 	done
@@ -15,7 +15,7 @@ _vmxctl()
 		case $command in
 		list | info | stats) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
 		migration) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
-		migrate) COMPREPLY=($(compgen -W "--bandwidth --compress --downtime --json --throttle" -- "$word")) ;;
+		migrate) COMPREPLY=($(compgen -W "--bandwidth --compress --downtime --json --throttle --tls-creds --tls-hostname" -- "$word")) ;;
 		resume) COMPREPLY=($(compgen -W "--here" -- "$word")) ;;
 		stop) COMPREPLY=($(compgen -W "--now --timeout" -- "$word")) ;;
 		"") COMPREPLY=($(compgen -W "--help --version" -- "$word")) ;;

@@ -33,6 +33,8 @@ static struct options {
 	bool here;
 	bool throttle;
 	bool compress;
+	const char *tls_creds;
+	const char *tls_hostname;
 	unsigned long downtime_ms;
 	uint64_t bandwidth;
 	unsigned int seconds;
@@ -58,7 +60,8 @@ static void print_help(void)
 	       "       vmxctl stop [--timeout SECONDS] [--now] VM\n"
 	       "       vmxctl pin VM VCPU=CPU[-CPU],...\n"
 	       "       vmxctl snapshot VM FILE\n"
-	       "       vmxctl migrate [--bandwidth SIZE] [--downtime MS] [--throttle] [--compress] [--json]\n"
+	       "       vmxctl migrate [--bandwidth SIZE] [--downtime MS] [--throttle] [--compress]\n"
+	       "              [--tls-creds FOLDER [--tls-hostname NAME]] [--json]\n"
 	       "              VM unix:PATH | tcp:HOST:PORT | exec:COMMAND\n"
 	       "       vmxctl migration | cancel VM\n"
 	       "       vmxctl resume --here VM\n"
@@ -362,12 +365,17 @@ static const char *whole_path(const char *path)
 	return whole;
 }
 
+static void add_text(struct json_object *body, const char *key, const char *text)
+{
+	json_object_object_add(body, key, json_object_new_string(text));
+}
+
 static int snapshot_vm(char **words)
 {
 	struct json_object *body = json_object_new_object();
 	struct answer answer;
 
-	json_object_object_add(body, "path", json_object_new_string(whole_path(words[1])));
+	add_text(body, "path", whole_path(words[1]));
 	if (!ask(path_of(words[0]), "PUT", "/vm/snapshot", json_object_to_json_string(body),
 		 SAVE_PATIENCE, &answer))
 		fail("%s: %s", words[0], reason_of(&answer));
@@ -385,11 +393,15 @@ static int migrate_vm(char **words)
 	snprintf(address, sizeof(address), "%s", words[1]);
 	if (!strncmp(address, "unix:", 5))
 		snprintf(address + 5, sizeof(address) - 5, "%s", whole_path(words[1] + 5));
-	json_object_object_add(body, "address", json_object_new_string(address));
+	add_text(body, "address", address);
 	json_object_object_add(body, "bandwidth", json_object_new_uint64(options.bandwidth));
 	json_object_object_add(body, "downtime_ms", json_object_new_uint64(options.downtime_ms));
 	json_object_object_add(body, "throttle", json_object_new_boolean(options.throttle));
 	json_object_object_add(body, "compress", json_object_new_boolean(options.compress));
+	if (options.tls_creds)
+		add_text(body, "tls_creds", whole_path(options.tls_creds));
+	if (options.tls_hostname)
+		add_text(body, "tls_hostname", options.tls_hostname);
 	status = migrate(words[0], path_of(words[0]), json_object_to_json_string(body),
 			 options.json);
 	json_object_put(body);
@@ -468,6 +480,12 @@ static void set(int option)
 	case 'c':
 		options.compress = true;
 		break;
+	case 'C':
+		options.tls_creds = optarg;
+		break;
+	case 'N':
+		options.tls_hostname = optarg;
+		break;
 	case 'b':
 		options.bandwidth = bandwidth_of(optarg);
 		break;
@@ -501,6 +519,8 @@ int main(int argc, char **argv)
 		{ "downtime", required_argument, NULL, 'd' },
 		{ "throttle", no_argument, NULL, 'T' },
 		{ "compress", no_argument, NULL, 'c' },
+		{ "tls-creds", required_argument, NULL, 'C' },
+		{ "tls-hostname", required_argument, NULL, 'N' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{}

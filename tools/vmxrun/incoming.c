@@ -64,13 +64,16 @@ static void hear_offer(struct options *options)
 	const struct vmx_migration_codec *codec = migrate_codec(&why);
 
 	for (;;) {
-		line = line_accept();
-		if (!vmx_incoming_open(&incoming, line, codec, &saved))
+		line = line_accept(&why);
+		if (line >= 0 && !vmx_incoming_open(&incoming, line, codec, &saved))
 			break;
-		close(line);
+		if (line >= 0) {
+			sentence_is(&why, "%s", vmx_error());
+			close(line);
+		}
 		if (!line_comes_again())
-			fail("--incoming: %s", vmx_error());
-		fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", vmx_error());
+			fail("--incoming: %s", why.text);
+		fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", why.text);
 	}
 	line_listen_no_more();
 	asked = true;
@@ -164,9 +167,9 @@ void incoming_finish(void)
 	pthread_detach(thread);
 }
 
-void incoming_begin(const char *address)
+void incoming_begin(const struct options *options)
 {
-	line_listen(address);
+	line_listen(options->incoming, options->tls_creds);
 	set_waiting(true);
 	set_foreign(true);
 }

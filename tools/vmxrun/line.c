@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../transport/transport.h"
 #include "vmxrun.h"
 
 /* After so long without an answer a line over a network is cut, or is none. A test has less. */
@@ -46,9 +47,9 @@ static struct patience begin_to_wait(bool (*cancelled)(void))
 /* 0, or the error that ends the waiting. */
 static int look(const struct patience *patience)
 {
-	if (patience->cancelled && patience->cancelled())
-		return ECANCELED;
-	return now_ms() < patience->deadline ? 0 : ETIMEDOUT;
+	int late = now_ms() < patience->deadline ? 0 : ETIMEDOUT;
+
+	return patience->cancelled && patience->cancelled() ? ECANCELED : late;
 }
 
 static int refuse(struct sentence *why, int error, const char *address, const char *text)
@@ -75,11 +76,12 @@ static int resolve(struct gaicb *request, bool (*cancelled)(void))
 {
 	const struct patience patience = begin_to_wait(cancelled);
 	static const struct timespec slice = { .tv_nsec = SLICE_MS * 1000000 };
-	const struct gaicb *list[] = { request };
-	int error = getaddrinfo_a(GAI_NOWAIT, (struct gaicb **)list, 1, NULL), late = 0;
+	struct gaicb *asked[] = { request };
+	const struct gaicb *awaited[] = { request };
+	int error = getaddrinfo_a(GAI_NOWAIT, asked, 1, NULL), late = 0;
 
 	while (!error && gai_error(request) == EAI_INPROGRESS && !late) {
-		gai_suspend(list, 1, &slice);
+		gai_suspend(awaited, 1, &slice);
 		late = look(&patience);
 	}
 	if (!late)
@@ -88,9 +90,30 @@ static int resolve(struct gaicb *request, bool (*cancelled)(void))
 	return EAI_SYSTEM;
 }
 
+#define LONGEST	256	/* address over TCP */
+
+/* tcp:HOST:PORT, tcp:[HOST]:PORT or tcp::PORT; the host may be empty. */
+static int split(const char *address, char text[LONGEST], char **host, char **port,
+		 struct sentence *why)
+{
+	if (strlen(address) >= LONGEST)
+		return refuse(why, EINVAL, address, "the address is too long");
+	snprintf(text, LONGEST, "%s", address + strlen("tcp:"));
+	*host = text;
+	*port = strrchr(text, ':');
+	if (!*port || !(*port)[1])
+		return refuse(why, EINVAL, address, "give tcp:HOST:PORT");
+	*(*port)++ = '\0';
+	if (**host == '[' && (*port)[-2] == ']') {
+		(*port)[-2] = '\0';
+		(*host)++;
+	}
+	return 0;
+}
+
 /* Of a name that is looked up; it outlives the wait for a name server that does not answer. */
 struct lookup {
-	char text[256];
+	char text[LONGEST];
 	struct addrinfo hints;
 	struct gaicb request;
 };
@@ -98,20 +121,11 @@ struct lookup {
 static int look_up(struct lookup *lookup, const char *address, int flags,
 		   bool (*cancelled)(void), struct sentence *why)
 {
-	char *host = lookup->text, *port;
-	int error;
+	char *host, *port;
+	int error = split(address, lookup->text, &host, &port, why);
 
-	if (strlen(address) >= sizeof(lookup->text))
-		return refuse(why, EINVAL, address, "the address is too long");
-	strcpy(host, address + strlen("tcp:"));
-	port = strrchr(host, ':');
-	if (!port || !port[1])
-		return refuse(why, EINVAL, address, "give tcp:HOST:PORT");
-	*port++ = '\0';
-	if (*host == '[' && port[-2] == ']') {
-		port[-2] = '\0';
-		host++;
-	}
+	if (error)
+		return error;
 	lookup->hints = (struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = flags };
 	lookup->request = (struct gaicb){
 		.ar_name = *host ? host : NULL, .ar_service = port, .ar_request = &lookup->hints,
@@ -133,7 +147,7 @@ static void forget(struct lookup *lookup)
 
 typedef int (*try_function)(const struct addrinfo *info, bool (*cancelled)(void));
 
-/* HOST:PORT, [HOST]:PORT or :PORT; each address that it stands for until one does. */
+/* Each address that it stands for until one does. */
 static int each_address(const char *address, int flags, try_function try,
 			bool (*cancelled)(void), struct sentence *why)
 {
@@ -281,7 +295,7 @@ static bool begins(const char *address, const char *kind)
 	return !strncmp(address, kind, strlen(kind));
 }
 
-int line_connect(const char *address, bool (*cancelled)(void), struct sentence *why)
+static int connect_plain(const char *address, bool (*cancelled)(void), struct sentence *why)
 {
 	if (begins(address, "unix:"))
 		return connect_unix(address, cancelled, why);
@@ -292,15 +306,62 @@ int line_connect(const char *address, bool (*cancelled)(void), struct sentence *
 	return refuse(why, EINVAL, address, "give unix:PATH, tcp:HOST:PORT or exec:COMMAND");
 }
 
+/* TLS over FD, which is taken over. HOST: whom the other side has to be; NULL if it came here. */
+static int protect(int fd, const char *folder, const char *host, bool (*cancelled)(void),
+		   struct sentence *why)
+{
+	const struct transport_tls *tls = load_symbol("vmxrun-tls.so", "transport_tls", why);
+	const struct tls_config config = {
+		.fd = fd, .folder = folder, .host = host, .cancelled = cancelled,
+		.patience_ms = silence_ms,
+	};
+
+	if (tls)
+		return tls->protect(&config, why->text, sizeof(why->text));
+	close(fd);
+	return -EOPNOTSUPP;
+}
+
+/* The name of the target, by the user or by the address. */
+static int find_host(const struct line_config *to, char text[LONGEST], const char **host,
+		     struct sentence *why)
+{
+	char *found = text, *port;
+	int ret = 0;
+
+	*text = '\0';
+	if (!to->tls_hostname && begins(to->address, "tcp:"))
+		ret = split(to->address, text, &found, &port, why);
+	*host = to->tls_hostname ?: found;
+	if (ret || **host)
+		return ret;
+	return refuse(why, EINVAL, to->address,
+		      "give --tls-hostname, too: whom the certificate names");
+}
+
+int line_connect(const struct line_config *to, bool (*cancelled)(void), struct sentence *why)
+{
+	char text[LONGEST];
+	const char *host = NULL;
+	int ret = to->tls_creds ? find_host(to, text, &host, why) : 0;
+
+	ret = ret ?: connect_plain(to->address, cancelled, why);
+	if (ret < 0 || !to->tls_creds)
+		return ret;
+	return protect(ret, to->tls_creds, host, cancelled, why);
+}
+
 /* Of those that listen. A command's line is there at once. */
 static int listener = -1;
 static const char *listening_at;
+static const char *own_creds;
 
-void line_listen(const char *address)
+void line_listen(const char *address, const char *tls_creds)
 {
 	struct sentence why = { "" };
 
 	listening_at = address;
+	own_creds = tls_creds;
 	if (begins(address, "unix:")) {
 		listener = socket_listen_unix("--incoming", address + strlen("unix:"));
 		if (listener < 0)
@@ -314,7 +375,7 @@ void line_listen(const char *address)
 	}
 }
 
-int line_accept(void)
+static int accept_plain(void)
 {
 	struct pollfd event = { .fd = listener, .events = POLLIN };
 	struct sentence why = { "" };
@@ -338,6 +399,13 @@ int line_accept(void)
 		fail("--incoming %s: %s", listening_at, strerror(errno));
 	watch_line(fd);
 	return fd;
+}
+
+int line_accept(struct sentence *why)
+{
+	int fd = accept_plain();
+
+	return own_creds ? protect(fd, own_creds, NULL, NULL, why) : fd;
 }
 
 void line_listen_no_more(void)

@@ -138,8 +138,11 @@ static bool is_cancelled(void)
 static int connect_line(const struct api_migrate *how, struct sentence *why)
 {
 	const struct vmx_migration_codec *codec = how->compress ? migrate_codec(why) : NULL;
-	int fd = how->compress && !codec ? -EOPNOTSUPP :
-		 line_connect(how->address, is_cancelled, why);
+	const struct line_config to = {
+		.address = how->address, .tls_creds = how->tls_creds,
+		.tls_hostname = how->tls_hostname,
+	};
+	int fd = how->compress && !codec ? -EOPNOTSUPP : line_connect(&to, is_cancelled, why);
 	int ret = fd < 0 ? fd : 0;
 
 	if (ret == -ECANCELED)

@@ -18,6 +18,7 @@ static const struct option long_options[] = {
 	{ "restore", required_argument, NULL, 'R' },
 	{ "incoming", required_argument, NULL, 'I' },
 	{ "check", required_argument, NULL, 'C' },
+	{ "tls-creds", required_argument, NULL, 'T' },
 	{ "disk", required_argument, NULL, 'd' },
 	{ "net", required_argument, NULL, 'n' },
 	{ "console", required_argument, NULL, 'o' },
@@ -60,6 +61,9 @@ static void print_help(FILE *out)
 		"                  take a machine that 'vmxctl migrate' sends to unix:PATH, tcp:HOST:PORT or\n"
 		"                  through exec:COMMAND; otherwise as --restore. With --memory or\n"
 		"                  --cpus it is refused if it has others\n"
+		"  --tls-creds FOLDER\n"
+		"                  have the machine come by TLS; FOLDER has ca-cert.pem, server-cert.pem and\n"
+		"                  server-key.pem\n"
 		"  --disk FILE     virtio disk in a file or on a block device; read-only with ,ro.\n"
 		"                  The first is /dev/vda, the next /dev/vdb, up to %u\n"
 		"  --net tap=NAME[,mac=ADDRESS]\n"
@@ -176,6 +180,9 @@ static void set(struct options *options, int option)
 	case 'R':
 		options->restore = optarg;
 		break;
+	case 'T':
+		options->tls_creds = optarg;
+		break;
 	case 'C':
 		options->check = optarg;
 		break;
@@ -252,6 +259,8 @@ void options_parse(struct options *options, int argc, char **argv)
 	if (options->incoming && (options->restore || options->gdb))
 		fail("--incoming %s: the machine comes from there; leave out --restore and --gdb",
 		     options->incoming);
+	if (options->tls_creds && !options->incoming)
+		fail("--tls-creds %s: it is for --incoming alone", options->tls_creds);
 	if (options->restore && (options->memory_given || options->cpus_given))
 		fail("--restore %s: the file has memory and CPUs; leave out --memory and --cpus",
 		     options->restore);

@@ -280,7 +280,7 @@ int main(int argc, char **argv)
 	if (options.restore)
 		snapshot_open(options.restore, &options.machine);
 	if (options.incoming)
-		incoming_begin(options.incoming);
+		incoming_begin(&options);
 	else if (disks_lock(&why))
 		fail("%s", why.text);
 	if (!options.incoming)

@@ -62,6 +62,7 @@ struct options {
 	const char *restore;
 	const char *check;
 	const char *incoming;
+	const char *tls_creds;	/* for that */
 	bool memory_given;
 	bool cpus_given;
 	bool virtio_console;
@@ -225,14 +226,22 @@ void *load_symbol(const char *object, const char *symbol, struct sentence *why);
 
 /* line.c */
 
+/* Where a line leads, and by whose certificates it is protected. */
+struct line_config {
+	const char *address;
+	const char *tls_creds;		/* their folder; NULL: in the clear */
+	const char *tls_hostname;	/* whom the target's names; NULL: the address does */
+};
+
 /*
  * A line to the other side of a migration: a descriptor, or -errno; -ECANCELED when CANCELLED says
  * so, which is asked now and then; -ETIMEDOUT.
  */
-int line_connect(const char *address, bool (*cancelled)(void), struct sentence *why);
+int line_connect(const struct line_config *to, bool (*cancelled)(void), struct sentence *why);
 /* Waits for one at an address from here on; exits if that cannot be. */
-void line_listen(const char *address);
-int line_accept(void);
+void line_listen(const char *address, const char *tls_creds);
+/* The next one; -errno if it is none that can be talked to. */
+int line_accept(struct sentence *why);
 /* Can there be another one? */
 bool line_comes_again(void);
 /* Nobody else can connect. */
@@ -263,7 +272,7 @@ int migrate_resume_here(struct sentence *why);
 /* incoming.c */
 
 /* A machine is to come to an address; exits if nobody can wait there. */
-void incoming_begin(const char *address);
+void incoming_begin(const struct options *options);
 /* Waits for it. Its memory and CPUs are the machine's then. */
 void incoming_receive(struct options *options);
 /* The caller's thread ends the process: if a source waits for this side's answer, it hears why. */
