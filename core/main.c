@@ -2,7 +2,6 @@
 /* The module and /dev/vmx. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -10,7 +9,6 @@
 
 #include "../base/compat.h"
 #include "../mmu/mmu.h"
-#include "../vmx/vmx.h"
 #include "vcpu.h"
 #include "vendor.h"
 #include "vm.h"
@@ -72,7 +70,15 @@ static const struct vmx_mmu_guests guests = {
 	.kick = vmx_vcpu_kick_all,
 };
 
-static int __init vmx_init(void)
+/**
+ * vmx_main_start() - what the module does when it is loaded
+ * @vendor: the operations of this computer's CPUs
+ * @start: finds out what they can do; @vendor is complete after it. 0 or a negative errno
+ *
+ * Context: module init.
+ * Return: 0 or a negative errno.
+ */
+int __init vmx_main_start(const struct vmx_vendor *vendor, int (*start)(void))
 {
 	int err;
 
@@ -84,13 +90,12 @@ static int __init vmx_init(void)
 	err = vmx_fpu_init();
 	if (err)
 		return err;
-	vmx_vendor = vmx_backend_start();
-	if (IS_ERR(vmx_vendor)) {
-		err = PTR_ERR(vmx_vendor);
+	err = start();
+	if (err)
 		goto fpu;
-	}
+	vmx_vendor = vendor;
 	vmx_vcpu_start();
-	err = vmx_mmu_start(vmx_vendor->mmu, &guests);
+	err = vmx_mmu_start(vendor->mmu, &guests);
 	if (err)
 		goto vendor;
 	err = misc_register(&vmx_device);
@@ -101,22 +106,24 @@ static int __init vmx_init(void)
 mmu:
 	vmx_mmu_stop();
 vendor:
-	vmx_vendor->stop();
+	vendor->stop();
 fpu:
 	vmx_fpu_exit();
 	return err;
 }
 
-static void __exit vmx_exit(void)
+/**
+ * vmx_main_stop() - undo vmx_main_start()
+ *
+ * Context: module exit.
+ */
+void vmx_main_stop(void)
 {
 	misc_deregister(&vmx_device);
 	vmx_mmu_stop();
 	vmx_vendor->stop();
 	vmx_fpu_exit();
 }
-
-module_init(vmx_init);
-module_exit(vmx_exit);
 
 MODULE_DESCRIPTION("Hardware virtualization as primitives: VMCSs, page tables, vCPUs");
 MODULE_LICENSE("GPL");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's MSRs: RDMSR and WRMSR, and the switching of the MSRs that
- * have no VMCS field.
+ * The guest's MSRs: the policy of RDMSR and WRMSR, which exits.h follows, and the switching of
+ * the MSRs that the CPU's guest state does not have.
  *
  * SYSCALL, SYSRET and SWAPGS use MSRs of the CPU and cannot be intercepted. So
  * the CPU has the guest's values whatever the policy is: SYSCALL to the host's
@@ -17,24 +17,22 @@
 
 #include <asm/msr.h>
 
-#include "../paging/paging.h"
-#include "../vmx/caps.h"
-#include "../vmx/vmx.h"
+#include "msr.h"
 #include "vcpu.h"
+#include "vendor.h"
 
 /* What passing an MSR through means. */
 enum msr_kind {
-	MSR_FIELD,	/* a VMCS field holds it: the guest uses it freely */
+	MSR_FIELD,	/* the CPU's guest state has it: the guest uses it freely */
 	MSR_GS,		/* KERNEL_GS_BASE: freely too, and switched */
 	MSR_SWITCHED,	/* switched by need; its value is kept here */
-	MSR_JUDGED,	/* a VMCS field holds it, writes are judged */
+	MSR_JUDGED,	/* the CPU's guest state has it; it exits, and writes are judged */
 };
 
 struct msr_desc {
 	u32 index;
 	u8 kind;
 	u8 slot;	/* MSR_SWITCHED: an enum vmx_switched */
-	u32 field;	/* MSR_JUDGED: the VMCS field */
 	u64 features;	/* of struct vmx_caps.features, that it needs */
 };
 
@@ -51,8 +49,8 @@ static const struct msr_desc msr_descs[] = {
 	{ MSR_CSTAR, MSR_SWITCHED, VMX_SWITCHED_CSTAR },
 	{ MSR_SYSCALL_MASK, MSR_SWITCHED, VMX_SWITCHED_FMASK },
 	{ MSR_TSC_AUX, MSR_SWITCHED, VMX_SWITCHED_TSC_AUX },
-	{ MSR_EFER, MSR_JUDGED, 0, VMX_F_GUEST_EFER, VMX_HAS_LOAD_EFER },
-	{ MSR_IA32_CR_PAT, MSR_JUDGED, 0, VMX_F_GUEST_PAT, VMX_HAS_LOAD_PAT },
+	{ MSR_EFER, MSR_JUDGED, 0, VMX_HAS_LOAD_EFER },
+	{ MSR_IA32_CR_PAT, MSR_JUDGED, 0, VMX_HAS_LOAD_PAT },
 };
 
 static const u32 switched_index[VMX_SWITCHED_COUNT] = {
@@ -99,11 +97,18 @@ static bool can_pass(const struct vmx_vcpu *v, const struct msr_desc *desc)
 	/* With shadow paging EFER is kept by the module. */
 	if (desc->index == MSR_EFER && v->paging)
 		return true;
-	return (vmx_caps.features & desc->features) == desc->features;
+	return (vmx_vendor->caps->features & desc->features) == desc->features;
 }
 
-/* Would WRMSR fault? */
-static bool value_valid(u32 index, u64 value)
+/**
+ * vmx_msr_valid() - can an MSR of the allowlist have this value
+ * @index: the MSR
+ * @value: the value
+ *
+ * Context: any.
+ * Return: false if WRMSR faults.
+ */
+bool vmx_msr_valid(u32 index, u64 value)
 {
 	unsigned int i;
 
@@ -220,117 +225,18 @@ void vmx_msr_unload_tsc_aux(struct vmx_vcpu *v)
 	v->host.tsc_aux_loaded = false;
 }
 
-static struct vmx_msr *find_msr(struct vmx_vcpu *v, u32 index)
-{
-	unsigned int low = 0, high = v->msr.count;
-
-	while (low < high) {
-		unsigned int mid = (low + high) / 2;
-
-		if (v->msr.table[mid].index < index)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (low < v->msr.count && v->msr.table[low].index == index)
-		return &v->msr.table[low];
-	return NULL;
-}
-
-/* Of an MSR that is passed through and exits all the same. */
-static u64 read_passed(struct vmx_vcpu *v, u32 index)
+/**
+ * vmx_msr_slot() - where the guest's value of a passed MSR is
+ * @index: the MSR, of the allowlist
+ *
+ * Context: any.
+ * Return: an enum vmx_switched; -1 if the CPU's guest state has it.
+ */
+int vmx_msr_slot(u32 index)
 {
 	const struct msr_desc *desc = find_desc(index);
 
-	if (desc->kind == MSR_SWITCHED)
-		return v->msr.switched[desc->slot];
-	return vmx_vmcs_read(v->vmcs, desc->field);
-}
-
-/* SDM, "Extended Feature Enable Register": LME is fixed under paging. */
-static bool write_efer_field(struct vmx_vcpu *v, u64 value)
-{
-	u64 old = vmx_read(v, VMX_F_GUEST_EFER);
-
-	if ((value ^ old) & EFER_LME && vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PG)
-		return false;
-	value = (value & ~(u64)EFER_LMA) | (old & EFER_LMA);
-	return !vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value);
-}
-
-static bool write_efer(struct vmx_vcpu *v, u64 value)
-{
-	if (!(v->paging ? vmx_paging_set_efer(v, value) : write_efer_field(v, value)))
-		return false;
-	/* The guest may be able to execute SYSCALL from now on. */
-	if (v->vmcs->syscall && !v->host.syscall_loaded)
-		vmx_msr_load_syscall(v);
-	return true;
-}
-
-static bool write_passed(struct vmx_vcpu *v, u32 index, u64 value)
-{
-	const struct msr_desc *desc = find_desc(index);
-
-	if (!value_valid(index, value))
-		return false;
-	if (index == MSR_EFER)
-		return write_efer(v, value);
-	if (desc->kind == MSR_JUDGED)
-		return !vmx_vmcs_set(v->vmcs, desc->field, value);
-	if (index == MSR_TSC_AUX ? v->host.tsc_aux_loaded : v->host.syscall_loaded)
-		vmx_wrmsr(v, index, value);
-	v->msr.switched[desc->slot] = value;
-	return true;
-}
-
-/**
- * vmx_handle_rdmsr() - RDMSR of an MSR that is not passed through
- * @v: the vCPU, loaded
- *
- * Context: interrupts off.
- * Return: %VMX_NEXT_ENTER or %VMX_NEXT_USER.
- */
-enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v)
-{
-	u32 index = vmx_reg(v, 1);
-	const struct vmx_msr *msr = find_msr(v, index);
-	u64 value;
-
-	if (!msr || msr->policy == VMX_MSR_EXIT)
-		return VMX_NEXT_USER;
-	value = msr->policy == VMX_MSR_PASSTHROUGH ? read_passed(v, index) : msr->value;
-	v->run->regs[0] = (u32)value;
-	v->run->regs[2] = value >> 32;
-	vmx_retire(v);
-	return VMX_NEXT_ENTER;
-}
-
-/**
- * vmx_handle_wrmsr() - WRMSR of an MSR that is not passed through
- * @v: the vCPU, loaded
- *
- * Context: interrupts off.
- * Return: %VMX_NEXT_ENTER or %VMX_NEXT_USER.
- */
-enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v)
-{
-	u64 value = (u32)vmx_reg(v, 0) | vmx_reg(v, 2) << 32;
-	u32 index = vmx_reg(v, 1);
-	struct vmx_msr *msr = find_msr(v, index);
-
-	if (!msr || msr->policy == VMX_MSR_EXIT ||
-	    msr->policy == VMX_MSR_KERNEL_READ)
-		return VMX_NEXT_USER;
-	if (msr->policy == VMX_MSR_KERNEL) {
-		msr->value = value;
-	} else if (!write_passed(v, index, value)) {
-		vmx_inject_gp(v);
-		return VMX_NEXT_ENTER;
-	}
-	vmx_retire(v);
-	/* EFER decides how tables are read: stay() loads the roots first. */
-	return v->paging && v->paging->reload ? VMX_NEXT_IRQ : VMX_NEXT_ENTER;
+	return desc->kind == MSR_SWITCHED ? desc->slot : -1;
 }
 
 /* SDM, "MSR-Bitmap Address": four bitmaps, a set bit exits */
@@ -371,7 +277,7 @@ static int judge_table(const struct vmx_vcpu *v, const struct vmx_msr *table,
 		if (!can_pass(v, desc))
 			return -EACCES;
 		if (desc->kind == MSR_FIELD || desc->kind == MSR_JUDGED ?
-		    m->value != 0 : !value_valid(m->index, m->value))
+		    m->value != 0 : !vmx_msr_valid(m->index, m->value))
 			return -EINVAL;
 	}
 	return 0;
@@ -506,7 +412,7 @@ long vmx_msr_get(struct vmx_vcpu *v, void __user *arg)
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	for (i = 0; i < m.count; i++) {
-		const struct vmx_msr *found = find_msr(v, table[i].index);
+		const struct vmx_msr *found = vmx_msr_find(v, table[i].index);
 
 		if (!found) {
 			m.bad_index = i;

@@ -323,14 +323,11 @@ void vmx_msr_load_syscall(struct vmx_vcpu *v);
 void vmx_msr_unload_syscall(struct vmx_vcpu *v);
 void vmx_msr_load_tsc_aux(struct vmx_vcpu *v);
 void vmx_msr_unload_tsc_aux(struct vmx_vcpu *v);
-enum vmx_next vmx_handle_rdmsr(struct vmx_vcpu *v);
-enum vmx_next vmx_handle_wrmsr(struct vmx_vcpu *v);
 long vmx_msr_set(struct vmx_vcpu *v, void __user *arg);
 long vmx_msr_get(struct vmx_vcpu *v, void __user *arg);
 
 /* core/cpuid.c */
 void vmx_cpuid_free(struct vmx_vcpu *v);
-enum vmx_next vmx_handle_cpuid(struct vmx_vcpu *v);
 long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg);
 
 #endif /* VMX_VCPU_H */

@@ -23,7 +23,7 @@ struct vmx_vcpu_cmd {
 
 /**
  * struct vmx_vendor - operations of a vendor's CPUs
- * @stop: at the module's exit, and if its start fails
+ * @stop: undoes what vmx_main_start() was given to start with
  * @caps: what %VMX_GET_CAPS tells
  * @mmu: what the CPU can do with an mmu's tables
  * @enable: a VM is about to exist: CPUs have to be able to run guests. May sleep; 0 or a negative
@@ -60,5 +60,8 @@ struct vmx_vendor {
 
 /* core/main.c: of this computer */
 extern const struct vmx_vendor *vmx_vendor;
+
+int vmx_main_start(const struct vmx_vendor *vendor, int (*start)(void));
+void vmx_main_stop(void);
 
 #endif /* VMX_VENDOR_H */

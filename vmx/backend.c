@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What Intel's part gives to the folders below. */
-#include <linux/err.h>
+/* What Intel's part gives to the folders below; the module begins here. */
+#include <linux/module.h>
 
 #include "../core/vendor.h"
 #include "../mmu/mmu.h"
@@ -70,13 +70,7 @@ static const struct vmx_vendor backend = {
 	.run = vmx_run,
 };
 
-/**
- * vmx_backend_start() - find out what the CPU can do, and prepare for VMs
- *
- * Context: module init.
- * Return: the operations, or ERR_PTR().
- */
-const struct vmx_vendor * __init vmx_backend_start(void)
+static int __init backend_start(void)
 {
 	int err;
 
@@ -84,12 +78,23 @@ const struct vmx_vendor * __init vmx_backend_start(void)
 	describe_mmu();
 	err = vmx_buffers_init();
 	if (err)
-		return ERR_PTR(err);
+		return err;
 	vmx_run_init();
 	err = vmx_power_init();
-	if (err) {
+	if (err)
 		vmx_buffers_exit();
-		return ERR_PTR(err);
-	}
-	return &backend;
+	return err;
 }
+
+static int __init vmx_init(void)
+{
+	return vmx_main_start(&backend, backend_start);
+}
+
+static void __exit vmx_exit(void)
+{
+	vmx_main_stop();
+}
+
+module_init(vmx_init);
+module_exit(vmx_exit);

@@ -404,6 +404,64 @@ static noinline enum vmx_next handle_cr_access(struct vmx_vcpu *v)
 	return vmx_paging_cr_access(v) ? VMX_NEXT_ENTER : VMX_NEXT_FAULT;
 }
 
+/* What the exits that the core finishes do to the guest state: see core/exits.h. */
+
+static __always_inline void exit_retire(struct vmx_vcpu *v)
+{
+	vmx_retire(v);
+}
+
+static __always_inline void exit_inject_gp(struct vmx_vcpu *v)
+{
+	vmx_inject_gp(v);
+}
+
+static __always_inline u64 exit_cr4(struct vmx_vcpu *v)
+{
+	return vmx_read(v, VMX_F_GUEST_CR4);
+}
+
+/* Of those that exit: see core/msr.c. */
+static u32 msr_field(u32 index)
+{
+	return index == MSR_EFER ? VMX_F_GUEST_EFER : VMX_F_GUEST_PAT;
+}
+
+static u64 exit_read_msr(struct vmx_vcpu *v, u32 index)
+{
+	return vmx_vmcs_read(v->vmcs, msr_field(index));
+}
+
+/* SDM, "Extended Feature Enable Register": LME is fixed under paging. */
+static bool write_efer_field(struct vmx_vcpu *v, u64 value)
+{
+	u64 old = vmx_read(v, VMX_F_GUEST_EFER);
+
+	if ((value ^ old) & EFER_LME && vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PG)
+		return false;
+	value = (value & ~(u64)EFER_LMA) | (old & EFER_LMA);
+	return !vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value);
+}
+
+static bool write_efer(struct vmx_vcpu *v, u64 value)
+{
+	if (!(v->paging ? vmx_paging_set_efer(v, value) : write_efer_field(v, value)))
+		return false;
+	/* The guest may be able to execute SYSCALL from now on. */
+	if (v->vmcs->syscall && !v->host.syscall_loaded)
+		vmx_msr_load_syscall(v);
+	return true;
+}
+
+static bool exit_write_msr(struct vmx_vcpu *v, u32 index, u64 value)
+{
+	if (index == MSR_EFER)
+		return write_efer(v, value);
+	return !vmx_vmcs_set(v->vmcs, msr_field(index), value);
+}
+
+#include "../core/exits.h"
+
 /**
  * vmx_handle_exit() - finish an exit if the kernel can
  * @v: the vCPU, loaded; reason is set
@@ -428,11 +486,11 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 	case VMX_REASON_EPT_VIOLATION:
 		return handle_ept_violation(v);
 	case VMX_REASON_CPUID:
-		return vmx_handle_cpuid(v);
+		return handle_cpuid(v);
 	case VMX_REASON_RDMSR:
-		return vmx_handle_rdmsr(v);
+		return handle_rdmsr(v);
 	case VMX_REASON_WRMSR:
-		return vmx_handle_wrmsr(v);
+		return handle_wrmsr(v);
 	case VMX_REASON_EXCEPTION_NMI:
 		return handle_exception(v);
 	case VMX_REASON_XSETBV:

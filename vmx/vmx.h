@@ -31,9 +31,6 @@ static inline u64 vmx_guest_tsc(const struct vmx_vcpu *v)
 void vmx_run_init(void);
 long vmx_run(struct vmx_vcpu *v);
 
-/* vmx/backend.c */
-const struct vmx_vendor *vmx_backend_start(void);
-
 /* vmx/vcpu.c: Intel's part of a vCPU */
 int vmx_backend_init(struct vmx_vcpu *v, const struct vmx_create_vcpu *args);
 void vmx_backend_free(struct vmx_vcpu *v);
