@@ -117,16 +117,21 @@ static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
 	u64 bits = log_bits(ept), absent = ept->format.absent;
 	/* A page is writable only if it is logged already. */
 	u64 dirty = bits & (EPT_WRITTEN | EPT_DIRTY), keep = ~bits;
+	const u64 *last = slot + ((end - gpa) >> PAGE_SHIFT);
+	/* The table's bits begin there; at a place before the batch's first, perhaps. */
 	const u64 origin = batch->gpa;
-	unsigned long bit = (gpa - origin) >> PAGE_SHIFT;
-	unsigned long last = (end - origin) >> PAGE_SHIFT;
+	const u64 first = ((gpa & ~(ept_span(2) - 1)) >> PAGE_SHIFT) - (origin >> PAGE_SHIFT);
 	unsigned int count = 0;
 
-	for (; bit < last; bit++, slot++) {
+	/* Most entries are only looked at: one counter is enough for that. */
+	for (; slot < last; slot++) {
+		u64 bit;
+
 		if (!(READ_ONCE(*slot) & dirty))
 			continue;
+		bit = first + offset_in_page(slot) / sizeof(*slot);
 		__set_bit(bit, batch->bitmap);
-		log_anew(ept, slot, origin + ((u64)bit << PAGE_SHIFT), keep, absent);
+		log_anew(ept, slot, origin + (bit << PAGE_SHIFT), keep, absent);
 		count++;
 	}
 	if (!count)
