@@ -2,9 +2,10 @@
 /*
  * Exits that the core finishes from the vCPU's tables: CPUID, RDMSR, WRMSR.
  *
- * As RUN's loops (run.h), they are the same for every vendor, and compiled for each: one file of the
- * vendor's folder includes this header, after it has defined what they do to its guest state. Those
- * functions begin with exit_; see vmx/exit.c. All of it runs with interrupts off, and the vCPU loaded.
+ * As RUN's loops (run.h), they are the same for every vendor, and compiled for each: one file of
+ * the vendor's folder includes this header, after it has defined what they do to its guest state.
+ * Those functions begin with exit_; see vmx/exit.c. All of it runs with interrupts off, and the
+ * vCPU loaded.
  */
 #ifndef VMX_EXITS_H
 #define VMX_EXITS_H

@@ -120,14 +120,14 @@ static bool valid_address(const struct vmx_paging *p, u64 linear)
 }
 
 /**
- * vmx_paging_walk() - %VMX_WALK
+ * paging_walk() - %VMX_WALK
  * @v: the vCPU, its VMCS busy for the caller
  * @arg: a struct vmx_walk
  *
  * Context: the owner's address space; may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_paging_walk(struct vmx_vcpu *v, void __user *arg)
+long paging_walk(struct vmx_vcpu *v, void __user *arg)
 {
 	struct vmx_walk walk;
 	int err;

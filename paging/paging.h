@@ -1,32 +1,83 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A guest with shadow page tables: its control registers and the exits that they cause. */
-#ifndef VMX_PAGING_H
-#define VMX_PAGING_H
+/*
+ * A guest with shadow page tables: what it does to its paging, whoever made the CPU. The vendor's
+ * folder says what the CPU exited for, and has the CPU follow what struct vmx_paging says then.
+ */
+#ifndef PAGING_H
+#define PAGING_H
 
 #include <linux/types.h>
 
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+
+#include "../shadow/shadow.h"
+
 struct vmx_vcpu;
-struct vmx_vmcs;
+
+/* The exceptions that an instruction raises, by vector. */
+#define PAGING_SS	X86_TRAP_SS
+#define PAGING_GP	X86_TRAP_GP
+#define PAGING_PF	X86_TRAP_PF	/* &vmx_vcpu.intr_error has the error code */
+
+/* What the guest must not change without an exit: it changes how tables are read. */
+#define PAGING_CR0_OWN	(X86_CR0_PE | X86_CR0_WP | X86_CR0_PG)
+#define PAGING_CR4_OWN							\
+	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_LA57 |	\
+	 X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP)
+
+/* SDM, "INVPCID Descriptor" */
+#define PAGING_INVPCID_BYTES	16
+
+/**
+ * struct paging_invpcid - the operands of a guest's INVPCID
+ * @type: what to invalidate
+ * @gva: linear address of the descriptor
+ * @code64: 64-bit code executes it; elsewhere addresses have 32 bits
+ * @ac: &guest_walk.ac
+ */
+struct paging_invpcid {
+	u64 type;
+	u64 gva;
+	bool code64;
+	bool ac;
+};
+
+/* EFER.LMA: the guest is in IA-32e mode. */
+static inline bool paging_is_long(const struct vmx_paging *p)
+{
+	return p->efer & EFER_LMA;
+}
 
 /* regs.c: the vCPU's control registers */
-int vmx_paging_alloc(struct vmx_vcpu *v);
-void vmx_paging_free(struct vmx_vcpu *v);
-void vmx_paging_attach(struct vmx_vcpu *v);
-void vmx_paging_detach(struct vmx_vcpu *v);
-bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value);
-u64 vmx_paging_efer_bits(void);
-bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
+int paging_create(struct vmx_vcpu *v);
+void paging_destroy(struct vmx_vcpu *v);
+void paging_changed(struct vmx_paging *p);
+u64 paging_efer_bits(void);
+u64 paging_real_cr0(const struct vmx_paging *p);
+u64 paging_real_cr4(const struct vmx_paging *p);
+u64 paging_real_efer(const struct vmx_paging *p);
+int paging_set_cr0(struct vmx_vcpu *v, u64 value, bool cs_l, bool tss16);
+int paging_set_cr3(struct vmx_vcpu *v, u64 value);
+bool paging_switch_cr3(struct vmx_vcpu *v, u64 value);
+int paging_set_cr4(struct vmx_vcpu *v, u64 value);
+bool paging_set_efer(struct vmx_paging *p, u64 value);
 
 /* roots.c: its roots */
-int vmx_paging_load(struct vmx_vcpu *v);
+int paging_load(struct vmx_vcpu *v);
+u64 paging_root(struct vmx_paging *p);
 
-/* exit.c: its exits */
-bool vmx_paging_cr_access(struct vmx_vcpu *v);
-int vmx_paging_exit(struct vmx_vcpu *v);
-bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
-int vmx_paging_prepare(struct vmx_vcpu *v);
+/* fault.c: page faults, and what invalidates */
+int paging_fault(struct vmx_vcpu *v, struct guest_walk *walk);
+int paging_deliver_fault(struct vmx_vcpu *v, u64 gva);
+void paging_invalidate(struct vmx_vcpu *v);
+int paging_prepare(struct vmx_vcpu *v);
+
+/* invpcid.c */
+int paging_judge_invpcid(struct vmx_vcpu *v, const struct paging_invpcid *operands);
 
 /* look.c: for the vCPU's owner */
-long vmx_paging_walk(struct vmx_vcpu *v, void __user *arg);
+long paging_walk(struct vmx_vcpu *v, void __user *arg);
 
-#endif /* VMX_PAGING_H */
+#endif /* PAGING_H */

@@ -157,20 +157,24 @@ static int catch_up(struct vmx_vcpu *v)
 	return shadow_sync(p->shadow, &p->sync_until, true) ? 0 : -EAGAIN;
 }
 
-/* SDM, "PDPTE Registers" */
-static void write_roots(struct vmx_vcpu *v)
+/**
+ * paging_root() - CR3 that the CPU has to have for the guest
+ * @p: the guest's paging, with roots
+ *
+ * SDM, "PDPTE Registers"
+ *
+ * Return: the register.
+ */
+u64 paging_root(struct vmx_paging *p)
 {
-	struct vmx_paging *p = v->paging;
 	unsigned int n;
 
-	if (p->mode.format == GUEST_LONG && p->root[0]) {
-		vmx_write(v, VMX_F_GUEST_CR3, __pa(p->root[0]->table));
-		return;
-	}
+	if (p->mode.format == GUEST_LONG && p->root[0])
+		return __pa(p->root[0]->table);
 	for (n = 0; n < SHADOW_ROOTS; n++)
 		p->pae[n] = p->mode.format != GUEST_LONG && p->root[n] ?
 			    __pa(p->root[n]->table) | PT_PRESENT : 0;
-	vmx_write(v, VMX_F_GUEST_CR3, __pa(p->pae));
+	return __pa(p->pae);
 }
 
 /**
@@ -180,7 +184,8 @@ static void write_roots(struct vmx_vcpu *v)
  *
  * The guest's processes take turns, and their roots are there already. With interrupts
  * off nobody can be waited for: not for the lock, whose owner may be waiting for this
- * CPU, and not for others to flush. Nor are many tables looked at.
+ * CPU, and not for others to flush. Nor are many tables looked at. The CPU's CR3 and its
+ * translations are the caller's.
  *
  * Context: interrupts off.
  * Return: false if nothing was done.
@@ -203,8 +208,6 @@ bool paging_switch(struct vmx_vcpu *v, u64 cr3)
 		return false;
 	p->cr3 = cr3;
 	p->linked = 0;
-	write_roots(v);
-	vmx_flush(v);
 	return true;
 }
 
@@ -252,40 +255,6 @@ int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3)
 	return r;
 }
 
-/* VM entry would fail so, if the CPU saw the guest's registers and PDPTEs. */
-static int fail_entry(struct vmx_vcpu *v, const struct vmx_failure *failure)
-{
-	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
-	v->run->failure = *failure;
-	return VMX_FAULT_EXIT;
-}
-
-/*
- * What userspace wrote: the CPU is in IA-32e mode if and only if the guest's tables
- * are that mode's, or it would take shadow pages for tables of another level.
- */
-static int check_registers(struct vmx_vcpu *v)
-{
-	struct vmx_failure failure;
-
-	vmx_vmcs_explain_registers(v->vmcs, &failure);
-	return failure.check ? fail_entry(v, &failure) : 0;
-}
-
-static int reread_pdptes(struct vmx_vcpu *v)
-{
-	struct vmx_paging *p = v->paging;
-	const struct vmx_failure failure = {
-		.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3, .value = p->cr3,
-	};
-	int r;
-
-	if (p->mode.format != GUEST_PAE)
-		return 0;
-	r = read_pdptes(v, p->cr3, p->pdpte);
-	return r == PAGING_GP ? fail_entry(v, &failure) : r;
-}
-
 static int load_locked(struct vmx_vcpu *v)
 {
 	struct vmx_paging *p = v->paging;
@@ -294,8 +263,8 @@ static int load_locked(struct vmx_vcpu *v)
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
 	p->linked = 0;
-	if (p->reread) {
-		r = check_registers(v) ?: reread_pdptes(v);
+	if (p->reread && p->mode.format == GUEST_PAE) {
+		r = read_pdptes(v, p->cr3, p->pdpte);
 		if (r)
 			return r;
 	}
@@ -303,26 +272,23 @@ static int load_locked(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_paging_load() - have the right roots before the guest goes on
+ * paging_load() - have the right roots before the guest goes on
  * @v: the vCPU, loaded; its paging is to be reloaded
  *
+ * The CPU's CR3 and its translations are the caller's.
+ *
  * Context: interrupts on, preemption off.
- * Return: 0; %VMX_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
- * again after vmx_paging_prepare().
+ * Return: 0; %PAGING_GP: the PDPTEs are bad, which userspace chose; -EAGAIN: ask again after
+ * paging_prepare().
  */
-int vmx_paging_load(struct vmx_vcpu *v)
+int paging_load(struct vmx_vcpu *v)
 {
 	int r;
 
-	/* What is missing becomes an EPT violation, but none in the delivery of an event. */
-	v->idt_info = 0;
 	spin_lock(&v->mmu->lock);
 	r = load_locked(v);
 	spin_unlock(&v->mmu->lock);
-	if (r)
-		return r;
-	write_roots(v);
-	vmx_vpid_forget(v);
-	v->paging->reload = false;
-	return 0;
+	if (!r)
+		v->paging->reload = false;
+	return r;
 }

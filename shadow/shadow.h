@@ -51,15 +51,7 @@ struct shadow_role {
  * @cr3: guest CR3
  * @cr4: guest CR4, likewise
  * @efer: guest EFER
- * @pat: guest PAT
  * @pdpte: the guest's PDPTEs
- * @cr0_mask: CR0 guest/host mask, as userspace wrote it
- * @cr4_mask: CR4 guest/host mask, likewise
- * @cr0_shadow: CR0 read shadow, likewise
- * @cr4_shadow: CR4 read shadow, likewise
- * @cr3_targets: CR3-target count, likewise
- * @error_mask: page-fault error-code mask, likewise
- * @error_match: page-fault error-code match, likewise
  * @shadow: the shadow pages of the vCPU's mmu
  * @mode: how the guest's tables are read
  * @role: the role of the first root, from which the others' follow
@@ -83,15 +75,7 @@ struct vmx_paging {
 	u64 cr3;
 	u64 cr4;
 	u64 efer;
-	u64 pat;
 	u64 pdpte[4];
-	u64 cr0_mask;
-	u64 cr4_mask;
-	u64 cr0_shadow;
-	u64 cr4_shadow;
-	u64 cr3_targets;
-	u64 error_mask;
-	u64 error_match;
 
 	struct shadow *shadow;
 	struct guest_mode mode;

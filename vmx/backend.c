@@ -48,7 +48,7 @@ static const struct vmx_vcpu_cmd backend_cmds[] = {
 	{ VMX_GET_MMU, vmx_views_get_mmu },
 	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
 	{ VMX_SET_VE, vmx_ve_set },
-	{ VMX_WALK, vmx_paging_walk },
+	{ VMX_WALK, paging_walk },
 	{}
 };
 

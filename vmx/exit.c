@@ -15,10 +15,10 @@
 #include "../base/kunit-export.h"
 #include "../core/trace.h"
 #include "../ept/violation.h"
-#include "../paging/paging.h"
 #include "caps.h"
 #include "exit.h"
 #include "exit_reason.h"
+#include "paging.h"
 #include "perf.h"
 #include "vmx.h"
 

@@ -12,6 +12,7 @@
 #include <asm/trapnr.h>
 
 #include "../base/kunit-export.h"
+#include "../base/x86.h"
 #include "fields.h"
 
 /*

@@ -9,12 +9,6 @@
 
 #include "caps.h"
 
-/* All bits that CR0 has. */
-#define CR0_ARCHITECTED							\
-	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET |	\
-	 X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD |	\
-	 X86_CR0_PG)
-
 /**
  * struct vmx_field_ctx - the VMCS and CPU that a value is judged for
  * @caps: capabilities of the CPU

@@ -13,6 +13,7 @@
 #include "host.h"
 #include "ledger.h"
 #include "load.h"
+#include "paging.h"
 #include "perf.h"
 #include "vmx.h"
 
@@ -116,7 +117,7 @@ static __always_inline bool run_tell_log(struct vmx_vcpu *v)
 
 static __always_inline int run_paging_fault(struct vmx_vcpu *v, bool atomic)
 {
-	return atomic ? vmx_paging_exit(v) : vmx_paging_prepare(v);
+	return atomic ? vmx_paging_exit(v) : paging_prepare(v);
 }
 
 static __always_inline int run_paging_load(struct vmx_vcpu *v)

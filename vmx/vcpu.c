@@ -5,8 +5,8 @@
 
 #include "../base/ledger_time.h"
 #include "../mmu/mmu.h"
-#include "../paging/paging.h"
 #include "caps.h"
+#include "paging.h"
 #include "perf.h"
 #include "vmx.h"
 #include "vpid.h"

@@ -160,8 +160,12 @@ int vmx_vmcs_get(struct vmx_vmcs *vmcs);
 void vmx_vmcs_unget(void);
 u64 vmx_vmcs_read(const struct vmx_vmcs *vmcs, u32 field);
 enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value);
+void vmx_vmcs_note(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked);
 void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked);
 enum vmx_refusal vmx_vmcs_set(struct vmx_vmcs *vmcs, u32 field, u64 value);
+
+/* vmx/vmcs_check.c */
+long vmx_vmcs_check(struct vmx_vmcs *vmcs, void __user *arg);
 void vmx_vmcs_explain_registers(struct vmx_vmcs *vmcs, struct vmx_failure *failure);
 void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
 		      struct vmx_failure *failure);

@@ -9,10 +9,10 @@
 
 #include "../paging/paging.h"
 #include "caps.h"
-#include "check.h"
 #include "fields.h"
 #include "host.h"
 #include "ops.h"
+#include "paging.h"
 #include "vmcs.h"
 #include "vmx.h"
 
@@ -98,8 +98,16 @@ static bool syscall_possible(const struct vmx_vmcs *vmcs)
 		vmcs->efer & (EFER_LME | EFER_LMA));
 }
 
-/* What RUN wants to know of fields without a VMREAD. */
-static void note_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
+/**
+ * vmx_vmcs_note() - keep what RUN wants to know of a field without a VMREAD
+ * @vmcs: the VMCS, locked and current
+ * @field: its encoding
+ * @value: what was written
+ * @asked: what was asked for
+ *
+ * Context: preemption off.
+ */
+void vmx_vmcs_note(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 {
 	switch (field) {
 	case VMX_F_PIN_CONTROLS:
@@ -160,7 +168,7 @@ void vmx_vmcs_write(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 		vmx_insn_vmwrite(field, value |
 				 (field == VMX_F_CPU_CONTROLS ? vmcs->cpu_must :
 				  field == VMX_F_GUEST_DEBUGCTL ? vmcs->debugctl_must : 0));
-	note_write(vmcs, field, value, asked);
+	vmx_vmcs_note(vmcs, field, value, asked);
 }
 
 /**
@@ -179,8 +187,7 @@ enum vmx_refusal vmx_vmcs_judge(struct vmx_vmcs *vmcs, u32 field, u64 *value)
 
 	/* The module keeps it, whether or not the CPU has a field for it. */
 	if (vmcs->paging && field == VMX_F_GUEST_EFER)
-		return *value & ~vmx_paging_efer_bits() ? VMX_REFUSED_BITS :
-							  VMX_REFUSED_NOT;
+		return *value & ~paging_efer_bits() ? VMX_REFUSED_BITS : VMX_REFUSED_NOT;
 	return vmx_field_judge(vmx_field_find(field), &ctx, value, &forced, &bad);
 }
 
@@ -487,91 +494,6 @@ static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
 	return err;
 }
 
-/* For the checks: the VMCS as it is, but for registers that shadow paging keeps. */
-static u64 read_to_check(void *vmcs, u32 field)
-{
-	const struct vmx_vmcs *of = vmcs;
-	u64 value;
-
-	if (of->paging && vmx_paging_read(of, field, &value))
-		return value;
-	return vmx_insn_vmread(field);
-}
-
-static struct vmx_check_ctx check_ctx(struct vmx_vmcs *vmcs)
-{
-	return (struct vmx_check_ctx) {
-		.caps = &vmx_caps,
-		.read = read_to_check,
-		.opaque = vmcs,
-		.shadow = vmcs->paging,
-	};
-}
-
-/**
- * vmx_vmcs_explain_registers() - the same as vmx_vmcs_explain() for registers that
- * the CPU does not see as the guest has them
- * @vmcs: the VMCS, locked and current
- * @failure: filled in; check is %VMX_CHECK_NONE if nothing is wrong
- *
- * Context: preemption off.
- */
-void vmx_vmcs_explain_registers(struct vmx_vmcs *vmcs, struct vmx_failure *failure)
-{
-	struct vmx_check_ctx ctx = check_ctx(vmcs);
-
-	vmx_check_registers(&ctx, failure);
-}
-
-/**
- * vmx_vmcs_explain() - which check of VM entry fails
- * @vmcs: the VMCS, locked and current
- * @reason: the exit reason of an entry that failed; 0 to ask beforehand
- * @failure: filled in; check is %VMX_CHECK_NONE if none does
- *
- * Context: preemption off.
- */
-void vmx_vmcs_explain(struct vmx_vmcs *vmcs, u32 reason,
-		      struct vmx_failure *failure)
-{
-	struct vmx_check_ctx ctx = check_ctx(vmcs);
-
-	ctx.strict = reason;
-	vmx_check_entry(&ctx, failure);
-	/* Only the CPU finds this, after all checks of fields passed */
-	if (failure->check)
-		return;
-	switch (reason & VMX_REASON_BASIC_MASK) {
-	case VMX_REASON_MSR_LOADING:
-		failure->check = VMX_CHECK_MSR_LOAD;
-		break;
-	case VMX_REASON_MACHINE_CHECK:
-		failure->check = VMX_CHECK_MACHINE_CHECK;
-		break;
-	}
-}
-
-static long ioctl_check(struct vmx_vmcs *vmcs, void __user *arg)
-{
-	struct vmx_vmcs_check check;
-	long err;
-
-	err = vmx_copy_in(&check, sizeof(check), arg, sizeof(check));
-	if (err)
-		return err;
-	if (check.flags)
-		return -EOPNOTSUPP;
-	if (!vmx_vmcs_trylock(vmcs))
-		return -EBUSY;
-	err = vmx_vmcs_get(vmcs);
-	if (!err) {
-		vmx_vmcs_explain(vmcs, 0, &check.failure);
-		vmx_vmcs_unget();
-	}
-	vmx_vmcs_unlock(vmcs);
-	return err ?: vmx_copy_out(arg, &check, sizeof(check));
-}
-
 /**
  * vmx_vmcs_fields_ioctl() - the ioctls that look into a VMCS
  * @vmcs: the VMCS; each locks it for as long as it does not touch user memory
@@ -592,7 +514,7 @@ long vmx_vmcs_fields_ioctl(struct vmx_vmcs *vmcs, unsigned int cmd,
 	case VMX_VMCS_DUMP:
 		return ioctl_dump(vmcs, arg);
 	case VMX_VMCS_CHECK:
-		return ioctl_check(vmcs, arg);
+		return vmx_vmcs_check(vmcs, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exits of a guest with shadow page tables that the kernel finishes: what Intel's CPUs say of page
+ * faults and of instructions that change or invalidate translations, and what becomes of it.
+ * paging/ decides. All run with preemption off and, except vmx_paging_cr_access(), with
+ * interrupts on.
+ */
+#include <asm/processor-flags.h>
+#include <asm/trap_pf.h>
+#include <asm/trapnr.h>
+
+#include "../paging/paging.h"
+#include "caps.h"
+#include "paging.h"
+#include "vmx.h"
+
+/* SDM, "System Descriptor Types" */
+#define TSS_TYPE	0xf
+#define TSS_16BIT_BUSY	3
+
+/* That there are fields for. */
+#define MAX_CR3_TARGETS	4ULL
+
+/**
+ * vmx_paging_is_64bit_code() - does the guest execute in 64-bit mode
+ * @v: the vCPU, loaded
+ *
+ * Return: false in compatibility mode, too.
+ */
+bool vmx_paging_is_64bit_code(struct vmx_vcpu *v)
+{
+	return paging_is_long(v->paging) && vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
+}
+
+/**
+ * vmx_paging_register() - a general-purpose register
+ * @v: the vCPU, loaded
+ * @n: its number in an instruction
+ *
+ * Return: all of it.
+ */
+u64 vmx_paging_register(struct vmx_vcpu *v, unsigned int n)
+{
+	return n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmx_reg(v, n);
+}
+
+/**
+ * vmx_paging_operand() - an operand of an instruction that is a register
+ * @v: the vCPU, loaded
+ * @n: the register's number
+ *
+ * Return: the operand, as wide as the guest's mode has it.
+ */
+u64 vmx_paging_operand(struct vmx_vcpu *v, unsigned int n)
+{
+	u64 value = vmx_paging_register(v, n);
+
+	return vmx_paging_is_64bit_code(v) ? value : (u32)value;
+}
+
+static int set_operand(struct vmx_vcpu *v, u64 qualification, u64 value)
+{
+	unsigned int n = qualification >> 8 & 0xf;
+
+	if (n == 4)
+		vmx_write(v, VMX_F_GUEST_RSP, value);
+	else
+		v->run->regs[n] = value;
+	return 0;
+}
+
+/* SDM, "Exception Bitmap": whether userspace asked for the page fault. */
+static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
+{
+	const struct vmx_shadowed *k = vmx_shadowed(v->paging);
+	bool match = (error & k->error_mask) == k->error_match;
+
+	return match == !!(v->vmcs->exceptions & BIT(X86_TRAP_PF));
+}
+
+static int page_fault(struct vmx_vcpu *v)
+{
+	struct guest_walk walk = {
+		.gva = vmx_read(v, VMX_F_EXIT_QUALIFICATION),
+		.access = vmx_read(v, VMX_F_EXIT_INTR_ERROR) &
+			  (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR),
+		.ac = v->paging->mode.smap && vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_AC,
+	};
+	int r = paging_fault(v, &walk);
+
+	if (r != PAGING_PF)
+		return r;
+	v->reason = VMX_REASON_EXCEPTION_NMI;
+	if (user_wants_fault(v, v->intr_error))
+		return VMX_FAULT_EXIT;
+	return paging_deliver_fault(v, walk.gva);
+}
+
+/* The guest's part of a control register: userspace's mask has the rest. */
+static u64 merge_user(u64 old, u64 mask, u64 value)
+{
+	return (old & mask) | (value & ~mask);
+}
+
+static bool has_16bit_tss(struct vmx_vcpu *v)
+{
+	return (vmx_read(v, VMX_F_GUEST_TR_ACCESS) & TSS_TYPE) == TSS_16BIT_BUSY;
+}
+
+static void switch_long_mode(struct vmx_vcpu *v)
+{
+	u64 controls = vmx_read(v, VMX_F_ENTRY_CONTROLS) & ~(u64)VMX_ENTRY_CTL_IA32E_MODE_GUEST;
+
+	if (paging_is_long(v->paging))
+		controls |= VMX_ENTRY_CTL_IA32E_MODE_GUEST;
+	vmx_write(v, VMX_F_ENTRY_CONTROLS, controls);
+	vmx_vmcs_note(v->vmcs, VMX_F_ENTRY_CONTROLS, controls, controls);
+}
+
+static int set_cr0(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+	bool switches;
+	int r;
+
+	vmx_paging_merge(p);
+	value = merge_user(p->cr0, vmx_shadowed(p)->cr0_mask, value);
+	switches = (value ^ p->cr0) & X86_CR0_PG;
+	r = paging_set_cr0(v, value, vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L,
+			   switches && has_16bit_tss(v));
+	if (r)
+		return r;
+	if (switches)
+		switch_long_mode(v);
+	vmx_paging_apply(p);
+	return 0;
+}
+
+static int set_cr4(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+	u64 judged;
+	int r;
+
+	vmx_paging_merge(p);
+	value = merge_user(p->cr4, vmx_shadowed(p)->cr4_mask, value);
+	judged = value;
+	if (vmx_vmcs_judge(v->vmcs, VMX_F_GUEST_CR4, &judged) || judged != value)
+		return PAGING_GP;
+	r = paging_set_cr4(v, value);
+	if (!r)
+		vmx_paging_apply(p);
+	return r;
+}
+
+/**
+ * vmx_paging_set_efer() - the guest writes EFER
+ * @v: the vCPU, loaded
+ * @value: the new value
+ *
+ * Context: preemption off.
+ * Return: false if it is a #GP.
+ */
+bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value)
+{
+	struct vmx_paging *p = v->paging;
+
+	vmx_paging_merge(p);
+	if (!paging_set_efer(p, value))
+		return false;
+	v->vmcs->efer = p->efer;
+	v->vmcs->syscall |= p->efer & EFER_SCE;
+	vmx_paging_apply(p);
+	return true;
+}
+
+/* What userspace asked for, where the CPU does not insist on it. */
+static bool user_wants(const struct vmx_vcpu *v, u32 control)
+{
+	return v->vmcs->cpu_ctls & control & ~vmx_caps.cpu.must;
+}
+
+/* SDM, "CR3-Target Values": with these the guest may load CR3 all the same. */
+static bool user_wants_cr3(struct vmx_vcpu *v, u64 value)
+{
+	unsigned int n, count = min(vmx_shadowed(v->paging)->cr3_targets, MAX_CR3_TARGETS);
+
+	if (!user_wants(v, VMX_CPU_CR3_LOAD_EXITING))
+		return false;
+	for (n = 0; n < count; n++)
+		if (value == vmx_read(v, VMX_F_CR3_TARGET_0 + 2 * n))
+			return false;
+	return true;
+}
+
+/* 0, an exception, -EAGAIN, or -EPERM: it is userspace's. */
+static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
+{
+	const struct vmx_shadowed *k = vmx_shadowed(v->paging);
+
+	switch (cr) {
+	case 0:
+		return (value ^ k->cr0_shadow) & k->cr0_mask ? -EPERM : set_cr0(v, value);
+	case 3:
+		return user_wants_cr3(v, value) ? -EPERM : paging_set_cr3(v, value);
+	case 4:
+		return (value ^ k->cr4_shadow) & k->cr4_mask ? -EPERM : set_cr4(v, value);
+	default:
+		return -EPERM;
+	}
+}
+
+/* SDM, "Exit Qualification for Control-Register Accesses" */
+static int cr_access(struct vmx_vcpu *v)
+{
+	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	unsigned int cr = q & 0xf, kind = q >> 4 & 3;
+
+	if (kind == 0)
+		return mov_to(v, cr, vmx_paging_operand(v, q >> 8 & 0xf));
+	if (kind == 1 && cr == 3 && !user_wants(v, VMX_CPU_CR3_STORE_EXITING))
+		return set_operand(v, q, v->paging->cr3);
+	/* CLTS and LMSW exit only for userspace's masks. */
+	return -EPERM;
+}
+
+static int invalidate(struct vmx_vcpu *v)
+{
+	int r = 0;
+
+	if (user_wants(v, VMX_CPU_INVLPG_EXITING))
+		return -EPERM;
+	if (v->reason == VMX_REASON_INVPCID)
+		r = vmx_paging_invpcid(v);
+	if (r)
+		return r;
+	paging_invalidate(v);
+	vmx_vpid_forget(v);
+	return 0;
+}
+
+static int finish(struct vmx_vcpu *v, int r)
+{
+	if (r == -EPERM)
+		return VMX_FAULT_EXIT;
+	if (r < 0)
+		return r;
+	if (r)
+		vmx_inject_fault(v, r, r == PAGING_PF ? v->intr_error : 0);
+	else
+		vmx_retire(v);
+	return VMX_FAULT_DONE;
+}
+
+/**
+ * vmx_paging_cr_access() - finish a MOV to CR3 that needs no more than another root
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts off.
+ * Return: false if nothing was done, and it is vmx_paging_exit()'s.
+ */
+bool vmx_paging_cr_access(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION), value;
+
+	if ((q & 0x3f) != 3 || p->mode.format != GUEST_LONG)
+		return false;
+	value = vmx_paging_operand(v, q >> 8 & 0xf);
+	if (user_wants_cr3(v, value) || !paging_switch_cr3(v, value))
+		return false;
+	vmx_write(v, VMX_F_GUEST_CR3, paging_root(p));
+	vmx_flush(v);
+	vmx_retire(v);
+	return true;
+}
+
+/**
+ * vmx_paging_exit() - finish an exit that has to do with paging
+ * @v: the vCPU, loaded
+ *
+ * Context: interrupts on, preemption off.
+ * Return: an enum vmx_fault, -EAGAIN: ask again after paging_prepare() and another
+ * exit, or another errno of vmx_mmu_fault().
+ */
+int vmx_paging_exit(struct vmx_vcpu *v)
+{
+	if (v->reason == VMX_REASON_EXCEPTION_NMI)
+		return page_fault(v);
+	/* An instruction may become an EPT violation, but none in the delivery of an event. */
+	v->idt_info = 0;
+	return finish(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) : invalidate(v));
+}
+
+/* VM entry would fail so, if the CPU saw the guest's registers and PDPTEs. */
+static int fail_entry(struct vmx_vcpu *v, const struct vmx_failure *failure)
+{
+	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
+	v->run->failure = *failure;
+	return VMX_FAULT_EXIT;
+}
+
+/**
+ * vmx_paging_load() - have the right roots before the guest goes on
+ * @v: the vCPU, loaded; its paging is to be reloaded
+ *
+ * Context: interrupts on, preemption off.
+ * Return: 0; %VMX_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
+ * again after paging_prepare().
+ */
+int vmx_paging_load(struct vmx_vcpu *v)
+{
+	struct vmx_paging *p = v->paging;
+	struct vmx_failure failure;
+	int r;
+
+	/* What is missing becomes an EPT violation, but none in the delivery of an event. */
+	v->idt_info = 0;
+	/*
+	 * What userspace wrote: the CPU is in IA-32e mode if and only if the guest's tables
+	 * are that mode's, or it would take shadow pages for tables of another level.
+	 */
+	if (p->reread) {
+		vmx_vmcs_explain_registers(v->vmcs, &failure);
+		if (failure.check)
+			return fail_entry(v, &failure);
+	}
+	r = paging_load(v);
+	if (r == PAGING_GP) {
+		failure = (struct vmx_failure) {
+			.check = VMX_CHECK_PDPTE, .field = VMX_F_GUEST_CR3, .value = p->cr3,
+		};
+		return fail_entry(v, &failure);
+	}
+	if (r)
+		return r;
+	vmx_write(v, VMX_F_GUEST_CR3, paging_root(p));
+	vmx_vpid_forget(v);
+	return 0;
+}
