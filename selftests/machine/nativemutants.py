@@ -227,20 +227,26 @@ def asan():
                           stdout=subprocess.PIPE).stdout.strip()
 
 
+@functools.cache
+def prepared():
+    """What the tests execute, and a tree with the tests: once for all areas, and as of then."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    known, tree = Coverage(), Tools("tree")
+    known.prepare()
+    tree.take_sources()
+    tree.make_tests()
+    tree.keep()
+    return known, tree
+
+
 class Runner:
     """Like mutants.Runner."""
 
     def __init__(self, area):
         self.area = area
-        self.coverage = Coverage()
-        self.tree = Tools("tree")
 
     def prepare(self):
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        self.coverage.prepare()
-        self.tree.take_sources()
-        self.tree.make_tests()
-        self.tree.keep()
+        self.coverage, self.tree = prepared()
 
     def sources(self):
         return [path.relative_to(ROOT) for path in sorted((ROOT / "tools").rglob("*.[ch]"))]
