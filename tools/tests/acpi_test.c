@@ -89,6 +89,13 @@ TEST_F(acpi, the_root_is_found)
 	for (uint32_t at = 0; at < 4 * MIB; at++)
 		if (at < VMX_ACPI_TABLES || at >= VMX_ACPI_PARK)
 			ASSERT_EQ(0, self->ram[at]);
+	/* The guest's map has them in memory that it leaves alone. */
+	for (unsigned int n = 0; n < self->memory.count; n++) {
+		const struct vmx_memory_range *range = &self->memory.map[n];
+
+		if (range->base < VMX_ACPI_PARK && range->base + range->size > VMX_ACPI_TABLES)
+			EXPECT_EQ(VMX_RANGE_RESERVED, range->type);
+	}
 }
 
 TEST_F(acpi, fadt)

@@ -37,6 +37,26 @@ TEST_F(lapic, ipi_shorthands)
 	EXPECT_EQ(0xb, takers(&self->machine, 0x52));
 }
 
+/* SDM, "Local Interrupt Command Register (ICR)": IPIs are edge-triggered, but for one of INIT. */
+TEST_F(lapic, ipis_are_edges)
+{
+	static const uint32_t ways[] = { 0, TO_SELF, TO_ALL, LEVEL | ASSERT, TO_SELF | LEVEL };
+	uint64_t value;
+
+	for (unsigned int n = 0; n < 5; n++) {
+		put(self->boot, ICR_HIGH, 0);
+		put(self->boot, ICR, ways[n] | 0x50);
+		EXPECT_EQ(0, get(self->boot, TMR + 0x20)) TH_LOG("%#x", ways[n]);
+		EXPECT_TRUE(takers(&self->machine, 0x50) & 1) TH_LOG("%#x", ways[n]);
+	}
+	ASSERT_TRUE(set_base(self->boot, BASE_EN | BASE_EXTD | BASE_BSP));
+	EXPECT_TRUE(wrmsr(self->boot, SELF_IPI, 0x50));
+	EXPECT_TRUE(rdmsr(self->boot, TMR + 0x20, &value));
+	EXPECT_EQ(0, value);
+	EXPECT_EQ(1, takers(&self->machine, 0x50));
+	EXPECT_EQ(0, self->machine.eois[0x50]);
+}
+
 TEST_F(lapic, ipi_logical_flat)
 {
 	for (int n = 0; n < COUNT; n++)

@@ -256,6 +256,21 @@ TEST_F(load, bzimage_initrd_above_4g)
 	EXPECT_SENTENCE(ENOSPC, "initrd");
 }
 
+/* More memory is advice only where it would end up below what the initrd has to stay below. */
+TEST_F(load, bzimage_initrd_without_room)
+{
+	make_bzimage(&self->image);
+	set(&self->image, BZ(init_size), RAM - 0x1000000, 4);
+	set(&self->image, BZ(xloadflags), XLF_KERNEL_64, 2);
+	/* Between the first MiB and the kernel there are 15. */
+	self->modules[0].size = 0x1000000;
+	set(&self->image, BZ(initrd_addr_max), RAM - 1, 4);
+	EXPECT_SENTENCE(ENOSPC, "initrd");
+	EXPECT_EQ(NULL, strstr(vmx_error(), "more memory"));
+	set(&self->image, BZ(initrd_addr_max), RAM, 4);
+	EXPECT_SENTENCE(ENOSPC, "give the guest more memory");
+}
+
 TEST_F(load, bzimage_damaged)
 {
 	static const struct damage damages[] = {

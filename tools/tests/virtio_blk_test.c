@@ -69,6 +69,8 @@ FIXTURE_SETUP(blk)
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, ftruncate(self->fd, SECTORS * 512 + 100));
 	guest_init(guest);
+	/* What was there before says nothing. */
+	memset(&self->blk, 0xee, sizeof(self->blk));
 	ASSERT_EQ(0, vmx_virtio_blk_init(&self->blk, &guest->machine, self->fd, false, "serial"));
 	guest_probe(guest, &self->blk.virtio);
 	guest_start(guest, FEATURES | variant->layout.features, 256);

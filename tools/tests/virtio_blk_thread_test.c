@@ -73,6 +73,8 @@ FIXTURE_SETUP(thread)
 	self->fd = memfd_create("disk", 0);
 	ASSERT_EQ(0, ftruncate(self->fd, SECTORS * 512));
 	guest_init(guest);
+	/* What was there before says nothing. */
+	memset(&self->blk, 0xee, sizeof(self->blk));
 	ASSERT_EQ(0, vmx_virtio_blk_init(&self->blk, &guest->machine, self->fd, false, NULL));
 	guest_probe(guest, &self->blk.virtio);
 	ASSERT_EQ(0, vmx_virtio_blk_start(&self->blk, &self->lock));

@@ -56,6 +56,8 @@ FIXTURE_SETUP(console)
 	self->input = "";
 	self->room = sizeof(self->output);
 	guest_init(&self->guest);
+	/* What was there before says nothing. */
+	memset(&self->console, 0xee, sizeof(self->console));
 	ASSERT_EQ(0, vmx_virtio_console_init(&self->console, &self->guest.machine, &terminal));
 	guest_probe(&self->guest, &self->console.virtio);
 	guest_start(&self->guest, VERSION_1 | 1ull << VIRTIO_CONSOLE_F_SIZE, 8);
@@ -211,6 +213,8 @@ FIXTURE_SETUP(net)
 	self->peer = sockets[1];
 	fcntl(self->peer, F_SETFL, O_NONBLOCK);
 	guest_init(&self->guest);
+	/* What was there before says nothing. */
+	memset(&self->net, 0xee, sizeof(self->net));
 	ASSERT_EQ(0, vmx_virtio_net_init(&self->net, &self->guest.machine, self->tap, mac));
 	guest_probe(&self->guest, &self->net.virtio);
 	guest_start(&self->guest, VERSION_1, 8);
