@@ -11,6 +11,7 @@ import threading
 import time
 
 import image
+import loader
 import newbochs
 from where import MACHINE, Failure, bound
 
@@ -29,8 +30,7 @@ cpu: model={model}, count={count}, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={host_memory}
 clock: sync=none, time0=1
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=cdrom, path={iso}, status=inserted
-boot: cdrom
+boot: disk
 sound: waveoutdrv=dummy, waveout=none, waveindrv=dummy, wavein=none, midioutdrv=dummy, midiout=none
 com1: enabled=1, mode={console_mode}, dev={console}
 panic: action=fatal
@@ -63,13 +63,13 @@ class Bochs:
         root = newbochs.find() if setup.cpu.version == 3 or os.environ.get("BOCHS") == "3" else None
         if setup.cpu.name in self.without_xsave and not root:
             command_line += " noxsave"
-        image.iso(folder / "boot.iso", setup.kernel, folder / "initrd", command_line)
+        boot = loader.prepare(folder, setup.kernel, folder / "initrd", command_line, setup.memory << 20)
         share = (root or pathlib.Path("/")) / "usr/share/bochs"
         (folder / "bochsrc").write_text(CONFIGURATION.format(
             share=share, model=setup.cpu.model, count=setup.smp,
             ips=INSTRUCTIONS_PER_SECOND, memory=setup.memory,
-            host_memory=min(setup.memory, HOST_MEMORY_MAX), iso=folder / "boot.iso", log=self.log,
-            console_mode="term" if terminal else "file", console=terminal or self.console))
+            host_memory=min(setup.memory, HOST_MEMORY_MAX), log=self.log,
+            console_mode="term" if terminal else "file", console=terminal or self.console) + boot)
         # Debian's build has the debugger and waits for a command.
         (folder / "commands").write_text("c\n")
         program = newbochs.command(root) if root else ["bochs"]

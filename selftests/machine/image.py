@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The boot image: an initramfs with busybox, modules, tools and tests, behind GRUB on an ISO."""
+"""The files of a machine: an initramfs with busybox, modules, tools and tests."""
 
 import lzma
 import pathlib
@@ -17,7 +17,6 @@ BUSYBOX = pathlib.Path("/bin/busybox")
 KERNEL_MODULES = ("kvm", "kvm-intel", "kvm-amd", "kunit", "msr", "brd", "tun")
 # What a guest needs to have its root on a disk, and a card.
 DISK_MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
-GRUB_MODULES = "linux normal iso9660 biosdisk serial minicmd"
 
 
 def program(name, folder=MACHINE / "guest", kind=("-static", "-pthread")):
@@ -195,19 +194,3 @@ def single_program(path, program):
         archive.folder("/proc")
         archive.copy("/init", program)
         archive.close()
-
-
-def iso(path, kernel, initrd, command_line):
-    tree = path.with_suffix(".tree")
-    shutil.rmtree(tree, ignore_errors=True)
-    (tree / "boot/grub").mkdir(parents=True)
-    shutil.copy(kernel.image, tree / "vmlinuz")
-    (tree / "initrd").hardlink_to(initrd)
-    (tree / "boot/grub/grub.cfg").write_text(
-        f"linux /vmlinuz {command_line}\ninitrd /initrd\nboot\n")
-    command = ["grub-mkrescue", "-o", path, "-d", "/usr/lib/grub/i386-pc", "--locales=", "--fonts=",
-               "--themes=", f"--install-modules={GRUB_MODULES}", tree]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if result.returncode:
-        raise Failure(f"{result.stdout}\ngrub-mkrescue failed")
-    shutil.rmtree(tree)

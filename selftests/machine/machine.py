@@ -29,7 +29,7 @@ from where import BUILD, MACHINE, ROOT, Failure, locked, output
 # that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.
 # MWAIT of an idle CPU missed wake-ups in the emulator while CPUs went offline and came back; HLT does not.
 COMMAND_LINE = ("console=ttyS0,115200 nokaslr idle=nomwait tsc=reliable lpj=1000000 panic=0 oops=panic "
-                "printk.devkmsg=on printk.time=1")
+                "printk.devkmsg=on printk.time=1 cryptomgr.notests")
 
 # For what takes over after a crash.
 CRASH_MEMORY = "crashkernel=1M"
