@@ -16,6 +16,7 @@
 #include "../state/state.h"
 #include "brake.h"
 #include "dirty.h"
+#include "untouched.h"
 #include "wire.h"
 
 #define NS		1000000000ull
@@ -44,6 +45,7 @@ struct source {
 	struct vmx_migration_status status;	/* others see copies of it */
 	struct wire wire;
 	struct dirty_log log;
+	struct untouched untouched;
 	struct brake brake;
 	bool packs;		/* the target can unpack */
 	bool stopped;		/* this side holds a pause */
@@ -185,20 +187,31 @@ static int send_pages(struct source *source)
 	       wire_send(&source->wire, &message_pages, message, data, message->length);
 }
 
-/* The guest may be writing the page: what is sent is a copy, which its checksum fits. */
+/* In the first round most of a guest's memory may be what nobody ever touched. */
+static bool is_clear(struct source *source, const void *page)
+{
+	bool asked = source->status.round == 1 && !source->machine->memory.image;
+
+	return (asked && untouched_is(&source->untouched, page)) || is_zero(page);
+}
+
+/*
+ * The guest may be writing the page, which it is sent again for. What is sent is a copy, which its
+ * checksum fits.
+ */
 static void add_page(struct source *source, uint64_t number)
 {
+	const unsigned char *page = source->machine->memory.ram + number * DIRTY_PAGE;
 	struct message_pages *message = &source->message;
-	unsigned char *copy = source->pages + message->length;
 
-	memcpy(copy, source->machine->memory.ram + number * DIRTY_PAGE, DIRTY_PAGE);
-	if (is_zero(copy)) {
+	if (is_clear(source, page)) {
 		source->status.zero++;
 		/* At first the target's memory is all zeroes. */
 		if (source->status.round == 1)
 			return;
 		message->zero |= 1ull << message->count;
 	} else {
+		memcpy(source->pages + message->length, page, DIRTY_PAGE);
 		message->length += DIRTY_PAGE;
 		source->status.pages++;
 	}
@@ -549,11 +562,13 @@ int vmx_machine_migrate(struct vmx_machine *machine, struct vmx_migration *migra
 		.go_on = go_on, .host = source,
 	};
 	wire_look_up(migration->config.fd);
+	untouched_begin(&source->untouched);
 	source->begun = wire_now();
 	ret = migrate(source);
 	snprintf(why, sizeof(why), "%s", vmx_error());
 	brake_end(&source->brake);
 	dirty_end(&source->log);
+	untouched_end(&source->untouched);
 	free(source);
 	return ret ? vmx_fail(-ret, "%s", why) : 0;
 }

@@ -289,7 +289,7 @@ void vmx_saved_close(struct vmx_saved *saved)
 /* The file's pages, which come in as they are touched; those that are written are copied. */
 static int map_memory(struct vmx_machine *machine, const struct vmx_saved *saved)
 {
-	const struct vmx_memory *memory = &machine->memory;
+	struct vmx_memory *memory = &machine->memory;
 
 	if (memory->size != saved->image.size)
 		return vmx_fail(EINVAL,
@@ -300,6 +300,7 @@ static int map_memory(struct vmx_machine *machine, const struct vmx_saved *saved
 		 saved->fd, saved->image.offset) == MAP_FAILED)
 		return vmx_fail(errno, "cannot map the saved memory: %s", strerror(errno));
 	madvise(memory->ram, memory->size, MADV_DONTFORK);
+	memory->image = true;
 	return 0;
 }
 

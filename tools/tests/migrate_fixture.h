@@ -18,6 +18,8 @@
 #include <libvmx/debugger.h>
 #include <libvmx/migrate.h>
 
+#include "../migrate/untouched.h"
+
 #include "line.h"
 #include "virtio_guest.h"
 
@@ -26,6 +28,7 @@
 #define STAMPS		0x10
 #define STAMPED		64
 #define LATE		0x300	/* a page that is written after the stop */
+#define UNTOUCHED	0x3f0
 #define BLINKING	(STAMPS + STAMPED)
 #define SECTORS		8
 #define HEADER		DATA
@@ -134,6 +137,7 @@ FIXTURE(migration) {
 	bool times;
 	bool regain_fails;
 	enum ending { IN_TIME = 1, LATER } ends;	/* the target, before it takes over */
+	bool touched;		/* the source's page UNTOUCHED, when its first round was over */
 	unsigned int flushed, released, regained, given_back;
 	int alone[2];		/* a line whose other end nobody has */
 	/* Makes another line of what a side has; false if it cannot. */
@@ -255,13 +259,25 @@ static void set_timer(fixture *self)
 	pthread_mutex_unlock(&machine->lock);
 }
 
+static bool is_touched(const void *page)
+{
+	struct untouched untouched;
+	bool is;
+
+	untouched_begin(&untouched);
+	is = !untouched_is(&untouched, page);
+	untouched_end(&untouched);
+	return is;
+}
+
 static int flush(void *host, char *why)
 {
 	fixture *self = host;
 
 	if (self->times && self->a->machine.still)
 		set_timer(self);
-	self->flushed++;
+	if (!self->flushed++)
+		self->touched = is_touched(self->a->machine.memory.ram + UNTOUCHED * PAGE);
 	return 0;
 }
 

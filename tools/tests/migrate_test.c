@@ -25,6 +25,36 @@ TEST_F(migration, a_guest_moves)
 	EXPECT_FALSE(fake_logs);
 }
 
+/* To look whether it is zeroes would give it memory. */
+TEST_F(migration, what_nobody_touched_is_not_read)
+{
+	unsigned char *page = self->a->machine.memory.ram + UNTOUCHED * PAGE;
+
+	if (is_touched(page))
+		SKIP(return, "the kernel does not tell, or gives large pages");
+	ASSERT_TRUE(gets_on(self->a));
+	move(self, NULL);
+	EXPECT_MOVED(self);
+	EXPECT_FALSE(self->touched);
+}
+
+/* Nobody touched it either, and it is the file's. */
+TEST_F(migration, what_an_image_has_is_read)
+{
+	unsigned char *page = self->a->machine.memory.ram + UNTOUCHED * PAGE;
+	int fd = memfd_create("image", 0);
+
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	ASSERT_EQ(4, pwrite(fd, "page", 4, 0));
+	ASSERT_EQ(page, mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0));
+	close(fd);
+	self->a->machine.memory.image = true;
+	ASSERT_TRUE(gets_on(self->a));
+	move(self, NULL);
+	EXPECT_MOVED(self);
+	EXPECT_EQ(0, memcmp(self->b->machine.memory.ram + UNTOUCHED * PAGE, "page", 4));
+}
+
 /* Such as that of a virtio device with a full queue. */
 TEST_F(migration, what_a_timer_writes_after_the_stop_is_copied)
 {

@@ -60,6 +60,7 @@ struct vmx_memory_range {
  * @hole: more of it than that cannot: there the hole below 4 GiB begins
  * @written: a bit for each page of @ram that this process wrote: bit n % 64 of word n / 64;
  *	NULL while nobody wants to know
+ * @image: what nobody touched is a file's, and not all zeroes
  * @map: sorted by address, disjoint; what is not in it is a hole
  * @count: number of entries
  */
@@ -69,6 +70,7 @@ struct vmx_memory {
 	uint64_t low;
 	uint64_t hole;
 	uint64_t *written;
+	bool image;
 	struct vmx_memory_range map[VMX_MEMORY_RANGES];
 	unsigned int count;
 };
