@@ -51,8 +51,8 @@ static int connect_at(fixture *self, const char *name)
 }
 
 /* The status of a machine's answer, -1 for none; @said has all of it. */
-static int ask(fixture *self, const char *machine, const char *method, const char *resource,
-	       const char *body)
+static inline int ask(fixture *self, const char *machine, const char *method,
+		      const char *resource, const char *body)
 {
 	char name[64], request[512];
 	int fd, status;

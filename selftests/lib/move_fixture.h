@@ -137,7 +137,7 @@ struct victim {
 	bool source;
 };
 
-static void kill_it(void *context)
+static inline void kill_it(void *context)
 {
 	struct victim *victim = context;
 	pid_t *child = victim->source ? &victim->self->child : &there.child;
@@ -170,7 +170,7 @@ static int move_over_line(fixture *self, const struct fault *fault)
 }
 
 /* It kills a side. */
-static int move_and_kill(fixture *self, const char *name, enum harm harm, bool source)
+static inline int move_and_kill(fixture *self, const char *name, enum harm harm, bool source)
 {
 	struct victim victim = { self, source };
 	const struct fault fault = {
@@ -181,7 +181,7 @@ static int move_and_kill(fixture *self, const char *name, enum harm harm, bool s
 }
 
 /* What has become of it, when that is certain; 0 if it never is. */
-static unsigned int settles(fixture *self, const char *name)
+static inline unsigned int settles(fixture *self, const char *name)
 {
 	const struct timespec tick = { .tv_nsec = 10000000 };
 
@@ -201,7 +201,7 @@ static unsigned int settles(fixture *self, const char *name)
 }
 
 /* Nobody knows, so it goes on when it is told to, and not before. */
-static bool is_decided(fixture *self, const char *name)
+static inline bool is_decided(fixture *self, const char *name)
 {
 	return command(self, "vmxctl resume %s", name) == 1 &&
 	       strstr(said, "nobody knows whether the guest is here") &&
@@ -209,7 +209,7 @@ static bool is_decided(fixture *self, const char *name)
 }
 
 /* Ends what is left; whether all of the guest was. */
-static bool ends_well(fixture *self, unsigned int left, bool source)
+static inline bool ends_well(fixture *self, unsigned int left, bool source)
 {
 	if (left == GONE)
 		return source ? wait_for(there.child) == 125 : ended(self) == 120 << 8;

@@ -172,7 +172,7 @@ def belongings(tests, setup, folder):
         if f"/guest/{name}-memory" in commands.split():
             found.update(memory_guest(name, folder))
     if any(name in commands for name in ("/tests/control_test", "/tests/move_", "/machine/linux-paused", "/machine/linux-saved",
-                                        "/machine/linux-moved")):
+                                        "/machine/linux-moved", "/machine/disk-moved")):
         found.update(control())
     if "/machine/multiboot" in commands:
         found.update({"/machine/multiboot": MACHINE / "guest/multiboot",
@@ -180,6 +180,9 @@ def belongings(tests, setup, folder):
     if "/machine/device-writes" in commands:
         found.update({"/machine/device-writes": MACHINE / "guest/device-writes",
                       "/guest/tables": BUILD / "selftests/tables.elf"})
+    if "/machine/disk-moved" in commands:
+        found.update({"/machine/disk-moved": MACHINE / "guest/disk-moved",
+                      "/guest/writer": BUILD / "selftests/writer.elf"})
     if "/machine/bench-linux" in commands or "/machine/bench-shadow" in commands:
         found.update(linuxbench.files(setup, folder))
     if "python3" in commands:

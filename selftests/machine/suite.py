@@ -105,6 +105,7 @@ def commands():
                  prints="Hello from a guest of Python!"),
             Test("multiboot", "/machine/multiboot", cpus=2),
             Test("device-writes", "/machine/device-writes", guest="tables.elf"),
+            Test("disk-moved", "/machine/disk-moved", kernel="fast", only_on=("penryn", "tigerlake"), guest="writer.elf"),
             Test("vmx-demo", "/usr/bin/vmx-demo"),
             Test("linux-demo", "/machine/linux-demo", kernel="fast"),
             *guests()]
