@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The EPT engine builds, reads and frees the tables of the
- * SDM's chapter "The Extended Page Table Mechanism (EPT)".
+ * The engine builds, reads and frees the tables of a tree. How their entries look is the format's
+ * (entry.h), by which it is compiled.
  *
  * All operations on an interval use one walk (iter.c). ept_install() is the only
  * way to map a page and ept_clear() the only way to unmap one, so the counters are right and
@@ -242,7 +242,7 @@ int ept_install(struct ept *ept, struct ept_mapping *map)
 		 * the last one. What the entry allows is still allowed.
 		 */
 		if (ept_present(old) && !((old ^ new) & EPT_ADDR))
-			entry |= old & (EPT_PERMS | EPT_ACCESSED | EPT_DIRTY);
+			entry = ept_union(entry, old);
 		/* The CPU may be setting accessed and dirty bits. */
 	} while (!try_cmpxchg64(slot, &old, entry));
 	map->same = old == entry;
@@ -322,7 +322,7 @@ u64 ept_protect(struct ept *ept, u64 start, u64 end, u32 prot)
 		}
 		/* The CPU may be setting accessed and dirty bits. */
 		do {
-			new = old & (~EPT_PERMS | ept_perms(prot));
+			new = ept_narrow(old, prot);
 			if (ept_prot(&ept->format, new) != prot)
 				new |= ept->format.absent;
 		} while (ept_present(new) && !try_cmpxchg64(it.slot, &old, new));
@@ -415,7 +415,7 @@ void ept_walk(const struct ept *ept, struct vmx_mmu_walk *walk)
 {
 	u64 *table = ept->table;
 	int level = ept->format.levels;
-	u64 perms = EPT_PERMS;
+	u32 prot = ~0;
 
 	lockdep_assert_held(ept->lock);
 	walk->top = level;
@@ -424,15 +424,13 @@ void ept_walk(const struct ept *ept, struct vmx_mmu_walk *walk)
 
 		walk->entry[level - 1] = entry;
 		walk->leaf = level;
-		perms &= entry;
 		if (!ept_present(entry))
 			return;
+		prot &= ept_prot(&ept->format, entry);
 		if (ept_is_leaf(entry, level)) {
 			walk->present = 1;
-			walk->prot = ept_prot(&ept->format,
-					      perms | (entry & EPT_SUPPRESS_VE));
-			walk->memtype = (entry & EPT_MEMTYPE) >>
-					EPT_MEMTYPE_SHIFT;
+			walk->prot = prot;
+			walk->memtype = ept_memtype(entry);
 			return;
 		}
 		table = ept_table_of(entry);
