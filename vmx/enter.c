@@ -20,7 +20,7 @@ static __always_inline u32 enter(struct vmx_vcpu *v)
 
 	if (v->cr2 != native_read_cr2())
 		native_write_cr2(v->cr2);
-	if (!__vmx_enter(v->run->regs, &v->host.rsp, v->vmcs->launched))
+	if (!__vmx_enter(v->run->regs, &v->host.rsp, v->vmcs->region.launched))
 		return VMX_REASON_VM_INSTRUCTION;
 	v->cr2 = native_read_cr2();
 	reason = vmx_exit_reason(vmx_read(v, VMX_F_EXIT_REASON));

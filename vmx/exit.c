@@ -295,7 +295,7 @@ static noinline enum vmx_next handle_timer(struct vmx_vcpu *v)
 
 static void count_exit(struct vmx_vcpu *v, u32 reason)
 {
-	v->vmcs->launched = true;
+	v->vmcs->region.launched = true;
 	v->count.entries++;
 	v->count.exits[reason]++;
 }

@@ -76,7 +76,7 @@ static unsigned long tss_base(const struct desc_ptr *gdt)
  * @vmcs: the VMCS, current
  *
  * Context: preemption off.
- * Return: 0, so that it can follow vmx_vmcs_load().
+ * Return: 0, so that it can follow vmx_region_load().
  */
 int vmx_host_write_cpu(struct vmx_vmcs *vmcs)
 {

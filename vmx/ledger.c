@@ -28,7 +28,7 @@ static atomic64_t next_vcpu = ATOMIC64_INIT(0);
 
 /**
  * vmx_ledger_vmptrld() - VMPTRLD was executed
- * @vmcs: the VMCS
+ * @r: the region
  *
  * A VMCS may be active on one CPU only (SDM, "Software Use of
  * Virtual-Machine Control Structures"), and not before VMCLEAR has initialized its
@@ -36,58 +36,58 @@ static atomic64_t next_vcpu = ATOMIC64_INIT(0);
  *
  * Context: preemption off.
  */
-void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs)
+void vmx_ledger_vmptrld(struct vmx_region *r)
 {
 	int cpu = smp_processor_id();
-	int old = atomic_xchg(&vmcs->ledger.cpu, cpu + 1);
+	int old = atomic_xchg(&r->ledger.cpu, cpu + 1);
 
 	WARN_ONCE(old && old != cpu + 1,
 		  "VMCS loaded on CPU %d while active on CPU %d\n", cpu, old - 1);
-	WARN_ONCE(!vmcs->ledger.initialized,
+	WARN_ONCE(!r->ledger.initialized,
 		  "VMPTRLD of a region that VMCLEAR has not initialized\n");
 }
 
 /**
  * vmx_ledger_vmclear() - VMCLEAR was executed
- * @vmcs: the VMCS
+ * @r: the region
  *
  * Context: preemption off.
  */
-void vmx_ledger_vmclear(struct vmx_vmcs *vmcs)
+void vmx_ledger_vmclear(struct vmx_region *r)
 {
 	int cpu = smp_processor_id();
-	int old = atomic_xchg(&vmcs->ledger.cpu, 0);
+	int old = atomic_xchg(&r->ledger.cpu, 0);
 
 	WARN_ONCE(old && old != cpu + 1,
 		  "VMCS cleared on CPU %d while active on CPU %d\n", cpu, old - 1);
-	vmcs->ledger.initialized = true;
-	vmcs->ledger.launched = false;
+	r->ledger.initialized = true;
+	r->ledger.launched = false;
 }
 
 /**
- * vmx_ledger_vmcs_free() - a VMCS region goes back to the host
- * @vmcs: the VMCS
+ * vmx_ledger_region_free() - a VMCS region goes back to the host
+ * @r: the region
  *
  * A CPU that has it active writes to it.
  *
  * Context: any.
  */
-void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs)
+void vmx_ledger_region_free(struct vmx_region *r)
 {
-	int cpu = atomic_read(&vmcs->ledger.cpu);
+	int cpu = atomic_read(&r->ledger.cpu);
 
 	WARN_ONCE(cpu, "VMCS region freed while active on CPU %d\n", cpu - 1);
 }
 
 /**
  * vmx_ledger_barrier() - an indirect-branch prediction barrier was issued
- * @vmcs: the VMCS that is current
+ * @r: the region that is current
  *
  * Context: preemption off.
  */
-void vmx_ledger_barrier(const struct vmx_vmcs *vmcs)
+void vmx_ledger_barrier(const struct vmx_region *r)
 {
-	__this_cpu_write(predictor_ledger, vmcs->id);
+	__this_cpu_write(predictor_ledger, r->id);
 }
 
 /**
@@ -140,17 +140,17 @@ void vmx_ledger_invvpid(struct vmx_vcpu *v)
 
 static void check_vmcs(struct vmx_vcpu *v)
 {
-	u64 current_pa = vmx_insn_vmptrst(__pa(v->vmcs->region));
+	u64 current_pa = vmx_insn_vmptrst(__pa(v->vmcs->region.page));
 
-	WARN_ONCE(current_pa != __pa(v->vmcs->region),
+	WARN_ONCE(current_pa != __pa(v->vmcs->region.page),
 		  "entering with another VMCS than the vCPU's\n");
-	WARN_ONCE(atomic_read(&v->vmcs->ledger.cpu) != smp_processor_id() + 1,
+	WARN_ONCE(atomic_read(&v->vmcs->region.ledger.cpu) != smp_processor_id() + 1,
 		  "entering with a VMCS that is not active here\n");
 	/* SDM, "VMLAUNCH/VMRESUME--Launch/Resume Virtual Machine" */
-	WARN_ONCE(v->vmcs->launched != v->vmcs->ledger.launched,
+	WARN_ONCE(v->vmcs->region.launched != v->vmcs->region.ledger.launched,
 		  "entering by %s with a VMCS whose launch state is %s\n",
-		  v->vmcs->launched ? "VMRESUME" : "VMLAUNCH",
-		  v->vmcs->ledger.launched ? "launched" : "clear");
+		  v->vmcs->region.launched ? "VMRESUME" : "VMLAUNCH",
+		  v->vmcs->region.ledger.launched ? "launched" : "clear");
 }
 
 static void check_vpid(struct vmx_vcpu *v)
@@ -183,7 +183,7 @@ void vmx_ledger_enter(struct vmx_vcpu *v)
 	vmx_ledger_irqs_on();
 	vmx_ledger_look();
 	check_vmcs(v);
-	WARN_ONCE(__this_cpu_read(predictor_ledger) != v->vmcs->id,
+	WARN_ONCE(__this_cpu_read(predictor_ledger) != v->vmcs->region.id,
 		  "entering with what another guest taught the branch predictor\n");
 	check_vpid(v);
 	/* The guest may go to any of them without an exit. */
@@ -210,7 +210,7 @@ void vmx_ledger_leave(struct vmx_vcpu *v)
 	vmx_ledger_begin();
 	/* A failed entry leaves the launch state as it was. */
 	if (entered(v))
-		v->vmcs->ledger.launched = true;
+		v->vmcs->region.ledger.launched = true;
 }
 
 /**

@@ -15,15 +15,15 @@
 #include <linux/types.h>
 
 struct vmx_vcpu;
-struct vmx_vmcs;
+struct vmx_region;
 
 /**
- * struct vmx_vmcs_ledger - a VMCS's page
+ * struct vmx_region_ledger - a region's page
  * @cpu: the CPU it was loaded on and not cleared since, plus 1
  * @initialized: VMCLEAR was executed for the region
  * @launched: its launch state
  */
-struct vmx_vmcs_ledger {
+struct vmx_region_ledger {
 #ifdef CONFIG_VMX_DEBUG
 	atomic_t cpu;
 	bool initialized;
@@ -32,20 +32,20 @@ struct vmx_vmcs_ledger {
 };
 
 #ifdef CONFIG_VMX_DEBUG
-void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs);
-void vmx_ledger_vmclear(struct vmx_vmcs *vmcs);
-void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs);
-void vmx_ledger_barrier(const struct vmx_vmcs *vmcs);
+void vmx_ledger_vmptrld(struct vmx_region *r);
+void vmx_ledger_vmclear(struct vmx_region *r);
+void vmx_ledger_region_free(struct vmx_region *r);
+void vmx_ledger_barrier(const struct vmx_region *r);
 void vmx_ledger_invept_all(const struct vmx_vcpu *v);
 void vmx_ledger_invvpid(struct vmx_vcpu *v);
 void vmx_ledger_enter(struct vmx_vcpu *v);
 void vmx_ledger_leave(struct vmx_vcpu *v);
 void vmx_ledger_handled(struct vmx_vcpu *v);
 #else
-static inline void vmx_ledger_vmptrld(struct vmx_vmcs *vmcs) { }
-static inline void vmx_ledger_vmclear(struct vmx_vmcs *vmcs) { }
-static inline void vmx_ledger_vmcs_free(struct vmx_vmcs *vmcs) { }
-static inline void vmx_ledger_barrier(const struct vmx_vmcs *vmcs) { }
+static inline void vmx_ledger_vmptrld(struct vmx_region *r) { }
+static inline void vmx_ledger_vmclear(struct vmx_region *r) { }
+static inline void vmx_ledger_region_free(struct vmx_region *r) { }
+static inline void vmx_ledger_barrier(const struct vmx_region *r) { }
 static inline void vmx_ledger_invept_all(const struct vmx_vcpu *v) { }
 static inline void vmx_ledger_invvpid(struct vmx_vcpu *v) { }
 static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }

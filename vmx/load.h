@@ -50,7 +50,7 @@ static __always_inline void unload_msrs(struct vmx_vcpu *v)
  * @v: the vCPU, its VMCS locked
  *
  * Context: may sleep before; on success preemption is off until vmx_unload().
- * Return: 0, or -EAGAIN or -EIO as vmx_vmcs_load() says.
+ * Return: 0, or -EAGAIN or -EIO as vmx_region_load() says.
  */
 static __always_inline int vmx_load(struct vmx_vcpu *v)
 {
@@ -58,7 +58,7 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
 
 	preempt_disable();
 	vmx_ledger_begin();
-	moved = vmx_vmcs_load(v->vmcs);
+	moved = vmx_region_load(&v->vmcs->region);
 	if (moved < 0) {
 		preempt_enable();
 		return moved;

@@ -55,7 +55,7 @@ static int cpu_on(void)
 		return -EIO;
 	}
 	cpu->on = true;
-	cpu->last_vmcs = 0;
+	cpu->last_region = 0;
 	native_store_gdt(&cpu->gdt);
 	/*
 	 * Translations can survive VMXOFF and VMXON (SDM, "Operations that
@@ -72,7 +72,7 @@ static void cpu_off(void)
 
 	if (!cpu->on)
 		return;
-	vmx_vmcs_clear_cpu();
+	vmx_region_clear_cpu();
 	cpu->on = false;
 	vmx_insn_vmxoff();
 	cr4_clear_bits(X86_CR4_VMXE);
@@ -86,7 +86,7 @@ static void power_crash(void)
 
 	if (!cpu->on)
 		return;
-	vmx_vmcs_crash_cpu();
+	vmx_region_crash_cpu();
 	vmx_insn_vmxoff();
 	cr4_clear_bits(X86_CR4_VMXE);
 }
@@ -194,7 +194,7 @@ static int power_offline(unsigned int cpu)
 	do {
 		local_irq_save(flags);
 		vmx_ledger_irqs_off();
-		left = vmx_vmcs_clear_some();
+		left = vmx_region_clear_some();
 		if (!left)
 			cpu_off();
 		vmx_ledger_irqs_on();

@@ -9,26 +9,26 @@
 #include <asm/desc_defs.h>
 
 struct vmx_vm;
-struct vmx_vmcs;
+struct vmx_region;
 
 /**
  * struct vmx_cpu - what one CPU has of VMX
  * @vmxon_region: its VMXON region
  * @on: it is in VMX operation, by us
- * @current_vmcs: its current VMCS, NULL if none
- * @active: VMCSs active on it, by struct vmx_vmcs.active_link
+ * @current_region: of its current VMCS, NULL if none
+ * @active: regions active on it, by struct vmx_region.active_link
  * @gdt: what SGDT says, to be loaded again after VM exits changed the limit
- * @last_vmcs: struct vmx_vmcs.id of the one that was current here last, or 0
+ * @last_region: struct vmx_region.id of the one that was current here last, or 0
  *
  * Touched by its own CPU alone, @active with interrupts off.
  */
 struct vmx_cpu {
 	void *vmxon_region;
 	bool on;
-	struct vmx_vmcs *current_vmcs;
+	struct vmx_region *current_region;
 	struct list_head active;
 	struct desc_ptr gdt;
-	u64 last_vmcs;
+	u64 last_region;
 };
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);

@@ -143,9 +143,9 @@ static void run_set_timer_exit(struct vmx_vcpu *v, bool on)
 {
 	u32 ctls = v->vmcs->pin_ctls | (on ? VMX_PIN_PREEMPTION_TIMER : 0);
 
-	if (ctls == v->vmcs->pin_ctls_now)
+	if (ctls == v->vmcs->region.pin_ctls)
 		return;
-	v->vmcs->pin_ctls_now = ctls;
+	v->vmcs->region.pin_ctls = ctls;
 	vmx_write(v, VMX_F_PIN_CONTROLS, ctls);
 }
 

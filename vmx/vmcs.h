@@ -5,28 +5,22 @@
 
 #include <linux/bitops.h>
 #include <linux/kref.h>
-#include <linux/list.h>
 #include <linux/types.h>
 #include <linux/wait_bit.h>
 
 #include "../base/base.h"
 #include "../base/ledger_time.h"
 #include "../core/vm.h"
-#include "ledger.h"
-#include "power.h"
+#include "region.h"
 
 /**
  * struct vmx_vmcs - what a descriptor from %VMX_CREATE_VMCS stands for
+ * @region: what the CPU has; what follows is what userspace wrote
  * @ref: the descriptor's reference and the vCPU's
  * @vm: its VM, referenced
  * @busy: bit 0 is held by RUN and by every ioctl that touches the region; see
  *	vmx_vmcs_trylock()
  * @vcpu: the vCPU that has it, or NULL; under @busy
- * @id: no other VMCS has or will have it
- * @region: the VMCS region
- * @cpu: the CPU it is active on, -1 if none
- * @launched: its launch state; what VMLAUNCH or VMRESUME is chosen by
- * @active_link: in struct vmx_cpu.active of @cpu
  * @cpu2_must: secondary controls that the module turned on for the vCPU
  * @entry_ctls: VM-entry controls field, as last written
  * @cpu_ctls: primary processor-based controls as userspace wrote them
@@ -34,9 +28,7 @@
  *	not show
  * @paging: has fields that the module keeps for the vCPU, or NULL
  * @debugctl_must: bits of the guest's DEBUGCTL that are the host's, likewise
- * @cpu_ctls_now: the same with the window bits that RUN switches
  * @pin_ctls: pin-based controls as userspace wrote them
- * @pin_ctls_now: the same with the timer bit that RUN switches
  * @mode_exec: secondary controls have mode-based execute control
  * @rdtscp: and RDTSCP, which RDPID goes with
  * @tsc_offset: TSC offset field
@@ -45,27 +37,20 @@
  *	execute SYSCALL
  * @exceptions: the exception bitmap userspace asked for
  * @debug: DR7 as last written by userspace enables a breakpoint
- * @ledger: for debug builds
  */
 struct vmx_vmcs {
+	struct vmx_region region;
 	struct kref ref;
 	struct vmx_vm *vm;
 	unsigned long busy;
 	struct vmx_vcpu *vcpu;
-	u64 id;
-	void *region;
-	int cpu;
-	bool launched;
-	struct list_head active_link;
 	u32 cpu2_must;
 	u32 entry_ctls;
 	u32 cpu_ctls;
-	u32 cpu_ctls_now;
 	u32 cpu_must;
 	u32 debugctl_must;
 	struct vmx_paging *paging;
 	u32 pin_ctls;
-	u32 pin_ctls_now;
 	u64 tsc_offset;
 	u32 exceptions;
 	u64 efer;
@@ -73,7 +58,6 @@ struct vmx_vmcs {
 	bool debug;
 	bool mode_exec;
 	bool rdtscp;
-	struct vmx_vmcs_ledger ledger;
 };
 
 int vmx_vmcs_create(struct vmx_vm *vm);
@@ -127,29 +111,6 @@ static inline void vmx_vmcs_unlock(struct vmx_vmcs *vmcs)
 static inline void vmx_vmcs_unlock_vcpu(struct vmx_vmcs *vmcs)
 {
 	clear_bit_unlock(0, &vmcs->busy);
-}
-
-int vmx_vmcs_make_current(struct vmx_vmcs *vmcs);
-void vmx_vmcs_clear(struct vmx_vmcs *vmcs);
-bool vmx_vmcs_clear_some(void);
-void vmx_vmcs_clear_cpu(void);
-void vmx_vmcs_crash_cpu(void);
-
-/**
- * vmx_vmcs_load() - make a VMCS current on this CPU
- * @vmcs: the VMCS, busy for the caller
- *
- * Context: preemption off, interrupts on.
- * Return: 0; 1 if it was active elsewhere or nowhere and per-CPU host state
- * has to be written; -EAGAIN if this CPU is on its way offline, and the
- * caller must let the scheduler move it; -EIO if VMX was switched off
- * (a reboot).
- */
-static inline int vmx_vmcs_load(struct vmx_vmcs *vmcs)
-{
-	if (likely(this_cpu_read(vmx_cpu.current_vmcs) == vmcs))
-		return 0;
-	return vmx_vmcs_make_current(vmcs);
 }
 
 /* vmx/vmcs_fields.c: what field ioctls do */

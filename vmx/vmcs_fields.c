@@ -72,7 +72,7 @@ int vmx_vmcs_get(struct vmx_vmcs *vmcs)
 
 	for (;;) {
 		preempt_disable();
-		r = vmx_vmcs_load(vmcs);
+		r = vmx_region_load(&vmcs->region);
 		if (r > 0)
 			r = vmx_host_write_cpu(vmcs);
 		if (!r)
@@ -112,11 +112,11 @@ void vmx_vmcs_note(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 	switch (field) {
 	case VMX_F_PIN_CONTROLS:
 		vmcs->pin_ctls = value;
-		vmcs->pin_ctls_now = value;
+		vmcs->region.pin_ctls = value;
 		break;
 	case VMX_F_CPU_CONTROLS:
 		vmcs->cpu_ctls = value;
-		vmcs->cpu_ctls_now = value;
+		vmcs->region.cpu_ctls = value;
 		break;
 	case VMX_F_CPU2_CONTROLS:
 		vmcs->mode_exec = value & VMX_CPU2_MODE_BASED_EXEC;
