@@ -49,14 +49,6 @@ enum leave {
 	LEAVE_ERROR,	/* an errno; the exit is described */
 };
 
-/* Guest TSC ticks until the deadline; 0 if it has passed. */
-static u64 ticks_left(const struct vmx_vcpu *v)
-{
-	u64 now = run_guest_tsc(v);
-
-	return v->deadline > now ? v->deadline - now : 0;
-}
-
 /*
  * Other work than rseq's, which comes with every preemption and can wait for the end
  * of RUN: it is about what the program sees. Until then its flag is off, so that
@@ -101,7 +93,7 @@ static bool must_leave(struct vmx_vcpu *v, enum leave *leave)
 /* Without a preemption timer a host timer ends the guest's stay. */
 static bool deadline_passed(struct vmx_vcpu *v)
 {
-	if (!v->deadline || run_has_timer() || ticks_left(v))
+	if (!v->deadline || run_has_timer() || run_ticks_left(v))
 		return false;
 	v->deadline = 0;
 	v->run->deadline = 0;
@@ -120,7 +112,7 @@ static void start_host_timer(struct vmx_vcpu *v)
 
 	if (likely(!v->deadline) || run_has_timer())
 		return;
-	left = min(ticks_left(v), MAX_HOST_TICKS);
+	left = min(run_ticks_left(v), MAX_HOST_TICKS);
 	hrtimer_start(&v->timer,
 		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
 						  run_tsc_khz() ?: 1)),

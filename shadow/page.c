@@ -11,8 +11,8 @@
  * would, fill.c makes entries where an access needs them, sync.c removes those
  * that the guest no longer has. This file has the shadow pages themselves.
  * Of the users of this folder, paging/regs.c has the guest's control registers,
- * paging/roots.c its roots, paging/exit.c its exits, and paging/look.c shows the
- * tables to userspace.
+ * paging/roots.c its roots, paging/fault.c its page faults, and paging/look.c shows
+ * the tables to userspace.
  *
  * Roles. The key of a shadow page is the frame of the guest's table and its role
  * (struct shadow_role): the properties of the reference and of the guest's mode that
@@ -140,7 +140,7 @@ static bool is_table(struct shadow *s, u64 gfn)
  */
 void shadow_enqueue(struct shadow *s, struct shadow_page *sp)
 {
-	sp->flush_gen = atomic64_read(&s->map->flush_gen) + 1;
+	sp->flush_gen = atomic64_read(&s->derived.map->flush_gen) + 1;
 	if (!list_empty(&sp->todo))
 		return;
 	sp->since = ++s->touched;
@@ -230,7 +230,7 @@ void shadow_drop_some(struct shadow *s, struct shadow_page *sp, unsigned int wor
 	else
 		drop_others(s, sp, first, bits);
 	sp->present[word] &= ~bits;
-	ept_narrowed(s->map);
+	ept_narrowed(s->derived.map);
 }
 
 /**
@@ -251,7 +251,7 @@ static void drop_chain(struct shadow *s, const u32 *first)
 {
 	while (*first) {
 		shadow_drop(s, shadow_ref_page(s, *first), *first % SHADOW_ENTRIES);
-		s->map->left -= SHADOW_COST_DROP;
+		s->derived.map->left -= SHADOW_COST_DROP;
 	}
 }
 
@@ -325,7 +325,7 @@ void shadow_replace(struct shadow *s, struct shadow_page *sp, unsigned int i, u6
 	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
 	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
 	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
-		ept_narrowed(s->map);
+		ept_narrowed(s->derived.map);
 }
 
 /* What a frame's tables have to do with the rest, when the last of them goes. */
@@ -358,7 +358,7 @@ void shadow_zap(struct shadow *s, struct shadow_page *sp)
 	list_del_init(&sp->todo);
 	list_move(&sp->list, &s->unlinked);
 	s->nr_used--;
-	ept_narrowed(s->map);
+	ept_narrowed(s->derived.map);
 }
 
 static bool same_role(struct shadow_role a, struct shadow_role b)
@@ -414,7 +414,7 @@ struct shadow_page *shadow_get(struct shadow *s, u64 gfn, struct shadow_role rol
 {
 	struct shadow_page *sp;
 
-	lockdep_assert_held(s->map->lock);
+	lockdep_assert_held(s->derived.map->lock);
 	sp = shadow_lookup(s, gfn, role);
 	if (sp)
 		return sp;
@@ -460,7 +460,7 @@ const struct shadow_found *shadow_find_anew(struct shadow *s, u64 gfn, u64 acces
 	u64 pfn;
 
 	found->gfn = gfn;
-	found->entry = ept_find(s->map, gfn << PAGE_SHIFT, &found->level);
+	found->entry = ept_find(s->derived.map, gfn << PAGE_SHIFT, &found->level);
 	if (!found->entry)
 		return NULL;
 	pfn = (found->entry & EPT_ADDR) >> PAGE_SHIFT;
@@ -528,18 +528,18 @@ void shadow_drop_frames(struct ept_derived *derived, u64 gpa, int level)
 		frames = shadow_frames(s, gfn);
 		if (frames)
 			doom(s, frames);
-		s->map->left -= SHADOW_COST_DROP;
+		s->derived.map->left -= SHADOW_COST_DROP;
 	}
 }
 
 /* Some of the first record; true if that was all of it. */
 static bool drop_some_doomed(struct shadow *s, struct shadow_frames *frames)
 {
-	s->map->left = EPT_BUDGET;
+	s->derived.map->left = EPT_BUDGET;
 	drop_chain(s, &frames->large);
-	while (frames->doomed_to < SHADOW_ENTRIES && s->map->left > 0) {
+	while (frames->doomed_to < SHADOW_ENTRIES && s->derived.map->left > 0) {
 		drop_small(s, frames, frames->index * SHADOW_ENTRIES + frames->doomed_to++);
-		s->map->left--;
+		s->derived.map->left--;
 	}
 	return frames->doomed_to == SHADOW_ENTRIES;
 }

@@ -143,7 +143,6 @@ struct shadow_found {
 /**
  * struct shadow - the shadow pages of a map; under its lock
  * @derived: what the map knows of them
- * @map: the map
  * @hash: by frame of the guest's table
  * @pages: by number
  * @used: in use, oldest first, but for those that have been compared for @reread
@@ -177,7 +176,6 @@ struct shadow_found {
  */
 struct shadow {
 	struct ept_derived derived;
-	struct ept *map;
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
 	struct shadow_page *pages[SHADOW_PAGES_MAX + 1];
 	struct list_head used;

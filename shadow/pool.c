@@ -48,17 +48,17 @@ static void recycle(struct shadow *s)
 	struct shadow_page *sp;
 	LIST_HEAD(pages);
 
-	spin_lock(s->map->lock);
+	spin_lock(s->derived.map->lock);
 	list_splice_init(&s->unlinked, &pages);
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 	if (list_empty(&pages))
 		return;
-	s->map->owner->flush(s->map);
-	spin_lock(s->map->lock);
+	s->derived.map->owner->flush(s->derived.map);
+	spin_lock(s->derived.map->lock);
 	list_for_each_entry(sp, &pages, list)
 		s->nr_spare++;
 	list_splice(&pages, &s->spare);
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 }
 
 static struct shadow_page *oldest(const struct shadow *s)
@@ -76,13 +76,13 @@ static void evict(struct shadow *s, unsigned int count)
 {
 	struct shadow_page *sp;
 
-	spin_lock(s->map->lock);
+	spin_lock(s->derived.map->lock);
 	while (count-- && (sp = oldest(s))) {
 		shadow_zap(s, sp);
 		s->evictions++;
-		ept_pause(s->map);
+		ept_pause(s->derived.map);
 	}
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 	recycle(s);
 }
 
@@ -118,7 +118,7 @@ static bool add_page(struct shadow *s)
 
 	if (!sp)
 		return false;
-	spin_lock(s->map->lock);
+	spin_lock(s->derived.map->lock);
 	if (s->nr_pages < SHADOW_PAGES_MAX) {
 		sp->id = find_next_zero_bit(s->ids, SHADOW_PAGES_MAX + 1, 1);
 		__set_bit(sp->id, s->ids);
@@ -128,7 +128,7 @@ static bool add_page(struct shadow *s)
 		s->nr_spare++;
 		sp = NULL;
 	}
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 	if (sp)
 		free_page_parts(sp);
 	return true;
@@ -151,9 +151,9 @@ static int add_frames(struct shadow *s, u64 gfn)
 		kfree(frames);
 		return err == -EBUSY ? 0 : err;
 	}
-	spin_lock(s->map->lock);
+	spin_lock(s->derived.map->lock);
 	s->nr_frames++;
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 	return 0;
 }
 
@@ -201,7 +201,7 @@ static unsigned long free_spare(struct shadow *s, unsigned long count)
 	unsigned long freed = 0;
 	LIST_HEAD(pages);
 
-	spin_lock(s->map->lock);
+	spin_lock(s->derived.map->lock);
 	while (freed < count && s->nr_spare) {
 		sp = list_first_entry(&s->spare, struct shadow_page, list);
 		list_move(&sp->list, &pages);
@@ -210,9 +210,9 @@ static unsigned long free_spare(struct shadow *s, unsigned long count)
 		s->pages[sp->id] = NULL;
 		__clear_bit(sp->id, s->ids);
 		freed++;
-		ept_pause(s->map);
+		ept_pause(s->derived.map);
 	}
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 	free_list(&pages);
 	return freed;
 }
@@ -231,7 +231,7 @@ static void free_frames(struct shadow *s, unsigned long count)
 	struct shadow_frames *frames, *next;
 	LIST_HEAD(unused);
 
-	spin_lock(s->map->lock);
+	spin_lock(s->derived.map->lock);
 	for (; count; count--, s->shrink_at++) {
 		frames = xa_find(&s->frames, &s->shrink_at, ULONG_MAX, XA_PRESENT);
 		if (!frames) {
@@ -244,9 +244,9 @@ static void free_frames(struct shadow *s, unsigned long count)
 			s->last = NULL;
 			s->nr_frames--;
 		}
-		ept_pause(s->map);
+		ept_pause(s->derived.map);
 	}
-	spin_unlock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
 	list_for_each_entry_safe(frames, next, &unused, doomed) {
 		kfree(frames);
 		vmx_cond_resched_freed();
@@ -317,7 +317,6 @@ int shadow_create(struct ept *map)
 	if (!s)
 		return -ENOMEM;
 	s->derived = (struct ept_derived){ &shadow_ops, map };
-	s->map = map;
 	INIT_LIST_HEAD(&s->used);
 	INIT_LIST_HEAD(&s->spare);
 	INIT_LIST_HEAD(&s->unlinked);

@@ -56,7 +56,7 @@ static bool test_and_clear_mappings(struct shadow *s, const struct shadow_page *
 		ref = sp->links[i].next;
 	}
 	if (had)
-		ept_narrowed(s->map);
+		ept_narrowed(s->derived.map);
 	return had;
 }
 
@@ -190,9 +190,9 @@ static void settle_page(struct shadow *s, struct shadow_page *sp, bool reap)
 	bool written;
 
 	/* From here on each write sets a dirty bit, or faults. */
-	if (atomic64_read(&s->map->flushed) <
-	    min_t(s64, sp->flush_gen, atomic64_read(&s->map->flush_gen)))
-		s->map->owner->flush_cpus(s->map);
+	if (atomic64_read(&s->derived.map->flushed) <
+	    min_t(s64, sp->flush_gen, atomic64_read(&s->derived.map->flush_gen)))
+		s->derived.map->owner->flush_cpus(s->derived.map);
 	/* Dirty bits of guarded tables are final now. The frame may have other tables. */
 	if (shadow_is_guarded(sp) && test_and_clear_mappings(s, sp, PT_DIRTY))
 		shadow_touch_tables(s, sp->gfn);
@@ -236,12 +236,12 @@ static bool may_go_on(struct shadow *s, bool alone)
 	vmx_ledger_look();
 	if (need_resched())
 		return false;
-	if (likely(!spin_is_contended(s->map->lock)))
+	if (likely(!spin_is_contended(s->derived.map->lock)))
 		return true;
 	if (!alone)
 		return false;
-	spin_unlock(s->map->lock);
-	spin_lock(s->map->lock);
+	spin_unlock(s->derived.map->lock);
+	spin_lock(s->derived.map->lock);
 	return true;
 }
 
@@ -270,7 +270,7 @@ static bool settle_until(struct shadow *s, u64 until, bool alone)
  */
 bool shadow_sync(struct shadow *s, u64 *until, bool alone)
 {
-	lockdep_assert_held(s->map->lock);
+	lockdep_assert_held(s->derived.map->lock);
 	if (!*until) {
 		if (!shadow_written(s))
 			return true;
@@ -309,7 +309,7 @@ bool shadow_reread(struct shadow *s, u64 until)
 
 /* Queue the tables of the next record that there is, or some of them; where to go on. */
 static u64 touch_record(struct shadow *s, u64 gfn, u64 end)
-	__must_hold(s->map->lock)
+	__must_hold(s->derived.map->lock)
 {
 	unsigned long index = gfn / SHADOW_ENTRIES;
 	const struct shadow_frames *frames;
@@ -325,7 +325,7 @@ static u64 touch_record(struct shadow *s, u64 gfn, u64 end)
 	for_each_set_bit_from(i, frames->tables, last) {
 		shadow_touch_tables(s, first + i);
 		/* The record may go as soon as others have the lock. */
-		if (ept_pause(s->map))
+		if (ept_pause(s->derived.map))
 			return first + i + 1;
 	}
 	return first + SHADOW_ENTRIES;
@@ -349,12 +349,12 @@ void shadow_sync_frames(struct ept_derived *derived, u64 gfn, u64 count)
 	const u64 end = gfn + count;
 	u64 until;
 
-	lockdep_assert_held(s->map->lock);
+	lockdep_assert_held(s->derived.map->lock);
 	while (gfn < end) {
 		gfn = touch_record(s, gfn, end);
-		ept_pause(s->map);
+		ept_pause(s->derived.map);
 	}
 	until = s->touched;
 	while (!settle_until(s, until, true))
-		ept_pause(s->map);
+		ept_pause(s->derived.map);
 }

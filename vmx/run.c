@@ -73,9 +73,12 @@ static __always_inline u64 run_guest_rip(void)
 	return vmx_insn_vmread(VMX_F_GUEST_RIP);
 }
 
-static __always_inline u64 run_guest_tsc(const struct vmx_vcpu *v)
+/* Guest TSC ticks until the deadline; 0 if it has passed. */
+static __always_inline u64 run_ticks_left(const struct vmx_vcpu *v)
 {
-	return vmx_guest_tsc(v);
+	u64 now = vmx_guest_tsc(v);
+
+	return v->deadline > now ? v->deadline - now : 0;
 }
 
 static __always_inline u32 run_tsc_khz(void)
@@ -153,9 +156,7 @@ static void run_set_timer_exit(struct vmx_vcpu *v, bool on)
 static void set_timer(struct vmx_vcpu *v)
 {
 	u32 shift = vmx_caps.timer_shift;
-	u64 now = vmx_guest_tsc(v);
-	u64 ticks = v->deadline > now ? v->deadline - now : 0;
-	u64 left = (ticks + BIT_ULL(shift) - 1) >> shift;
+	u64 left = (run_ticks_left(v) + BIT_ULL(shift) - 1) >> shift;
 
 	vmx_write(v, VMX_F_PREEMPTION_TIMER, min_t(u64, left, U32_MAX));
 }
