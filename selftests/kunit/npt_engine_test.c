@@ -39,7 +39,8 @@
 /* Nobody else is to have them. */
 #include "../../base/kunit-export.h"
 #undef EXPORT_SYMBOL_IF_KUNIT
-#define EXPORT_SYMBOL_IF_KUNIT(symbol)
+#define EXPORT_SYMBOL_IF_KUNIT(symbol)					\
+	static_assert(__builtin_types_compatible_p(typeof(symbol), typeof(symbol)))
 
 #include "../../ept/iter.c"
 #include "../../ept/tables.c"
