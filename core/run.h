@@ -127,7 +127,7 @@ static int resolve_access(struct vmx_vcpu *v, bool atomic)
 	if (v->paging)
 		return run_paging_fault(v, atomic);
 	r = vmx_mmu_fault(v->mmu, v->gpa, v->access, atomic, &v->miss);
-	trace_fault(v->vpid, v->gpa, v->violation, r);
+	trace_fault(v->tag.vpid, v->gpa, v->violation, r);
 	if (r == VMX_FAULT_DONE)
 		v->count.faults++;
 	return r;
@@ -173,7 +173,7 @@ static bool needs_flush(const struct vmx_vcpu *v)
 {
 	const struct vmx_views *views = v->views;
 
-	return v->vpid_on != smp_processor_id() ||
+	return v->tag.vpid_on != smp_processor_id() ||
 	       vmx_view_stale(&views->view[0]) ||
 	       (unlikely(views->count > 1) && others_stale(views));
 }

@@ -83,8 +83,8 @@ static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
 		return ERR_PTR(-ENOMEM);
 	v->vm = vmx_vm_get(vm);
 	v->running_on = -1;
-	v->ept_on = -1;
-	v->vpid_on = -1;
+	v->tag.ept_on = -1;
+	v->tag.vpid_on = -1;
 	v->miss = VMX_NO_MISS;
 	v->dr6 = DR6_RESERVED;
 	vmx_timer_setup(&v->timer, timer_fired);

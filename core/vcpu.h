@@ -101,6 +101,19 @@ struct vmx_views {
 	struct vmx_view view[];
 };
 
+/**
+ * struct vmx_tag - what CPUs know a guest's cached translations by, and which CPU may have some
+ * @ept_on: the CPU whose cached translations the generations in &vmx_vcpu.views speak of
+ * @vpid_on: the CPU that may have used translations of @vpid since they were
+ *	last invalidated there: @ept_on, or -1
+ * @vpid: its VPID, 0 if it has none
+ */
+struct vmx_tag {
+	int ept_on;
+	int vpid_on;
+	u16 vpid;
+};
+
 #define VMX_CPUID_SLOTS 32
 
 /**
@@ -156,10 +169,7 @@ struct vmx_vcpu_ledger {
  * @staying: which mmus its guest may be on: the address of the only one, or that
  *	of @vm plus 1 if there are several
  * @kicked: leave RUN at the next opportunity
- * @vpid: its VPID, 0 if it has none
- * @ept_on: the CPU whose cached translations the generations in @views speak of
- * @vpid_on: the CPU that may have used translations of @vpid since they were
- *	last invalidated there: @ept_on, or -1
+ * @tag: of its guest's translations
  * @event: taken from the run page and not delivered yet
  * @deadline: guest TSC of the deadline, 0 if there is none
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
@@ -210,9 +220,7 @@ struct vmx_vcpu {
 	int running_on;
 	unsigned long staying;
 	bool kicked;
-	u16 vpid;
-	int ept_on;
-	int vpid_on;
+	struct vmx_tag tag;
 	struct vmx_event event;
 	u64 deadline;
 	struct hrtimer timer;

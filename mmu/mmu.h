@@ -93,7 +93,7 @@ struct vmx_mmu {
  * @vcpu: the vCPU
  * @link: in struct vmx_mmu.views
  * @seen_gen: &ept.flush_gen as of the last flush on the CPU that
- *	struct vmx_vcpu.ept_on tells
+ *	struct vmx_tag.ept_on tells
  * @ledger: for debug builds
  */
 struct vmx_view {

@@ -73,7 +73,7 @@ static int get_miss(struct vmx_vcpu *v)
 	if (vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->paging->miss_access))
 		return VMX_FAULT_EXIT;
 	r = vmx_mmu_fault(v->mmu, v->gpa, v->paging->miss_access, true, &v->miss);
-	trace_fault(v->vpid, v->gpa, v->violation, r);
+	trace_fault(v->tag.vpid, v->gpa, v->violation, r);
 	if (r == VMX_FAULT_EXIT || v->paging->miss_translated)
 		return r;
 	/* The module reads no memory of devices, not even for a table. */

@@ -279,7 +279,7 @@ static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 		vmx_views_follow(v);
 	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->access))
 		return VMX_NEXT_FAULT;
-	trace_fault(v->vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
+	trace_fault(v->tag.vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
 	return VMX_NEXT_USER;
 }
 

@@ -108,7 +108,7 @@ void vmx_ledger_invept_all(const struct vmx_vcpu *v)
 
 static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
 {
-	return v->vpid < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->vpid]) :
+	return v->tag.vpid < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->tag.vpid]) :
 					  NULL;
 }
 
@@ -158,11 +158,11 @@ static void check_vpid(struct vmx_vcpu *v)
 	struct vpid_entry *e = vpid_entry(v);
 
 	note_move(v);
-	if (!v->vpid || !e)
+	if (!v->tag.vpid || !e)
 		return;
 	WARN_ONCE(e->vcpu != v->ledger.id,
 		  "entering with another vCPU's translations under VPID %u\n",
-		  v->vpid);
+		  v->tag.vpid);
 	WARN_ONCE(e->vcpu == v->ledger.id && e->move != v->ledger.move,
 		  "entering with translations from before the vCPU was elsewhere\n");
 }

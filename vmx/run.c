@@ -131,7 +131,7 @@ static __always_inline int run_paging_load(struct vmx_vcpu *v)
 /* The event into the VM-entry fields, which the entry consumes. */
 static void inject_event(struct vmx_vcpu *v)
 {
-	trace_inject(v->vpid, v->event.info, v->event.error);
+	trace_inject(v->tag.vpid, v->event.info, v->event.error);
 	vmx_write(v, VMX_F_ENTRY_INTR_INFO, v->event.info);
 	if (v->event.info & VMX_INTR_ERROR_CODE)
 		vmx_write(v, VMX_F_ENTRY_EXCEPTION_ERROR, v->event.error);
@@ -163,7 +163,7 @@ static void set_timer(struct vmx_vcpu *v)
 
 static void trace_exit_of(struct vmx_vcpu *v)
 {
-	trace_exit(v->vpid, v->reason, vmx_read(v, VMX_F_GUEST_RIP),
+	trace_exit(v->tag.vpid, v->reason, vmx_read(v, VMX_F_GUEST_RIP),
 		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
 }
 
@@ -206,7 +206,7 @@ static enum vmx_next run_enter(struct vmx_vcpu *v)
 	if (static_branch_unlikely(&before_first))
 		prepare_first(v);
 	do {
-		trace_entry(v->vpid, v->event.info);
+		trace_entry(v->tag.vpid, v->event.info);
 		if (unlikely(v->event.info))
 			inject_event(v);
 		if (v->deadline && run_has_timer())

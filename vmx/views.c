@@ -65,8 +65,8 @@ static void views_link(struct vmx_vcpu *v)
 	v->staying = v->views->count > 1 ? vmx_staying_on_several(v->vm) :
 					   (unsigned long)v->mmu;
 	/* What this CPU has cached of them is old. */
-	v->ept_on = -1;
-	v->vpid_on = -1;
+	v->tag.ept_on = -1;
+	v->tag.vpid_on = -1;
 }
 
 static void views_unlink(struct vmx_vcpu *v)
