@@ -78,6 +78,37 @@ TEST_F(vm, supervisor_executes_a_users_page)
 	}
 }
 
+/*
+ * One table, by an entry for users and by one for the supervisor: by the latter its pages are not
+ * the users' (SDM, "Determination of Access Rights").
+ */
+TEST_F(vm, supervisor_executes_by_another_entry)
+{
+	const uint64_t away = (OTHER_INDEX - TABLE_INDEX) * LARGE;
+	const uint64_t bit = has_smep() ? CR4_SMEP : 0;
+
+	ASSERT_VMX(start(&self->vcpu));
+	*entry(&self->vm, VMX_GUEST_PAGE_TABLES, 0) |= U;
+	*entry(&self->vm, DIRECTORY, TABLE_INDEX) = TABLE | P | W | U;
+	*entry(&self->vm, DIRECTORY, OTHER_INDEX) = TABLE | P | W;
+	*entry(&self->vm, TABLE, INDEX) = DATA | P | U;
+	self->run->efer = EFER | EFER_NXE;
+	self->run->dirty |= VMX_STATE_EFER;
+	for (unsigned int n = 0; n < ROUNDS; n++) {
+		const uint64_t smep = n % 2 ? bit : 0;
+		const int want = smep ? (int)(PAGE_FAULT | P | FETCHED) : ACCESS_DONE;
+
+		EXPECT_DONE(&self->vcpu, MOV_CR4, CR4_PAE | smep, 0);
+		EXPECT_DONE(&self->vcpu, WRITE, LINEAR + away, n);
+		EXPECT_DONE(&self->vcpu, FETCH, CODE + away, 0);
+		EXPECT_EQ(want, operate(&self->vcpu, FETCH, CODE, 0)) { TH_LOG("round %u", n); }
+		EXPECT_DONE(&self->vcpu, WRITE, LINEAR, n + 100);
+		EXPECT_EQ(want, operate(&self->vcpu, FETCH, CODE, 0)) { TH_LOG("round %u", n); }
+		EXPECT_DONE(&self->vcpu, FETCH, CODE + away, 0);
+		EXPECT_EQ((int)n + 100, reads(&self->vcpu));
+	}
+}
+
 /* 32-bit paging: a directory, and a table that maps the low 4 MiB one to one. */
 #define ROOT		0x110000ul
 #define IDENTITY32	0x111000ul
@@ -212,15 +243,13 @@ TEST_F(vm, formats_share_tables)
 
 #define HALVES	4ul
 
-/* Pages of 4 MiB on the host's of 2 MiB: each half is where it belongs. */
-TEST_F(vm, halves_of_large_pages)
+static void look_at_halves(struct __test_metadata *_metadata, FIXTURE_DATA(vm) * self, int advice)
 {
-	const bool changed = huge_pages_on();
 	char *raw = new_memory((HALVES + 1) * LARGE), *at;
 
 	ASSERT_NE(MAP_FAILED, raw);
 	at = (char *)(((uintptr_t)raw + LARGE - 1) & ~(LARGE - 1));
-	madvise(at, HALVES * LARGE, MADV_HUGEPAGE);
+	madvise(at, HALVES * LARGE, advice);
 	ASSERT_VMX(start32(&self->vcpu));
 	for (size_t offset = 0; offset < HALVES * LARGE; offset += PAGE)
 		*(uint32_t *)(at + offset) = offset + 1;
@@ -243,7 +272,21 @@ TEST_F(vm, halves_of_large_pages)
 			EXPECT_EQ(there + 2 + n, *(volatile uint32_t *)(at + there));
 		}
 	}
+}
+
+/* Pages of 4 MiB on the host's of 2 MiB: each half is where it belongs. */
+TEST_F(vm, halves_of_large_pages)
+{
+	const bool changed = huge_pages_on();
+
+	look_at_halves(_metadata, self, MADV_HUGEPAGE);
 	huge_pages_as_before(changed);
+}
+
+/* On the host's small ones, too: the pages of both halves have the same places in their tables. */
+TEST_F(vm, halves_of_large_pages_on_small_ones)
+{
+	look_at_halves(_metadata, self, MADV_NOHUGEPAGE);
 }
 
 VMX_TEST_MAIN
