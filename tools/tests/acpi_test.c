@@ -286,6 +286,9 @@ TEST_F(acpi, many_shapes)
 		if (self->acpi.cpus > 20)
 			self->acpi.cpus += 90;
 	}
+	/* As many as there may be. */
+	self->acpi.cpus = VMX_ACPI_CPUS_MAX;
+	EXPECT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
 }
 
 /* Package () { slot << 16 | 0xffff, pin, 0, gsi }, for slots from 1 on */

@@ -167,6 +167,20 @@ TEST_F(load, as_many_segments_as_there_may_be)
 	EXPECT_SENTENCE(EOPNOTSUPP, "more than 32");
 }
 
+/* More headers than a byte counts, of which the last matters. */
+TEST_F(load, the_last_of_many_headers)
+{
+	const size_t step = sizeof(Elf64_Phdr) + 8;
+
+	self->boot.protocol = VMX_BOOT_LINUX;
+	make_segments(&self->image, 257);
+	for (unsigned int n = 0; n < 256; n++)
+		set(&self->image, 0x1000 + n * step, PT_NULL, 4);
+	set(&self->image, EH(e_entry), TEXT_TO + 256 * 0x1000, 8);
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(self->image.data[256], self->ram[TEXT_TO + 256 * 0x1000]);
+}
+
 /* Both ends of a segment, by its physical and by its virtual addresses. */
 TEST_F(load, entries_at_the_ends_of_segments)
 {

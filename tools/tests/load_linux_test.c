@@ -81,6 +81,16 @@ TEST_F(load, bzimage)
 	EXPECT_EQ(0, memcmp(node->data, "0123456789abcdef", 16));
 }
 
+/* Room that the kernel needs is not written: it may be very much. */
+TEST_F(load, bzimage_working_memory)
+{
+	make_bzimage(&self->image);
+	memset(self->ram + 0x1000000, 0xee, INIT_SIZE);
+	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
+	EXPECT_EQ(0xee, self->ram[0x1000000 + CODE_SIZE]);
+	EXPECT_EQ(0xee, self->ram[0x1000000 + INIT_SIZE - 1]);
+}
+
 TEST_F(load, bzimage_with_nothing)
 {
 	const struct boot_params *params;
