@@ -78,7 +78,7 @@ static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
 	return match == !!(v->vmcs->exceptions & BIT(X86_TRAP_PF));
 }
 
-static int page_fault(struct vmx_vcpu *v)
+static noinline int page_fault(struct vmx_vcpu *v)
 {
 	struct guest_walk walk = {
 		.gva = vmx_read(v, VMX_F_EXIT_QUALIFICATION),
@@ -252,6 +252,13 @@ static int finish(struct vmx_vcpu *v, int r)
 	return VMX_FAULT_DONE;
 }
 
+static noinline int instruction(struct vmx_vcpu *v)
+{
+	/* It may become an EPT violation, but none in the delivery of an event. */
+	v->idt_info = 0;
+	return finish(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) : invalidate(v));
+}
+
 /**
  * vmx_paging_cr_access() - finish a MOV to CR3 that needs no more than another root
  * @v: the vCPU, loaded
@@ -285,11 +292,8 @@ bool vmx_paging_cr_access(struct vmx_vcpu *v)
  */
 int vmx_paging_exit(struct vmx_vcpu *v)
 {
-	if (v->reason == VMX_REASON_EXCEPTION_NMI)
-		return page_fault(v);
-	/* An instruction may become an EPT violation, but none in the delivery of an event. */
-	v->idt_info = 0;
-	return finish(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) : invalidate(v));
+	/* Not inlined: a page fault does without the stack frame of the others. */
+	return v->reason == VMX_REASON_EXCEPTION_NMI ? page_fault(v) : instruction(v);
 }
 
 /* VM entry would fail so, if the CPU saw the guest's registers and PDPTEs. */
