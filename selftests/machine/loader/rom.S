@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The machine's boot loader: an option ROM, which the BIOS calls in real mode when its own work is done. It reads
- * the parts of the first disk that `parts` lists, and starts the kernel's setup code at SETUP, where the emulator
- * put it. machine/loader.py fills `parts` in and has the rest of the boot protocol.
+ * The machine's boot loader: an option ROM, which the BIOS calls in real mode when its own work is
+ * done. It reads the parts of the first disk that `parts` lists, and starts the kernel's setup code
+ * at SETUP, where the emulator put it. machine/loader.py fills `parts` in and has the rest of the
+ * boot protocol.
  */
 	.set	SETUP, 0x9000		/* a segment */
 	.set	STACK, 0xdff0		/* below the end of the setup code's heap */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Stands below a kernel that is unpacked already. What enters a bzImage by its 32-bit entry goes on at the kernel's
- * 64-bit entry, with what the boot protocol promises there (Documentation/arch/x86/boot.rst of the kernel): memory
- * up to 4 GiB mapped to itself, __BOOT_CS and __BOOT_DS, the zero page in RSI. machine/loader.py links it.
+ * Stands below a kernel that is unpacked already. What enters a bzImage by its 32-bit entry goes on
+ * at the kernel's 64-bit entry, with what the boot protocol promises there
+ * (Documentation/arch/x86/boot.rst of the kernel): memory up to 4 GiB mapped to itself, __BOOT_CS
+ * and __BOOT_DS, the zero page in RSI. machine/loader.py links it.
  */
 	.set	CR0_PE, 1 << 0
 	.set	CR0_PG, 1 << 31
