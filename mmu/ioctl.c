@@ -14,7 +14,7 @@
 	 VMX_MMU_VE)
 
 /* Ranges that are changed in one go; keeps the time with the lock short. */
-#define RANGES_BATCH 64
+#define RANGES_BATCH 16
 
 union mmu_args {
 	struct {
