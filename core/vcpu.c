@@ -52,6 +52,7 @@ static void vcpu_free(struct vmx_vcpu *v)
 	vmx_vendor->vcpu_free(v);
 	kfree(v);
 	vmx_vm_put(vm);
+	vmx_cond_resched_freed();
 }
 
 /* The interrupt is all that is wanted: it ended the guest's stay. */
@@ -306,9 +307,10 @@ static int vcpu_release(struct inode *inode, struct file *file)
 
 	vmx_ledger_begin();
 	detach(v);
-	/* What is left frees a few pages, see vmx_cond_resched_freed(). */
-	vmx_ledger_end();
+	/* That may have waited for the CPU that had the VMCS. */
+	vmx_ledger_begin();
 	vcpu_free(v);
+	vmx_ledger_end();
 	return 0;
 }
 

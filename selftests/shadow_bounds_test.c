@@ -307,4 +307,21 @@ TEST_F(bounds, many_pages)
 	ASSERT_VMX(vmx_vcpu_open(&self->vcpu, &self->vm));
 }
 
+/* What is known of guest memory is in an array, which is large if the memory lies far apart. */
+TEST_F(bounds, memory_far_apart)
+{
+	const uint64_t first = 1ul << 32, apart = 1ul << 27, count = 1024;
+
+	for (uint64_t n = 0; n < count; n++) {
+		ASSERT_EQ(0, mmu_map(self->vm.mmu, first + n * apart, test_at(&self->vm, DATA),
+				     PAGE, RW));
+		put(self, TABLES, n, (first + n * apart) | P | W | A);
+	}
+	ASSERT_NE(0, spoil(self, count, PAGE, 0, 1)) TH_LOG("%s", test_describe(&self->vcpu));
+	/* The vCPU's reference is the last. */
+	close(self->vm.mmu);
+	self->vm.mmu = -1;
+	WITHIN_BOUNDS("close of memory that is far apart", vmx_vcpu_close(&self->vcpu));
+}
+
 VMX_TEST_MAIN

@@ -247,6 +247,7 @@ static void free_frames(struct shadow *s, unsigned long count)
 		ept_pause(s->derived.map);
 	}
 	spin_unlock(s->derived.map->lock);
+	vmx_cond_resched();
 	list_for_each_entry_safe(frames, next, &unused, doomed) {
 		kfree(frames);
 		vmx_cond_resched_freed();
@@ -286,11 +287,13 @@ static void free_shadow(struct ept_derived *derived)
 	free_list(&s->used);
 	free_list(&s->spare);
 	free_list(&s->unlinked);
+	/* Not xa_destroy(): it goes over all of the records with interrupts off. */
 	xa_for_each(&s->frames, index, frames) {
+		xa_erase(&s->frames, index);
 		kfree(frames);
 		vmx_cond_resched_freed();
 	}
-	xa_destroy(&s->frames);
+	vmx_cond_resched();
 	kvfree(s);
 }
 
