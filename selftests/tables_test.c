@@ -73,7 +73,19 @@ TEST_F(sparse, given_back_when_memory_is_short)
 
 #define OTHERS	6u
 
-/* Whoever asks for memory finds those mmus that there are, in whichever order others went. */
+/* Has one of these a page at AREA? */
+static bool one_is_present(const struct vmx_vm *vms, const unsigned int *which, size_t count)
+{
+	for (size_t n = 0; n < count; n++)
+		if (mmu_walk(vms[which[n]].mmu, AREA).present)
+			return true;
+	return false;
+}
+
+/*
+ * Whoever asks for memory finds those mmus that there are, in whichever order others went. He may
+ * be content with one, and find tables that were in use lately: so he asks twice for each.
+ */
 TEST_F(sparse, others_come_and_go)
 {
 	static const unsigned int leave[OTHERS] = { 2, 0, 5, 1, 4, 3 };
@@ -91,7 +103,9 @@ TEST_F(sparse, others_come_and_go)
 		vmx_vm_close(&vms[leave[n]]);
 		for (size_t other = n + 1; other < OTHERS; other++)
 			ASSERT_EQ(ACCESS_DONE, guest_write(&vcpus[leave[other]], AREA, n));
-		ASSERT_EQ(0, ask_for_memory());
+		for (unsigned int asked = 0; asked < 2 * OTHERS; asked++)
+			if (one_is_present(vms, &leave[n + 1], OTHERS - 1 - n))
+				ASSERT_EQ(0, ask_for_memory());
 		for (size_t other = n + 1; other < OTHERS; other++) {
 			EXPECT_EQ(0, mmu_walk(vms[leave[other]].mmu, AREA).present);
 			EXPECT_EQ(n, guest_read(&vcpus[leave[other]], AREA));
