@@ -291,7 +291,8 @@ static void change_registers(int signal)
 
 /*
  * RUN ends again and again, and the handler of the process uses registers. Each RUN has
- * a ms more than the last: on slow kernels the first ones end before the guest is entered.
+ * a ms more than the last: on slow kernels the first ones end before the guest is entered,
+ * or the signal comes before RUN, which then lasts until the guest ends.
  */
 TEST_F(long_run, signals)
 {
@@ -303,21 +304,23 @@ TEST_F(long_run, signals)
 
 	ASSERT_EQ(0, fpu_users());
 	fill(self->guests, REGISTERS, &self->seed);
-	ASSERT_VMX(START(&self->vcpu, long_guest, self->guests, 4 * TURNS));
 	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
-	do {
-		fill(self->mine, REGISTERS, &self->seed);
-		ASSERT_EQ(0, setitimer(ITIMER_REAL, &once, NULL));
-		once.it_value.tv_usec += 1000;
-		ret = run(&self->vcpu, self->mine);
-		ASSERT_TRUE(kept(self->mine, XMM_SIZE));
-		interrupted += ret == -EINTR;
-	} while (ret == -EINTR);
-	setitimer(ITIMER_REAL, &never, NULL);
-	ASSERT_EQ(0, ret);
-	ASSERT_EQ(VMX_REASON_HLT, self->vcpu.run->reason);
+	for (int guests = 0; interrupted <= 3 && guests < 30; guests++) {
+		ASSERT_VMX(START(&self->vcpu, long_guest, self->guests, 4 * TURNS));
+		do {
+			fill(self->mine, REGISTERS, &self->seed);
+			ASSERT_EQ(0, setitimer(ITIMER_REAL, &once, NULL));
+			once.it_value.tv_usec += 1000;
+			ret = run(&self->vcpu, self->mine);
+			ASSERT_TRUE(kept(self->mine, XMM_SIZE));
+			interrupted += ret == -EINTR;
+		} while (ret == -EINTR);
+		setitimer(ITIMER_REAL, &never, NULL);
+		ASSERT_EQ(0, ret);
+		ASSERT_EQ(VMX_REASON_HLT, self->vcpu.run->reason);
+		EXPECT_TRUE(guest_kept(&self->vm, self->guests, XMM_SIZE));
+	}
 	EXPECT_LT(3, interrupted);
-	EXPECT_TRUE(guest_kept(&self->vm, self->guests, XMM_SIZE));
 }
 
 struct other {
