@@ -223,14 +223,15 @@ TEST_F(bounds, address_spaces)
 {
 	struct vmx_run_page *run = self->vcpu.run;
 
-	for (uint64_t n = 0; n < MOST; n++)
-		put(self, TABLES + n * PAGE, 0, (TABLES + n % 400 * PAGE) | P | W | A);
+	for (uint64_t n = 0; n < 2 * MOST; n++)
+		put(self, TABLES + n / 2 * PAGE, n % 2 * 256,
+		    (TABLES + n % 400 * PAGE) | P | W | A);
 	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, switcher));
 	memcpy(test_at(&self->vm, OTHER), test_at(&self->vm, VMX_GUEST_PAGE_TABLES), PAGE);
 	put(self, VMX_GUEST_PAGE_TABLES, AREA_AT >> 39, TOP | P | W);
 	run->regs[VMX_RBX] = AREA_AT;
-	run->regs[VMX_RCX] = MOST;
-	run->regs[VMX_RSI] = LARGE;
+	run->regs[VMX_RCX] = 2 * MOST;
+	run->regs[VMX_RSI] = LARGE / 2;
 	run->regs[VMX_RDI] = OTHER;
 	WITHIN_BOUNDS("MOV to CR3", ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL));
 }
