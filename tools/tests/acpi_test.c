@@ -341,6 +341,32 @@ TEST_F(acpi, ports_of_the_bridge)
 	EXPECT_NE(NULL, memmem(dsdt, number(dsdt + 4, 4), "COM1", 4));
 }
 
+/* IO (Decode16, port, port, ..., 1) */
+static bool has_port(const unsigned char *dsdt, unsigned int port)
+{
+	const unsigned char item[] = { 0x47, 1, port, port >> 8, port, port >> 8 };
+	const unsigned char *at = memmem(dsdt, number(dsdt + 4, 4), item, sizeof(item));
+
+	return at && at[7] == 1;
+}
+
+TEST_F(acpi, keyboard)
+{
+	/* IO (Decode16, 0x64, 0x64, 1, 1), IRQNoFlags () { 1 } */
+	static const unsigned char port_and_irq[] = { 0x64, 0, 0x64, 0, 1, 1, 0x22, 1 << 1, 0 };
+	const unsigned char *fadt, *dsdt;
+
+	self->acpi.keyboard = true;
+	ASSERT_EQ(0, vmx_acpi_write(&self->acpi, &self->memory, &self->rsdp));
+	fadt = find_table(self->ram, "FACP");
+	ASSERT_NE(NULL, fadt);
+	dsdt = self->ram + number(fadt + 140, 8);
+	EXPECT_TRUE(has_port(dsdt, 0x60));
+	EXPECT_TRUE(has_port(dsdt, 0x64));
+	EXPECT_FALSE(has_port(dsdt, 0x61));
+	EXPECT_NE(NULL, memmem(dsdt, number(dsdt + 4, 4), port_and_irq, sizeof(port_and_irq)));
+}
+
 TEST_F(acpi, interrupts_of_slots_go_around)
 {
 	const unsigned char *fadt, *dsdt;

@@ -205,6 +205,10 @@ TEST_F(load, entries_at_the_ends_of_segments)
 	set(&self->image, PVH_NOTE + 16, TEXT_TO + 0x2fff, 8);
 	ASSERT_EQ(0, load(self)) TH_LOG("%s", vmx_error());
 	EXPECT_EQ(TEXT_TO + 0x2fff, self->start.rip);
+	/* An address of 32 bits, even where a segment is. */
+	set(&self->image, PH(0, p_paddr), 1ull << 32, 8);
+	set(&self->image, PVH_NOTE + 16, 1ull << 32, 8);
+	EXPECT_EQ(-ENOEXEC, load(self));
 	/* Beyond 4 GiB there is no memory of the first page tables'. */
 	self->boot.protocol = VMX_BOOT_LINUX;
 	set(&self->image, EH(e_entry), 0xffffffff80000000, 8);

@@ -378,6 +378,36 @@ TEST(read_only)
 	EXPECT_EQ(VIRTIO_BLK_S_OK, request(&guest, &usual, VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL));
 	EXPECT_EQ(VIRTIO_BLK_S_OK, request(&guest, &usual, VIRTIO_BLK_T_IN, 0, 0, 512, NULL));
 	EXPECT_EQ(0, *(char *)at(&guest, IN));
+	EXPECT_EQ(VIRTIO_BLK_S_OK, request(&guest, &usual, VIRTIO_BLK_T_GET_ID, 0, 0, 20, NULL));
+	vmx_virtio_close(&blk.virtio);
+	guest_free(&guest);
+	close(fd);
+}
+
+/* Zeroes are written in pieces where the file cannot make them. */
+TEST(many_zeroes)
+{
+	enum { FIRST = 3, MANY = 300, ALL = 320 };
+	static struct vmx_virtio_blk blk;
+	static unsigned char bytes[ALL * 512];
+	struct guest guest;
+	int fd = open_file(false);
+
+	memset(bytes, 0x5a, sizeof(bytes));
+	ASSERT_EQ(sizeof(bytes), pwrite(fd, bytes, sizeof(bytes), 0));
+	guest_init(&guest);
+	ASSERT_EQ(0, vmx_virtio_blk_init(&blk, &guest.machine, fd, false, NULL));
+	guest_probe(&guest, &blk.virtio);
+	guest_start(&guest, FEATURES, 256);
+	range(&guest, 0, FIRST, MANY, 0);
+	EXPECT_EQ(VIRTIO_BLK_S_OK,
+		  request(&guest, &usual, VIRTIO_BLK_T_WRITE_ZEROES, 0, 16, 0, NULL));
+	ASSERT_EQ(sizeof(bytes), pread(fd, bytes, sizeof(bytes), 0));
+	for (unsigned int n = 0; n < sizeof(bytes); n++) {
+		const bool zero = n / 512 >= FIRST && n / 512 < FIRST + MANY;
+
+		ASSERT_EQ(zero ? 0 : 0x5a, bytes[n]) TH_LOG("byte %u", n);
+	}
 	vmx_virtio_close(&blk.virtio);
 	guest_free(&guest);
 	close(fd);

@@ -60,6 +60,25 @@ TEST_F(placed, needs_reset)
 	EXPECT_EQ(0xf, status(guest));
 }
 
+/* The least alignment that virtio has for each part. */
+TEST(as_little_aligned_as_may_be)
+{
+	static struct guest machine;
+	static struct vmx_virtio virtio;
+	struct guest *guest = &machine;
+
+	guest_init(guest);
+	ASSERT_EQ(0, vmx_virtio_init(&virtio, &kind, &guest->machine, 0, NULL, 0));
+	guest_probe(guest, &virtio);
+	accept(guest, VERSION_1);
+	COMMON_OUT(VIRTIO_PCI_COMMON_STATUS, 1, 0xb);
+	queue_place(guest, 0, 8, RAM + 0x10, RAM + 0x1002, RAM + 0x2004);
+	EXPECT_FALSE(needs_reset(guest));
+	EXPECT_EQ(1, COMMON_IN(VIRTIO_PCI_COMMON_Q_ENABLE, 2));
+	vmx_virtio_close(&virtio);
+	guest_free(guest);
+}
+
 /* Chains that break the rules, in a queue of 8 */
 FIXTURE(malformed) {
 	struct guest guest;

@@ -389,6 +389,12 @@ TEST_F(walk, accessed_and_dirty)
 	self->writes = 0;
 	ASSERT_EQ(0, walk(self, VMX_WALK_WRITE));
 	EXPECT_EQ(0, self->writes);
+	/* All else in the entry stays as it is. */
+	if (entry_size(self) == 8) {
+		set(self, 1, PAGE | 1ull << 45 | P | W | U);
+		ASSERT_EQ(0, walk(self, VMX_WALK_WRITE));
+		EXPECT_EQ(PAGE | 1ull << 45 | P | W | U | A | D, get(self, 1));
+	}
 	/* An access that faults is none. */
 	map(self, 1);
 	set(self, 1, get(self, 1) & ~W);
