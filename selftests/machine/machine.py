@@ -183,6 +183,10 @@ def belongings(tests, setup, folder):
     if "/machine/disk-moved" in commands:
         found.update({"/machine/disk-moved": MACHINE / "guest/disk-moved",
                       "/guest/writer": BUILD / "selftests/writer.elf"})
+    if "/machine/bench-moves" in commands:
+        found.update({**guest(setup, folder), **control(), "/machine/bench-moves": MACHINE / "guest/bench-moves",
+                      "/usr/bin/ticks": BUILD / "selftests/ticks",
+                      "/usr/bin/vmx_restore": BUILD / "selftests/vmx_restore"})
     if "/machine/bench-linux" in commands or "/machine/bench-shadow" in commands:
         found.update(linuxbench.files(setup, folder))
     if "python3" in commands:

@@ -3,6 +3,7 @@
 """The commands behind `make test`, `make check` and others. Settings come from make, in the environment."""
 
 import ctypes
+import dataclasses
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ import kernel as kernels
 import labkernel
 import machine
 import module
+import movebench
 import mutants
 import program
 import qemu
@@ -202,19 +204,23 @@ def command_bench():
     the_seed = seed()
     the_backend = backend()
     build_tools()
-    programs = ("vmx_bench", "vmx_growth", "linux_bench", "ticks", "disk.elf")
+    programs = ("vmx_bench", "vmx_growth", "vmx_restore", "linux_bench", "ticks", "disk.elf")
     make("-C", "selftests", *(str(BUILD / "selftests" / name) for name in programs))
 
     def make_setup(kernel_name, smp=1):
         return setup_for(kernel_name, setting("CPU", BENCH_CPU), smp, the_seed, the_backend)
 
+    def make_large():
+        return dataclasses.replace(make_setup(setting("KERNEL", "fast")), memory=1536)
+
     tables = {
         "growth": lambda: growth.run(make_setup(setting("KERNEL", "fast"), smp=2)),
         "shadow": lambda: shadowbench.run(make_setup(setting("KERNEL", "fast"))),
+        "moves": lambda: movebench.run(make_large()),
         "": lambda: bench.run(make_setup, setting("KERNEL")),
     }
     if setting("T") not in tables:
-        raise Failure(f"T={setting('T')}: unknown table; give growth or shadow, or leave T= out for the main ones")
+        raise Failure(f"T={setting('T')}: unknown table; give growth, moves or shadow, or leave T= out for the main ones")
     return tables[setting("T")]()
 
 
