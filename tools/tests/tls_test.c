@@ -318,4 +318,43 @@ TEST_F(tls, nobody_waits_without_an_end)
 	}
 }
 
+/* The other side begins a long record, and goes on so slowly that it never ends. */
+static void *trickle(void *arg)
+{
+	static const char head[] = { 0x16, 3, 1, 0x40, 0 };
+	int fd = *(int *)arg;
+
+	if (send(fd, head, sizeof(head), MSG_NOSIGNAL) != sizeof(head))
+		abort();
+	while (send(fd, "", 1, MSG_NOSIGNAL) == 1)
+		usleep(1000);
+	return NULL;
+}
+
+static void hear_trickle(struct __test_metadata *_metadata, fixture *self, const char *host,
+			 unsigned int patience_ms, bool (*cancelled)(void), int expected)
+{
+	struct side side;
+	pthread_t thread;
+
+	looks = 0;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, trickle, &self->ends[!!host]));
+	begin_within(self, &side, "good", host, patience_ms, cancelled);
+	end(self, &side);
+	EXPECT_EQ(expected, side.fd) { TH_LOG("%s", side.why); }
+	pthread_join(thread, NULL);
+	close(self->ends[!!host]);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, self->ends));
+}
+
+TEST_F(tls, who_says_a_little_at_a_time_is_not_waited_for_without_an_end)
+{
+	static const char *const hosts[] = { "there", NULL };
+
+	for (unsigned int n = 0; n < 2; n++) {
+		hear_trickle(_metadata, self, hosts[n], 300, NULL, -ETIMEDOUT);
+		hear_trickle(_metadata, self, hosts[n], PATIENCE_MS, cancelled_later, -ECANCELED);
+	}
+}
+
 TEST_HARNESS_MAIN

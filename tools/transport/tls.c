@@ -125,20 +125,28 @@ static void expect(struct handshake *shake)
 
 /* Handshake */
 
+/* The other side may say something again and again, and never enough. */
+static int look(struct handshake *shake)
+{
+	if (shake->config->cancelled && shake->config->cancelled())
+		return refuse(shake, ECANCELED, "the migration was cancelled");
+	if (now_ms() >= shake->deadline)
+		return refuse(shake, ETIMEDOUT, "TLS: the other side does not answer");
+	return 0;
+}
+
 static int wait_for(struct handshake *shake)
 {
 	struct pollfd event = {
 		.fd = shake->tunnel->line,
 		.events = gnutls_record_get_direction(shake->tunnel->session) ? POLLOUT : POLLIN,
 	};
+	int ret;
 
-	while (poll(&event, 1, SLICE_MS) <= 0) {
-		if (shake->config->cancelled && shake->config->cancelled())
-			return refuse(shake, ECANCELED, "the migration was cancelled");
-		if (now_ms() >= shake->deadline)
-			return refuse(shake, ETIMEDOUT, "TLS: the other side does not answer");
-	}
-	return 0;
+	do
+		ret = look(shake);
+	while (!ret && poll(&event, 1, SLICE_MS) <= 0);
+	return ret;
 }
 
 static bool is_of_a_certificate(gnutls_alert_description_t alert)
@@ -206,6 +214,8 @@ static int hear_first_word(struct handshake *shake)
 					 sizeof(tunnel->in.bytes));
 		if (got == GNUTLS_E_AGAIN)
 			ret = wait_for(shake);
+		else if (got < 0 && !gnutls_error_is_fatal(got))
+			ret = look(shake);
 	} while (!ret && got < 0 && !gnutls_error_is_fatal(got));
 	if (ret)
 		return ret;
@@ -225,6 +235,8 @@ static int shake_hands(struct handshake *shake)
 		error = gnutls_handshake(session);
 		if (error == GNUTLS_E_AGAIN)
 			ret = wait_for(shake);
+		else if (error < 0 && !gnutls_error_is_fatal(error))
+			ret = look(shake);
 	} while (!ret && error < 0 && !gnutls_error_is_fatal(error));
 	if (ret)
 		return ret;
