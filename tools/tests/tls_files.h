@@ -128,9 +128,9 @@ static void write_side(const char *folder, const struct identity *trusted,
 	forget(&found);
 }
 
-/* The certificate of a file, in a list of FOLDER's of those that count no more. */
+/* The certificate of a file, in a list of FOLDER's of those that count no more, until then. */
 static inline void write_revoked(const char *folder, const char *path,
-				 const struct identity *issuer)
+				 const struct identity *issuer, time_t until)
 {
 	gnutls_x509_crt_t certificate;
 	gnutls_x509_crl_t list;
@@ -143,8 +143,8 @@ static inline void write_revoked(const char *folder, const char *path,
 	must(gnutls_x509_crl_init(&list));
 	must(gnutls_x509_crl_set_version(list, 2));
 	must(gnutls_x509_crl_set_crt(list, certificate, time(NULL) - DAY));
-	must(gnutls_x509_crl_set_this_update(list, time(NULL) - DAY));
-	must(gnutls_x509_crl_set_next_update(list, time(NULL) + DAY));
+	must(gnutls_x509_crl_set_this_update(list, time(NULL) - 2 * DAY));
+	must(gnutls_x509_crl_set_next_update(list, until));
 	must(gnutls_x509_crl_set_number(list, "\1", 1));
 	must(gnutls_x509_crl_sign2(list, issuer->certificate, issuer->key, GNUTLS_DIG_SHA256, 0));
 	must(gnutls_x509_crl_export2(list, GNUTLS_X509_FMT_PEM, &text));

@@ -23,6 +23,36 @@ FIXTURE(tls) {
 
 typedef FIXTURE_DATA(tls) fixture;
 
+static void write_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fputs(text, file) < 0 || fclose(file))
+		abort();
+}
+
+/* Lists of those that are revoked: one that counts, and such as cannot be used. */
+static void write_lists(const char *folder, const struct identity *one, const struct identity *two)
+{
+	time_t now = time(NULL);
+	char path[64], client[128];
+
+	snprintf(client, sizeof(client), "%s/good/client-cert.pem", folder);
+	snprintf(path, sizeof(path), "%s/revoked", folder);
+	write_revoked(path, client, one, now + DAY);
+	snprintf(path, sizeof(path), "%s/foreign-list", folder);
+	write_revoked(path, client, two, now + DAY);
+	snprintf(path, sizeof(path), "%s/old-list", folder);
+	write_revoked(path, client, one, now - DAY);
+	snprintf(path, sizeof(path), "%s/empty-list/ca-crl.pem", folder);
+	write_text(path, "");
+	snprintf(path, sizeof(path), "%s/no-list/ca-crl.pem", folder);
+	write_text(path, "Nobody is revoked.\n");
+	snprintf(path, sizeof(path), "%s/dangling-list/ca-crl.pem", folder);
+	if (symlink("nowhere", path))
+		abort();
+}
+
 /* Of two authorities: which one a side trusts, and which certifies it. */
 static void write_folders(const char *folder)
 {
@@ -34,16 +64,17 @@ static void write_folders(const char *folder)
 	} sides[] = {
 		{ "good" }, { "other", true, true }, { "mixed", false, true },
 		{ "expired", .expired = true }, { "swapped", .swapped = true }, { "revoked" },
+		{ "empty-list" }, { "no-list" }, { "dangling-list" }, { "foreign-list" },
+		{ "old-list" },
 	};
-	char path[64], client[128];
+	char path[64];
 
 	for (size_t n = 0; n < sizeof(sides) / sizeof(sides[0]); n++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, sides[n].name);
 		write_side(path, sides[n].trusts_two ? &two : &one, sides[n].of_two ? &two : &one,
 			   sides[n].expired, sides[n].swapped);
 	}
-	snprintf(client, sizeof(client), "%s/good/client-cert.pem", folder);
-	write_revoked(path, client, &one);
+	write_lists(folder, &one, &two);
 	forget(&one);
 	forget(&two);
 }
@@ -246,6 +277,13 @@ static const struct {
 	    "The name in the certificate does not match the expected.", "does not accept" } },
 	{ "swapped", "good", "there", { "does not accept", "purpose" } },
 	{ "good", "revoked", "there", { "does not accept", "revoked" } },
+	{ "good", "empty-list", "there", { "TLS: ", "ca-crl.pem: " } },
+	{ "good", "no-list", "there", { "TLS: ", "ca-crl.pem: " } },
+	{ "good", "dangling-list", "there", { "TLS: ", "ca-crl.pem: " } },
+	{ "good", "foreign-list", "there",
+	  { "TLS: ", "ca-crl.pem: the authority of ca-cert.pem did not" } },
+	{ "good", "old-list", "there",
+	  { "TLS: ", "ca-crl.pem: the authority of ca-cert.pem did not" } },
 	{ "nowhere", "good", "there", { "ca-cert.pem: No such file", "TLS: " } },
 };
 

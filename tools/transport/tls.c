@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -81,6 +82,27 @@ static int find(struct handshake *shake, struct paths *paths)
 	return 0;
 }
 
+/* A list that this side cannot use refuses the line: somebody may be on it. */
+static int load_revoked(struct handshake *shake, const char *path)
+{
+	gnutls_certificate_credentials_t own = shake->tunnel->credentials;
+	struct stat stat;
+	int count;
+
+	if (lstat(path, &stat))
+		return errno == ENOENT ? 0 : refuse(shake, EINVAL, "%s: %s", path, strerror(errno));
+	/* Otherwise a list that another authority made goes unnoticed, and so does who is on it. */
+	gnutls_certificate_set_flags(own, GNUTLS_CERTIFICATE_VERIFY_CRLS);
+	count = gnutls_certificate_set_x509_crl_file(own, path, GNUTLS_X509_FMT_PEM);
+	if (count > 0)
+		return 0;
+	if (count == GNUTLS_E_CRL_VERIFICATION_ERROR)
+		return refuse(shake, EINVAL, "%s: %s", path,
+			      "the authority of ca-cert.pem did not make the list, or it is out of date");
+	return refuse(shake, EINVAL, "%s: %s", path,
+		      count ? gnutls_strerror(count) : "it has no list");
+}
+
 static int load(struct handshake *shake)
 {
 	gnutls_certificate_credentials_t own = shake->tunnel->credentials;
@@ -93,10 +115,9 @@ static int load(struct handshake *shake)
 	if (count <= 0)
 		return refuse(shake, EINVAL, "%s: %s", paths.authority,
 			      count ? gnutls_strerror(count) : "it has no certificate");
-	count = access(paths.revoked, F_OK) ? 0 :
-		gnutls_certificate_set_x509_crl_file(own, paths.revoked, GNUTLS_X509_FMT_PEM);
-	if (count < 0)
-		return refuse(shake, EINVAL, "%s: %s", paths.revoked, gnutls_strerror(count));
+	ret = load_revoked(shake, paths.revoked);
+	if (ret)
+		return ret;
 	ret = gnutls_certificate_set_x509_key_file(own, paths.certificate, paths.key,
 						   GNUTLS_X509_FMT_PEM);
 	return ret < 0 ? refuse(shake, EINVAL, "%s, %s: %s", paths.certificate, paths.key,
