@@ -297,6 +297,15 @@ TEST(tls_needs_a_name_to_expect)
 	}
 }
 
+TEST(a_name_to_expect_needs_tls)
+{
+	struct line_config to = { .address = "exec:cat", .tls_hostname = "there" };
+	struct sentence why = { "" };
+
+	EXPECT_EQ(-EINVAL, line_connect(&to, NULL, &why));
+	EXPECT_NE(NULL, strstr(why.text, "needs --tls-creds")) { TH_LOG("%s", why.text); }
+}
+
 TEST(others_are_refused)
 {
 	static const struct {

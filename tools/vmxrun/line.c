@@ -343,8 +343,13 @@ int line_connect(const struct line_config *to, bool (*cancelled)(void), struct s
 {
 	char text[LONGEST];
 	const char *host = NULL;
-	int ret = to->tls_creds ? find_host(to, text, &host, why) : 0;
+	int ret = 0;
 
+	/* Who names a host expects TLS. */
+	if (to->tls_hostname && !to->tls_creds)
+		return refuse(why, EINVAL, to->address, "--tls-hostname needs --tls-creds, too");
+	if (to->tls_creds)
+		ret = find_host(to, text, &host, why);
 	ret = ret ?: connect_plain(to->address, cancelled, why);
 	if (ret < 0 || !to->tls_creds)
 		return ret;
