@@ -36,6 +36,7 @@ OTHERS = {
     "floor-ioctl": "ioctl that does nothing",
     "floor-run": "RUN that returns at once",
     "switches": "turns of other threads in 1,000 interrupts",
+    "loads": "loads of FPU state in 1,000 interrupts",
     **shadowbench.MEMORY,
 }
 COUNTS = {
