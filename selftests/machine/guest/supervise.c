@@ -141,7 +141,8 @@ static int follow(pid_t test, int output, int child_event, unsigned long long li
 	for (;;) {
 		ssize_t count;
 
-		poll(poller, 2, gone ? 0 : 20);
+		/* Seldom: each turn of this process costs a guest its FPU registers. */
+		poll(poller, 2, gone ? 0 : 200);
 		if (poller[0].revents) {
 			count = read(output, bytes, sizeof(bytes));
 			if (count > 0) {
