@@ -2,9 +2,7 @@
 """The machine's boot loader: does what the kernel's boot protocol asks of one (Documentation/arch/x86/boot.rst there).
 
 GRUB takes 17 instructions for each byte that it loads, and a stock kernel more of them to unpack itself than it takes
-to boot. So the emulator begins with the setup code and the command line in place, an option ROM of a few
-instructions reads the rest from a disk, and stock kernels are unpacked here. All of it could be in place, did the
-emulator not put what is larger than 128 KiB elsewhere (Documentation/emulator.rst).
+to boot. So an option ROM of a few instructions reads all from a disk, and stock kernels are unpacked here.
 """
 
 import lzma
@@ -25,6 +23,7 @@ RAMDISK_SIZE = 0x21c, "I"
 HEAP_END_PTR = 0x224, "H"
 CMD_LINE_PTR = 0x228, "I"
 INITRD_ADDR_MAX = 0x22c, "I"
+XLOADFLAGS = 0x236, "H"
 CMDLINE_SIZE = 0x238, "I"
 PAYLOAD_OFFSET = 0x248, "I"
 PAYLOAD_LENGTH = 0x24c, "I"
@@ -33,8 +32,9 @@ INIT_SIZE = 0x260, "I"
 
 UNKNOWN_LOADER = 0xff
 CAN_USE_HEAP = 0x80
-# Of the protocol: the first that has all of these fields, in Linux 2.6.31.
-OLDEST = 0x20a
+XLF_KERNEL_64 = 1
+# Of the protocol: the first that has all of these fields, in Linux 3.8.
+OLDEST = 0x20c
 
 # Where the protocol has the setup code, its heap's end, and the command line.
 SETUP = 0x90000
@@ -69,10 +69,14 @@ UNPACK = {b"\xfd7zXZ\0": lambda data: lzma.LZMADecompressor().decompress(data),
 class Image:
     """A bzImage, whose SETUP code is changed in place and whose CODE is loaded at ADDRESS."""
 
-    def __init__(self, data):
-        self.setup = bytearray(data[:(data[SETUP_SECTS[0]] + 1) * SECTOR])
-        if data[0x202:0x206] != b"HdrS" or self.get(VERSION) < OLDEST:
-            raise Failure("the kernel's image is not a bzImage of a kernel for 64 bits")
+    def __init__(self, path):
+        data = path.read_bytes()
+        self.setup = bytearray(data[:SECTOR * 2])
+        if (data[0x202:0x206] != b"HdrS" or len(data) < len(self.setup) or self.get(VERSION) < OLDEST
+                or not self.get(XLOADFLAGS) & XLF_KERNEL_64):
+            raise Failure(f"{path} is not the bzImage of a 64-bit kernel since Linux 3.8")
+        # The first sector counts, too; 0 stands for 4.
+        self.setup = bytearray(data[:((self.get(SETUP_SECTS) or 4) + 1) * SECTOR])
         self.code = data[len(self.setup):]
         self.address = self.get(PREF_ADDRESS)
         self.size = self.get(INIT_SIZE)     # bytes of memory that it needs there
@@ -84,7 +88,9 @@ class Image:
         struct.pack_into("<" + field[1], self.setup, field[0], value)
 
     def unpack(self):
-        """Puts the kernel itself in place of the code that would unpack it."""
+        """Puts the kernel itself in place of the code that would unpack it, and that turns on page tables of five
+        levels: no CPU model has them (LA57).
+        """
         start = self.get(PAYLOAD_OFFSET)
         payload = self.code[start:start + self.get(PAYLOAD_LENGTH)]
         unpack = next((unpack for magic, unpack in UNPACK.items() if payload.startswith(magic)), None)
@@ -95,6 +101,8 @@ class Image:
         self.address = min(address for address, _, _ in segments) - HEAD
         self.size = max(address + memory for address, _, memory in segments) - self.address
         head = assemble("unpacked", self.address, kernel=struct.unpack_from("<Q", elf, E_ENTRY)[0])
+        if len(head) > HEAD:
+            raise Failure("loader/unpacked.S does not fit below the kernel")
         code = bytearray(max(address + len(data) for address, data, _ in segments) - self.address)
         for address, data, _ in [(self.address, head, 0), *segments]:
             code[address - self.address:address - self.address + len(data)] = data
@@ -116,10 +124,11 @@ def assemble(name, address, **symbols):
     program = BUILD / f"machine/loader-{name}-{address:x}"
     program.parent.mkdir(parents=True, exist_ok=True)
     with locked(program):
-        subprocess.run(["gcc", "-c", "-o", f"{program}.o", MACHINE / f"loader/{name}.S"], check=True)
-        subprocess.run(["ld", "-e0", "-o", program, "--oformat=binary", f"-Ttext={address:#x}",
-                        *(f"--defsym={symbol}={value:#x}" for symbol, value in symbols.items()), f"{program}.o"],
-                       check=True)
+        options = ["-mx86-used-note=no", *(f"--defsym,{symbol}={value:#x}" for symbol, value in symbols.items())]
+        subprocess.run(["gcc", "-c", *(f"-Wa,{option}" for option in options), "-o", f"{program}.o",
+                        MACHINE / f"loader/{name}.S"], check=True)
+        subprocess.run(["ld", "-e0", "--build-id=none", "-o", program, "--oformat=binary", f"-Ttext={address:#x}",
+                        f"{program}.o"], check=True)
         return program.read_bytes()
 
 
@@ -128,7 +137,7 @@ def sectors(data):
 
 
 def rom(parts):
-    code = bytearray(assemble("rom", 0))
+    code = bytearray(assemble("rom", 0, rom=ROM, setup=SETUP >> 4, stack=HEAP_END - 16))
     table = b"".join(struct.pack("<III", *part) for part in parts)
     if len(code) > SECTOR - 1:
         raise Failure("loader/rom.S does not fit a sector")
@@ -141,26 +150,27 @@ def rom(parts):
 
 def prepare(folder, kernel, initrd, command_line, memory):
     """Makes FOLDER's files of what the machine boots; MEMORY is its bytes. Returns their lines of the configuration."""
-    image = Image(kernel.image.read_bytes())
+    image = Image(kernel.image)
     image.unpack()
     initrd = initrd.read_bytes()
     end = min(image.get(INITRD_ADDR_MAX) + 1, INITRD_END, memory - BIOS_TABLES)
     initrd_address = (end - len(initrd)) & ~0xfff
     if initrd_address < image.address + image.size:
-        raise Failure(f"the machine's {memory >> 20} MiB do not hold its kernel and {len(initrd) >> 20} MiB of files")
-    command_line = command_line.encode() + b"\0"
+        raise Failure(f"{memory >> 20} MiB do not hold {kernel.image} and {len(initrd) >> 20} MiB of files: "
+                      "run fewer tests at a time, or give FILES= less")
     if len(command_line) > image.get(CMDLINE_SIZE):
-        raise Failure(f"the kernel takes no command line of {len(command_line)} bytes")
+        raise Failure(f"{kernel.image} takes no command line of {len(command_line)} bytes")
     for field, value in ((TYPE_OF_LOADER, UNKNOWN_LOADER), (LOADFLAGS, image.get(LOADFLAGS) | CAN_USE_HEAP),
                          (HEAP_END_PTR, HEAP_END - 0x200), (CMD_LINE_PTR, COMMAND_LINE),
                          (CODE32_START, image.address), (RAMDISK_IMAGE, initrd_address), (RAMDISK_SIZE, len(initrd))):
         image.set(field, value)
-    (folder / "setup").write_bytes(image.setup + bytes(HEAP_END - len(image.setup)) + command_line)
-    (folder / "rom").write_bytes(rom([(image.address, sectors(image.code), 0),
-                                      (initrd_address, sectors(initrd), sectors(image.code))]))
-    disk = image.code + bytes(-len(image.code) % SECTOR) + initrd
+    setup = image.setup + bytes(HEAP_END - len(image.setup)) + command_line.encode() + b"\0"
+    parts, disk = [], b""
+    for address, data in ((SETUP, setup), (image.address, image.code), (initrd_address, initrd)):
+        parts.append((address, sectors(data), len(disk) // SECTOR))
+        disk += data + bytes(-len(data) % SECTOR)
+    (folder / "rom").write_bytes(rom(parts))
     (folder / "disk").write_bytes(disk + bytes(-len(disk) % CYLINDER))
-    return (f"optramimage1: file={folder / 'setup'}, address={SETUP:#x}\n"
-            f"optromimage1: file={folder / 'rom'}, address={ROM:#x}\n"
+    return (f"optromimage1: file={folder / 'rom'}, address={ROM:#x}\n"
             f"ata0-master: type=disk, mode=flat, path={folder / 'disk'}, cylinders={-(-len(disk) // CYLINDER)}, heads=16, "
             "spt=63\n")

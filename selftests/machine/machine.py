@@ -28,6 +28,7 @@ from where import BUILD, MACHINE, ROOT, Failure, locked, output
 # No KASLR, so that addresses mean the same in every run; an oops ends the machine, so that the test
 # that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.
 # MWAIT of an idle CPU missed wake-ups in the emulator while CPUs went offline and came back; HLT does not.
+# A stock kernel would test its ciphers for longer than the rest of its boot takes.
 COMMAND_LINE = ("console=ttyS0,115200 nokaslr idle=nomwait tsc=reliable lpj=1000000 panic=0 oops=panic "
                 "printk.devkmsg=on printk.time=1 cryptomgr.notests")
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine's boot loader: an option ROM, which the BIOS calls in real mode when its own work is
- * done. It reads the parts of the first disk that `parts` lists, and starts the kernel's setup code
- * at SETUP, where the emulator put it. machine/loader.py fills `parts` in and has the rest of the
- * boot protocol.
+ * done. It reads the parts of the first disk that `parts` lists, the kernel's setup code among them,
+ * and starts that. machine/loader.py fills `parts` in, and has the rest of the boot protocol: it
+ * defines rom, the ROM's address, setup, the segment of the setup code, and stack, an offset there.
  */
-	.set	SETUP, 0x9000		/* a segment */
-	.set	STACK, 0xdff0		/* below the end of the setup code's heap */
 	/* Registers and bits of an ATA disk. */
 	.set	DATA, 0x1f0
 	.set	COUNT, 0x1f2
@@ -14,6 +12,8 @@
 	.set	READ, 0x20
 	.set	READY, 0x08
 	.set	BUSY, 0x80
+	.set	FAILED, 0x21		/* an error or a fault */
+	.set	COM1, 0x3f8
 	.set	MASTER, 0xe0		/* with LBA */
 
 	.code16
@@ -72,9 +72,12 @@ more:	mov	$128, %ecx
 
 sector:	mov	$COMMAND, %dx
 2:	in	%dx, %al
-	and	$(BUSY | READY), %al
-	cmp	$READY, %al
-	jne	2b
+	test	$BUSY, %al
+	jnz	2b
+	test	$FAILED, %al
+	jnz	failed
+	test	$READY, %al
+	jz	2b
 	push	%cx
 	mov	$DATA, %dx
 	mov	$128, %ecx
@@ -85,22 +88,34 @@ sector:	mov	$COMMAND, %dx
 	jnz	more
 	jmp	next
 
-start:	mov	$SETUP, %ax
+start:	mov	$setup, %ax
 	mov	%ax, %ds
 	mov	%ax, %es
 	mov	%ax, %fs
 	mov	%ax, %gs
 	mov	%ax, %ss
-	mov	$STACK, %sp
-	ljmp	$(SETUP + 0x20), $0
+	mov	$stack, %sp
+	ljmp	$setup + 0x20, $0
 
+failed:	mov	$message, %si
+3:	mov	%cs:(%si), %al
+	inc	%si
+	mov	$COM1, %dx
+	out	%al, %dx
+	test	%al, %al
+	jnz	3b
+4:	hlt
+	jmp	4b
+
+message:
+	.asciz	"the loader cannot read its disk\n"
 	.balign	8, 0
 gdt:	.quad	0
 	.quad	0x00cf93000000ffff
 gdtr:	.word	gdtr - gdt - 1
-	.long	0xd0000 + gdt
+	.long	rom + gdt
 
 	/* Address, sectors, first sector; the last has no sectors. */
 	.balign	4, 0
 	.globl	parts
-parts:	.fill	3 * 3, 4, 0
+parts:	.fill	4 * 3, 4, 0
