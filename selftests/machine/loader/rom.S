@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine's boot loader: an option ROM, which the BIOS calls in real mode when its own work is
- * done. It reads the parts of the first disk that `parts` lists, the kernel's setup code among them,
- * and starts that. machine/loader.py fills `parts` in, and has the rest of the boot protocol: it
- * defines rom, the ROM's address, setup, the segment of the setup code, and stack, an offset there.
+ * done. It reads the parts of the first disk that `parts` lists, the kernel's setup code among
+ * them, and starts that. machine/loader.py fills `parts` in, and has the rest of the boot protocol.
+ * It defines rom, the ROM's address, setup, the segment of the setup code, and stack, an offset
+ * there.
  */
 	/* Registers and bits of an ATA disk. */
 	.set	DATA, 0x1f0
