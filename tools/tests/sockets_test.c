@@ -66,6 +66,18 @@ TEST_F(sockets, nobody_else_may_connect)
 	EXPECT_EQ(0600, stat.st_mode & 07777);
 }
 
+TEST_F(sockets, a_longer_name_leaves_nothing_behind)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s.longer", self->path);
+	socket_close(socket_listen_unix("--api", path));
+	ASSERT_LE(0, socket_listen_unix("--api", self->path));
+	EXPECT_EQ(0, access(self->path, F_OK));
+	EXPECT_EQ(-1, access(path, F_OK));
+	unlink(path);
+}
+
 TEST_F(sockets, a_socket_that_is_left_over_is_replaced)
 {
 	close(other(self->path, true));

@@ -114,7 +114,8 @@ int socket_listen_unix(const char *option, const char *path)
 	if (!length || length >= sizeof(address->sun_path))
 		fail("%s unix:%s: the path must have 1 to %zu bytes", option, path,
 		     sizeof(address->sun_path) - 1);
-	address->sun_family = AF_UNIX;
+	/* Another one may have had it. */
+	*place = (struct place){ .address.sun_family = AF_UNIX };
 	memcpy(address->sun_path, path, length);
 	folder = lock_folder(address);
 	fd = socket_listen(AF_UNIX, address, sizeof(*address));
