@@ -73,7 +73,9 @@ static void hear_offer(struct options *options)
 		}
 		if (!line_comes_again())
 			fail("--incoming: %s", why.text);
-		fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", why.text);
+		/* Whoever connects could stop it otherwise, when nobody reads the pipe. */
+		if (somebody_listens())
+			fprintf(stderr, "vmxrun: --incoming: %s; it waits on\n", why.text);
 	}
 	line_listen_no_more();
 	asked = true;
