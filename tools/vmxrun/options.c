@@ -250,6 +250,9 @@ void options_parse(struct options *options, int argc, char **argv)
 		set(options, option);
 	if (optind < argc)
 		refuse_word(options, argv[optind]);
+	if (options->check && (options->kernel || options->restore || options->incoming))
+		fail("--check %s: it runs no machine; leave out --kernel, --restore and --incoming",
+		     options->check);
 	if (options->check)
 		return;
 	if (!options->kernel && !options->restore && !options->incoming) {

@@ -89,6 +89,8 @@ void snapshot_check(const char *path)
 	printf("%s: a machine of %lluK and %u %s, undamaged\n", path,
 	       (unsigned long long)found.memory >> 10, found.cpus,
 	       found.cpus == 1 ? "CPU" : "CPUs");
+	if (fflush(stdout))
+		fail("--check %s: what it found cannot be printed: %s", path, strerror(errno));
 }
 
 bool snapshot_restore(void)
