@@ -58,9 +58,14 @@ static int protect_nothing(const struct tls_config *config, char *why, size_t si
 	return config->fd;
 }
 
+static int check_name(const char *folder, char *why, size_t size)
+{
+	return strcmp(folder, "/nowhere") ? 0 : -EINVAL;
+}
+
 void *load_symbol(const char *object, const char *symbol, struct sentence *why)
 {
-	static struct transport_tls tls = { .protect = protect_nothing };
+	static struct transport_tls tls = { .protect = protect_nothing, .check = check_name };
 
 	return &tls;
 }
@@ -278,10 +283,27 @@ TEST(tls_is_asked_for_both_sides)
 		EXPECT_STREQ(cases[n].host, protected[0].host);
 		EXPECT_STREQ("/own", protected[1].folder);
 		EXPECT_EQ(NULL, protected[1].host);
+		/* A source waits longer than a target does for somebody before it. */
+		EXPECT_EQ(silence_ms, protected[0].patience_ms);
+		EXPECT_GE(silence_ms / 2, protected[1].patience_ms);
 		close(fd);
 		close(accepted);
 		line_listen_no_more();
 	}
+}
+
+/* Nobody has to come first. */
+TEST(a_target_finds_its_own_mistakes)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		line_listen("tcp:127.0.0.1:0", "/nowhere");
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(99, WEXITSTATUS(status));
 }
 
 TEST(tls_needs_a_name_to_expect)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Lines with TLS: what goes through, who is refused and with which words, and how they end. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -10,7 +11,7 @@
 
 #include "kselftest_harness.h"
 
-#include "../transport/transport.h"
+#include "../transport/tunnel.h"
 #include "tls_files.h"
 
 #define PATIENCE_MS	20000
@@ -393,6 +394,71 @@ TEST_F(tls, who_says_a_little_at_a_time_is_not_waited_for_without_an_end)
 		hear_trickle(_metadata, self, hosts[n], 300, NULL, -ETIMEDOUT);
 		hear_trickle(_metadata, self, hosts[n], PATIENCE_MS, cancelled_later, -ECANCELED);
 	}
+}
+
+/* Threads of this process. */
+static unsigned int count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned int count = 0;
+
+	while (readdir(tasks))
+		count++;
+	closedir(tasks);
+	return count - 2;
+}
+
+/* Of the two tunnels one ends. */
+static bool one_ends(unsigned int before)
+{
+	for (unsigned int n = 0; n < PATIENCE_MS; n++) {
+		if (count_threads() < before)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* The other side takes nothing, and goes on with that. */
+TEST_F(tls, a_side_that_is_gone_does_not_wait_for_ever_for_its_words_to_be_taken)
+{
+	struct timeval soon = { .tv_usec = 300000 };
+	char bytes[4096] = "";
+
+	connect_as(self, "good", "good", "there");
+	ASSERT_LE(0, self->ends[0]);
+	ASSERT_EQ(0, setsockopt(self->ends[0], SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)));
+	while (send(self->ends[0], bytes, sizeof(bytes), MSG_NOSIGNAL) > 0)
+		;
+	ASSERT_EQ(3, count_threads());
+	tunnel_patience_ms = 100;
+	close(self->ends[0]);
+	self->ends[0] = -1;
+	EXPECT_TRUE(one_ends(3));
+}
+
+TEST_F(tls, a_name_that_is_too_long_is_refused)
+{
+	char host[300];
+	struct side side;
+
+	memset(host, 'a', sizeof(host) - 1);
+	host[sizeof(host) - 1] = '\0';
+	begin(self, &side, "good", host);
+	end(self, &side);
+	EXPECT_EQ(-EINVAL, side.fd);
+	EXPECT_NE(NULL, strstr(side.why, "too long")) { TH_LOG("%s", side.why); }
+}
+
+TEST_F(tls, a_target_can_look_at_its_folder_before_anybody_comes)
+{
+	char folder[64];
+
+	snprintf(folder, sizeof(folder), "%s/good", self->folder);
+	EXPECT_EQ(0, transport_tls.check(folder, self->why[1], sizeof(self->why[1])));
+	snprintf(folder, sizeof(folder), "%s/nowhere", self->folder);
+	EXPECT_EQ(-EINVAL, transport_tls.check(folder, self->why[1], sizeof(self->why[1])));
+	EXPECT_NE(NULL, strstr(self->why[1], "No such file"));
 }
 
 TEST_HARNESS_MAIN

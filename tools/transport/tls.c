@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <gnutls/x509.h>
@@ -28,6 +27,7 @@
 struct handshake {
 	const struct tls_config *config;
 	struct tunnel *tunnel;
+	gnutls_certificate_credentials_t own;
 	int64_t deadline;	/* in ms of CLOCK_MONOTONIC */
 	char *why;
 	size_t size;
@@ -44,14 +44,6 @@ static int refuse(struct handshake *shake, int error, const char *format, ...)
 	vsnprintf(shake->why, shake->size, format, args);
 	va_end(args);
 	return -error;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
 }
 
 /* Credentials */
@@ -85,7 +77,7 @@ static int find(struct handshake *shake, struct paths *paths)
 /* A list that this side cannot use refuses the line: somebody may be on it. */
 static int load_revoked(struct handshake *shake, const char *path)
 {
-	gnutls_certificate_credentials_t own = shake->tunnel->credentials;
+	gnutls_certificate_credentials_t own = shake->own;
 	struct stat stat;
 	int count;
 
@@ -105,7 +97,7 @@ static int load_revoked(struct handshake *shake, const char *path)
 
 static int load(struct handshake *shake)
 {
-	gnutls_certificate_credentials_t own = shake->tunnel->credentials;
+	gnutls_certificate_credentials_t own = shake->own;
 	struct paths paths;
 	int ret = find(shake, &paths), count;
 
@@ -125,7 +117,7 @@ static int load(struct handshake *shake)
 }
 
 /* Whom this side believes: one whose certificate is for that, and at the source for that host. */
-static void expect(struct handshake *shake)
+static int expect(struct handshake *shake)
 {
 	struct tunnel *tunnel = shake->tunnel;
 	const char *host = shake->config->host;
@@ -135,13 +127,16 @@ static void expect(struct handshake *shake)
 	tunnel->expected[count].type = GNUTLS_DT_KEY_PURPOSE_OID;
 	tunnel->expected[count++].data = (void *)purpose;
 	if (host) {
-		snprintf(tunnel->host, sizeof(tunnel->host), "%s", host);
+		if (snprintf(tunnel->host, sizeof(tunnel->host), "%s", host) >=
+		    (int)sizeof(tunnel->host))
+			return refuse(shake, EINVAL, "TLS: the host's name is too long");
 		tunnel->expected[count].type = GNUTLS_DT_DNS_HOSTNAME;
 		tunnel->expected[count++].data = (void *)tunnel->host;
 	} else {
 		gnutls_certificate_server_set_request(tunnel->session, GNUTLS_CERT_REQUIRE);
 	}
 	gnutls_session_set_verify_cert2(tunnel->session, tunnel->expected, count, 0);
+	return 0;
 }
 
 /* Handshake */
@@ -151,7 +146,7 @@ static int look(struct handshake *shake)
 {
 	if (shake->config->cancelled && shake->config->cancelled())
 		return refuse(shake, ECANCELED, "the migration was cancelled");
-	if (now_ms() >= shake->deadline)
+	if (tunnel_now_ms() >= shake->deadline)
 		return refuse(shake, ETIMEDOUT, "TLS: the other side does not answer");
 	return 0;
 }
@@ -282,22 +277,27 @@ static int begin(struct handshake *shake)
 						tunnel->credentials);
 	if (error)
 		return refuse(shake, EIO, "TLS: %s", gnutls_strerror(error));
+	shake->own = tunnel->credentials;
 	gnutls_transport_set_int(tunnel->session, tunnel->line);
 	if (fcntl(tunnel->line, F_SETFL, O_NONBLOCK))
 		return refuse(shake, errno, "TLS: %s", strerror(errno));
-	expect(shake);
-	return load(shake) ?: shake_hands(shake);
+	return expect(shake) ?: load(shake) ?: shake_hands(shake);
 }
 
 static int protect(const struct tls_config *config, char *why, size_t size)
 {
 	struct handshake shake = {
 		.config = config, .tunnel = tunnel_new(config->fd),
-		.deadline = now_ms() + config->patience_ms, .why = why, .size = size,
+		.deadline = tunnel_now_ms() + config->patience_ms, .why = why, .size = size,
 	};
 	int ret;
 
 	*why = '\0';
+	/*
+	 * Never undone: exit() would free what GnuTLS has in common for all lines, while other
+	 * threads still use it.
+	 */
+	gnutls_global_init();
 	if (!shake.tunnel) {
 		close(config->fd);
 		return refuse(&shake, ENOMEM, "TLS: %s", strerror(ENOMEM));
@@ -311,5 +311,18 @@ static int protect(const struct tls_config *config, char *why, size_t size)
 	return ret;
 }
 
+static int check(const char *folder, char *why, size_t size)
+{
+	const struct tls_config config = { .folder = folder };
+	struct handshake shake = { .config = &config, .why = why, .size = size };
+	int ret = gnutls_certificate_allocate_credentials(&shake.own);
+
+	if (ret)
+		return refuse(&shake, EIO, "TLS: %s", gnutls_strerror(ret));
+	ret = load(&shake);
+	gnutls_certificate_free_credentials(shake.own);
+	return ret;
+}
+
 __attribute__((visibility("default")))
-const struct transport_tls transport_tls = { .protect = protect };
+const struct transport_tls transport_tls = { .protect = protect, .check = check };

@@ -24,6 +24,8 @@ struct transport_tls {
 	 * sentence.
 	 */
 	int (*protect)(const struct tls_config *config, char *why, size_t size);
+	/* Has the folder all that a target needs? 0, or -errno and a sentence. */
+	int (*check)(const char *folder, char *why, size_t size);
 };
 
 extern const struct transport_tls transport_tls;

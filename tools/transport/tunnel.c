@@ -18,12 +18,21 @@
 #include "tunnel.h"
 
 /* How long the end of the process waits for its last words to go out. */
-#define LAST_WORDS_S	1
+#define LAST_WORDS_S	5
+unsigned int tunnel_patience_ms = 20000;
 
 /* Those that carry, for the end of the process. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t turned = PTHREAD_COND_INITIALIZER;
 static struct tunnel *tunnels;
+
+int64_t tunnel_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
 
 struct tunnel *tunnel_new(int line)
 {
@@ -135,6 +144,32 @@ static bool wants_line(const struct tunnel *tunnel)
 	return !tunnel->in.count && !tunnel->line_ended;
 }
 
+/* That this side is gone is an event even while nothing of it can be taken, once. */
+static void watch_end(const struct tunnel *tunnel, struct pollfd *plain)
+{
+	if (!tunnel->deadline)
+		plain->fd = tunnel->plain;
+}
+
+/* False when nobody is there for whom the other side could be waited for. */
+static bool has_time(struct tunnel *tunnel, const struct pollfd *plain)
+{
+	if (!tunnel->deadline && plain->revents & POLLHUP)
+		tunnel->deadline = tunnel_now_ms() + tunnel_patience_ms;
+	return !tunnel->deadline ||
+	       (!tunnel->line_deaf && tunnel_now_ms() < tunnel->deadline);
+}
+
+/* Of poll(): in ms, or -1 */
+static int time_left(const struct tunnel *tunnel)
+{
+	int64_t left = tunnel->deadline - tunnel_now_ms();
+
+	if (!tunnel->deadline)
+		return -1;
+	return left > 0 ? left : 0;
+}
+
 /* What can be done now; false when one side is gone, and all that it said is told. */
 static bool carry(struct tunnel *tunnel)
 {
@@ -144,7 +179,10 @@ static bool carry(struct tunnel *tunnel)
 		watch(tunnel->line, wants_line(tunnel), tunnel->out.count),
 	};
 
-	if (poll(events, 2, pending ? 0 : -1) < 0 && errno != EINTR)
+	watch_end(tunnel, &events[0]);
+	if (poll(events, 2, pending ? 0 : time_left(tunnel)) < 0 && errno != EINTR)
+		return false;
+	if (!has_time(tunnel, &events[0]))
 		return false;
 	if (wants_plain(tunnel) && events[0].revents)
 		hear_plain(tunnel);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <gnutls/gnutls.h>
 
@@ -27,9 +28,15 @@ struct tunnel {
 	bool plain_ended;	/* nothing more comes from this side */
 	bool line_ended;	/* nor from the other */
 	bool line_deaf;		/* which takes nothing any more */
+	int64_t deadline;	/* of what is left to tell when this side is gone; 0: it is there */
 	struct tunnel *next;
 };
 
+/* How long a side that is gone waits for the other one to take its words. A test has less. */
+extern unsigned int tunnel_patience_ms;
+
+/* In ms of CLOCK_MONOTONIC. */
+int64_t tunnel_now_ms(void);
 /* Takes LINE over; NULL without memory. */
 struct tunnel *tunnel_new(int line);
 /* Carries on in a thread: the socket in the clear, or -errno. */

@@ -22,6 +22,8 @@
 
 /* After so long without an answer a line over a network is cut, or is none. A test has less. */
 static unsigned int silence_ms = 20000;
+/* A target serves one at a time, and a source that waits behind a silent one has silence_ms. */
+#define TARGET_PATIENCE_MS	5000
 /* Nobody waits longer without a look whether to go on. */
 #define SLICE_MS	100
 
@@ -306,14 +308,19 @@ static int connect_plain(const char *address, bool (*cancelled)(void), struct se
 	return refuse(why, EINVAL, address, "give unix:PATH, tcp:HOST:PORT or exec:COMMAND");
 }
 
+static const struct transport_tls *load_tls(struct sentence *why)
+{
+	return load_symbol("vmxrun-tls.so", "transport_tls", why);
+}
+
 /* TLS over FD, which is taken over. HOST: whom the other side has to be; NULL if it came here. */
 static int protect(int fd, const char *folder, const char *host, bool (*cancelled)(void),
 		   struct sentence *why)
 {
-	const struct transport_tls *tls = load_symbol("vmxrun-tls.so", "transport_tls", why);
+	const struct transport_tls *tls = load_tls(why);
 	const struct tls_config config = {
 		.fd = fd, .folder = folder, .host = host, .cancelled = cancelled,
-		.patience_ms = silence_ms,
+		.patience_ms = host ? silence_ms : TARGET_PATIENCE_MS,
 	};
 
 	if (tls)
@@ -361,12 +368,24 @@ static int listener = -1;
 static const char *listening_at;
 static const char *own_creds;
 
+/* Before anybody comes. The files are read again then, as they may be renewed. */
+static void check_creds(const char *tls_creds)
+{
+	struct sentence why = { "" };
+	const struct transport_tls *tls = load_tls(&why);
+
+	if (!tls || tls->check(tls_creds, why.text, sizeof(why.text)))
+		fail("--tls-creds %s: %s", tls_creds, why.text);
+}
+
 void line_listen(const char *address, const char *tls_creds)
 {
 	struct sentence why = { "" };
 
 	listening_at = address;
 	own_creds = tls_creds;
+	if (tls_creds)
+		check_creds(tls_creds);
 	if (begins(address, "unix:")) {
 		listener = socket_listen_unix("--incoming", address + strlen("unix:"));
 		if (listener < 0)
