@@ -66,9 +66,16 @@ TEST_F(vmxrun, the_source_is_killed_when_it_has_committed)
 
 static int pressed;
 
-static void press_button(void *self)
+/* By the API, and by a signal, which is answered before the machine goes on. */
+static void press_button(void *context)
 {
+	const struct timespec tick = { .tv_nsec = 10000000 };
+	fixture *self = context;
+
 	pressed = ask(self, "here", "PUT", "/vm/power-button", "");
+	kill(self->child, SIGTERM);
+	for (int n = 0; n < PATIENCE * 100 && !has_word(self->errors, "Terminated: "); n++)
+		nanosleep(&tick, NULL);
 }
 
 /* Its state is on its way: whoever presses the button now is sent there. */
@@ -83,6 +90,7 @@ TEST_F(vmxrun, the_power_button_is_not_lost)
 	EXPECT_EQ(409, pressed);
 	EXPECT_NE(NULL, strstr(said, "the machine is being moved")) { TH_LOG("%s", said); }
 	EXPECT_STATUS(120);
+	EXPECT_TRUE(has_word(self->errors, "Terminated: the machine is being moved"));
 	EXPECT_EQ(1, end_target());
 }
 
@@ -114,6 +122,8 @@ TEST_F(vmxrun, another_machine_is_refused)
 	EXPECT_COMMAND(1, "vmxctl cancel here");
 	EXPECT_COMMAND(1, "vmxctl migrate here tcp:nowhere");
 	EXPECT_NE(NULL, strstr(said, "give tcp:HOST:PORT")) { TH_LOG("%s", said); }
+	EXPECT_COMMAND(1, "vmxctl migrate --tls-creds /nowhere --tls-hostname there here exec:cat");
+	EXPECT_NE(NULL, strstr(said, "/nowhere/ca-cert.pem: No such file")) { TH_LOG("%s", said); }
 	EXPECT_COMMAND(1, "vmxctl resume --here here");
 	type(self, "q");
 	EXPECT_STATUS(1);

@@ -76,16 +76,21 @@ static int end_target(void)
 	return status;
 }
 
-/* Did the target's standard error have TEXT? */
-static bool complained_there(const char *text)
+/* Did standard error have TEXT? */
+static bool has_word(const char *errors, const char *text)
 {
 	char buf[4096];
-	int fd = open(there.errors, O_RDONLY);
+	int fd = open(errors, O_RDONLY);
 	ssize_t got = read(fd, buf, sizeof(buf) - 1);
 
 	close(fd);
 	buf[got > 0 ? got : 0] = '\0';
 	return strstr(buf, text);
+}
+
+static inline bool complained_there(const char *text)
+{
+	return has_word(there.errors, text);
 }
 
 /* Until a socket of NAME is there. */

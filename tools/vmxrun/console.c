@@ -214,17 +214,24 @@ static void take_wake(void)
 static bool press_power_button(int number)
 {
 	static bool pressed;
+	bool undecided, leaving;
 
 	if (number != SIGTERM || pressed)
 		return false;
+	/* Then the guest may go on here, and have heard of it. */
+	undecided = migrate_is_undecided();
 	pthread_mutex_lock(&machine.lock);
-	pressed = vmx_power_button(&machine.power);
+	leaving = !undecided && migrate_is_leaving();
+	pressed = !leaving && vmx_power_button(&machine.power);
 	pthread_mutex_unlock(&machine.lock);
+	if (leaving && somebody_listens())
+		fprintf(stderr, "vmxrun: %s: the machine is being moved; ask the other side\n",
+			strsignal(number));
 	if (pressed && somebody_listens())
 		fprintf(stderr,
 			"vmxrun: %s: the power button is pressed; the next one stops the machine\n",
 			strsignal(number));
-	return pressed;
+	return pressed || leaving;
 }
 
 static void stop_by_signal(int number)
