@@ -56,6 +56,8 @@ static struct identity certify(const struct subject *subject, const struct ident
 	if (subject->purpose) {
 		must(gnutls_x509_crt_set_subject_alt_name(found.certificate, GNUTLS_SAN_DNSNAME,
 							  subject->name, strlen(subject->name), 0));
+		must(gnutls_x509_crt_set_subject_alt_name(found.certificate, GNUTLS_SAN_IPADDRESS,
+							  "\177\0\0\1", 4, GNUTLS_FSAN_APPEND));
 		must(gnutls_x509_crt_set_key_purpose_oid(found.certificate, subject->purpose, 0));
 		must(gnutls_x509_crt_set_key_usage(found.certificate,
 						   GNUTLS_KEY_DIGITAL_SIGNATURE));
@@ -105,7 +107,7 @@ static void write_key(const char *folder, const char *side, const struct identit
 	write_file(folder, side, "key.pem", &text);
 }
 
-/* A folder whose side trusts an authority, and has certificates of another, or the same. */
+/* A folder whose side trusts an authority, and has certificates of another, the same, or none. */
 static void write_side(const char *folder, const struct identity *trusted,
 		       const struct identity *own, bool expired, bool swapped)
 {
@@ -113,8 +115,10 @@ static void write_side(const char *folder, const struct identity *trusted,
 	struct subject server = { "there", GNUTLS_KP_TLS_WWW_SERVER, expired };
 	struct identity found;
 
-	if (swapped)
+	if (swapped) {
 		client.purpose = GNUTLS_KP_TLS_WWW_SERVER;
+		server.purpose = GNUTLS_KP_TLS_WWW_CLIENT;
+	}
 	if (mkdir(folder, 0700))
 		abort();
 	write_certificate(folder, "ca-", trusted);

@@ -61,18 +61,19 @@ static void write_folders(const char *folder)
 	struct identity one = certify(&names[0], NULL), two = certify(&names[1], NULL);
 	static const struct {
 		const char *name;
-		bool trusts_two, of_two, expired, swapped;
+		bool trusts_two, of_two, expired, swapped, by_itself;
 	} sides[] = {
 		{ "good" }, { "other", true, true }, { "mixed", false, true },
 		{ "expired", .expired = true }, { "swapped", .swapped = true }, { "revoked" },
 		{ "empty-list" }, { "no-list" }, { "dangling-list" }, { "foreign-list" },
-		{ "old-list" },
+		{ "old-list" }, { "by-itself", .by_itself = true },
 	};
 	char path[64];
 
 	for (size_t n = 0; n < sizeof(sides) / sizeof(sides[0]); n++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, sides[n].name);
-		write_side(path, sides[n].trusts_two ? &two : &one, sides[n].of_two ? &two : &one,
+		write_side(path, sides[n].trusts_two ? &two : &one,
+			   sides[n].by_itself ? NULL : sides[n].of_two ? &two : &one,
 			   sides[n].expired, sides[n].swapped);
 	}
 	write_lists(folder, &one, &two);
@@ -207,6 +208,14 @@ TEST_F(tls, bytes_go_both_ways_at_once)
 
 #define LAST	100000
 
+/* As by tcp:127.0.0.1:PORT. */
+TEST_F(tls, a_certificate_may_name_an_address)
+{
+	connect_as(self, "good", "good", "127.0.0.1");
+	EXPECT_LE(0, self->ends[0]) { TH_LOG("%s", self->why[0]); }
+	EXPECT_LE(0, self->ends[1]) { TH_LOG("%s", self->why[1]); }
+}
+
 /* Whatever is on the way arrives, and then the end does. */
 TEST_F(tls, an_end_comes_after_all_that_was_said)
 {
@@ -277,6 +286,10 @@ static const struct {
 	  { "as elsewhere is not accepted: The certificate is NOT trusted. "
 	    "The name in the certificate does not match the expected.", "does not accept" } },
 	{ "swapped", "good", "there", { "does not accept", "purpose" } },
+	{ "good", "swapped", "there", { "purpose", "does not accept" } },
+	{ "by-itself", "good", "there", { "does not accept", "issuer is unknown" } },
+	{ "good", "by-itself", "there", { "issuer is unknown", "does not accept" } },
+	{ "good", "good", "127.0.0.2", { "does not match the expected", "does not accept" } },
 	{ "good", "revoked", "there", { "does not accept", "revoked" } },
 	{ "good", "empty-list", "there", { "TLS: ", "ca-crl.pem: " } },
 	{ "good", "no-list", "there", { "TLS: ", "ca-crl.pem: " } },
