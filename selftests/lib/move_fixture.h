@@ -93,7 +93,24 @@ static inline bool complained_there(const char *text)
 	return has_word(there.errors, text);
 }
 
-/* Until a socket of NAME is there. */
+/* Does somebody listen there? A file of that name comes first. */
+static bool listens_at(const char *path)
+{
+	FILE *sockets = fopen("/proc/net/unix", "r");
+	char line[200], at[120];
+	unsigned int flags;
+	bool found = false;
+
+	while (!found && sockets && fgets(line, sizeof(line), sockets))
+		/* __SO_ACCEPTCON */
+		found = sscanf(line, "%*s %*s %*s %x %*s %*s %*s %119s", &flags, at) == 2 &&
+			flags == 0x10000 && !strcmp(at, path);
+	if (sockets)
+		fclose(sockets);
+	return found;
+}
+
+/* Until somebody listens at NAME. */
 static bool is_there(fixture *self, const char *name)
 {
 	const struct timespec tick = { .tv_nsec = 10000000 };
@@ -101,7 +118,7 @@ static bool is_there(fixture *self, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", self->folder, name);
 	for (int n = 0; n < PATIENCE * 100; n++) {
-		if (!access(path, F_OK))
+		if (listens_at(path))
 			return true;
 		nanosleep(&tick, NULL);
 	}
