@@ -21,8 +21,14 @@
 #include "kunit-export.h"
 #include "ledger_time.h"
 
-/* What the checks of other debug options add to each instruction. */
-#if IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN)
+/*
+ * KASAN adds its checks to each instruction. KCSAN reports races, mostly of the kernel
+ * with itself, from whatever the threads are at, and prints for half a second: there
+ * nothing is judged.
+ */
+#if IS_ENABLED(CONFIG_KCSAN)
+#define SLOWER 0
+#elif IS_ENABLED(CONFIG_KASAN)
 #define SLOWER 20
 #else
 #define SLOWER 1
@@ -30,11 +36,11 @@
 
 static unsigned int irqs_off_us = 400 * SLOWER;
 module_param(irqs_off_us, uint, 0644);
-MODULE_PARM_DESC(irqs_off_us, "microseconds for which interrupts may be off before the debug build warns");
+MODULE_PARM_DESC(irqs_off_us, "microseconds for which interrupts may be off before the debug build warns; 0: any");
 
 static unsigned int busy_us = 4000 * SLOWER;
 module_param(busy_us, uint, 0644);
-MODULE_PARM_DESC(busy_us, "microseconds between two looks at need_resched before the debug build warns");
+MODULE_PARM_DESC(busy_us, "microseconds between two looks at need_resched before the debug build warns; 0: any");
 
 static unsigned long irqs_off_max;
 module_param(irqs_off_max, ulong, 0644);

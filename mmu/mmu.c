@@ -168,6 +168,8 @@ static void mmu_dismantle(struct vmx_mmu *mmu)
 	struct ept_derived *derived;
 	struct vmx_range *range;
 
+	/* Who could not create one comes here, too, and has not looked for long. */
+	vmx_ledger_begin();
 	spin_lock(&mmu->lock);
 	mmu->dead = true;
 	while ((range = vmx_ranges_first(&mmu->ranges, 0, U64_MAX))) {

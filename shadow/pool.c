@@ -287,12 +287,14 @@ static void free_shadow(struct ept_derived *derived)
 	free_list(&s->used);
 	free_list(&s->spare);
 	free_list(&s->unlinked);
-	/* Not xa_destroy(): it goes over all of the records with interrupts off. */
+	/* Not by xa_destroy() alone: it goes over all of the records with interrupts off. */
 	xa_for_each(&s->frames, index, frames) {
 		xa_erase(&s->frames, index);
 		kfree(frames);
 		vmx_cond_resched_freed();
 	}
+	/* Nodes that an insertion without memory left behind. */
+	xa_destroy(&s->frames);
 	vmx_cond_resched();
 	kvfree(s);
 }

@@ -128,6 +128,8 @@ static unsigned long long loads(const struct bench_side *side)
 	counted = spin(side, TURNS);
 	full = read_loads(fd) - before - empty;
 	close(fd);
+	if (!counted.interrupts)
+		bench_fail("no interrupts while a guest ran");
 	return full < empty ? 0 : 1000 * (full - empty) / counted.interrupts;
 }
 
