@@ -3,6 +3,8 @@
 #ifndef TEST_BOUNDS_H
 #define TEST_BOUNDS_H
 
+#include <limits.h>
+
 #include "vmx_test.h"
 
 #define LEDGER(name) "/sys/module/vmx/parameters/" name
