@@ -5,6 +5,8 @@
  *
  * needs: cpus=2
  * limit: 20G
+ * The kernel's faults race with its split of a huge page, also where a vCPU asks for the page:
+ * expect-log: KCSAN: data-race in migration_entry_wait_on_locked / split_huge_page_to_list_to_order
  */
 #include <pthread.h>
 #include <sched.h>

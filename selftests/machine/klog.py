@@ -99,14 +99,13 @@ def reports(lines):
 def is_kernels_own(report):
     """Is this a data race of the kernel with itself, without any call from the module?
 
-    What an interrupt found below it has no part in the race, nor has who asked for a page as a program does by
-    touching it: the races are those of the kernel's own faults.
+    What an interrupt found below it has no part in the race.
     """
     part = True
     for line in report.lines:
         if RACE_PART.match(line):
             part = True
-        elif line.startswith((" asm_", " handle_mm_fault+")):
+        elif line.startswith(" asm_"):
             part = False
         elif part and "[vmx" in line:
             return False
