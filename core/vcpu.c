@@ -307,8 +307,7 @@ static int vcpu_release(struct inode *inode, struct file *file)
 
 	vmx_ledger_begin();
 	detach(v);
-	/* That may have waited for the CPU that had the VMCS. */
-	vmx_ledger_begin();
+	vmx_cond_resched();
 	vcpu_free(v);
 	vmx_ledger_end();
 	return 0;
