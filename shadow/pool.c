@@ -330,7 +330,8 @@ int shadow_create(struct ept *map)
 	INIT_LIST_HEAD(&s->queue[1]);
 	INIT_LIST_HEAD(&s->doomed);
 	s->seed = get_random_u64();
-	xa_init(&s->frames);
+	/* What it has grows with the memory that the program maps. */
+	xa_init_flags(&s->frames, XA_FLAGS_ACCOUNT);
 	map->derived = &s->derived;
 	return 0;
 }
