@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -127,11 +127,12 @@ static pid_t start(char **command, int *output)
  * Copies output until the test is gone. Children that it left behind may hold the pipe open: they
  * are killed with its process group, not waited for.
  */
-static int follow(pid_t test, int output, int child_event, unsigned long long limit)
+static int follow(pid_t test, int output, unsigned long long limit)
 {
 	struct pollfd poller[] = {
 		{ .fd = output, .events = POLLIN },
-		{ .fd = child_event, .events = POLLIN },
+		/* Ready when the test has ended. */
+		{ .fd = pidfd_open(test, 0), .events = POLLIN },
 	};
 	unsigned long long start = __rdtsc();
 	struct lines lines = {};
@@ -175,8 +176,7 @@ int main(int argc, char **argv)
 	/* Above the test: each of its lines is out before its next instruction. */
 	struct sched_param first = { .sched_priority = 1 };
 	unsigned long long ticks;
-	int output, status, child_event;
-	sigset_t child;
+	int output, status;
 	pid_t test;
 
 	if (argc < 4) {
@@ -188,11 +188,7 @@ int main(int argc, char **argv)
 	ticks = __rdtsc();
 	test = start(argv + 3, &output);
 	sched_setscheduler(0, SCHED_FIFO, &first);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
-	child_event = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-	status = follow(test, output, child_event, strtoull(argv[2], NULL, 0));
+	status = follow(test, output, strtoull(argv[2], NULL, 0));
 	ticks = __rdtsc() - ticks;
 	if (WIFSIGNALED(status))
 		emit('@', "end %s signal=%d instructions=%llu", argv[1], WTERMSIG(status), ticks);
