@@ -208,6 +208,7 @@ static void switch_long_mode(struct vmx_paging *p, u64 cr0)
 int paging_set_cr0(struct vmx_vcpu *v, u64 value, bool cs_l, bool tss16)
 {
 	struct vmx_paging *p = v->paging;
+	/* CD and NW load PDPTEs, too. Both are userspace's, which writes CR0 by itself. */
 	bool switches = (value ^ p->cr0) & X86_CR0_PG;
 	int r;
 

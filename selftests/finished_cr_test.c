@@ -181,8 +181,8 @@ TEST_F(finished, mov_to_cr3)
 }
 
 /*
- * Page-directory-pointer-table entries are loaded, and judged, by what changes the paging mode. Not
- * by MOV to CR0 here: Bochs loads them whenever that changes a bit.
+ * Page-directory-pointer-table entries are loaded, and judged, by what changes the paging mode. The
+ * bits of CR0 that the guest changes itself are left out: Bochs loads them whichever it is.
  */
 GUEST32(bad_entry_cr3, "orl %ecx, (%edx)\n mov %eax, %cr3\n" THEN_READ);
 GUEST32(bad_entry_cr4, "orl %ecx, (%edx)\n mov %eax, %cr4\n" THEN_READ);
@@ -208,6 +208,54 @@ TEST_F(finished, bad_entries_of_pae)
 			to4.rax = visible_cr4(self->cpu) ^ changes[bit];
 			compare(_metadata, self->cpu, &to4, "MOV to CR4 with a bad PDPTE");
 		}
+	}
+}
+
+/* CD and NW exit whatever the mask is: the machine finishes them both ways. */
+static const uint64_t caching[] = { CR0_CD, CR0_CD | CR0_NW };
+
+GUEST32(bad_entry_cr0, "orl %ecx, (%edx)\n mov %eax, %cr0\n" THEN_READ);
+
+TEST_F(finished, bad_entries_by_cr0)
+{
+	struct instance instance = { .mode = VMX_MODE_PAE, CODE(bad_entry_cr0), .rcx = 3 };
+	struct outcome outcome;
+
+	for (unsigned int n = 0; n < 4 * TEST_COUNT(caching); n++) {
+		instance.rdx = VMX_GUEST_PAGE_TABLES + n % 4 * 8;
+		ASSERT_VMX(put(self->cpu, &instance, BY_CPU));
+		instance.rax = visible_cr0(self->cpu) ^ caching[n / 4];
+		ASSERT_EQ(0, attempt(self->cpu, &instance, BY_CPU, &outcome)) {
+			TH_LOG("%s, %s", vmx_error(), test_describe(&self->cpu->vcpu));
+		}
+		EXPECT_EQ(VECTOR_GP, outcome.vector) TH_LOG("%u: %s", n % 4, describe(&outcome));
+		EXPECT_EQ(0, outcome.error);
+		EXPECT_EQ(0, visible_cr0(self->cpu) & (CR0_CD | CR0_NW));
+	}
+}
+
+/* The last GiB becomes the first, where there is RAM. */
+GUEST32(new_entry_cr0, "mov (%edx), %ebx\n mov %ebx, 24(%edx)\n mov %eax, %cr0\n"
+			"mov %cr0, %esi\n mov (%ecx), %edi\n");
+
+TEST_F(finished, entries_loaded_by_cr0)
+{
+	struct instance instance = {
+		.mode = VMX_MODE_PAE, CODE(new_entry_cr0), .rdx = VMX_GUEST_PAGE_TABLES,
+		.rcx = 3ul << 30 | TEST_DATA,
+	};
+	struct outcome outcome;
+
+	*(uint32_t *)test_at(self->cpu->vcpu.vm, TEST_DATA) = 0x10ad;
+	for (size_t n = 0; n < TEST_COUNT(caching); n++) {
+		ASSERT_VMX(put(self->cpu, &instance, BY_CPU));
+		instance.rax = visible_cr0(self->cpu) ^ caching[n];
+		ASSERT_EQ(0, attempt(self->cpu, &instance, BY_CPU, &outcome)) {
+			TH_LOG("%s, %s", vmx_error(), test_describe(&self->cpu->vcpu));
+		}
+		EXPECT_EQ(NONE, outcome.vector) TH_LOG("%s", describe(&outcome));
+		EXPECT_EQ(instance.rax, outcome.regs[VMX_RSI]);
+		EXPECT_EQ(0x10ad, outcome.regs[VMX_RDI]);
 	}
 }
 
