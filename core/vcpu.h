@@ -171,6 +171,7 @@ struct vmx_vcpu_ledger {
  * @kicked: leave RUN at the next opportunity
  * @tag: of its guest's translations
  * @event: taken from the run page and not delivered yet
+ * @given: the last event of an entry, with shadow paging, and RFLAGS.RF at that entry
  * @deadline: guest TSC of the deadline, 0 if there is none
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
  * @reason: exit reason of the last exit
@@ -222,6 +223,10 @@ struct vmx_vcpu {
 	bool kicked;
 	struct vmx_tag tag;
 	struct vmx_event event;
+	struct {
+		u32 info;
+		u32 rf;
+	} given;
 	u64 deadline;
 	struct hrtimer timer;
 

@@ -78,6 +78,25 @@ static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
 	return match == !!(v->vmcs->exceptions & BIT(X86_TRAP_PF));
 }
 
+/*
+ * The event whose delivery the page fault interrupted is delivered again. The exit
+ * saved RF as the page fault would have pushed it: set (SDM, "Saving RIP, RSP,
+ * RFLAGS, and SSP"). VM entry pushes what RFLAGS has. So it gets what an event of
+ * the last entry had, and otherwise what the event pushes: a fault sets RF, an
+ * instruction that interrupts does not.
+ */
+static void restore_rf(struct vmx_vcpu *v)
+{
+	u64 rflags = vmx_read(v, VMX_F_GUEST_RFLAGS) & ~(u64)X86_EFLAGS_RF;
+
+	if (v->event.info == v->given.info)
+		rflags |= v->given.rf;
+	else if ((v->event.info & VMX_INTR_TYPE_MASK) ==
+		 VMX_INTR_TYPE_HARDWARE_EXCEPTION)
+		rflags |= X86_EFLAGS_RF;
+	vmx_write(v, VMX_F_GUEST_RFLAGS, rflags);
+}
+
 static noinline int page_fault(struct vmx_vcpu *v)
 {
 	struct guest_walk walk = {
@@ -88,8 +107,11 @@ static noinline int page_fault(struct vmx_vcpu *v)
 	};
 	int r = paging_fault(v, &walk);
 
-	if (r != PAGING_PF)
+	if (r != PAGING_PF) {
+		if (unlikely(v->event.info))
+			restore_rf(v);
 		return r;
+	}
 	v->reason = VMX_REASON_EXCEPTION_NMI;
 	if (user_wants_fault(v, v->intr_error))
 		return VMX_FAULT_EXIT;

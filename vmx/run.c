@@ -137,6 +137,10 @@ static void inject_event(struct vmx_vcpu *v)
 		vmx_write(v, VMX_F_ENTRY_EXCEPTION_ERROR, v->event.error);
 	if (v->event.info & VMX_INTR_TYPE_SOFTWARE_INTERRUPT)
 		vmx_write(v, VMX_F_ENTRY_INSN_LENGTH, v->event.length);
+	if (v->paging) {
+		v->given.info = v->event.info;
+		v->given.rf = vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_RF;
+	}
 	v->event.info = 0;
 	v->count.injections++;
 }

@@ -60,6 +60,18 @@ FIXTURE_SETUP(finished)
 	ASSERT_NE(NULL, self->machine);
 	ASSERT_VMX(vmx_machine_init(self->machine, &config));
 	self->cpu = &self->machine->cpus[0];
+	/*
+	 * Bochs 3 saves RF set when an EPT violation interrupts the delivery of a trap, see
+	 * Documentation/emulator.rst: here none does.
+	 */
+	if (variant->mmu == VMX_MMU_EPT) {
+		struct vmx_mmu_populate populate = {
+			.size = sizeof(populate), .length = TEST_RAM,
+			.prot = VMX_MMU_READ | VMX_MMU_WRITE,
+		};
+
+		ASSERT_EQ(0, ioctl(self->machine->vm.mmu, VMX_MMU_POPULATE, &populate));
+	}
 }
 
 FIXTURE_TEARDOWN(finished)
