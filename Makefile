@@ -59,7 +59,7 @@ help:
 # |   SEED=N          random numbers of the tests
 # |   MACHINE=auto    or bochs (emulated), kvm (needs nested VMX), host (loads the module into this kernel)
 # |   LEAKS=1         kmemleak too, on KERNEL=debug; the boot takes twice as long
-# |   BOCHS=3         Bochs 3 from a newer Debian, for features that only it emulates
+# |   BOCHS=3         Bochs 3 from a newer Debian: twice as fast, and it emulates more; check has it
 # |   SHARD=1/4       the first of four parts of check
 # |   AREA=shadow     for mutants: areas, as selftests/mutants.toml names them; now all
 # |   VERBOSE=1       kernel messages of the machine's boot too

@@ -60,7 +60,7 @@ class Bochs:
         self.console = folder / "console.log"
         self.log = folder / "bochs.log"
         self.console.write_bytes(b"")
-        root = newbochs.find() if setup.cpu.version == 3 or os.environ.get("BOCHS") == "3" else None
+        root = newbochs.find() if setup.bochs == 3 else None
         if setup.cpu.name in self.without_xsave and not root:
             command_line += " noxsave"
         boot = loader.prepare(folder, setup.kernel, folder / "initrd", command_line, setup.memory << 20)

@@ -37,7 +37,7 @@ GROUPS = {
     "test-bochs3": ("test", {"T": "exits", "BOCHS": "3"}, "debootstrap", "clang"),
     "demo": ("demo", {}, "bochs", "rustc clang"),
     "run": ("run", {}, "bochs", "rustc clang"),
-    "check": ("check", {}, "bochs rustc clang sparse pahole python3-docutils", "qemu-system-x86 rsync"),
+    "check": ("check", {}, "bochs debootstrap rustc clang sparse pahole python3-docutils", "qemu-system-x86 rsync"),
     "plain": ("all", {"KDIR": "/boot"}, "gcc libzydis-dev python3", "bochs linux-source-6.12 linux-headers-amd64"),
     "list": ("list", {}, "python3", "gcc bochs"),
     "docs": ("docs", {}, "python3-docutils linux-source-6.12", "bochs gcc"),

@@ -85,13 +85,15 @@ class Setup:
     verbose: bool = False
     leaks: bool = False    # kmemleak, where the kernel has it: the boot takes twice as long
     built: tuple = ()      # another module than the checkout's: the folder where it was built, and its files
+    bochs: int = 2         # its version, where the backend is Bochs
 
     @property
     def place(self):
         return f"{self.kernel.name}/{self.cpu.name}"
 
     def reproduce(self, name):
-        given = [f" {key}={os.environ[key]}" for key in ("MACHINE", "BOCHS") if os.environ.get(key)]
+        given = [f" MACHINE={os.environ['MACHINE']}"] if os.environ.get("MACHINE") else []
+        given += [f" BOCHS={self.bochs}"] if self.bochs != self.cpu.version else []
         return (f"make test T={name} CPU={self.cpu.name} KERNEL={self.kernel.spec} SMP={self.smp} "
                 f"SEED={self.seed}" + (" LEAKS=1" if self.leaks else "") + "".join(given))
 
