@@ -4,8 +4,8 @@
  * and sets VMX_HAVE_*. No code asks for a kernel's version, since
  * distributions move features between versions.
  */
-#ifndef VMX_COMPAT_H
-#define VMX_COMPAT_H
+#ifndef BASE_COMPAT_H
+#define BASE_COMPAT_H
 
 #include <linux/kexec.h>
 #include <linux/hrtimer.h>
@@ -39,16 +39,16 @@
 
 /* Reasons for a vCPU thread to leave its loop; _LAZY is recent. */
 #ifdef _TIF_NEED_RESCHED_LAZY
-#define VMX_TIF_RESCHED	(_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)
+#define BASE_TIF_RESCHED	(_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)
 #else
-#define VMX_TIF_RESCHED	_TIF_NEED_RESCHED
+#define BASE_TIF_RESCHED	_TIF_NEED_RESCHED
 #endif
 
 /*
  * The work that resume_user_mode_work() finds for the current thread, but for rseq's.
  * A key that was looked up can wait until it is looked up again.
  */
-static inline bool vmx_task_work(void)
+static inline bool base_task_work(void)
 {
 	if (task_work_pending(current))
 		return true;
@@ -73,34 +73,34 @@ static inline bool vmx_task_work(void)
  * balancing sees the access.
  */
 #ifdef VMX_HAVE_FOLL_HONOR_NUMA_FAULT
-#define VMX_FOLL_GUEST	(FOLL_INTERRUPTIBLE | FOLL_HONOR_NUMA_FAULT)
+#define BASE_FOLL_GUEST	(FOLL_INTERRUPTIBLE | FOLL_HONOR_NUMA_FAULT)
 #else
-#define VMX_FOLL_GUEST	0
+#define BASE_FOLL_GUEST	0
 #endif
 
 /**
- * struct vmx_pfnmap - a frame that the host maps without a struct page
+ * struct base_pfnmap - a frame that the host maps without a struct page
  * @pfn: the frame
  * @prot: how it is mapped, its memory type included
  * @writable: whether it may be written
  */
-struct vmx_pfnmap {
+struct base_pfnmap {
 	unsigned long pfn;
 	pgprot_t prot;
 	bool writable;
 };
 
 /**
- * vmx_follow_pfnmap() - what the host's page tables say of such memory
+ * base_follow_pfnmap() - what the host's page tables say of such memory
  * @vma: one with VM_IO or VM_PFNMAP; mmap_lock is held
  * @uaddr: address in it
  * @found: filled in
  *
  * Return: 0; another value if nothing is there yet.
  */
-static inline int vmx_follow_pfnmap(struct vm_area_struct *vma,
-				    unsigned long uaddr,
-				    struct vmx_pfnmap *found)
+static inline int base_follow_pfnmap(struct vm_area_struct *vma,
+				     unsigned long uaddr,
+				     struct base_pfnmap *found)
 {
 #ifdef VMX_HAVE_FOLLOW_PFNMAP
 	struct follow_pfnmap_args args = { .vma = vma, .address = uaddr };
@@ -108,7 +108,7 @@ static inline int vmx_follow_pfnmap(struct vm_area_struct *vma,
 
 	if (err)
 		return err;
-	*found = (struct vmx_pfnmap){ args.pfn, args.pgprot, args.writable };
+	*found = (struct base_pfnmap){ args.pfn, args.pgprot, args.writable };
 	follow_pfnmap_end(&args);
 #else
 	spinlock_t *lock; /* of the page table */
@@ -117,7 +117,7 @@ static inline int vmx_follow_pfnmap(struct vm_area_struct *vma,
 
 	if (err)
 		return err;
-	*found = (struct vmx_pfnmap){ pte_pfn(*pte), pte_pgprot(*pte), pte_write(*pte) };
+	*found = (struct base_pfnmap){ pte_pfn(*pte), pte_pgprot(*pte), pte_write(*pte) };
 	pte_unmap_unlock(pte, lock);
 #endif
 	return 0;
@@ -130,47 +130,47 @@ static inline int vmx_follow_pfnmap(struct vm_area_struct *vma,
  */
 #if defined(VMX_HAVE_EMERGENCY_CALLBACK) && \
 	(IS_ENABLED(CONFIG_KVM_INTEL) || IS_ENABLED(CONFIG_KVM_AMD))
-static inline void vmx_crash_hook(void (*fn)(void))
+static inline void base_crash_hook(void (*fn)(void))
 {
 	cpu_emergency_register_virt_callback(fn);
 }
 
-static inline void vmx_crash_unhook(void (*fn)(void))
+static inline void base_crash_unhook(void (*fn)(void))
 {
 	cpu_emergency_unregister_virt_callback(fn);
 }
 #else
-static inline void vmx_crash_hook(void (*fn)(void)) { }
-static inline void vmx_crash_unhook(void (*fn)(void)) { }
+static inline void base_crash_hook(void (*fn)(void)) { }
+static inline void base_crash_unhook(void (*fn)(void)) { }
 #endif
 
 /* Newer kernels hand a pointer to suspend and resume, and register another struct. */
 #ifdef VMX_HAVE_REGISTER_SYSCORE
-#define VMX_SYSCORE_ARG	void *unused
-#define VMX_DEFINE_SYSCORE(name, suspend_fn, resume_fn)			\
+#define BASE_SYSCORE_ARG	void *unused
+#define BASE_DEFINE_SYSCORE(name, suspend_fn, resume_fn)		\
 	static const struct syscore_ops name##_ops = {			\
 		.suspend = suspend_fn,					\
 		.resume = resume_fn,					\
 	};								\
 	static struct syscore name = { .ops = &name##_ops }
-#define vmx_register_syscore(name)	register_syscore(name)
-#define vmx_unregister_syscore(name)	unregister_syscore(name)
+#define base_register_syscore(name)	register_syscore(name)
+#define base_unregister_syscore(name)	unregister_syscore(name)
 #else
-#define VMX_SYSCORE_ARG	void
-#define VMX_DEFINE_SYSCORE(name, suspend_fn, resume_fn)			\
+#define BASE_SYSCORE_ARG	void
+#define BASE_DEFINE_SYSCORE(name, suspend_fn, resume_fn)		\
 	static struct syscore_ops name = {				\
 		.suspend = suspend_fn,					\
 		.resume = resume_fn,					\
 	}
-#define vmx_register_syscore(name)	register_syscore_ops(name)
-#define vmx_unregister_syscore(name)	unregister_syscore_ops(name)
+#define base_register_syscore(name)	register_syscore_ops(name)
+#define base_unregister_syscore(name)	unregister_syscore_ops(name)
 #endif
 
 /*
  * vmx/enter.c has the host's NMIs handled by INT 2. Under FRED that is delivered
  * as a software interrupt: no handler runs, and NMIs stay blocked.
  */
-static inline bool vmx_host_uses_fred(void)
+static inline bool base_host_uses_fred(void)
 {
 #ifdef X86_FEATURE_FRED
 	return cpu_feature_enabled(X86_FEATURE_FRED);
@@ -183,7 +183,7 @@ static inline bool vmx_host_uses_fred(void)
  * Where a guest can steer the branches of the userspace that runs it (VMSCAPE),
  * the kernel issues a barrier on the way there, if it is told.
  */
-static inline void vmx_ibpb_before_user(void)
+static inline void base_ibpb_before_user(void)
 {
 #ifdef VMX_HAVE_IBPB_EXIT_TO_USER
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
@@ -197,67 +197,67 @@ static inline void vmx_ibpb_before_user(void)
  */
 #if defined(VMX_HAVE_LENT_FPU) && !defined(VMX_HAVE_EXPORTS_FOR_KVM) && \
 	IS_ENABLED(CONFIG_KVM)
-#define VMX_LENDS_FPU	true
+#define BASE_LENDS_FPU	true
 
 /*
  * Without memory, @lent->fpstate stays NULL. Likewise after the kernel gave XSAVE up halfway
  * through its initialization: it would write a header of XSAVE past an area for FXSAVE.
  */
-static inline void vmx_lent_fpu_alloc(struct fpu_guest *lent)
+static inline void base_lent_fpu_alloc(struct fpu_guest *lent)
 {
 	if (boot_cpu_has(X86_FEATURE_XSAVE) || !boot_cpu_has(X86_FEATURE_XCOMPACTED))
 		fpu_alloc_guest_fpstate(lent);
 }
 
-static inline void vmx_lent_fpu_free(struct fpu_guest *lent)
+static inline void base_lent_fpu_free(struct fpu_guest *lent)
 {
 	fpu_free_guest_fpstate(lent);
 }
 
-static inline void vmx_lent_fpu_enter(struct fpu_guest *lent)
+static inline void base_lent_fpu_enter(struct fpu_guest *lent)
 {
 	fpu_swap_kvm_fpstate(lent, true);
 }
 
-static inline void vmx_lent_fpu_leave(struct fpu_guest *lent)
+static inline void base_lent_fpu_leave(struct fpu_guest *lent)
 {
 	fpu_swap_kvm_fpstate(lent, false);
 }
 
-/* Interrupts are off, as for vmx_lent_fpu_load(). */
-static __always_inline bool vmx_lent_fpu_in_cpu(void)
+/* Interrupts are off, as for base_lent_fpu_load(). */
+static __always_inline bool base_lent_fpu_in_cpu(void)
 {
 	fpregs_assert_state_consistent();
 	return likely(!test_thread_flag(TIF_NEED_FPU_LOAD));
 }
 
 /**
- * vmx_lent_fpu_load() - registers back into the CPU, if the kernel took them out
+ * base_lent_fpu_load() - registers back into the CPU, if the kernel took them out
  *
  * Context: interrupts off, between enter and leave.
  * Return: whether it had.
  */
-static inline bool vmx_lent_fpu_load(void)
+static inline bool base_lent_fpu_load(void)
 {
-	if (vmx_lent_fpu_in_cpu())
+	if (base_lent_fpu_in_cpu())
 		return false;
 	switch_fpu_return();
 	return true;
 }
 #else
-#define VMX_LENDS_FPU	false
+#define BASE_LENDS_FPU	false
 
-static inline void vmx_lent_fpu_alloc(struct fpu_guest *lent) { }
-static inline void vmx_lent_fpu_free(struct fpu_guest *lent) { }
-static inline void vmx_lent_fpu_enter(struct fpu_guest *lent) { }
-static inline void vmx_lent_fpu_leave(struct fpu_guest *lent) { }
+static inline void base_lent_fpu_alloc(struct fpu_guest *lent) { }
+static inline void base_lent_fpu_free(struct fpu_guest *lent) { }
+static inline void base_lent_fpu_enter(struct fpu_guest *lent) { }
+static inline void base_lent_fpu_leave(struct fpu_guest *lent) { }
 
-static __always_inline bool vmx_lent_fpu_in_cpu(void)
+static __always_inline bool base_lent_fpu_in_cpu(void)
 {
 	return false;
 }
 
-static inline bool vmx_lent_fpu_load(void)
+static inline bool base_lent_fpu_load(void)
 {
 	return false;
 }
@@ -265,8 +265,8 @@ static inline bool vmx_lent_fpu_load(void)
 
 /* Shrinkers have come to be allocated by those who know their size. */
 static inline struct shrinker *
-vmx_register_shrinker(unsigned long (*count)(struct shrinker *, struct shrink_control *),
-		      unsigned long (*scan)(struct shrinker *, struct shrink_control *))
+base_register_shrinker(unsigned long (*count)(struct shrinker *, struct shrink_control *),
+		       unsigned long (*scan)(struct shrinker *, struct shrink_control *))
 {
 #ifdef VMX_HAVE_SHRINKER_ALLOC
 	struct shrinker *shrinker = shrinker_alloc(0, "vmx-tables");
@@ -290,7 +290,7 @@ vmx_register_shrinker(unsigned long (*count)(struct shrinker *, struct shrink_co
 	return shrinker;
 }
 
-static inline void vmx_unregister_shrinker(struct shrinker *shrinker)
+static inline void base_unregister_shrinker(struct shrinker *shrinker)
 {
 #ifdef VMX_HAVE_SHRINKER_ALLOC
 	shrinker_free(shrinker);
@@ -300,8 +300,8 @@ static inline void vmx_unregister_shrinker(struct shrinker *shrinker)
 #endif
 }
 
-static inline void vmx_timer_setup(struct hrtimer *timer,
-				   enum hrtimer_restart (*fn)(struct hrtimer *))
+static inline void base_timer_setup(struct hrtimer *timer,
+				    enum hrtimer_restart (*fn)(struct hrtimer *))
 {
 #ifdef VMX_HAVE_HRTIMER_SETUP
 	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED);
@@ -311,4 +311,4 @@ static inline void vmx_timer_setup(struct hrtimer *timer,
 #endif
 }
 
-#endif /* VMX_COMPAT_H */
+#endif /* BASE_COMPAT_H */

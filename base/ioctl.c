@@ -14,7 +14,7 @@ static int check_tail(const void __user *tail, size_t size)
 
 	while (size) {
 		size_t n = min(size, sizeof(part));
-		int err = vmx_from_user(part, tail, n);
+		int err = base_from_user(part, tail, n);
 
 		if (err)
 			return err;
@@ -27,7 +27,7 @@ static int check_tail(const void __user *tail, size_t size)
 }
 
 /**
- * vmx_copy_in() - fetch an ioctl's struct
+ * base_copy_in() - fetch an ioctl's struct
  * @kernel: where to put it, of @ksize bytes; zero-filled past what the caller
  *	gave
  * @ksize: size this kernel knows
@@ -38,13 +38,13 @@ static int check_tail(const void __user *tail, size_t size)
  * Return: 0, -EFAULT, -EINVAL (too small), -E2BIG (a tail that this kernel
  * does not know is not zero), -ENOMEM, -EINTR (a signal).
  */
-int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
+int base_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
 {
 	size_t known;
 	u32 size;
 	int err;
 
-	err = vmx_from_user(&size, user, sizeof(size));
+	err = base_from_user(&size, user, sizeof(size));
 	if (err)
 		return err;
 	if (size < min)
@@ -58,7 +58,7 @@ int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
 			return err;
 	}
 	memset(kernel + known, 0, ksize - known);
-	err = vmx_from_user(kernel, user, known);
+	err = base_from_user(kernel, user, known);
 	if (err)
 		return err;
 	/* The caller may have changed it since: use the value that was judged. */
@@ -67,21 +67,21 @@ int vmx_copy_in(void *kernel, size_t ksize, const void __user *user, size_t min)
 }
 
 /**
- * vmx_copy_out() - give an ioctl's struct back
+ * base_copy_out() - give an ioctl's struct back
  * @user: the caller's struct
- * @kernel: the kernel's, as vmx_copy_in() filled it: its size is the caller's
+ * @kernel: the kernel's, as base_copy_in() filled it: its size is the caller's
  * @ksize: size this kernel knows
  *
  * Context: may sleep.
  * Return: 0, -EFAULT, -ENOMEM, -EINTR (a signal).
  */
-int vmx_copy_out(void __user *user, const void *kernel, size_t ksize)
+int base_copy_out(void __user *user, const void *kernel, size_t ksize)
 {
-	return vmx_to_user(user, kernel, min_t(size_t, *(const u32 *)kernel, ksize));
+	return base_to_user(user, kernel, min_t(size_t, *(const u32 *)kernel, ksize));
 }
 
 /**
- * vmx_new_fd() - put a new object behind a descriptor
+ * base_new_fd() - put a new object behind a descriptor
  * @name: what /proc/PID/fd shows
  * @fops: the object's operations; its release drops the reference given here
  * @object: the object
@@ -93,8 +93,8 @@ int vmx_copy_out(void __user *user, const void *kernel, size_t ksize)
  * Return: the descriptor or a negative errno; the reference is then still the
  * caller's.
  */
-int vmx_new_fd(const char *name, const struct file_operations *fops,
-	       void *object)
+int base_new_fd(const char *name, const struct file_operations *fops,
+		void *object)
 {
 	return anon_inode_getfd(name, fops, object, O_RDWR | O_CLOEXEC);
 }

@@ -3,8 +3,8 @@
  * Exports for the KUnit module alone. Kbuild decides whether it is built: it needs
  * CONFIG_KUNIT, and a kernel that has kunit/visibility.h.
  */
-#ifndef VMX_KUNIT_EXPORT_H
-#define VMX_KUNIT_EXPORT_H
+#ifndef BASE_KUNIT_EXPORT_H
+#define BASE_KUNIT_EXPORT_H
 
 #include <linux/build_bug.h>
 
@@ -15,4 +15,4 @@
 	static_assert(__builtin_types_compatible_p(typeof(symbol), typeof(symbol)))
 #endif
 
-#endif /* VMX_KUNIT_EXPORT_H */
+#endif /* BASE_KUNIT_EXPORT_H */

@@ -66,13 +66,13 @@ struct stopwatch {
 
 static DEFINE_PER_CPU(struct stopwatch, stopwatch);
 
-static unsigned long switches(void)
+static unsigned long context_switches(void)
 {
 	return current->nvcsw + current->nivcsw;
 }
 
 /* Only what is longer than anything before is reported: once is enough. */
-static void judge(unsigned long ticks, unsigned long *max, unsigned int us, const char *what)
+static void judge_time(unsigned long ticks, unsigned long *max, unsigned int us, const char *what)
 {
 	if (ticks <= READ_ONCE(*max))
 		return;
@@ -85,84 +85,84 @@ static void judge(unsigned long ticks, unsigned long *max, unsigned int us, cons
 }
 
 /**
- * vmx_ledger_irqs_off() - interrupts went off
+ * base_ledger_irqs_off() - interrupts went off
  *
  * Context: interrupts off.
  */
-void vmx_ledger_irqs_off(void)
+void base_ledger_irqs_off(void)
 {
 	__this_cpu_write(stopwatch.irqs_off, rdtsc());
 }
 
 /**
- * vmx_ledger_irqs_on() - interrupts are about to be let in
+ * base_ledger_irqs_on() - interrupts are about to be let in
  *
  * A VM entry is one such place: an interrupt makes it exit at once.
  *
  * Context: interrupts off.
  */
-void vmx_ledger_irqs_on(void)
+void base_ledger_irqs_on(void)
 {
-	judge(rdtsc() - __this_cpu_read(stopwatch.irqs_off), &irqs_off_max, irqs_off_us,
-	      "interrupts off");
+	judge_time(rdtsc() - __this_cpu_read(stopwatch.irqs_off), &irqs_off_max, irqs_off_us,
+		   "interrupts off");
 }
 
 /**
- * vmx_ledger_pass() - some of the time was the ledgers' own
+ * base_ledger_pass() - some of the time was the ledgers' own
  * @ticks: how much
  *
  * Context: interrupts off.
  */
-void vmx_ledger_pass(u64 ticks)
+void base_ledger_pass(u64 ticks)
 {
 	__this_cpu_add(stopwatch.irqs_off, ticks);
 	__this_cpu_add(stopwatch.look, ticks);
 }
 
 /**
- * vmx_ledger_begin() - from here on the thread looks at need_resched
+ * base_ledger_begin() - from here on the thread looks at need_resched
  *
  * Context: any thread.
  */
-void vmx_ledger_begin(void)
+void base_ledger_begin(void)
 {
 	struct stopwatch *watch = get_cpu_ptr(&stopwatch);
 
 	watch->task = current;
-	watch->switches = switches();
+	watch->switches = context_switches();
 	watch->look = rdtsc();
 	put_cpu_ptr(&stopwatch);
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ledger_begin);
+EXPORT_SYMBOL_IF_KUNIT(base_ledger_begin);
 
 static void note_look(bool last)
 {
 	struct stopwatch *watch = get_cpu_ptr(&stopwatch);
 
-	if (watch->task == current && watch->switches == switches())
-		judge(rdtsc() - watch->look, &busy_max, busy_us, "no look at need_resched");
+	if (watch->task == current && watch->switches == context_switches())
+		judge_time(rdtsc() - watch->look, &busy_max, busy_us, "no look at need_resched");
 	watch->task = last ? NULL : current;
-	watch->switches = switches();
+	watch->switches = context_switches();
 	watch->look = rdtsc();
 	put_cpu_ptr(&stopwatch);
 }
 
 /**
- * vmx_ledger_look() - the thread looks at need_resched
+ * base_ledger_look() - the thread looks at need_resched
  *
  * Context: any thread.
  */
-void vmx_ledger_look(void)
+void base_ledger_look(void)
 {
 	note_look(false);
 }
 
 /**
- * vmx_ledger_end() - the thread goes home, or may be preempted
+ * base_ledger_end() - the thread goes home, or may be preempted
  *
  * Context: any thread.
  */
-void vmx_ledger_end(void)
+void base_ledger_end(void)
 {
 	note_look(true);
 }

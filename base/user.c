@@ -32,7 +32,7 @@ static vm_fault_t fault_user_page(struct mm_struct *mm, unsigned long uaddr, uns
 }
 
 /**
- * vmx_user_bring() - have the host bring a page, as if the owner accessed it
+ * base_user_bring() - have the host bring a page, as if the owner accessed it
  * @uaddr: userspace address
  * @write: it is to be written
  *
@@ -40,7 +40,7 @@ static vm_fault_t fault_user_page(struct mm_struct *mm, unsigned long uaddr, uns
  * Return: 0, and the page was there; or -EFAULT, -EHWPOISON, -ENOMEM, -EINTR (a
  * signal).
  */
-int vmx_user_bring(unsigned long uaddr, bool write)
+int base_user_bring(unsigned long uaddr, bool write)
 {
 	unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE |
 			     FAULT_FLAG_INTERRUPTIBLE | (write ? FAULT_FLAG_WRITE : 0);
@@ -70,7 +70,7 @@ static int bring_all(const void __user *user, size_t size, bool write)
 	int err = 0;
 
 	for (; !err && at < end; at += PAGE_SIZE)
-		err = vmx_user_bring(at, write);
+		err = base_user_bring(at, write);
 	return err;
 }
 
@@ -96,7 +96,7 @@ static unsigned long copy_out(void __user *to, const void *from, size_t size)
 }
 
 /**
- * vmx_from_user() - copy from user memory
+ * base_from_user() - copy from user memory
  * @to: where to
  * @from: where from
  * @size: bytes
@@ -104,7 +104,7 @@ static unsigned long copy_out(void __user *to, const void *from, size_t size)
  * Context: may sleep.
  * Return: 0, -EFAULT, -ENOMEM, -EINTR (a signal).
  */
-int vmx_from_user(void *to, const void __user *from, size_t size)
+int base_from_user(void *to, const void __user *from, size_t size)
 {
 	int attempts = ATTEMPTS, err;
 
@@ -119,7 +119,7 @@ int vmx_from_user(void *to, const void __user *from, size_t size)
 }
 
 /**
- * vmx_to_user() - copy to user memory
+ * base_to_user() - copy to user memory
  * @to: where to
  * @from: where from
  * @size: bytes
@@ -127,7 +127,7 @@ int vmx_from_user(void *to, const void __user *from, size_t size)
  * Context: may sleep.
  * Return: 0, -EFAULT, -ENOMEM, -EINTR (a signal).
  */
-int vmx_to_user(void __user *to, const void *from, size_t size)
+int base_to_user(void __user *to, const void *from, size_t size)
 {
 	int attempts = ATTEMPTS, err;
 
@@ -142,21 +142,21 @@ int vmx_to_user(void __user *to, const void *from, size_t size)
 }
 
 /**
- * vmx_dup_user() - a copy of user memory
+ * base_dup_user() - a copy of user memory
  * @from: where from
  * @size: bytes, not 0
  *
  * Context: may sleep.
- * Return: the copy, to be given to kvfree(), or ERR_PTR() as of vmx_from_user().
+ * Return: the copy, to be given to kvfree(), or ERR_PTR() as of base_from_user().
  */
-void *vmx_dup_user(const void __user *from, size_t size)
+void *base_dup_user(const void __user *from, size_t size)
 {
 	void *copy = kvmalloc(size, GFP_USER | __GFP_NOWARN);
 	int err;
 
 	if (!copy)
 		return ERR_PTR(-ENOMEM);
-	err = vmx_from_user(copy, from, size);
+	err = base_from_user(copy, from, size);
 	if (!err)
 		return copy;
 	kvfree(copy);

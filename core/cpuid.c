@@ -9,12 +9,12 @@
 #include "vcpu.h"
 
 /**
- * vmx_cpuid_free() - undo vmx_cpuid_set()
+ * vmm_cpuid_free() - undo vmm_cpuid_set()
  * @v: the vCPU
  *
  * Context: may sleep.
  */
-void vmx_cpuid_free(struct vmx_vcpu *v)
+void vmm_cpuid_free(struct vmm_vcpu *v)
 {
 	kvfree(v->cpuid.table);
 }
@@ -29,8 +29,8 @@ static int by_leaf(const void *a, const void *b)
 }
 
 /* Sorted: is there one answer for each leaf and subleaf? */
-static bool unambiguous(const struct vmx_cpuid_entry *a,
-			const struct vmx_cpuid_entry *b)
+static bool are_unambiguous(const struct vmx_cpuid_entry *a,
+			    const struct vmx_cpuid_entry *b)
 {
 	if (a->leaf != b->leaf)
 		return true;
@@ -38,7 +38,7 @@ static bool unambiguous(const struct vmx_cpuid_entry *a,
 	       a->subleaf != b->subleaf;
 }
 
-static int judge(struct vmx_cpuid_entry *table, unsigned int count)
+static int judge_entries(struct vmx_cpuid_entry *table, unsigned int count)
 {
 	unsigned int i;
 
@@ -50,12 +50,12 @@ static int judge(struct vmx_cpuid_entry *table, unsigned int count)
 	}
 	sort(table, count, sizeof(*table), by_leaf, NULL);
 	for (i = 1; i < count; i++)
-		if (!unambiguous(&table[i - 1], &table[i]))
+		if (!are_unambiguous(&table[i - 1], &table[i]))
 			return -EINVAL;
 	return 0;
 }
 
-static void index_table(struct vmx_cpuid_state *s)
+static void index_table(struct vmm_cpuid_state *s)
 {
 	unsigned int i;
 
@@ -65,26 +65,26 @@ static void index_table(struct vmx_cpuid_state *s)
 
 		if (leaf == 1 || leaf == 7 || leaf == 0xd)
 			s->table[i].flags |= CPUID_LIVE;
-		if (CPUID_SLOT(leaf) < VMX_CPUID_SLOTS)
-			s->first[leaf >> 30][cpuid_slot_nospec(leaf)] = i + 1;
+		if (CPUID_SLOT(leaf) < VMM_CPUID_SLOTS)
+			s->first[leaf >> 30][vmm_cpuid_slot_nospec(leaf)] = i + 1;
 	}
 }
 
 /**
- * vmx_cpuid_set() - %VMX_SET_CPUID
+ * vmm_cpuid_set() - %VMX_SET_CPUID
  * @v: the vCPU, locked
  * @arg: the caller's struct
  *
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg)
+long vmm_cpuid_set(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_cpuid_entry *table = NULL;
 	struct vmx_cpuid c;
 	int err;
 
-	err = vmx_copy_in(&c, sizeof(c), arg, sizeof(c));
+	err = base_copy_in(&c, sizeof(c), arg, sizeof(c));
 	if (err)
 		return err;
 	if (c.flags)
@@ -92,11 +92,11 @@ long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg)
 	if (c.reserved || c.count > VMX_CPUID_MAX)
 		return -EINVAL;
 	if (c.count)
-		table = vmx_dup_user(u64_to_user_ptr(c.entries),
-				     c.count * sizeof(*table));
+		table = base_dup_user(u64_to_user_ptr(c.entries),
+				      c.count * sizeof(*table));
 	if (IS_ERR(table))
 		return PTR_ERR(table);
-	err = judge(table, c.count);
+	err = judge_entries(table, c.count);
 	if (!err) {
 		swap(v->cpuid.table, table);
 		v->cpuid.count = c.count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How the CPUID table is indexed: see struct vmx_cpuid_state. */
-#ifndef VMX_CPUID_H
-#define VMX_CPUID_H
+/* How the CPUID table is indexed: see struct vmm_cpuid_state. */
+#ifndef VMM_CPUID_H
+#define VMM_CPUID_H
 
 #include <linux/compiler.h>
 
@@ -13,13 +13,13 @@
 #define CPUID_LIVE	BIT(31)
 
 /*
- * The slot of a leaf that has one; below VMX_CPUID_SLOTS for any other, which the
+ * The slot of a leaf that has one; below VMM_CPUID_SLOTS for any other, which the
  * CPU may ask for before it knows. As array_index_nospec(), by one instruction.
  */
-static __always_inline u32 cpuid_slot_nospec(u32 leaf)
+static __always_inline u32 vmm_cpuid_slot_nospec(u32 leaf)
 {
 	OPTIMIZER_HIDE_VAR(leaf);
-	return leaf & (VMX_CPUID_SLOTS - 1);
+	return leaf & (VMM_CPUID_SLOTS - 1);
 }
 
-#endif /* VMX_CPUID_H */
+#endif /* VMM_CPUID_H */

@@ -57,13 +57,13 @@
 #define XCR0_AVX512	(BIT(5) | BIT(6) | BIT(7))
 
 /* For tests of the other way, and for whoever suspects this one. */
-static bool fpu_lend = VMX_LENDS_FPU;
-module_param_named(lend_fpu, fpu_lend, bool, VMX_LENDS_FPU ? 0644 : 0444);
+static bool fpu_lend = BASE_LENDS_FPU;
+module_param_named(lend_fpu, fpu_lend, bool, BASE_LENDS_FPU ? 0644 : 0444);
 MODULE_PARM_DESC(lend_fpu, "the kernel keeps a guest's FPU registers like a thread's, where it can; for new vCPUs");
 
 static u32 fpu_mxcsr_mask __ro_after_init;
 
-struct vmx_fpu_layout vmx_fpu_layout __ro_after_init;
+struct vmm_fpu_layout vmm_fpu_layout __ro_after_init;
 
 /*
  * The components behind the header that guests can have: CPUID.0DH.2 and up.
@@ -84,7 +84,7 @@ static void learn_components(void)
 		struct component *c = &fpu_components[i];
 		u32 ecx, edx;
 
-		if (!(vmx_fpu_layout.mask & BIT(i)))
+		if (!(vmm_fpu_layout.mask & BIT(i)))
 			continue;
 		cpuid_count(0xd, i, &c->size, &c->offset, &ecx, &edx);
 		c->aligned = ecx & BIT(1);
@@ -92,7 +92,7 @@ static void learn_components(void)
 }
 
 /**
- * vmx_fpu_area_size() - size of an XSAVE area
+ * vmm_fpu_area_size() - size of an XSAVE area
  * @xcr0: its components, of those that guests can have
  * @compacted: is it in the compacted format?
  *
@@ -101,7 +101,7 @@ static void learn_components(void)
  * Context: any.
  * Return: bytes.
  */
-u32 vmx_fpu_area_size(u64 xcr0, bool compacted)
+u32 vmm_fpu_area_size(u64 xcr0, bool compacted)
 {
 	u32 size = FXSAVE_SIZE + HEADER_SIZE;
 	unsigned int i;
@@ -137,48 +137,48 @@ static u32 read_mxcsr_mask(void)
 
 static void learn_xsave(void)
 {
-	vmx_fpu_layout.host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-	vmx_fpu_layout.mask |= vmx_fpu_layout.host_xcr0 & XCR0_AVX;
-	if ((vmx_fpu_layout.host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
-		vmx_fpu_layout.mask |= XCR0_AVX512;
+	vmm_fpu_layout.host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	vmm_fpu_layout.mask |= vmm_fpu_layout.host_xcr0 & XCR0_AVX;
+	if ((vmm_fpu_layout.host_xcr0 & XCR0_AVX512) == XCR0_AVX512)
+		vmm_fpu_layout.mask |= XCR0_AVX512;
 	learn_components();
-	vmx_fpu_layout.size = vmx_fpu_area_size(vmx_fpu_layout.mask, false);
+	vmm_fpu_layout.size = vmm_fpu_area_size(vmm_fpu_layout.mask, false);
 }
 
 /**
- * vmx_fpu_init() - learn what FPU state guests can have
+ * vmm_fpu_init() - learn what FPU state guests can have
  *
  * Context: module init.
  * Return: 0 or -ENOMEM.
  */
-int vmx_fpu_init(void)
+int vmm_fpu_init(void)
 {
-	vmx_fpu_layout.size = FXSAVE_SIZE;
-	vmx_fpu_layout.mask = XCR0_X87 | XCR0_SSE;
+	vmm_fpu_layout.size = FXSAVE_SIZE;
+	vmm_fpu_layout.mask = XCR0_X87 | XCR0_SSE;
 	fpu_mxcsr_mask = read_mxcsr_mask();
 	if (!fpu_mxcsr_mask)
 		return -ENOMEM;
 	if (boot_cpu_has(X86_FEATURE_XSAVE))
 		learn_xsave();
 	else
-		vmx_fpu_layout.host_xcr0 = XCR0_X87; /* never switched */
+		vmm_fpu_layout.host_xcr0 = XCR0_X87; /* never switched */
 	/* A standard-format area has to be zero where XSAVE does not write. */
-	vmx_fpu_layout.host_area = __alloc_percpu(vmx_fpu_layout.size, XSAVE_ALIGNMENT);
-	return vmx_fpu_layout.host_area ? 0 : -ENOMEM;
+	vmm_fpu_layout.host_area = __alloc_percpu(vmm_fpu_layout.size, XSAVE_ALIGNMENT);
+	return vmm_fpu_layout.host_area ? 0 : -ENOMEM;
 }
 
 /**
- * vmx_fpu_exit() - undo vmx_fpu_init()
+ * vmm_fpu_exit() - undo vmm_fpu_init()
  *
  * Context: module exit.
  */
-void vmx_fpu_exit(void)
+void vmm_fpu_exit(void)
 {
-	free_percpu(vmx_fpu_layout.host_area);
+	free_percpu(vmm_fpu_layout.host_area);
 }
 
 /**
- * vmx_fpu_xcr0_valid() - would XSETBV take this value for a guest?
+ * vmm_fpu_xcr0_valid() - would XSETBV take this value for a guest?
  * @xcr0: the value
  *
  * SDM, "Extended Control Registers (Including XCR0)".
@@ -186,13 +186,13 @@ void vmx_fpu_exit(void)
  * Context: any.
  * Return: whether it would.
  */
-bool vmx_fpu_xcr0_valid(u64 xcr0)
+bool vmm_fpu_xcr0_valid(u64 xcr0)
 {
 	u64 avx512 = xcr0 & XCR0_AVX512;
 
 	if (!boot_cpu_has(X86_FEATURE_XSAVE))
 		return xcr0 == XCR0_X87;
-	if (!(xcr0 & XCR0_X87) || xcr0 & ~(u64)vmx_fpu_layout.mask)
+	if (!(xcr0 & XCR0_X87) || xcr0 & ~(u64)vmm_fpu_layout.mask)
 		return false;
 	if (xcr0 & XCR0_AVX && !(xcr0 & XCR0_SSE))
 		return false;
@@ -203,21 +203,21 @@ bool vmx_fpu_xcr0_valid(u64 xcr0)
 
 static void init_area(u8 *area)
 {
-	memset(area, 0, vmx_fpu_layout.size);
+	memset(area, 0, vmm_fpu_layout.size);
 	*(u16 *)area = FCW_DEFAULT;
 	*(u32 *)(area + MXCSR_OFFSET) = MXCSR_DEFAULT;
 }
 
 /**
- * vmx_fpu_alloc() - give a new vCPU the FPU state that INIT leaves
+ * vmm_fpu_alloc() - give a new vCPU the FPU state that INIT leaves
  * @v: the vCPU
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_fpu_alloc(struct vmx_vcpu *v)
+int vmm_fpu_alloc(struct vmm_vcpu *v)
 {
-	v->fpu = alloc_pages_exact(vmx_fpu_layout.size, GFP_KERNEL_ACCOUNT);
+	v->fpu = alloc_pages_exact(vmm_fpu_layout.size, GFP_KERNEL_ACCOUNT);
 	if (!v->fpu)
 		return -ENOMEM;
 	init_area(v->fpu);
@@ -226,68 +226,68 @@ int vmx_fpu_alloc(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_fpu_free() - undo vmx_fpu_alloc(), which may have failed
+ * vmm_fpu_free() - undo vmm_fpu_alloc(), which may have failed
  * @v: the vCPU
  *
  * Context: any.
  */
-void vmx_fpu_free(struct vmx_vcpu *v)
+void vmm_fpu_free(struct vmm_vcpu *v)
 {
 	if (v->fpu)
-		free_pages_exact(v->fpu, vmx_fpu_layout.size);
-	vmx_lent_fpu_free(&v->lent_fpu);
+		free_pages_exact(v->fpu, vmm_fpu_layout.size);
+	base_lent_fpu_free(&v->lent_fpu);
 }
 
-static void save(struct vmx_vcpu *v)
+static void save_host_fpu(struct vmm_vcpu *v)
 {
-	vmx_fpu_save(v->fpu, vmx_fpu_layout.mask);
+	vmm_fpu_save(v->fpu, vmm_fpu_layout.mask);
 }
 
-static void restore(struct vmx_vcpu *v)
+static void restore_host_fpu(struct vmm_vcpu *v)
 {
-	vmx_fpu_restore(v->fpu, vmx_fpu_layout.mask);
+	vmm_fpu_restore(v->fpu, vmm_fpu_layout.mask);
 	v->count.fpu_swaps++;
 }
 
 /**
- * vmx_fpu_prepare() - memory for long RUNs
+ * vmm_fpu_prepare() - memory for long RUNs
  * @v: the vCPU, not loaded
  *
  * If there is none, the vCPU does without a lent state.
  *
  * Context: may sleep.
  */
-void vmx_fpu_prepare(struct vmx_vcpu *v)
+void vmm_fpu_prepare(struct vmm_vcpu *v)
 {
 	if (!v->fpu_prepared && READ_ONCE(fpu_lend))
-		vmx_lent_fpu_alloc(&v->lent_fpu);
+		base_lent_fpu_alloc(&v->lent_fpu);
 	v->fpu_prepared = true;
 }
 
 /**
- * vmx_fpu_begin() - this RUN is a long one
+ * vmm_fpu_begin() - this RUN is a long one
  * @v: the vCPU
  *
  * Context: does not sleep; interrupts on.
- * Return: false if vmx_fpu_prepare() was not called yet.
+ * Return: false if vmm_fpu_prepare() was not called yet.
  */
-bool vmx_fpu_begin(struct vmx_vcpu *v)
+bool vmm_fpu_begin(struct vmm_vcpu *v)
 {
 	if (unlikely(!v->fpu_prepared))
 		return false;
 	v->fpu_long = true;
 	if (!v->lent_fpu.fpstate)
 		return true;
-	vmx_lent_fpu_enter(&v->lent_fpu);
+	base_lent_fpu_enter(&v->lent_fpu);
 	local_irq_disable();
-	vmx_lent_fpu_load();
-	restore(v);
+	base_lent_fpu_load();
+	restore_host_fpu(v);
 	local_irq_enable();
 	return true;
 }
 
 /**
- * vmx_fpu_end() - the long RUN is over
+ * vmm_fpu_end() - the long RUN is over
  * @v: the vCPU, not loaded
  *
  * What is in the CPU without a lent state needs no care: the kernel brings the
@@ -295,44 +295,44 @@ bool vmx_fpu_begin(struct vmx_vcpu *v)
  *
  * Context: may sleep.
  */
-void vmx_fpu_end(struct vmx_vcpu *v)
+void vmm_fpu_end(struct vmm_vcpu *v)
 {
 	v->fpu_long = false;
 	if (!v->lent_fpu.fpstate)
 		return;
 	local_irq_disable();
-	vmx_lent_fpu_load();
-	save(v);
+	base_lent_fpu_load();
+	save_host_fpu(v);
 	local_irq_enable();
-	vmx_lent_fpu_leave(&v->lent_fpu);
+	base_lent_fpu_leave(&v->lent_fpu);
 }
 
 /**
- * vmx_fpu_load_long() - vmx_fpu_load() in a long RUN, where the state is not in the CPU
+ * vmm_fpu_load_long() - vmm_fpu_load() in a long RUN, where the state is not in the CPU
  * @v: the vCPU
  *
  * Context: interrupts off.
  */
-void vmx_fpu_load_long(struct vmx_vcpu *v)
+void vmm_fpu_load_long(struct vmm_vcpu *v)
 {
 	if (v->lent_fpu.fpstate) {
-		v->count.fpu_swaps += vmx_lent_fpu_load();
+		v->count.fpu_swaps += base_lent_fpu_load();
 		return;
 	}
 	/* No register needs an initial value: all are loaded next. */
 	kernel_fpu_begin_mask(0);
-	restore(v);
+	restore_host_fpu(v);
 }
 
 /**
- * vmx_fpu_unload_long() - vmx_fpu_unload() in a long RUN without a lent state
+ * vmm_fpu_unload_long() - vmm_fpu_unload() in a long RUN without a lent state
  * @v: the vCPU
  *
  * Context: interrupts off.
  */
-void vmx_fpu_unload_long(struct vmx_vcpu *v)
+void vmm_fpu_unload_long(struct vmm_vcpu *v)
 {
-	save(v);
+	save_host_fpu(v);
 	kernel_fpu_end();
 }
 
@@ -348,39 +348,39 @@ static bool area_valid(const u8 *area, u32 length)
 		return false;
 	if (length == FXSAVE_SIZE)
 		return true;
-	return !(header[0] & ~(u64)vmx_fpu_layout.mask) && !header[1] &&
+	return !(header[0] & ~(u64)vmm_fpu_layout.mask) && !header[1] &&
 	       !memchr_inv(&header[2], 0, HEADER_SIZE - 16);
 }
 
 /**
- * vmx_fpu_set() - %VMX_SET_FPU
+ * vmm_fpu_set() - %VMX_SET_FPU
  * @v: the vCPU, locked
  * @arg: the caller's struct
  *
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
+long vmm_fpu_set(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_fpu f;
 	u32 length;
 	u8 *area;
 	long err;
 
-	err = vmx_copy_in(&f, sizeof(f), arg, sizeof(f));
+	err = base_copy_in(&f, sizeof(f), arg, sizeof(f));
 	if (err)
 		return err;
 	if (f.flags)
 		return -EOPNOTSUPP;
-	if (!vmx_fpu_xcr0_valid(f.xcr0) || f.length < FXSAVE_SIZE ||
+	if (!vmm_fpu_xcr0_valid(f.xcr0) || f.length < FXSAVE_SIZE ||
 	    (f.length > FXSAVE_SIZE && f.length < FXSAVE_SIZE + HEADER_SIZE))
 		return -EINVAL;
-	length = min(f.length, vmx_fpu_layout.size);
-	area = alloc_pages_exact(vmx_fpu_layout.size, GFP_KERNEL_ACCOUNT);
+	length = min(f.length, vmm_fpu_layout.size);
+	area = alloc_pages_exact(vmm_fpu_layout.size, GFP_KERNEL_ACCOUNT);
 	if (!area)
 		return -ENOMEM;
 	init_area(area);
-	err = vmx_from_user(area, u64_to_user_ptr(f.area), length);
+	err = base_from_user(area, u64_to_user_ptr(f.area), length);
 	if (!err && !area_valid(area, length))
 		err = -EINVAL;
 	if (!err) {
@@ -390,34 +390,34 @@ long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg)
 		swap(v->fpu, area);
 		v->xcr0 = f.xcr0;
 	}
-	free_pages_exact(area, vmx_fpu_layout.size);
+	free_pages_exact(area, vmm_fpu_layout.size);
 	return err;
 }
 
 /**
- * vmx_fpu_get() - %VMX_GET_FPU
+ * vmm_fpu_get() - %VMX_GET_FPU
  * @v: the vCPU, locked
  * @arg: the caller's struct
  *
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg)
+long vmm_fpu_get(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_fpu f;
 	long err;
 
-	err = vmx_copy_in(&f, sizeof(f), arg, sizeof(f));
+	err = base_copy_in(&f, sizeof(f), arg, sizeof(f));
 	if (err)
 		return err;
 	if (f.flags)
 		return -EOPNOTSUPP;
-	err = f.length < vmx_fpu_layout.size ? -ENOSPC : 0;
-	f.needed = vmx_fpu_layout.size;
+	err = f.length < vmm_fpu_layout.size ? -ENOSPC : 0;
+	f.needed = vmm_fpu_layout.size;
 	f.xcr0 = v->xcr0;
 	if (!err)
-		err = vmx_to_user(u64_to_user_ptr(f.area), v->fpu, vmx_fpu_layout.size);
+		err = base_to_user(u64_to_user_ptr(f.area), v->fpu, vmm_fpu_layout.size);
 	if (err && err != -ENOSPC)
 		return err;
-	return vmx_copy_out(arg, &f, sizeof(f)) ?: err;
+	return base_copy_out(arg, &f, sizeof(f)) ?: err;
 }

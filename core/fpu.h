@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* FPU state at VM entry and exit of short RUNs; core/fpu.c has the scheme, and the rest. */
-#ifndef VMX_FPU_H
-#define VMX_FPU_H
+#ifndef VMM_FPU_H
+#define VMM_FPU_H
 
 #include <linux/compiler.h>
 #include <linux/percpu.h>
@@ -16,84 +16,84 @@
 #include "vcpu.h"
 
 /**
- * struct vmx_fpu_layout - what is switched; the same for all guests
+ * struct vmm_fpu_layout - what is switched; the same for all guests
  * @host_xcr0: the host's XCR0
  * @host_area: for each CPU, where a short RUN keeps the previous registers
  * @mask: the state components
  * @size: bytes of their area in the standard format
  */
-struct vmx_fpu_layout {
+struct vmm_fpu_layout {
 	u64 host_xcr0;
 	void __percpu *host_area;
 	u32 mask;
 	u32 size;
 };
 
-extern struct vmx_fpu_layout vmx_fpu_layout;
+extern struct vmm_fpu_layout vmm_fpu_layout;
 
 /* FXSAVE and FXRSTOR do not look at the mask in EDX:EAX. */
-static __always_inline void vmx_fpu_save(void *area, u32 mask)
+static __always_inline void vmm_fpu_save(void *area, u32 mask)
 {
 	asm volatile(ALTERNATIVE("fxsave64 (%[area])", "xsave64 (%[area])",
 				 X86_FEATURE_XSAVE)
 		     : : [area] "r" (area), "a" (mask), "d" (0) : "memory");
 }
 
-static __always_inline void vmx_fpu_restore(const void *area, u32 mask)
+static __always_inline void vmm_fpu_restore(const void *area, u32 mask)
 {
 	asm volatile(ALTERNATIVE("fxrstor64 (%[area])", "xrstor64 (%[area])",
 				 X86_FEATURE_XSAVE)
 		     : : [area] "r" (area), "a" (mask), "d" (0) : "memory");
 }
 
-static __always_inline void vmx_fpu_set_xcr0(const struct vmx_vcpu *v, u64 xcr0)
+static __always_inline void vmm_fpu_set_xcr0(const struct vmm_vcpu *v, u64 xcr0)
 {
-	if (unlikely(v->xcr0 != vmx_fpu_layout.host_xcr0))
+	if (unlikely(v->xcr0 != vmm_fpu_layout.host_xcr0))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
 }
 
 /**
- * vmx_fpu_load() - the guest's FPU state into the CPU
+ * vmm_fpu_load() - the guest's FPU state into the CPU
  * @v: the vCPU
  *
  * All components are switched, also those not in the guest's XCR0: it can turn
  * them on again and find its values.
  *
- * Context: interrupts off, until vmx_fpu_unload().
+ * Context: interrupts off, until vmm_fpu_unload().
  */
-static __always_inline void vmx_fpu_load(struct vmx_vcpu *v)
+static __always_inline void vmm_fpu_load(struct vmm_vcpu *v)
 {
-	u32 mask = vmx_fpu_layout.mask;
+	u32 mask = vmm_fpu_layout.mask;
 
 	if (unlikely(v->fpu_long)) {
-		if (!v->lent_fpu.fpstate || !vmx_lent_fpu_in_cpu())
-			vmx_fpu_load_long(v);
+		if (!v->lent_fpu.fpstate || !base_lent_fpu_in_cpu())
+			vmm_fpu_load_long(v);
 	} else {
-		vmx_fpu_save(this_cpu_ptr(vmx_fpu_layout.host_area), mask);
-		vmx_fpu_restore(v->fpu, mask);
-		vmx_count(&v->count.fpu_swaps);
+		vmm_fpu_save(this_cpu_ptr(vmm_fpu_layout.host_area), mask);
+		vmm_fpu_restore(v->fpu, mask);
+		vmm_count(&v->count.fpu_swaps);
 	}
-	vmx_fpu_set_xcr0(v, v->xcr0);
+	vmm_fpu_set_xcr0(v, v->xcr0);
 }
 
 /**
- * vmx_fpu_unload() - interrupts may use the FPU again
+ * vmm_fpu_unload() - interrupts may use the FPU again
  * @v: the vCPU
  *
  * Context: interrupts off.
  */
-static __always_inline void vmx_fpu_unload(struct vmx_vcpu *v)
+static __always_inline void vmm_fpu_unload(struct vmm_vcpu *v)
 {
-	u32 mask = vmx_fpu_layout.mask;
+	u32 mask = vmm_fpu_layout.mask;
 
-	vmx_fpu_set_xcr0(v, vmx_fpu_layout.host_xcr0);
+	vmm_fpu_set_xcr0(v, vmm_fpu_layout.host_xcr0);
 	if (unlikely(v->fpu_long)) {
 		if (!v->lent_fpu.fpstate)
-			vmx_fpu_unload_long(v);
+			vmm_fpu_unload_long(v);
 	} else {
-		vmx_fpu_save(v->fpu, mask);
-		vmx_fpu_restore(this_cpu_ptr(vmx_fpu_layout.host_area), mask);
+		vmm_fpu_save(v->fpu, mask);
+		vmm_fpu_restore(this_cpu_ptr(vmm_fpu_layout.host_area), mask);
 	}
 }
 
-#endif /* VMX_FPU_H */
+#endif /* VMM_FPU_H */

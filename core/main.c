@@ -19,16 +19,16 @@
 static long get_caps(void __user *arg)
 {
 	struct vmx_caps caps;
-	int err = vmx_copy_in(&caps, sizeof(caps), arg, sizeof(caps));
+	int err = base_copy_in(&caps, sizeof(caps), arg, sizeof(caps));
 	u32 size = caps.size;
 
 	if (err)
 		return err;
 	if (caps.flags)
 		return -EOPNOTSUPP;
-	caps = *vmx_vendor->caps;
+	caps = *vmm_vendor->caps;
 	caps.size = size;
-	return vmx_copy_out(arg, &caps, sizeof(caps));
+	return base_copy_out(arg, &caps, sizeof(caps));
 }
 
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -41,8 +41,8 @@ static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case VMX_GET_CAPS:
 		return get_caps(uarg);
 	case VMX_CREATE_VM:
-		err = vmx_copy_in(&c, sizeof(c), uarg, sizeof(c));
-		return err ?: c.flags ? -EOPNOTSUPP : vmx_vm_create();
+		err = base_copy_in(&c, sizeof(c), uarg, sizeof(c));
+		return err ?: c.flags ? -EOPNOTSUPP : vmm_vm_create();
 	default:
 		return -ENOTTY;
 	}
@@ -55,74 +55,74 @@ static const struct file_operations dev_fops = {
 	.llseek = noop_llseek,
 };
 
-static struct miscdevice vmx_device = {
+static struct miscdevice vmm_device = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "vmx",
 	.fops = &dev_fops,
 	.mode = 0600,
 };
 
-const struct vmx_vendor *vmx_vendor __ro_after_init;
+const struct vmm_vendor *vmm_vendor __ro_after_init;
 
-static const struct vmx_mmu_guests guests = {
-	.get_vm = vmx_vm_get,
-	.put_vm = vmx_vm_put,
-	.kick = vmx_vcpu_kick_all,
+static const struct gphys_guests guests = {
+	.get_vm = vmm_vm_get,
+	.put_vm = vmm_vm_put,
+	.kick = vmm_vcpu_kick_all,
 };
 
 /**
- * vmx_main_start() - what the module does when it is loaded
+ * vmm_main_start() - what the module does when it is loaded
  * @vendor: the operations of this computer's CPUs
  * @start: finds out what they can do; @vendor is complete after it. 0 or a negative errno
  *
  * Context: module init.
  * Return: 0 or a negative errno.
  */
-int __init vmx_main_start(const struct vmx_vendor *vendor, int (*start)(void))
+int __init vmm_main_start(const struct vmm_vendor *vendor, int (*start)(void))
 {
 	int err;
 
-	if (vmx_host_uses_fred()) {
+	if (base_host_uses_fred()) {
 		pr_err("this kernel uses FRED, which the module does not support: boot with fred=off\n");
 		return -EOPNOTSUPP;
 	}
-	vmx_msr_init();
-	err = vmx_fpu_init();
+	vmm_msr_init();
+	err = vmm_fpu_init();
 	if (err)
 		return err;
 	err = start();
 	if (err)
 		goto fpu;
-	vmx_vendor = vendor;
-	vmx_vcpu_start();
-	err = vmx_mmu_start(vendor->mmu, &guests);
+	vmm_vendor = vendor;
+	vmm_vcpu_start();
+	err = gphys_start(vendor->mmu, &guests);
 	if (err)
 		goto vendor;
-	err = misc_register(&vmx_device);
+	err = misc_register(&vmm_device);
 	if (err)
 		goto mmu;
 	return 0;
 
 mmu:
-	vmx_mmu_stop();
+	gphys_stop();
 vendor:
 	vendor->stop();
 fpu:
-	vmx_fpu_exit();
+	vmm_fpu_exit();
 	return err;
 }
 
 /**
- * vmx_main_stop() - undo vmx_main_start()
+ * vmm_main_stop() - undo vmm_main_start()
  *
  * Context: module exit.
  */
-void vmx_main_stop(void)
+void vmm_main_stop(void)
 {
-	misc_deregister(&vmx_device);
-	vmx_mmu_stop();
-	vmx_vendor->stop();
-	vmx_fpu_exit();
+	misc_deregister(&vmm_device);
+	gphys_stop();
+	vmm_vendor->stop();
+	vmm_fpu_exit();
 }
 
 MODULE_DESCRIPTION("Hardware virtualization as primitives: VMCSs, page tables, vCPUs");

@@ -32,7 +32,7 @@ enum msr_kind {
 struct msr_desc {
 	u32 index;
 	u8 kind;
-	u8 slot;	/* MSR_SWITCHED: an enum vmx_switched */
+	u8 slot;	/* MSR_SWITCHED: an enum vmm_switched */
 	u64 features;	/* of struct vmx_caps.features, that it needs */
 };
 
@@ -44,32 +44,32 @@ static const struct msr_desc msr_descs[] = {
 	{ MSR_IA32_SYSENTER_ESP, MSR_FIELD },
 	{ MSR_IA32_SYSENTER_EIP, MSR_FIELD },
 	{ MSR_KERNEL_GS_BASE, MSR_GS },
-	{ MSR_STAR, MSR_SWITCHED, VMX_SWITCHED_STAR },
-	{ MSR_LSTAR, MSR_SWITCHED, VMX_SWITCHED_LSTAR },
-	{ MSR_CSTAR, MSR_SWITCHED, VMX_SWITCHED_CSTAR },
-	{ MSR_SYSCALL_MASK, MSR_SWITCHED, VMX_SWITCHED_FMASK },
-	{ MSR_TSC_AUX, MSR_SWITCHED, VMX_SWITCHED_TSC_AUX },
+	{ MSR_STAR, MSR_SWITCHED, VMM_SWITCHED_STAR },
+	{ MSR_LSTAR, MSR_SWITCHED, VMM_SWITCHED_LSTAR },
+	{ MSR_CSTAR, MSR_SWITCHED, VMM_SWITCHED_CSTAR },
+	{ MSR_SYSCALL_MASK, MSR_SWITCHED, VMM_SWITCHED_FMASK },
+	{ MSR_TSC_AUX, MSR_SWITCHED, VMM_SWITCHED_TSC_AUX },
 	{ MSR_EFER, MSR_JUDGED, 0, VMX_HAS_LOAD_EFER },
 	{ MSR_IA32_CR_PAT, MSR_JUDGED, 0, VMX_HAS_LOAD_PAT },
 };
 
-static const u32 switched_index[VMX_SWITCHED_COUNT] = {
-	[VMX_SWITCHED_STAR] = MSR_STAR,
-	[VMX_SWITCHED_LSTAR] = MSR_LSTAR,
-	[VMX_SWITCHED_CSTAR] = MSR_CSTAR,
-	[VMX_SWITCHED_FMASK] = MSR_SYSCALL_MASK,
-	[VMX_SWITCHED_TSC_AUX] = MSR_TSC_AUX,
+static const u32 switched_index[VMM_SWITCHED_COUNT] = {
+	[VMM_SWITCHED_STAR] = MSR_STAR,
+	[VMM_SWITCHED_LSTAR] = MSR_LSTAR,
+	[VMM_SWITCHED_CSTAR] = MSR_CSTAR,
+	[VMM_SWITCHED_FMASK] = MSR_SYSCALL_MASK,
+	[VMM_SWITCHED_TSC_AUX] = MSR_TSC_AUX,
 };
 
 /* The kernel's values; TSC_AUX is per CPU and is read at each load. */
-static u64 host_syscall[VMX_SWITCHED_TSC_AUX] __ro_after_init;
+static u64 host_syscall[VMM_SWITCHED_TSC_AUX] __ro_after_init;
 
 /**
- * vmx_msr_init() - learn the host's values
+ * vmm_msr_init() - learn the host's values
  *
  * Context: module init.
  */
-void vmx_msr_init(void)
+void vmm_msr_init(void)
 {
 	unsigned int i;
 
@@ -87,7 +87,7 @@ static const struct msr_desc *find_desc(u32 index)
 	return NULL;
 }
 
-static bool can_pass(const struct vmx_vcpu *v, const struct msr_desc *desc)
+static bool can_pass(const struct vmm_vcpu *v, const struct msr_desc *desc)
 {
 	if (!desc)
 		return false;
@@ -97,18 +97,18 @@ static bool can_pass(const struct vmx_vcpu *v, const struct msr_desc *desc)
 	/* With shadow paging EFER is kept by the module. */
 	if (desc->index == MSR_EFER && v->paging)
 		return true;
-	return (vmx_vendor->caps->features & desc->features) == desc->features;
+	return (vmm_vendor->caps->features & desc->features) == desc->features;
 }
 
 /**
- * vmx_msr_valid() - can an MSR of the allowlist have this value
+ * vmm_msr_valid() - can an MSR of the allowlist have this value
  * @index: the MSR
  * @value: the value
  *
  * Context: any.
  * Return: false if WRMSR faults.
  */
-bool vmx_msr_valid(u32 index, u64 value)
+bool vmm_msr_valid(u32 index, u64 value)
 {
 	unsigned int i;
 
@@ -116,7 +116,7 @@ bool vmx_msr_valid(u32 index, u64 value)
 	case MSR_LSTAR:
 	case MSR_CSTAR:
 	case MSR_KERNEL_GS_BASE:
-		return vmx_canonical(value);
+		return vmm_canonical(value);
 	case MSR_SYSCALL_MASK:
 	case MSR_TSC_AUX:
 		return !(value >> 32);
@@ -135,13 +135,13 @@ bool vmx_msr_valid(u32 index, u64 value)
 }
 
 /**
- * vmx_msr_alloc() - give a new vCPU its MSR bitmap: everything exits
+ * vmm_msr_alloc() - give a new vCPU its MSR bitmap: everything exits
  * @v: the vCPU
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_msr_alloc(struct vmx_vcpu *v)
+int vmm_msr_alloc(struct vmm_vcpu *v)
 {
 	v->msr.bitmap = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!v->msr.bitmap)
@@ -151,88 +151,88 @@ int vmx_msr_alloc(struct vmx_vcpu *v)
 }
 
 /**
- * vmx_msr_free() - undo vmx_msr_alloc(), which may have failed
+ * vmm_msr_free() - undo vmm_msr_alloc(), which may have failed
  * @v: the vCPU
  *
  * Context: any.
  */
-void vmx_msr_free(struct vmx_vcpu *v)
+void vmm_msr_free(struct vmm_vcpu *v)
 {
 	free_page((unsigned long)v->msr.bitmap);
 	kvfree(v->msr.table);
 }
 
 /**
- * vmx_msr_load_syscall() - the guest's MSRs of SYSCALL into the CPU
+ * vmm_msr_load_syscall() - the guest's MSRs of SYSCALL into the CPU
  * @v: the vCPU; its guest may execute SYSCALL
  *
  * Context: preemption off.
  */
-void vmx_msr_load_syscall(struct vmx_vcpu *v)
+void vmm_msr_load_syscall(struct vmm_vcpu *v)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(host_syscall); i++)
 		if (v->msr.switched[i] != host_syscall[i])
-			vmx_wrmsr(v, switched_index[i], v->msr.switched[i]);
+			vmm_wrmsr(v, switched_index[i], v->msr.switched[i]);
 	v->host.syscall_loaded = true;
 }
 
 /**
- * vmx_msr_unload_syscall() - the host's MSRs of SYSCALL back into the CPU
+ * vmm_msr_unload_syscall() - the host's MSRs of SYSCALL back into the CPU
  * @v: the vCPU; its guest's are there
  *
  * Guest writes are intercepted, so what is kept is what is in the CPU.
  *
  * Context: preemption off.
  */
-void vmx_msr_unload_syscall(struct vmx_vcpu *v)
+void vmm_msr_unload_syscall(struct vmm_vcpu *v)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(host_syscall); i++)
 		if (v->msr.switched[i] != host_syscall[i])
-			vmx_wrmsr(v, switched_index[i], host_syscall[i]);
+			vmm_wrmsr(v, switched_index[i], host_syscall[i]);
 	v->host.syscall_loaded = false;
 }
 
 /**
- * vmx_msr_load_tsc_aux() - the guest's TSC_AUX into the CPU
+ * vmm_msr_load_tsc_aux() - the guest's TSC_AUX into the CPU
  * @v: the vCPU; its guest may execute RDTSCP and RDPID
  *
  * Context: preemption off.
  */
-void vmx_msr_load_tsc_aux(struct vmx_vcpu *v)
+void vmm_msr_load_tsc_aux(struct vmm_vcpu *v)
 {
-	u64 value = v->msr.switched[VMX_SWITCHED_TSC_AUX];
+	u64 value = v->msr.switched[VMM_SWITCHED_TSC_AUX];
 
 	v->host.tsc_aux = __rdmsr(MSR_TSC_AUX);
 	if (v->host.tsc_aux != value)
-		vmx_wrmsr(v, MSR_TSC_AUX, value);
+		vmm_wrmsr(v, MSR_TSC_AUX, value);
 	v->host.tsc_aux_loaded = true;
 }
 
 /**
- * vmx_msr_unload_tsc_aux() - the host's TSC_AUX back into the CPU
+ * vmm_msr_unload_tsc_aux() - the host's TSC_AUX back into the CPU
  * @v: the vCPU; its guest's is there
  *
  * Context: preemption off.
  */
-void vmx_msr_unload_tsc_aux(struct vmx_vcpu *v)
+void vmm_msr_unload_tsc_aux(struct vmm_vcpu *v)
 {
-	if (v->host.tsc_aux != v->msr.switched[VMX_SWITCHED_TSC_AUX])
-		vmx_wrmsr(v, MSR_TSC_AUX, v->host.tsc_aux);
+	if (v->host.tsc_aux != v->msr.switched[VMM_SWITCHED_TSC_AUX])
+		vmm_wrmsr(v, MSR_TSC_AUX, v->host.tsc_aux);
 	v->host.tsc_aux_loaded = false;
 }
 
 /**
- * vmx_msr_slot() - where the guest's value of a passed MSR is
+ * vmm_msr_slot() - where the guest's value of a passed MSR is
  * @index: the MSR, of the allowlist
  *
  * Context: any.
- * Return: an enum vmx_switched; -1 if the CPU's guest state has it.
+ * Return: an enum vmm_switched; -1 if the CPU's guest state has it.
  */
-int vmx_msr_slot(u32 index)
+int vmm_msr_slot(u32 index)
 {
 	const struct msr_desc *desc = find_desc(index);
 
@@ -258,7 +258,7 @@ static int by_index(const void *a, const void *b)
 }
 
 /* Judges the caller's table; sorting comes later, @bad is the caller's index. */
-static int judge_table(const struct vmx_vcpu *v, const struct vmx_msr *table,
+static int judge_table(const struct vmm_vcpu *v, const struct vmx_msr *table,
 		       unsigned int count, u32 *bad)
 {
 	unsigned int i;
@@ -277,7 +277,7 @@ static int judge_table(const struct vmx_vcpu *v, const struct vmx_msr *table,
 		if (!can_pass(v, desc))
 			return -EACCES;
 		if (desc->kind == MSR_FIELD || desc->kind == MSR_JUDGED ?
-		    m->value != 0 : !vmx_msr_valid(m->index, m->value))
+		    m->value != 0 : !vmm_msr_valid(m->index, m->value))
 			return -EINVAL;
 	}
 	return 0;
@@ -295,10 +295,10 @@ static int sort_table(struct vmx_msr *table, unsigned int count)
 }
 
 /* Nothing fails from here on. */
-static void use_table(struct vmx_vcpu *v, struct vmx_msr *table,
+static void use_table(struct vmm_vcpu *v, struct vmx_msr *table,
 		      unsigned int count)
 {
-	struct vmx_msr_state *s = &v->msr;
+	struct vmm_msr_state *s = &v->msr;
 	unsigned int i;
 
 	memset(s->bitmap, 0xff, PAGE_SIZE);
@@ -326,12 +326,12 @@ static struct vmx_msr *copy_table(const struct vmx_msrs *m)
 {
 	size_t bytes = m->count * sizeof(struct vmx_msr);
 
-	return m->count ? vmx_dup_user(u64_to_user_ptr(m->msrs), bytes) : NULL;
+	return m->count ? base_dup_user(u64_to_user_ptr(m->msrs), bytes) : NULL;
 }
 
 static int get_args(struct vmx_msrs *m, void __user *arg, u32 least)
 {
-	int err = vmx_copy_in(m, sizeof(*m), arg, sizeof(*m));
+	int err = base_copy_in(m, sizeof(*m), arg, sizeof(*m));
 
 	if (err)
 		return err;
@@ -344,14 +344,14 @@ static int get_args(struct vmx_msrs *m, void __user *arg, u32 least)
 }
 
 /**
- * vmx_msr_set() - %VMX_SET_MSRS
+ * vmm_msr_set() - %VMX_SET_MSRS
  * @v: the vCPU, locked
  * @arg: the caller's struct
  *
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_msr_set(struct vmx_vcpu *v, void __user *arg)
+long vmm_msr_set(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_msr *table;
 	struct vmx_msrs m;
@@ -364,20 +364,20 @@ long vmx_msr_set(struct vmx_vcpu *v, void __user *arg)
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	err = judge_table(v, table, m.count, &m.bad_index);
-	vmx_cond_resched();
+	base_cond_resched();
 	if (!err)
 		err = sort_table(table, m.count);
-	vmx_cond_resched();
+	base_cond_resched();
 	if (!err) {
 		use_table(v, table, m.count);
 		return 0;
 	}
 	kvfree(table);
-	return vmx_copy_out(arg, &m, sizeof(m)) ?: err;
+	return base_copy_out(arg, &m, sizeof(m)) ?: err;
 }
 
 /* Fields are read by VMCS_READ; here they stay 0. */
-static u64 current_value(struct vmx_vcpu *v, const struct vmx_msr *m)
+static u64 current_value(struct vmm_vcpu *v, const struct vmx_msr *m)
 {
 	const struct msr_desc *desc = find_desc(m->index);
 
@@ -391,14 +391,14 @@ static u64 current_value(struct vmx_vcpu *v, const struct vmx_msr *m)
 }
 
 /**
- * vmx_msr_get() - %VMX_GET_MSRS
+ * vmm_msr_get() - %VMX_GET_MSRS
  * @v: the vCPU, locked
  * @arg: the caller's struct
  *
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_msr_get(struct vmx_vcpu *v, void __user *arg)
+long vmm_msr_get(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_msr *table;
 	struct vmx_msrs m;
@@ -412,7 +412,7 @@ long vmx_msr_get(struct vmx_vcpu *v, void __user *arg)
 	if (IS_ERR(table))
 		return PTR_ERR(table);
 	for (i = 0; i < m.count; i++) {
-		const struct vmx_msr *found = vmx_msr_find(v, table[i].index);
+		const struct vmx_msr *found = vmm_msr_find(v, table[i].index);
 
 		if (!found) {
 			m.bad_index = i;
@@ -423,10 +423,10 @@ long vmx_msr_get(struct vmx_vcpu *v, void __user *arg)
 		table[i].value = current_value(v, found);
 	}
 	if (!err)
-		err = vmx_to_user(u64_to_user_ptr(m.msrs), table,
-				  m.count * sizeof(*table));
+		err = base_to_user(u64_to_user_ptr(m.msrs), table,
+				   m.count * sizeof(*table));
 	if (err == -ENOENT)
-		err = vmx_copy_out(arg, &m, sizeof(m)) ?: err;
+		err = base_copy_out(arg, &m, sizeof(m)) ?: err;
 	kvfree(table);
 	return err;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The guest's MSRs, for the exits of RDMSR and WRMSR. See the top of msr.c. */
-#ifndef VMX_MSR_H
-#define VMX_MSR_H
+#ifndef VMM_MSR_H
+#define VMM_MSR_H
 
 #include "vcpu.h"
 
 /* The policy for an MSR; NULL if there is none. */
-static inline struct vmx_msr *vmx_msr_find(struct vmx_vcpu *v, u32 index)
+static inline struct vmx_msr *vmm_msr_find(struct vmm_vcpu *v, u32 index)
 {
 	unsigned int low = 0, high = v->msr.count;
 
@@ -23,7 +23,7 @@ static inline struct vmx_msr *vmx_msr_find(struct vmx_vcpu *v, u32 index)
 	return NULL;
 }
 
-int vmx_msr_slot(u32 index);
-bool vmx_msr_valid(u32 index, u64 value);
+int vmm_msr_slot(u32 index);
+bool vmm_msr_valid(u32 index, u64 value);
 
-#endif /* VMX_MSR_H */
+#endif /* VMM_MSR_H */

@@ -2,8 +2,8 @@
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vmx
 
-#if !defined(VMX_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
-#define VMX_TRACE_H
+#if !defined(VMM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define VMM_TRACE_H
 
 #include <linux/tracepoint.h>
 
@@ -43,7 +43,7 @@ TRACE_EVENT(exit,
 		  __entry->qualification)
 );
 
-/* An EPT violation was looked at; result is an enum vmx_fault or an errno. */
+/* An EPT violation was looked at; result is an enum gphys_fault or an errno. */
 TRACE_EVENT(fault,
 	TP_PROTO(u16 vpid, u64 gpa, u64 qualification, int result),
 	TP_ARGS(vpid, gpa, qualification, result),
@@ -82,7 +82,7 @@ TRACE_EVENT(inject,
 		  __entry->error)
 );
 
-#endif /* VMX_TRACE_H */
+#endif /* VMM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH
 #define TRACE_INCLUDE_PATH .

@@ -17,9 +17,9 @@
 #include "vcpu.h"
 #include "vendor.h"
 
-static int attach(struct vmx_vcpu *v)
+static int attach_vmcs(struct vmm_vcpu *v)
 {
-	int err = vmx_vendor->vcpu_attach(v);
+	int err = vmm_vendor->vcpu_attach(v);
 
 	if (err)
 		return err;
@@ -29,30 +29,30 @@ static int attach(struct vmx_vcpu *v)
 	return 0;
 }
 
-static void detach(struct vmx_vcpu *v)
+static void detach_vmcs(struct vmm_vcpu *v)
 {
 	mutex_lock(&v->vm->lock);
 	list_del(&v->link);
-	vmx_vcpu_add_counters(v, &v->vm->past);
+	vmm_vcpu_add_counters(v, &v->vm->past);
 	v->vm->past.vcpus = 0;
 	mutex_unlock(&v->vm->lock);
-	vmx_vendor->vcpu_detach(v);
+	vmm_vendor->vcpu_detach(v);
 }
 
 /* Undoes vcpu_alloc(), however far it came. */
-static void vcpu_free(struct vmx_vcpu *v)
+static void vcpu_free(struct vmm_vcpu *v)
 {
-	struct vmx_vm *vm = v->vm;
+	struct vmm_vm *vm = v->vm;
 
-	vmx_fpu_free(v);
-	vmx_msr_free(v);
-	vmx_cpuid_free(v);
+	vmm_fpu_free(v);
+	vmm_msr_free(v);
+	vmm_cpuid_free(v);
 	if (v->page)
 		put_page(v->page);
-	vmx_vendor->vcpu_free(v);
+	vmm_vendor->vcpu_free(v);
 	kfree(v);
-	vmx_vm_put(vm);
-	vmx_cond_resched_freed();
+	vmm_vm_put(vm);
+	base_cond_resched_freed();
 }
 
 /* The interrupt is all that is wanted: it ended the guest's stay. */
@@ -61,9 +61,9 @@ static enum hrtimer_restart timer_fired(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
+static int vcpu_parts(struct vmm_vcpu *v, const struct vmx_create_vcpu *args)
 {
-	int err = vmx_vendor->vcpu_init(v, args);
+	int err = vmm_vendor->vcpu_init(v, args);
 
 	if (err)
 		return err;
@@ -71,24 +71,24 @@ static int vcpu_parts(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
 	if (!v->page)
 		return -ENOMEM;
 	v->run = page_address(v->page);
-	return vmx_msr_alloc(v) ?: vmx_fpu_alloc(v);
+	return vmm_msr_alloc(v) ?: vmm_fpu_alloc(v);
 }
 
-static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
+static struct vmm_vcpu *vcpu_alloc(struct vmm_vm *vm,
 				   const struct vmx_create_vcpu *args)
 {
-	struct vmx_vcpu *v = kzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
+	struct vmm_vcpu *v = kzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
 	int err;
 
 	if (!v)
 		return ERR_PTR(-ENOMEM);
-	v->vm = vmx_vm_get(vm);
+	v->vm = vmm_vm_get(vm);
 	v->running_on = -1;
 	v->tag.ept_on = -1;
 	v->tag.vpid_on = -1;
-	v->miss = VMX_NO_MISS;
+	v->miss = GPHYS_NO_MISS;
 	v->dr6 = DR6_RESERVED;
-	vmx_timer_setup(&v->timer, timer_fired);
+	base_timer_setup(&v->timer, timer_fired);
 	err = vcpu_parts(v, args);
 	if (err) {
 		vcpu_free(v);
@@ -98,14 +98,14 @@ static struct vmx_vcpu *vcpu_alloc(struct vmx_vm *vm,
 }
 
 /**
- * vmx_vcpu_add_counters() - add a vCPU's counters to its VM's
+ * vmm_vcpu_add_counters() - add a vCPU's counters to its VM's
  * @v: the vCPU
  * @sum: where to; @vcpus goes up by one
  *
- * Context: struct vmx_vm.lock held. The vCPU may run: values may be a little
+ * Context: struct vmm_vm.lock held. The vCPU may run: values may be a little
  * old.
  */
-void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum)
+void vmm_vcpu_add_counters(const struct vmm_vcpu *v, struct vmx_vm_stats *sum)
 {
 	const struct vmx_vm_stats *c = &v->count;
 	unsigned int i;
@@ -125,47 +125,47 @@ void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum)
 		sum->exits[i] += READ_ONCE(c->exits[i]);
 }
 
-/* &vmx_vcpu.staying of the vCPU that is between load and unload on a CPU, or 0. */
-DEFINE_PER_CPU(unsigned long, vmx_vcpu_staying);
+/* &vmm_vcpu.staying of the vCPU that is between load and unload on a CPU, or 0. */
+DEFINE_PER_CPU(unsigned long, vmm_vcpu_staying);
 
 /* On the CPU itself: a vCPU that is between load and unload there has its VM. */
 static void leave_guest(void *unused)
 {
-	unsigned long staying = this_cpu_read(vmx_vcpu_staying);
-	struct vmx_vm *vm;
+	unsigned long staying = this_cpu_read(vmm_vcpu_staying);
+	struct vmm_vm *vm;
 
 	if (!staying)
 		return;
-	vm = vmx_stays_on_several(staying) ?: ((struct vmx_mmu *)staying)->vm;
+	vm = vmm_stays_on_several(staying) ?: ((struct gphys_mmu *)staying)->vm;
 	atomic64_inc(&vm->ipis);
 }
 
 /* Is a vCPU on that CPU whose guest may be on the mmu? */
 static bool stays_on(int cpu, void *info)
 {
-	const struct vmx_mmu *mmu = info;
-	unsigned long staying = READ_ONCE(per_cpu(vmx_vcpu_staying, cpu));
+	const struct gphys_mmu *mmu = info;
+	unsigned long staying = READ_ONCE(per_cpu(vmm_vcpu_staying, cpu));
 
 	return staying && cpu != smp_processor_id() &&
-	       (staying == (unsigned long)mmu || staying == vmx_staying_on_several(mmu->vm));
+	       (staying == (unsigned long)mmu || staying == vmm_staying_on_several(mmu->vm));
 }
 
 /**
- * vmx_vcpu_kick_all() - make every vCPU of an mmu look at its flush generation
+ * vmm_vcpu_kick_all() - make every vCPU of an mmu look at its flush generation
  * @mmu: the mmu
  *
- * See &vmx_mmu_guests.kick.
+ * See &gphys_guests.kick.
  *
  * Context: interrupts on; does not sleep.
  */
-void vmx_vcpu_kick_all(struct vmx_mmu *mmu)
+void vmm_vcpu_kick_all(struct gphys_mmu *mmu)
 {
 	/* Pairs with vmx_load(): see there. */
 	smp_mb();
 	on_each_cpu_cond_mask(stays_on, leave_guest, mmu, true, cpu_online_mask);
 }
 
-static long kick_vcpu(struct vmx_vcpu *v)
+static long kick_vcpu(struct vmm_vcpu *v)
 {
 	int cpu;
 
@@ -183,12 +183,12 @@ static long kick_vcpu(struct vmx_vcpu *v)
 	return 0;
 }
 
-static long set_debug(struct vmx_vcpu *v, void __user *arg)
+static long set_debug(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_debug d;
 	int err;
 
-	err = vmx_copy_in(&d, sizeof(d), arg, sizeof(d));
+	err = base_copy_in(&d, sizeof(d), arg, sizeof(d));
 	if (err)
 		return err;
 	if (d.flags)
@@ -201,34 +201,34 @@ static long set_debug(struct vmx_vcpu *v, void __user *arg)
 	return 0;
 }
 
-static long get_debug(struct vmx_vcpu *v, void __user *arg)
+static long get_debug(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_debug d;
 	int err;
 
-	err = vmx_copy_in(&d, sizeof(d), arg, sizeof(d));
+	err = base_copy_in(&d, sizeof(d), arg, sizeof(d));
 	if (err)
 		return err;
 	if (d.flags)
 		return -EOPNOTSUPP;
 	memcpy(d.dr, v->debug, sizeof(d.dr));
 	d.dr6 = v->dr6;
-	return vmx_copy_out(arg, &d, sizeof(d));
+	return base_copy_out(arg, &d, sizeof(d));
 }
 
 /* All that every vendor has, but for RUN and KICK, which do without the struct. */
-static const struct vmx_vcpu_cmd vcpu_cmds[] = {
-	{ VMX_SET_CPUID, vmx_cpuid_set },
-	{ VMX_SET_MSRS, vmx_msr_set },
-	{ VMX_GET_MSRS, vmx_msr_get },
-	{ VMX_SET_FPU, vmx_fpu_set },
-	{ VMX_GET_FPU, vmx_fpu_get },
+static const struct vmm_vcpu_cmd vcpu_cmds[] = {
+	{ VMX_SET_CPUID, vmm_cpuid_set },
+	{ VMX_SET_MSRS, vmm_msr_set },
+	{ VMX_GET_MSRS, vmm_msr_get },
+	{ VMX_SET_FPU, vmm_fpu_set },
+	{ VMX_GET_FPU, vmm_fpu_get },
 	{ VMX_SET_DEBUG, set_debug },
 	{ VMX_GET_DEBUG, get_debug },
 	{}
 };
 
-static const struct vmx_vcpu_cmd *find_cmd(const struct vmx_vcpu_cmd *cmds, unsigned int cmd)
+static const struct vmm_vcpu_cmd *find_cmd(const struct vmm_vcpu_cmd *cmds, unsigned int cmd)
 {
 	while (cmds->fn && cmds->cmd != cmd)
 		cmds++;
@@ -236,66 +236,66 @@ static const struct vmx_vcpu_cmd *find_cmd(const struct vmx_vcpu_cmd *cmds, unsi
 }
 
 /* Out of line, so that RUN need not save registers for it. */
-static noinline long vcpu_cmd(struct vmx_vcpu *v, unsigned int cmd,
+static noinline long vcpu_cmd(struct vmm_vcpu *v, unsigned int cmd,
 			      void __user *arg)
 {
-	const struct vmx_vcpu_cmd *found;
+	const struct vmm_vcpu_cmd *found;
 	long r;
 
 	if (cmd == VMX_KICK)
 		return kick_vcpu(v);
-	found = find_cmd(vcpu_cmds, cmd) ?: find_cmd(vmx_vendor->vcpu_cmds, cmd);
+	found = find_cmd(vcpu_cmds, cmd) ?: find_cmd(vmm_vendor->vcpu_cmds, cmd);
 	if (!found)
 		return -ENOTTY;
-	if (!vmx_vendor->vcpu_trylock(v))
+	if (!vmm_vendor->vcpu_trylock(v))
 		return -EBUSY;
-	vmx_ledger_begin();
+	base_ledger_begin();
 	r = found->fn(v, arg);
-	vmx_ledger_end();
-	vmx_vendor->vcpu_unlock(v);
+	base_ledger_end();
+	vmm_vendor->vcpu_unlock(v);
 	return r;
 }
 
-static long no_run(struct vmx_vcpu *v)
+static long no_run(struct vmm_vcpu *v)
 {
 	return -ENODEV;
 }
 
 /* The vendor's, without an indirect call. */
-DEFINE_STATIC_CALL(vmx_vcpu_run, no_run);
+DEFINE_STATIC_CALL(vmm_vcpu_run, no_run);
 
 /**
- * vmx_vcpu_start() - before the first vCPU
+ * vmm_vcpu_start() - before the first vCPU
  *
  * Context: module init; the vendor is known.
  */
-void __init vmx_vcpu_start(void)
+void __init vmm_vcpu_start(void)
 {
-	static_call_update(vmx_vcpu_run, vmx_vendor->run);
+	static_call_update(vmm_vcpu_run, vmm_vendor->run);
 }
 
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct vmx_vcpu *v = file->private_data;
+	struct vmm_vcpu *v = file->private_data;
 
-	if (!vmx_vm_owned(v->vm))
+	if (!vmm_vm_owned(v->vm))
 		return -EPERM;
 	if (likely(cmd == VMX_RUN))
-		return static_call(vmx_vcpu_run)(v);
+		return static_call(vmm_vcpu_run)(v);
 	return vcpu_cmd(v, cmd, (void __user *)arg);
 }
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct vmx_vcpu *v = file->private_data;
+	struct vmm_vcpu *v = file->private_data;
 	struct page *page = NULL;
 
-	if (!vmx_vm_owned(v->vm))
+	if (!vmm_vm_owned(v->vm))
 		return -EPERM;
 	if (vma->vm_pgoff == 0)
 		page = v->page;
 	else if (vma->vm_pgoff == 1)
-		page = vmx_vendor->vcpu_page(v);
+		page = vmm_vendor->vcpu_page(v);
 	if (!page || vma_pages(vma) != 1 || !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	return vm_insert_page(vma, vma->vm_start, page);
@@ -303,13 +303,13 @@ static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 
 static int vcpu_release(struct inode *inode, struct file *file)
 {
-	struct vmx_vcpu *v = file->private_data;
+	struct vmm_vcpu *v = file->private_data;
 
-	vmx_ledger_begin();
-	detach(v);
-	vmx_cond_resched();
+	base_ledger_begin();
+	detach_vmcs(v);
+	base_cond_resched();
 	vcpu_free(v);
-	vmx_ledger_end();
+	base_ledger_end();
 	return 0;
 }
 
@@ -323,29 +323,29 @@ static const struct file_operations vcpu_fops = {
 };
 
 /**
- * vmx_vcpu_create() - %VMX_CREATE_VCPU
+ * vmm_vcpu_create() - %VMX_CREATE_VCPU
  * @vm: the VM
  * @args: what of
  *
  * Context: may sleep.
  * Return: a descriptor or a negative errno.
  */
-int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args)
+int vmm_vcpu_create(struct vmm_vm *vm, const struct vmx_create_vcpu *args)
 {
-	struct vmx_vcpu *v;
+	struct vmm_vcpu *v;
 	int fd;
 
 	v = vcpu_alloc(vm, args);
 	if (IS_ERR(v))
 		return PTR_ERR(v);
-	fd = attach(v);
+	fd = attach_vmcs(v);
 	if (fd) {
 		vcpu_free(v);
 		return fd;
 	}
-	fd = vmx_new_fd("[vmx-vcpu]", &vcpu_fops, v);
+	fd = base_new_fd("[vmx-vcpu]", &vcpu_fops, v);
 	if (fd < 0) {
-		detach(v);
+		detach_vmcs(v);
 		vcpu_free(v);
 	}
 	return fd;

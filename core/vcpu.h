@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The vCPU object and the parts of RUN. */
-#ifndef VMX_VCPU_H
-#define VMX_VCPU_H
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
 
 #include <linux/hrtimer.h>
 #include <linux/jump_label.h>
@@ -23,17 +23,17 @@ struct vmx_perf_areas;
 struct vmx_vmcs;
 
 /* An event to inject, in the format of the VM-entry fields. */
-struct vmx_event {
+struct vmm_event {
 	u32 info;
 	u32 error;
 	u32 length;
 };
 
-/* In struct vmx_host.selectors; the LDT's selector has the bit clear. */
-#define VMX_HOST_SEGMENTS	1u
+/* In struct vmm_host.selectors; the LDT's selector has the bit clear. */
+#define VMM_HOST_SEGMENTS	1u
 
 /**
- * struct vmx_host - host state that VM exits do not bring back by themselves
+ * struct vmm_host - host state that VM exits do not bring back by themselves
  * @cr3: what HOST_CR3 holds
  * @cr4: what HOST_CR4 holds
  * @fs_base: what HOST_FS_BASE holds: the thread's FS base
@@ -46,12 +46,12 @@ struct vmx_event {
  * @gs: likewise
  * @ds: likewise
  * @es: likewise
- * @selectors: %VMX_HOST_SEGMENTS if any of these is not 0, and the LDT's selector
+ * @selectors: %VMM_HOST_SEGMENTS if any of these is not 0, and the LDT's selector
  *	if the address space has got one
  * @syscall_loaded: the guest's SYSCALL MSRs are in the CPU
  * @tsc_aux_loaded: the guest's TSC_AUX is
  */
-struct vmx_host {
+struct vmm_host {
 	unsigned long cr3;
 	unsigned long cr4;
 	unsigned long fs_base;
@@ -66,78 +66,78 @@ struct vmx_host {
 };
 
 /* MSRs that SYSCALL and RDTSCP use; they have no VMCS field. */
-enum vmx_switched {
-	VMX_SWITCHED_STAR,
-	VMX_SWITCHED_LSTAR,
-	VMX_SWITCHED_CSTAR,
-	VMX_SWITCHED_FMASK,
-	VMX_SWITCHED_TSC_AUX,
-	VMX_SWITCHED_COUNT
+enum vmm_switched {
+	VMM_SWITCHED_STAR,
+	VMM_SWITCHED_LSTAR,
+	VMM_SWITCHED_CSTAR,
+	VMM_SWITCHED_FMASK,
+	VMM_SWITCHED_TSC_AUX,
+	VMM_SWITCHED_COUNT
 };
 
 /**
- * struct vmx_msr_state - the guest's MSRs
+ * struct vmm_msr_state - the guest's MSRs
  * @table: the policy, sorted by index
  * @count: its length
  * @bitmap: the MSR bitmap the CPU uses
  * @kernel_gs_base: guest value while it is not in the CPU
- * @switched: guest values of enum vmx_switched
+ * @switched: guest values of enum vmm_switched
  */
-struct vmx_msr_state {
+struct vmm_msr_state {
 	struct vmx_msr *table;
 	unsigned int count;
 	void *bitmap;
 	u64 kernel_gs_base;
-	u64 switched[VMX_SWITCHED_COUNT];
+	u64 switched[VMM_SWITCHED_COUNT];
 };
 
 /**
- * struct vmx_views - the mmus that a vCPU may be on
+ * struct vmm_views - the mmus that a vCPU may be on
  * @count: how many
  * @view: each once
  */
-struct vmx_views {
+struct vmm_views {
 	unsigned int count;
-	struct vmx_view view[];
+	struct gphys_view view[];
 };
 
 /**
- * struct vmx_tag - what CPUs know a guest's cached translations by, and which CPU may have some
- * @ept_on: the CPU whose cached translations the generations in &vmx_vcpu.views speak of
+ * struct vmm_tag - what CPUs know a guest's cached translations by, and which CPU may have some
+ * @ept_on: the CPU whose cached translations the generations in &vmm_vcpu.views speak of
  * @vpid_on: the CPU that may have used translations of @vpid since they were
  *	last invalidated there: @ept_on, or -1
  * @vpid: its VPID, 0 if it has none
  */
-struct vmx_tag {
+struct vmm_tag {
 	int ept_on;
 	int vpid_on;
 	u16 vpid;
 };
 
-#define VMX_CPUID_SLOTS 32
+#define VMM_CPUID_SLOTS 32
 
 /**
- * struct vmx_cpuid_state - the CPUID table
+ * struct vmm_cpuid_state - the CPUID table
  * @table: entries, sorted by leaf and subleaf
  * @count: their number
  * @first: index + 1 in @table of the first entry of the leaves whose low 30
  *	bits are small, by the two high bits (basic, hypervisor, extended) and
  *	the low ones; 0 if there is none
  */
-struct vmx_cpuid_state {
+struct vmm_cpuid_state {
 	struct vmx_cpuid_entry *table;
 	unsigned int count;
-	u8 first[4][VMX_CPUID_SLOTS];
+	u8 first[4][VMM_CPUID_SLOTS];
 };
 
 /**
- * struct vmx_vcpu_ledger - a vCPU's page in the ledgers of debug builds
+ * struct vmm_vcpu_ledger - a vCPU's page in the ledgers of debug builds
  * @id: its name; 0 until it has one
  * @move: how often it came to another CPU
  * @cpu: the CPU it was on last, plus 1
  * @inside: it is in the guest
  */
-struct vmx_vcpu_ledger {
+struct vmm_vcpu_ledger {
 #ifdef CONFIG_VMX_DEBUG
 	u64 id;
 	u64 move;
@@ -147,7 +147,7 @@ struct vmx_vcpu_ledger {
 };
 
 /**
- * struct vmx_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
+ * struct vmm_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
  * @vm: its VM, referenced
  * @vmcs: its VMCS, referenced; whoever has it busy has the vCPU
  * @mmu: the mmu its guest is on, as far as is known; one of @views
@@ -161,7 +161,7 @@ struct vmx_vcpu_ledger {
  * @perf: MSRs that VM entry and VM exit exchange for the host's performance
  *	counters; NULL where there are none
  * @perf_count: how many
- * @link: in struct vmx_vm.vcpus
+ * @link: in struct vmm_vm.vcpus
  * @page: the page of @run
  * @run: the run page
  * @running_on: the CPU that is between load and unload, or -1; what a kick
@@ -201,11 +201,11 @@ struct vmx_vcpu_ledger {
  * @count: what it did; size, flags, ipis and vcpus are unused
  * @ledger: for debug builds
  */
-struct vmx_vcpu {
-	struct vmx_vm *vm;
+struct vmm_vcpu {
+	struct vmm_vm *vm;
 	struct vmx_vmcs *vmcs;
-	struct vmx_mmu *mmu;
-	struct vmx_views *views;
+	struct gphys_mmu *mmu;
+	struct vmm_views *views;
 	u64 *eptp_list;
 	struct page *ve;
 	u64 *pml;
@@ -221,8 +221,8 @@ struct vmx_vcpu {
 	int running_on;
 	unsigned long staying;
 	bool kicked;
-	struct vmx_tag tag;
-	struct vmx_event event;
+	struct vmm_tag tag;
+	struct vmm_event event;
 	struct {
 		u32 info;
 		u32 rf;
@@ -233,13 +233,13 @@ struct vmx_vcpu {
 	u32 reason;
 	u32 intr_info;
 	u32 idt_info;
-	struct vmx_paging *paging;
+	struct shadow_paging *paging;
 	u64 gva;
 	u32 intr_error;
 	u64 gpa;
 	u64 violation;
 	u32 access;
-	struct vmx_miss miss;
+	struct gphys_miss miss;
 	unsigned long cr2;
 	u64 debug[4];
 	u64 dr6;
@@ -250,22 +250,22 @@ struct vmx_vcpu {
 	bool rseq_waits;
 	bool fpu_prepared;
 
-	struct vmx_host host;
-	struct vmx_msr_state msr;
-	struct vmx_cpuid_state cpuid;
+	struct vmm_host host;
+	struct vmm_msr_state msr;
+	struct vmm_cpuid_state cpuid;
 	struct vmx_vm_stats count;
-	struct vmx_vcpu_ledger ledger;
+	struct vmm_vcpu_ledger ledger;
 };
 
 /* One instruction: the compiler likes to keep a counter in a register, to no use. */
-static __always_inline void vmx_count(__u64 *counter)
+static __always_inline void vmm_count(__u64 *counter)
 {
 	asm("incq %0" : "+m" (*counter) : : "cc");
 }
 
-static __always_inline void vmx_wrmsr(struct vmx_vcpu *v, u32 index, u64 value)
+static __always_inline void vmm_wrmsr(struct vmm_vcpu *v, u32 index, u64 value)
 {
-	vmx_count(&v->count.msr_writes);
+	vmm_count(&v->count.msr_writes);
 	native_wrmsrl(index, value);
 }
 
@@ -273,74 +273,74 @@ static __always_inline void vmx_wrmsr(struct vmx_vcpu *v, u32 index, u64 value)
  * A general register, by the SDM's number. Userspace may change it meanwhile:
  * what was judged is what has to be used.
  */
-static __always_inline u64 vmx_reg(const struct vmx_vcpu *v, unsigned int n)
+static __always_inline u64 vmm_reg(const struct vmm_vcpu *v, unsigned int n)
 {
 	return READ_ONCE(v->run->regs[n]);
 }
 
-/* See struct vmx_vcpu.staying */
-static inline unsigned long vmx_staying_on_several(const struct vmx_vm *vm)
+/* See struct vmm_vcpu.staying */
+static inline unsigned long vmm_staying_on_several(const struct vmm_vm *vm)
 {
 	return (unsigned long)vm | 1;
 }
 
-static inline struct vmx_vm *vmx_stays_on_several(unsigned long staying)
+static inline struct vmm_vm *vmm_stays_on_several(unsigned long staying)
 {
-	return staying & 1 ? (struct vmx_vm *)(staying - 1) : NULL;
+	return staying & 1 ? (struct vmm_vm *)(staying - 1) : NULL;
 }
 
-static inline bool vmx_canonical(u64 address)
+static inline bool vmm_canonical(u64 address)
 {
 	return __is_canonical_address(address,
 				      boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48);
 }
 
 /* core/vcpu.c */
-DECLARE_PER_CPU(unsigned long, vmx_vcpu_staying);
+DECLARE_PER_CPU(unsigned long, vmm_vcpu_staying);
 
-void vmx_vcpu_start(void);
-int vmx_vcpu_create(struct vmx_vm *vm, const struct vmx_create_vcpu *args);
-void vmx_vcpu_kick_all(struct vmx_mmu *mmu);
-void vmx_vcpu_add_counters(const struct vmx_vcpu *v, struct vmx_vm_stats *sum);
+void vmm_vcpu_start(void);
+int vmm_vcpu_create(struct vmm_vm *vm, const struct vmx_create_vcpu *args);
+void vmm_vcpu_kick_all(struct gphys_mmu *mmu);
+void vmm_vcpu_add_counters(const struct vmm_vcpu *v, struct vmx_vm_stats *sum);
 
 /* What comes after an exit. */
-enum vmx_next {
-	VMX_NEXT_ENTER,		/* finished: enter again */
-	VMX_NEXT_USER,		/* userspace's */
-	VMX_NEXT_IRQ,		/* finished once interrupts were open */
-	VMX_NEXT_FAULT,		/* a fault to look at, or paging to change */
-	VMX_NEXT_SPLIT_LOCK,	/* the host's to answer, who may sleep */
-	VMX_NEXT_FAILED,	/* VM entry failed: userspace's, with the reason */
+enum vmm_next {
+	VMM_NEXT_ENTER,		/* finished: enter again */
+	VMM_NEXT_USER,		/* userspace's */
+	VMM_NEXT_IRQ,		/* finished once interrupts were open */
+	VMM_NEXT_FAULT,		/* a fault to look at, or paging to change */
+	VMM_NEXT_SPLIT_LOCK,	/* the host's to answer, who may sleep */
+	VMM_NEXT_FAILED,	/* VM entry failed: userspace's, with the reason */
 };
 
 /* core/fpu.c */
-int vmx_fpu_init(void);
-void vmx_fpu_exit(void);
-int vmx_fpu_alloc(struct vmx_vcpu *v);
-void vmx_fpu_free(struct vmx_vcpu *v);
-void vmx_fpu_prepare(struct vmx_vcpu *v);
-bool vmx_fpu_begin(struct vmx_vcpu *v);
-void vmx_fpu_end(struct vmx_vcpu *v);
-void vmx_fpu_load_long(struct vmx_vcpu *v);
-void vmx_fpu_unload_long(struct vmx_vcpu *v);
-bool vmx_fpu_xcr0_valid(u64 xcr0);
-u32 vmx_fpu_area_size(u64 xcr0, bool compacted);
-long vmx_fpu_set(struct vmx_vcpu *v, void __user *arg);
-long vmx_fpu_get(struct vmx_vcpu *v, void __user *arg);
+int vmm_fpu_init(void);
+void vmm_fpu_exit(void);
+int vmm_fpu_alloc(struct vmm_vcpu *v);
+void vmm_fpu_free(struct vmm_vcpu *v);
+void vmm_fpu_prepare(struct vmm_vcpu *v);
+bool vmm_fpu_begin(struct vmm_vcpu *v);
+void vmm_fpu_end(struct vmm_vcpu *v);
+void vmm_fpu_load_long(struct vmm_vcpu *v);
+void vmm_fpu_unload_long(struct vmm_vcpu *v);
+bool vmm_fpu_xcr0_valid(u64 xcr0);
+u32 vmm_fpu_area_size(u64 xcr0, bool compacted);
+long vmm_fpu_set(struct vmm_vcpu *v, void __user *arg);
+long vmm_fpu_get(struct vmm_vcpu *v, void __user *arg);
 
 /* core/msr.c */
-void vmx_msr_init(void);
-int vmx_msr_alloc(struct vmx_vcpu *v);
-void vmx_msr_free(struct vmx_vcpu *v);
-void vmx_msr_load_syscall(struct vmx_vcpu *v);
-void vmx_msr_unload_syscall(struct vmx_vcpu *v);
-void vmx_msr_load_tsc_aux(struct vmx_vcpu *v);
-void vmx_msr_unload_tsc_aux(struct vmx_vcpu *v);
-long vmx_msr_set(struct vmx_vcpu *v, void __user *arg);
-long vmx_msr_get(struct vmx_vcpu *v, void __user *arg);
+void vmm_msr_init(void);
+int vmm_msr_alloc(struct vmm_vcpu *v);
+void vmm_msr_free(struct vmm_vcpu *v);
+void vmm_msr_load_syscall(struct vmm_vcpu *v);
+void vmm_msr_unload_syscall(struct vmm_vcpu *v);
+void vmm_msr_load_tsc_aux(struct vmm_vcpu *v);
+void vmm_msr_unload_tsc_aux(struct vmm_vcpu *v);
+long vmm_msr_set(struct vmm_vcpu *v, void __user *arg);
+long vmm_msr_get(struct vmm_vcpu *v, void __user *arg);
 
 /* core/cpuid.c */
-void vmx_cpuid_free(struct vmx_vcpu *v);
-long vmx_cpuid_set(struct vmx_vcpu *v, void __user *arg);
+void vmm_cpuid_free(struct vmm_vcpu *v);
+long vmm_cpuid_set(struct vmm_vcpu *v, void __user *arg);
 
-#endif /* VMX_VCPU_H */
+#endif /* VMM_VCPU_H */

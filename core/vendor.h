@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What a CPU vendor's folder does for the core. RUN's hot path is apart from it: see run.h. */
-#ifndef VMX_VENDOR_H
-#define VMX_VENDOR_H
+#ifndef VMM_VENDOR_H
+#define VMM_VENDOR_H
 
 #include <linux/types.h>
 
 #include <linux/vmx.h>
 
-struct vmx_mmu_cpu;
-struct vmx_vcpu;
-struct vmx_vm;
+struct gphys_cpu;
+struct vmm_vcpu;
+struct vmm_vm;
 
 /**
- * struct vmx_vcpu_cmd - an ioctl of a vCPU
+ * struct vmm_vcpu_cmd - an ioctl of a vCPU
  * @cmd: its number
  * @fn: does it. Its VMCS is busy for the caller; may sleep
  */
-struct vmx_vcpu_cmd {
+struct vmm_vcpu_cmd {
 	unsigned int cmd;
-	long (*fn)(struct vmx_vcpu *v, void __user *arg);
+	long (*fn)(struct vmm_vcpu *v, void __user *arg);
 };
 
 /**
- * struct vmx_vendor - operations of a vendor's CPUs
- * @stop: undoes what vmx_main_start() was given to start with
+ * struct vmm_vendor - operations of a vendor's CPUs
+ * @stop: undoes what vmm_main_start() was given to start with
  * @caps: what %VMX_GET_CAPS tells
  * @mmu: what the CPU can do with an mmu's tables
  * @enable: a VM is about to exist: CPUs have to be able to run guests. May sleep; 0 or a negative
@@ -40,28 +40,28 @@ struct vmx_vcpu_cmd {
  * @vcpu_cmds: the vendor's ioctls of a vCPU, up to one whose function is NULL
  * @run: %VMX_RUN
  */
-struct vmx_vendor {
+struct vmm_vendor {
 	void (*stop)(void);
 	const struct vmx_caps *caps;
-	const struct vmx_mmu_cpu *mmu;
+	const struct gphys_cpu *mmu;
 	int (*enable)(void);
 	void (*disable)(void);
-	int (*create_vmcs)(struct vmx_vm *vm);
-	int (*vcpu_init)(struct vmx_vcpu *v, const struct vmx_create_vcpu *args);
-	void (*vcpu_free)(struct vmx_vcpu *v);
-	int (*vcpu_attach)(struct vmx_vcpu *v);
-	void (*vcpu_detach)(struct vmx_vcpu *v);
-	bool (*vcpu_trylock)(struct vmx_vcpu *v);
-	void (*vcpu_unlock)(struct vmx_vcpu *v);
-	struct page *(*vcpu_page)(struct vmx_vcpu *v);
-	const struct vmx_vcpu_cmd *vcpu_cmds;
-	long (*run)(struct vmx_vcpu *v);
+	int (*create_vmcs)(struct vmm_vm *vm);
+	int (*vcpu_init)(struct vmm_vcpu *v, const struct vmx_create_vcpu *args);
+	void (*vcpu_free)(struct vmm_vcpu *v);
+	int (*vcpu_attach)(struct vmm_vcpu *v);
+	void (*vcpu_detach)(struct vmm_vcpu *v);
+	bool (*vcpu_trylock)(struct vmm_vcpu *v);
+	void (*vcpu_unlock)(struct vmm_vcpu *v);
+	struct page *(*vcpu_page)(struct vmm_vcpu *v);
+	const struct vmm_vcpu_cmd *vcpu_cmds;
+	long (*run)(struct vmm_vcpu *v);
 };
 
 /* core/main.c: of this computer */
-extern const struct vmx_vendor *vmx_vendor;
+extern const struct vmm_vendor *vmm_vendor;
 
-int vmx_main_start(const struct vmx_vendor *vendor, int (*start)(void));
-void vmx_main_stop(void);
+int vmm_main_start(const struct vmm_vendor *vendor, int (*start)(void));
+void vmm_main_stop(void);
 
-#endif /* VMX_VENDOR_H */
+#endif /* VMM_VENDOR_H */

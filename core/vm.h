@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The VM object. */
-#ifndef VMX_VM_H
-#define VMX_VM_H
+#ifndef VMM_VM_H
+#define VMM_VM_H
 
 #include <linux/atomic.h>
 #include <linux/kref.h>
@@ -15,7 +15,7 @@
 #include <linux/vmx.h>
 
 /**
- * struct vmx_vm - what a descriptor from %VMX_CREATE_VM stands for
+ * struct vmm_vm - what a descriptor from %VMX_CREATE_VM stands for
  * @ref: the descriptor's reference and one per object made from the VM
  * @mm: the owner's address space, held by mmgrab(): compared, never entered
  * @lock: protects @vcpus and @past
@@ -24,7 +24,7 @@
  * @ipis: interprocessor interrupts sent for the VM
  * @vpids: VPIDs that its vCPUs have
  */
-struct vmx_vm {
+struct vmm_vm {
 	struct kref ref;
 	struct mm_struct *mm;
 	struct mutex lock;	/* vcpus and past */
@@ -35,19 +35,19 @@ struct vmx_vm {
 };
 
 /**
- * vmx_vm_owned() - does the caller's address space own the VM?
+ * vmm_vm_owned() - does the caller's address space own the VM?
  * @vm: the VM
  *
  * Context: process.
  * Return: whether it does.
  */
-static inline bool vmx_vm_owned(const struct vmx_vm *vm)
+static inline bool vmm_vm_owned(const struct vmm_vm *vm)
 {
 	return current->mm == vm->mm;
 }
 
-struct vmx_vm *vmx_vm_get(struct vmx_vm *vm);
-void vmx_vm_put(struct vmx_vm *vm);
-int vmx_vm_create(void);
+struct vmm_vm *vmm_vm_get(struct vmm_vm *vm);
+void vmm_vm_put(struct vmm_vm *vm);
+int vmm_vm_create(void);
 
-#endif /* VMX_VM_H */
+#endif /* VMM_VM_H */

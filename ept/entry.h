@@ -4,8 +4,8 @@
  * the engine is compiled: EPT's, or another that has the same names. Nothing there or here touches
  * memory or the CPU, so all of it is tested without VMX.
  */
-#ifndef VMX_EPT_ENTRY_H
-#define VMX_EPT_ENTRY_H
+#ifndef EPT_ENTRY_H
+#define EPT_ENTRY_H
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
@@ -91,4 +91,4 @@ static inline unsigned int ept_index(u64 gpa, int level)
 #endif
 #include EPT_FORMAT_HEADER
 
-#endif /* VMX_EPT_ENTRY_H */
+#endif /* EPT_ENTRY_H */

@@ -114,7 +114,7 @@ static void ept_free_table(u64 *table, int level)
 	}
 	set_page_private(page, 0);
 	__free_page(page);
-	vmx_cond_resched_freed();
+	base_cond_resched_freed();
 }
 
 /**

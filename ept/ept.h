@@ -5,8 +5,8 @@
  * entries that change. Code that removes or narrows translations calls ept_narrowed(), and puts
  * tables that become empty on &ept.unlinked.
  */
-#ifndef VMX_EPT_EPT_H
-#define VMX_EPT_EPT_H
+#ifndef EPT_EPT_H
+#define EPT_EPT_H
 
 #include <linux/atomic.h>
 #include <linux/list.h>
@@ -210,15 +210,15 @@ static inline void ept_narrowed(struct ept *ept)
 static inline bool ept_pause(struct ept *ept)
 {
 	lockdep_assert_held(ept->lock);
-	vmx_ledger_look();
+	base_ledger_look();
 	if (likely(!need_resched() && !spin_is_contended(ept->lock)))
 		return false;
 	spin_unlock(ept->lock);
 	if (need_resched())
 		schedule();
 	spin_lock(ept->lock);
-	vmx_ledger_look();
+	base_ledger_look();
 	return true;
 }
 
-#endif /* VMX_EPT_EPT_H */
+#endif /* EPT_EPT_H */

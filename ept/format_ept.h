@@ -4,8 +4,8 @@
  *
  * SDM, "The Extended Page Table Mechanism (EPT)".
  */
-#ifndef VMX_EPT_FORMAT_EPT_H
-#define VMX_EPT_FORMAT_EPT_H
+#ifndef EPT_FORMAT_EPT_H
+#define EPT_FORMAT_EPT_H
 
 #define EPT_READ	BIT_ULL(0)
 #define EPT_WRITE	BIT_ULL(1)
@@ -283,4 +283,4 @@ static inline u64 ept_pointer(const struct ept_format *fmt, u64 pa)
 	       (fmt->accessed_dirty ? BIT_ULL(6) : 0);
 }
 
-#endif /* VMX_EPT_FORMAT_EPT_H */
+#endif /* EPT_FORMAT_EPT_H */

@@ -6,8 +6,8 @@
  * A table's page keeps in page_private() how many of its entries are not 0, and
  * for tables of 4 KiB pages which groups of them the log has to look at.
  */
-#ifndef VMX_EPT_INTERNAL_H
-#define VMX_EPT_INTERNAL_H
+#ifndef EPT_INTERNAL_H
+#define EPT_INTERNAL_H
 
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -128,4 +128,4 @@ static inline u64 ept_written(const struct ept *ept, u64 entry)
 	return entry & EPT_WRITTEN;
 }
 
-#endif /* VMX_EPT_INTERNAL_H */
+#endif /* EPT_INTERNAL_H */

@@ -92,7 +92,7 @@ void ept_free_tables(struct list_head *tables)
 		list_del(&page->lru);
 		set_page_private(page, 0);
 		__free_page(page);
-		vmx_ledger_begin();
+		base_ledger_begin();
 		/* Not cond_resched(), which would complain of notifiers that may not block. */
 		if (need_resched())
 			schedule();

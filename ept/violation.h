@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The access that caused an EPT violation, from the exit qualification. */
-#ifndef VMX_EPT_VIOLATION_H
-#define VMX_EPT_VIOLATION_H
+#ifndef EPT_VIOLATION_H
+#define EPT_VIOLATION_H
 
 #include <linux/bits.h>
 #include <linux/types.h>
@@ -87,4 +87,4 @@ static inline struct ept_violation ept_violation_decode(u64 qualification,
 	return v;
 }
 
-#endif /* VMX_EPT_VIOLATION_H */
+#endif /* EPT_VIOLATION_H */

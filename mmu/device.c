@@ -28,18 +28,18 @@ static u32 memtype_of(pgprot_t prot)
 	return VMX_MEMTYPE_UC;
 }
 
-static int look(unsigned long uaddr, bool write, struct ept_mapping *map)
+static int look_up_pfnmap(unsigned long uaddr, bool write, struct ept_mapping *map)
 {
 	const unsigned long need = write ? VM_WRITE : VM_READ;
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
-	struct vmx_pfnmap found;
+	struct base_pfnmap found;
 
 	vma = vma_lookup(mm, uaddr);
 	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)) ||
 	    !(vma->vm_flags & need))
 		return -EFAULT;
-	if (vmx_follow_pfnmap(vma, uaddr, &found) || (write && !found.writable))
+	if (base_follow_pfnmap(vma, uaddr, &found) || (write && !found.writable))
 		return -EAGAIN;
 	/* RAM that a driver owns and maps for userspace: no device, and not for guests. */
 	if (page_is_ram(found.pfn))
@@ -52,7 +52,7 @@ static int look(unsigned long uaddr, bool write, struct ept_mapping *map)
 }
 
 /**
- * vmx_mmu_find_device() - find device memory in the owner's address space
+ * gphys_find_device() - find device memory in the owner's address space
  * @uaddr: userspace address
  * @write: it is to be written
  * @map: the frame and memory type are filled in, and writing is taken from what is
@@ -65,13 +65,13 @@ static int look(unsigned long uaddr, bool write, struct ept_mapping *map)
  * Return: 0; -EAGAIN if the host's tables have only now been filled in; -EFAULT
  * (no device memory is there, or not with that permission), -ENOMEM, -EINTR.
  */
-int vmx_mmu_find_device(unsigned long uaddr, bool write, struct ept_mapping *map)
+int gphys_find_device(unsigned long uaddr, bool write, struct ept_mapping *map)
 {
 	int err;
 
 	if (mmap_read_lock_killable(current->mm))
 		return -EINTR;
-	err = look(uaddr, write, map);
+	err = look_up_pfnmap(uaddr, write, map);
 	mmap_read_unlock(current->mm);
-	return err == -EAGAIN ? vmx_user_bring(uaddr, write) ?: err : err;
+	return err == -EAGAIN ? base_user_bring(uaddr, write) ?: err : err;
 }

@@ -16,14 +16,14 @@
 #include "mmu.h"
 
 /**
- * vmx_mmu_set_log() - begin, change or end logging
+ * gphys_set_log() - begin, change or end logging
  * @mmu: the mmu
  * @method: an enum vmx_dirty_method that the page tables support
  *
  * Context: the owner's address space, may sleep, no locks.
  * Return: 0 or -EINTR.
  */
-int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
+int gphys_set_log(struct gphys_mmu *mmu, u32 method)
 {
 	u64 end = 1ULL << ept_gpa_bits(&mmu->ept.format);
 	u64 gpa = 0;
@@ -43,11 +43,11 @@ int vmx_mmu_set_log(struct vmx_mmu *mmu, u32 method)
 		gpa = ept_relog(&mmu->ept, gpa, end);
 		/* Only the log needed small pages. */
 		if (!method)
-			vmx_mmu_collapse(mmu, gpa - 1);
-		vmx_mmu_pause(mmu);
+			gphys_collapse(mmu, gpa - 1);
+		gphys_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
-	vmx_mmu_flush(mmu);
+	gphys_flush(mmu);
 	mutex_unlock(&mmu->edit);
 	return 0;
 }
@@ -60,15 +60,15 @@ static int pin_page(unsigned long at, struct page **page)
 
 	if (likely(got == 1))
 		return 0;
-	err = vmx_user_bring(at, true);
+	err = base_user_bring(at, true);
 	if (err)
 		return err;
-	got = pin_user_pages_unlocked(at, 1, page, FOLL_WRITE | VMX_FOLL_GUEST);
-	return got == 1 ? 0 : vmx_gup_errno(got);
+	got = pin_user_pages_unlocked(at, 1, page, FOLL_WRITE | BASE_FOLL_GUEST);
+	return got == 1 ? 0 : gphys_gup_errno(got);
 }
 
 /* As much as the page of the owner that @at is in has bits for. */
-static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
+static int harvest_page(struct gphys_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 			struct ept_dirty_batch *batch)
 {
 	size_t words = DIV_ROUND_UP((end - gpa) >> PAGE_SHIFT, BITS_PER_LONG);
@@ -85,7 +85,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 	spin_lock(&mmu->lock);
 	while (gpa < end) {
 		gpa = ept_harvest(&mmu->ept, gpa, end, batch);
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 	unpin_user_pages_dirty_lock(&page, 1, true);
@@ -93,7 +93,7 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
 }
 
 /**
- * vmx_mmu_harvest() - tell which pages were written, and begin anew for them
+ * gphys_harvest() - tell which pages were written, and begin anew for them
  * @mmu: the mmu
  * @gpa: first guest-physical address, 4 KiB aligned
  * @length: bytes; out: up to where it was told
@@ -103,8 +103,8 @@ static int harvest_page(struct vmx_mmu *mmu, u64 gpa, u64 end, unsigned long at,
  * Context: the owner's address space, may sleep, no locks.
  * Return: 0, -ENODATA (nothing is logged), -EFAULT, -ENOMEM, -EINTR.
  */
-int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
-		    unsigned long bitmap, u64 *dirty)
+int gphys_harvest(struct gphys_mmu *mmu, u64 gpa, u64 *length,
+		  unsigned long bitmap, u64 *dirty)
 {
 	struct ept_dirty_batch batch = {};
 	u64 end = gpa + *length;
@@ -119,8 +119,8 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		err = -ENODATA;
 	/* A CPU that leaves the guest notes its part of the log. */
 	if (!err && mmu->ept.log == VMX_DIRTY_PML) {
-		vmx_mmu_guests->kick(mmu);
-		err = vmx_mmu_cpu->collect(mmu);
+		gphys_guests->kick(mmu);
+		err = gphys_cpu->collect(mmu);
 	}
 	while (!err && gpa < end) {
 		u64 room = (PAGE_SIZE - offset_in_page(bitmap)) * BITS_PER_BYTE;
@@ -134,7 +134,7 @@ int vmx_mmu_harvest(struct vmx_mmu *mmu, u64 gpa, u64 *length,
 		if (gpa < end && signal_pending(current))
 			err = -EINTR;
 	}
-	vmx_mmu_flush(mmu);
+	gphys_flush(mmu);
 	mutex_unlock(&mmu->edit);
 	*length = gpa - start;
 	*dirty = batch.dirty;

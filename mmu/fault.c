@@ -39,11 +39,11 @@ struct fault {
 	bool expected;
 	bool absent;
 	unsigned int seq;
-	struct vmx_range_copy range;
+	struct gphys_range_copy range;
 	struct page **pages;
 	bool writable;
 	bool same;
-	struct vmx_miss *miss;
+	struct gphys_miss *miss;
 };
 
 /* May the access be resolved, or the guest be told? */
@@ -70,17 +70,17 @@ static u32 fault_use(const struct fault *f)
  * without the lock, and install() finds out if it changed meanwhile. Only the
  * lock can tell for certain that there is no range or that it forbids.
  */
-static bool fault_find_range(struct vmx_mmu *mmu, struct fault *f)
+static bool fault_find_range(struct gphys_mmu *mmu, struct fault *f)
 {
 	bool found;
 
 	f->seq = raw_read_seqcount(&mmu->seq);
-	found = !(f->seq & 1) && vmx_ranges_peek(&mmu->ranges, f->gpa, &f->range) &&
+	found = !(f->seq & 1) && gphys_ranges_peek(&mmu->ranges, f->gpa, &f->range) &&
 		fault_allowed(f) && !read_seqcount_retry(&mmu->seq, f->seq);
 	if (!found) {
 		spin_lock(&mmu->lock);
 		f->seq = raw_read_seqcount(&mmu->seq);
-		found = vmx_ranges_find(&mmu->ranges, f->gpa, &f->range) &&
+		found = gphys_ranges_find(&mmu->ranges, f->gpa, &f->range) &&
 			fault_allowed(f);
 		spin_unlock(&mmu->lock);
 	}
@@ -96,7 +96,7 @@ static bool fault_find_range(struct vmx_mmu *mmu, struct fault *f)
  */
 static long fault_bring(struct fault *f, int count, unsigned int flags)
 {
-	long got = vmx_user_bring(f->uaddr, flags & FOLL_WRITE);
+	long got = base_user_bring(f->uaddr, flags & FOLL_WRITE);
 
 	if (!got)
 		got = get_user_pages_fast_only(f->uaddr, count, flags, f->pages);
@@ -104,7 +104,7 @@ static long fault_bring(struct fault *f, int count, unsigned int flags)
 		return got;
 	/* It finds the reason, and pages that cannot be had without sleeping. */
 	return get_user_pages_unlocked(f->uaddr, count, f->pages,
-				       flags | FOLL_HWPOISON | VMX_FOLL_GUEST);
+				       flags | FOLL_HWPOISON | BASE_FOLL_GUEST);
 }
 
 /*
@@ -138,7 +138,7 @@ static int fault_get_pages(struct fault *f, int count, bool atomic)
 		return -EAGAIN;
 	if (got > 0)
 		return got;
-	return atomic ? -EAGAIN : vmx_gup_errno(got);
+	return atomic ? -EAGAIN : gphys_gup_errno(got);
 }
 
 /*
@@ -179,20 +179,20 @@ out:
 }
 
 /* May a page of that level be installed, if the host has it in one piece? */
-static bool fault_fits(struct vmx_mmu *mmu, const struct fault *f, int level)
+static bool fault_fits(struct gphys_mmu *mmu, const struct fault *f, int level)
 {
-	const struct vmx_range_copy *r = &f->range;
+	const struct gphys_range_copy *r = &f->range;
 	u64 span = ept_span(level);
 	u64 gpa = f->gpa & ~(span - 1);
 	unsigned long uaddr = f->uaddr & ~(span - 1);
 
 	return !((f->gpa ^ f->uaddr) & (span - 1)) && gpa >= r->first &&
 	       gpa + span - 1 <= r->last &&
-	       !vmx_mmu_invalidating(mmu, uaddr, uaddr + span);
+	       !gphys_invalidating(mmu, uaddr, uaddr + span);
 }
 
 /* The level of the largest page that may be installed. */
-static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
+static int fault_level(struct gphys_mmu *mmu, const struct fault *f,
 		       struct folio *folio)
 {
 	int level;
@@ -208,19 +208,19 @@ static int fault_level(struct vmx_mmu *mmu, const struct fault *f,
 }
 
 /* Has the host not taken back what was found? 0, or -EAGAIN, -EFAULT. */
-static int fault_still_good(struct vmx_mmu *mmu, const struct fault *f)
+static int fault_still_good(struct gphys_mmu *mmu, const struct fault *f)
 {
 	lockdep_assert_held(&mmu->lock);
 	if (unlikely(mmu->dead))
 		return -EFAULT;
 	if (read_seqcount_retry(&mmu->seq, f->seq) ||
-	    vmx_mmu_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE))
+	    gphys_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE))
 		return -EAGAIN;
 	return 0;
 }
 
 /* Map the page, if it is still good; the level at which it is mapped, or an errno. */
-static int fault_install(struct vmx_mmu *mmu, struct fault *f)
+static int fault_install(struct gphys_mmu *mmu, struct fault *f)
 {
 	struct folio *folio = page_folio(*f->pages);
 	struct ept_mapping map = {
@@ -263,19 +263,19 @@ static int fault_install(struct vmx_mmu *mmu, struct fault *f)
  * Before the first page of a device's can be accessed, each vCPU is entered anew:
  * see vmx_clear_before_each().
  */
-static void fault_announce_device(struct vmx_mmu *mmu)
+static void fault_announce_device(struct gphys_mmu *mmu)
 {
 	if (mmu->has_device)
 		return;
 	WRITE_ONCE(mmu->has_device, true);
-	vmx_mmu_guests->kick(mmu);
+	gphys_guests->kick(mmu);
 }
 
 /*
  * Where there is no page there may be a device. Its memory is mapped by 4 KiB,
  * with the type that the host has it with. 1, which is the level, or an errno.
  */
-static int fault_device(struct vmx_mmu *mmu, struct fault *f)
+static int fault_device(struct gphys_mmu *mmu, struct fault *f)
 {
 	struct ept_mapping map = {
 		.gpa = f->gpa,
@@ -285,7 +285,7 @@ static int fault_device(struct vmx_mmu *mmu, struct fault *f)
 	};
 	int ret;
 
-	ret = vmx_mmu_find_device(f->uaddr, f->access & ~f->forbidden & VMX_MMU_WRITE, &map);
+	ret = gphys_find_device(f->uaddr, f->access & ~f->forbidden & VMX_MMU_WRITE, &map);
 	if (ret)
 		return ret;
 	spin_lock(&mmu->lock);
@@ -307,17 +307,17 @@ static int fault_done(const struct fault *f, int ret)
 	if (ret < 0)
 		return ret;
 	/* The page allows #VE and none came, so the vCPU has #VE off now. */
-	return f->forbidden && f->same ? VMX_FAULT_EXIT : VMX_FAULT_DONE;
+	return f->forbidden && f->same ? GPHYS_FAULT_EXIT : GPHYS_FAULT_DONE;
 }
 
-static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
+static int fault_try(struct gphys_mmu *mmu, struct fault *f, bool atomic)
 {
 	struct page *page;
 	int ret;
 
 	if (!fault_find_range(mmu, f)) {
-		*f->miss = (struct vmx_miss){ f->gpa, f->access, f->seq };
-		return VMX_FAULT_EXIT;
+		*f->miss = (struct gphys_miss){ f->gpa, f->access, f->seq };
+		return GPHYS_FAULT_EXIT;
 	}
 	f->pages = &page;
 	ret = fault_get_pages(f, 1, atomic);
@@ -332,18 +332,18 @@ static int fault_try(struct vmx_mmu *mmu, struct fault *f, bool atomic)
 	return fault_done(f, ret);
 }
 
-static bool fault_must_wait(struct vmx_mmu *mmu, const struct fault *f)
+static bool fault_must_wait(struct gphys_mmu *mmu, const struct fault *f)
 {
 	bool wait;
 
 	spin_lock(&mmu->lock);
-	wait = vmx_mmu_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE);
+	wait = gphys_invalidating(mmu, f->uaddr, f->uaddr + PAGE_SIZE);
 	spin_unlock(&mmu->lock);
 	return wait;
 }
 
 /* What a failed attempt waits for before the next: 0, or an errno to give up. */
-static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
+static int fault_again(struct gphys_mmu *mmu, const struct fault *f)
 {
 	if (wait_event_interruptible(mmu->idle, !fault_must_wait(mmu, f)) ||
 	    signal_pending(current))
@@ -353,7 +353,7 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
 }
 
 /**
- * vmx_mmu_fault() - resolve a guest access that the page tables did not allow
+ * gphys_fault() - resolve a guest access that the page tables did not allow
  * @mmu: the mmu
  * @gpa: guest-physical address
  * @access: VMX_MMU_* bits that it needs, see &struct ept_violation.access
@@ -363,12 +363,12 @@ static int fault_again(struct vmx_mmu *mmu, const struct fault *f)
  *
  * Context: the owner's address space, interrupts on, no locks; preemption off
  * if @atomic.
- * Return: an enum vmx_fault, or -EAGAIN (only if @atomic), -EFAULT (the owner's
+ * Return: an enum gphys_fault, or -EAGAIN (only if @atomic), -EFAULT (the owner's
  * address space does not provide the page), -EHWPOISON (its memory is lost),
  * -ENOMEM, -EINTR (a signal).
  */
-int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
-		  struct vmx_miss *miss)
+int gphys_fault(struct gphys_mmu *mmu, u64 gpa, u32 access, bool atomic,
+		struct gphys_miss *miss)
 {
 	struct fault f = {
 		.gpa = gpa & PAGE_MASK,
@@ -392,7 +392,7 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
 }
 
 /**
- * vmx_mmu_poisoned() - the guest touched memory that is lost: tell the owner
+ * gphys_poisoned() - the guest touched memory that is lost: tell the owner
  * @mmu: the mmu
  * @gpa: guest-physical address
  *
@@ -400,13 +400,13 @@ int vmx_mmu_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic,
  *
  * Context: a thread of the owner's.
  */
-void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa)
+void gphys_poisoned(struct gphys_mmu *mmu, u64 gpa)
 {
 	struct fault f = { .gpa = gpa & PAGE_MASK };
 	bool found;
 
 	spin_lock(&mmu->lock);
-	found = vmx_ranges_find(&mmu->ranges, f.gpa, &f.range);
+	found = gphys_ranges_find(&mmu->ranges, f.gpa, &f.range);
 	spin_unlock(&mmu->lock);
 	if (found)
 		send_sig_mceerr(BUS_MCEERR_AR,
@@ -418,7 +418,7 @@ void vmx_mmu_poisoned(struct vmx_mmu *mmu, u64 gpa)
  * Map what was got, from f->gpa on; 0 or an errno. A large page stands for all
  * pages that it has.
  */
-static int populate_install(struct vmx_mmu *mmu, struct fault *f, int got)
+static int populate_install(struct gphys_mmu *mmu, struct fault *f, int got)
 {
 	struct page **end = f->pages + got;
 	int level = 0;
@@ -443,7 +443,7 @@ static int populate_install(struct vmx_mmu *mmu, struct fault *f, int got)
  * Map some pages from f->gpa on, which tells where it went on to; 0 or an errno.
  * A batch is within one table, for which there are spare ones.
  */
-static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
+static int populate_try(struct gphys_mmu *mmu, struct fault *f, u64 end)
 {
 	struct page *pages[FAULT_BATCH];
 	int got, n, err;
@@ -454,7 +454,7 @@ static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
 	f->pages = pages;
 	got = fault_get_pages(f, min_t(u64, FAULT_BATCH, (end - f->gpa) >> PAGE_SHIFT),
 			      false);
-	vmx_ledger_begin();
+	base_ledger_begin();
 	if (got == -EFAULT) {
 		err = fault_device(mmu, f);
 		f->gpa += err > 0 ? PAGE_SIZE : 0;
@@ -469,7 +469,7 @@ static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
 }
 
 /**
- * vmx_mmu_populate() - map pages before the guest asks for them
+ * gphys_populate() - map pages before the guest asks for them
  * @mmu: the mmu
  * @gpa: first guest-physical address, 4 KiB aligned; moved on to the first
  *	page that is not mapped
@@ -481,7 +481,7 @@ static int populate_try(struct vmx_mmu *mmu, struct fault *f, u64 end)
  * -EFAULT (the owner's address space does not provide it), -EHWPOISON (its memory
  * is lost), -ENOMEM, -EINTR (a signal).
  */
-int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
+int gphys_populate(struct gphys_mmu *mmu, u64 *gpa, u64 end, u32 access)
 {
 	struct fault f = {
 		.gpa = *gpa,
@@ -500,7 +500,7 @@ int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
 }
 
 /**
- * vmx_mmu_collapse() - make room for a large page where small ones are
+ * gphys_collapse() - make room for a large page where small ones are
  * @mmu: the mmu; its edit mutex is held, and its lock, which others may have
  *	meanwhile
  * @gpa: guest-physical address
@@ -510,7 +510,7 @@ int vmx_mmu_populate(struct vmx_mmu *mmu, u64 *gpa, u64 end, u32 access)
  *
  * Context: the owner's address space; may sleep.
  */
-void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
+void gphys_collapse(struct gphys_mmu *mmu, u64 gpa)
 	__must_hold(&mmu->lock)
 {
 	struct vmx_mmu_walk walk = { .gpa = gpa };
@@ -520,7 +520,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 
 	lockdep_assert_held(&mmu->edit);
 	lockdep_assert_held(&mmu->lock);
-	if (mmu->ept.log || !vmx_ranges_find(&mmu->ranges, f.gpa, &f.range))
+	if (mmu->ept.log || !gphys_ranges_find(&mmu->ranges, f.gpa, &f.range))
 		return;
 	f.uaddr = f.range.uaddr + (f.gpa - f.range.first);
 	ept_walk(&mmu->ept, &walk);
@@ -533,7 +533,7 @@ void vmx_mmu_collapse(struct vmx_mmu *mmu, u64 gpa)
 	end = start + ept_span(level);
 	while (start < end) {
 		start = ept_zap(&mmu->ept, start, end, false);
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 	}
 	mmu->stats.collapses++;
 }

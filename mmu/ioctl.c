@@ -30,7 +30,7 @@ union mmu_args {
 	struct vmx_mmu_stats stats;
 };
 
-static int check_prot(struct vmx_mmu *mmu, u32 prot)
+static int check_prot(struct gphys_mmu *mmu, u32 prot)
 {
 	if (!(prot & (VMX_MMU_READ | VMX_MMU_EXEC)) || (prot & ~PROT_ALL))
 		return -EINVAL;
@@ -57,13 +57,13 @@ static bool valid_interval(u64 start, u64 length, u64 limit)
 	       !check_add_overflow(start, length, &end) && end <= limit;
 }
 
-static bool valid_gpas(struct vmx_mmu *mmu, u64 gpa, u64 length)
+static bool valid_gpas(struct gphys_mmu *mmu, u64 gpa, u64 length)
 {
 	return valid_interval(gpa, length, 1ULL << ept_gpa_bits(&mmu->ept.format));
 }
 
 /* Before ranges change: 0, and the edit mutex is held, or -EINTR. */
-static int edit_begin(struct vmx_mmu *mmu)
+static int edit_begin(struct gphys_mmu *mmu)
 {
 	int err = mutex_lock_interruptible(&mmu->edit);
 
@@ -75,11 +75,11 @@ static int edit_begin(struct vmx_mmu *mmu)
 	return -EINTR;
 }
 
-static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_map(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_map *map = &args->map;
-	struct vmx_ranges *set = &mmu->ranges;
-	struct vmx_range *range;
+	struct gphys_ranges *set = &mmu->ranges;
+	struct gphys_range *range;
 	int err;
 
 	if (!valid_gpas(mmu, map->gpa, map->length) ||
@@ -89,20 +89,20 @@ static int mmu_map(struct vmx_mmu *mmu, union mmu_args *args)
 	err = check_prot(mmu, map->prot);
 	if (err)
 		return err;
-	range = vmx_range_alloc(map->gpa, map->uaddr, map->length, map->prot);
+	range = gphys_range_alloc(map->gpa, map->uaddr, map->length, map->prot);
 	if (!range)
 		return -ENOMEM;
 	err = edit_begin(mmu);
 	if (err)
 		goto free;
-	if (vmx_ranges_first(set, map->gpa, range->gpa.last)) {
+	if (gphys_ranges_first(set, map->gpa, range->gpa.last)) {
 		err = -EEXIST;
-	} else if (set->count >= VMX_RANGES_MAX) {
+	} else if (set->count >= GPHYS_RANGES_MAX) {
 		err = -ENOSPC;
 	} else {
 		spin_lock(&mmu->lock);
 		write_seqcount_begin(&mmu->seq);
-		vmx_ranges_add(set, range);
+		gphys_ranges_add(set, range);
 		write_seqcount_end(&mmu->seq);
 		spin_unlock(&mmu->lock);
 	}
@@ -121,10 +121,10 @@ free:
  * @spare: ranges for the pieces that splitting makes
  */
 struct edit {
-	struct vmx_mmu *mmu;
+	struct gphys_mmu *mmu;
 	u64 first;
 	u64 last;
-	struct vmx_range *spare[VMX_RANGES_SPARE];
+	struct gphys_range *spare[GPHYS_RANGES_SPARE];
 };
 
 static void edit_free(struct edit *edit)
@@ -140,7 +140,7 @@ static int edit_alloc(struct edit *edit)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(edit->spare); i++) {
-		edit->spare[i] = vmx_range_alloc(0, 0, PAGE_SIZE, 0);
+		edit->spare[i] = gphys_range_alloc(0, 0, PAGE_SIZE, 0);
 		if (!edit->spare[i]) {
 			edit_free(edit);
 			return -ENOMEM;
@@ -152,12 +152,12 @@ static int edit_alloc(struct edit *edit)
 /* Split ranges so that the interval is made of whole ones. */
 static void edit_split(struct edit *edit)
 {
-	struct vmx_mmu *mmu = edit->mmu;
+	struct gphys_mmu *mmu = edit->mmu;
 
 	spin_lock(&mmu->lock);
 	write_seqcount_begin(&mmu->seq);
-	vmx_ranges_split(&mmu->ranges, edit->first, &edit->spare[0]);
-	vmx_ranges_split(&mmu->ranges, edit->last + 1, &edit->spare[1]);
+	gphys_ranges_split(&mmu->ranges, edit->first, &edit->spare[0]);
+	gphys_ranges_split(&mmu->ranges, edit->last + 1, &edit->spare[1]);
 	write_seqcount_end(&mmu->seq);
 	spin_unlock(&mmu->lock);
 }
@@ -165,8 +165,8 @@ static void edit_split(struct edit *edit)
 /* Remove the ranges first, so that faults bring back nothing that is zapped. */
 static void edit_unmap(struct edit *edit)
 {
-	struct vmx_mmu *mmu = edit->mmu;
-	struct vmx_range *range;
+	struct gphys_mmu *mmu = edit->mmu;
+	struct gphys_range *range;
 	unsigned int i;
 	u64 gpa;
 
@@ -175,22 +175,22 @@ static void edit_unmap(struct edit *edit)
 	do {
 		write_seqcount_begin(&mmu->seq);
 		for (i = 0; i < RANGES_BATCH; i++) {
-			range = vmx_ranges_first(&mmu->ranges, edit->first,
-						 edit->last);
+			range = gphys_ranges_first(&mmu->ranges, edit->first,
+						   edit->last);
 			if (!range)
 				break;
-			vmx_ranges_remove(&mmu->ranges, range);
+			gphys_ranges_remove(&mmu->ranges, range);
 		}
 		write_seqcount_end(&mmu->seq);
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 	} while (range);
 	for (gpa = edit->first; gpa <= edit->last;) {
 		gpa = ept_zap(&mmu->ept, gpa, edit->last + 1, true);
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 	}
 	spin_unlock(&mmu->lock);
 
-	vmx_mmu_flush(mmu);
+	gphys_flush(mmu);
 }
 
 /*
@@ -199,8 +199,8 @@ static void edit_unmap(struct edit *edit)
  */
 static void edit_protect(struct edit *edit, u32 prot)
 {
-	struct vmx_mmu *mmu = edit->mmu;
-	struct vmx_range *range;
+	struct gphys_mmu *mmu = edit->mmu;
+	struct gphys_range *range;
 	u64 gpa = edit->first;
 	unsigned int i;
 
@@ -209,33 +209,33 @@ static void edit_protect(struct edit *edit, u32 prot)
 	while (gpa <= edit->last) {
 		write_seqcount_begin(&mmu->seq);
 		for (i = 0; i < RANGES_BATCH && gpa <= edit->last; i++) {
-			range = vmx_ranges_first(&mmu->ranges, gpa, gpa);
+			range = gphys_ranges_first(&mmu->ranges, gpa, gpa);
 			range->prot = prot;
 			gpa = range->gpa.last + 1;
-			vmx_ranges_merge(&mmu->ranges, range->gpa.start);
+			gphys_ranges_merge(&mmu->ranges, range->gpa.start);
 		}
 		write_seqcount_end(&mmu->seq);
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 	}
 	for (gpa = edit->first; gpa <= edit->last;) {
 		gpa = ept_protect(&mmu->ept, gpa, edit->last + 1, prot);
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 	}
 	write_seqcount_begin(&mmu->seq);
-	vmx_ranges_merge(&mmu->ranges, edit->last + 1);
+	gphys_ranges_merge(&mmu->ranges, edit->last + 1);
 	write_seqcount_end(&mmu->seq);
 	/* Large pages at the ends of the interval may be whole again. */
-	vmx_mmu_collapse(mmu, edit->first);
-	vmx_mmu_collapse(mmu, edit->last);
+	gphys_collapse(mmu, edit->first);
+	gphys_collapse(mmu, edit->last);
 	spin_unlock(&mmu->lock);
 
-	vmx_mmu_flush(mmu);
+	gphys_flush(mmu);
 }
 
-static int mmu_edit(struct vmx_mmu *mmu, const struct vmx_mmu_range *args,
+static int mmu_edit(struct gphys_mmu *mmu, const struct vmx_mmu_range *args,
 		    bool protect)
 {
-	struct vmx_ranges *set = &mmu->ranges;
+	struct gphys_ranges *set = &mmu->ranges;
 	struct edit edit = {
 		.mmu = mmu,
 		.first = args->gpa,
@@ -251,12 +251,12 @@ static int mmu_edit(struct vmx_mmu *mmu, const struct vmx_mmu_range *args,
 	err = edit_begin(mmu);
 	if (err)
 		goto free;
-	if (protect && !vmx_ranges_cover(set, edit.first, edit.last)) {
+	if (protect && !gphys_ranges_cover(set, edit.first, edit.last)) {
 		err = -ENOENT;
 		goto unlock;
 	}
-	if (set->count + vmx_ranges_growth(set, edit.first, edit.last, protect) >
-	    VMX_RANGES_MAX) {
+	if (set->count + gphys_ranges_growth(set, edit.first, edit.last, protect) >
+	    GPHYS_RANGES_MAX) {
 		err = -ENOSPC;
 		goto unlock;
 	}
@@ -271,21 +271,21 @@ free:
 	return err;
 }
 
-static int mmu_unmap(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_unmap(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	if (args->range.prot)
 		return -EINVAL;
 	return mmu_edit(mmu, &args->range, false);
 }
 
-static int mmu_protect(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_protect(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	int err = check_prot(mmu, args->range.prot);
 
 	return err ? err : mmu_edit(mmu, &args->range, true);
 }
 
-static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_invalidate(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	const struct vmx_mmu_range *range = &args->range;
 	struct ept_derived *derived = mmu->ept.derived;
@@ -300,11 +300,11 @@ static int mmu_invalidate(struct vmx_mmu *mmu, union mmu_args *args)
 	else
 		ept_narrowed(&mmu->ept);
 	spin_unlock(&mmu->lock);
-	vmx_mmu_flush(mmu);
+	gphys_flush(mmu);
 	return 0;
 }
 
-static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_populate(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_populate *populate = &args->populate;
 	u64 gpa = populate->gpa;
@@ -316,12 +316,12 @@ static int mmu_populate(struct vmx_mmu *mmu, union mmu_args *args)
 	err = check_prot(mmu, populate->prot);
 	if (err)
 		return err;
-	err = vmx_mmu_populate(mmu, &gpa, gpa + populate->length, populate->prot);
+	err = gphys_populate(mmu, &gpa, gpa + populate->length, populate->prot);
 	populate->done = gpa - populate->gpa;
 	return err;
 }
 
-static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_log(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	u32 method = args->log.method;
 
@@ -329,10 +329,10 @@ static int mmu_log(struct vmx_mmu *mmu, union mmu_args *args)
 		return -EINVAL;
 	if (!(mmu->log_methods & BIT(method)))
 		return -EOPNOTSUPP;
-	return vmx_mmu_set_log(mmu, method);
+	return gphys_set_log(mmu, method);
 }
 
-static int mmu_dirty(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_dirty(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_dirty *dirty = &args->dirty;
 
@@ -342,11 +342,11 @@ static int mmu_dirty(struct vmx_mmu *mmu, union mmu_args *args)
 	    !IS_ALIGNED(dirty->bitmap, sizeof(u64)))
 		return -EINVAL;
 	dirty->done = dirty->length;
-	return vmx_mmu_harvest(mmu, dirty->gpa, &dirty->done, dirty->bitmap,
-			       &dirty->dirty);
+	return gphys_harvest(mmu, dirty->gpa, &dirty->done, dirty->bitmap,
+			     &dirty->dirty);
 }
 
-static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_walk(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	struct vmx_mmu_walk *walk = &args->walk;
 	struct vmx_mmu_walk in = *walk;
@@ -364,7 +364,7 @@ static int mmu_walk(struct vmx_mmu *mmu, union mmu_args *args)
 	return 0;
 }
 
-static int mmu_stats(struct vmx_mmu *mmu, union mmu_args *args)
+static int mmu_stats(struct gphys_mmu *mmu, union mmu_args *args)
 {
 	u32 size = args->size;
 
@@ -395,7 +395,7 @@ struct mmu_ioctl {
 	size_t size;
 	bool looks;
 	enum { NOTHING, RESULT, PROGRESS } gives;
-	int (*fn)(struct vmx_mmu *mmu, union mmu_args *args);
+	int (*fn)(struct gphys_mmu *mmu, union mmu_args *args);
 };
 
 static const struct mmu_ioctl mmu_ioctls[] = {
@@ -411,7 +411,7 @@ static const struct mmu_ioctl mmu_ioctls[] = {
 };
 
 /**
- * vmx_mmu_ioctl() - an ioctl on an mmu's descriptor
+ * gphys_ioctl() - an ioctl on an mmu's descriptor
  * @mmu: the mmu
  * @cmd: VMX_MMU_*
  * @user: its struct
@@ -419,7 +419,7 @@ static const struct mmu_ioctl mmu_ioctls[] = {
  * Context: may sleep.
  * Return: 0 or what linux/vmx.h documents.
  */
-long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
+long gphys_ioctl(struct gphys_mmu *mmu, unsigned int cmd, void __user *user)
 {
 	const struct mmu_ioctl *ioctl = mmu_ioctls;
 	union mmu_args args;
@@ -430,20 +430,20 @@ long vmx_mmu_ioctl(struct vmx_mmu *mmu, unsigned int cmd, void __user *user)
 			return -ENOTTY;
 	if (!ioctl->looks && current->mm != mmu->notifier.mm)
 		return -EPERM;
-	err = vmx_copy_in(&args, ioctl->size, user, ioctl->size);
+	err = base_copy_in(&args, ioctl->size, user, ioctl->size);
 	if (err)
 		return err;
 	if (args.flags)
 		return -EOPNOTSUPP;
 	/* If the answer cannot be written, nothing changes. */
 	if (ioctl->gives == PROGRESS)
-		err = vmx_copy_out(user, &args, ioctl->size);
+		err = base_copy_out(user, &args, ioctl->size);
 	if (err)
 		return err;
-	vmx_ledger_begin();
+	base_ledger_begin();
 	err = ioctl->fn(mmu, &args);
-	vmx_ledger_end();
+	base_ledger_end();
 	if (ioctl->gives == NOTHING || (err && ioctl->gives == RESULT))
 		return err;
-	return vmx_copy_out(user, &args, ioctl->size) ?: err;
+	return base_copy_out(user, &args, ioctl->size) ?: err;
 }

@@ -9,13 +9,13 @@
 #include "mmu.h"
 
 /**
- * vmx_mmu_ledger_init() - open the books of an mmu
+ * gphys_ledger_init() - open the books of an mmu
  * @mmu: the mmu
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_mmu_ledger_init(struct vmx_mmu *mmu)
+int gphys_ledger_init(struct gphys_mmu *mmu)
 {
 	int cpu;
 
@@ -28,37 +28,37 @@ int vmx_mmu_ledger_init(struct vmx_mmu *mmu)
 }
 
 /**
- * vmx_mmu_ledger_free() - close the books of an mmu
+ * gphys_ledger_free() - close the books of an mmu
  * @mmu: the mmu
  *
  * Context: any.
  */
-void vmx_mmu_ledger_free(struct vmx_mmu *mmu)
+void gphys_ledger_free(struct gphys_mmu *mmu)
 {
 	free_percpu(mmu->ledger.dropped);
 }
 
 /**
- * vmx_mmu_ledger_dropped() - this CPU has dropped the translations of an mmu
+ * gphys_ledger_dropped() - this CPU has dropped the translations of an mmu
  * @view: a vCPU's use of it, whose generation was read before
  *
  * Context: interrupts off.
  */
-void vmx_mmu_ledger_dropped(struct vmx_view *view)
+void gphys_ledger_dropped(struct gphys_view *view)
 {
 	__this_cpu_write(*view->mmu->ledger.dropped, view->seen_gen);
 }
 
 /**
- * vmx_mmu_ledger_enter() - the guest is about to be entered
+ * gphys_ledger_enter() - the guest is about to be entered
  * @view: an mmu that it may be on
  * @inside: tells whether it still is in the guest
  *
- * What vmx_mmu_flush() promised to others must have been dropped on this CPU.
+ * What gphys_flush() promised to others must have been dropped on this CPU.
  *
  * Context: interrupts off.
  */
-void vmx_mmu_ledger_enter(struct vmx_view *view, const bool *inside)
+void gphys_ledger_enter(struct gphys_view *view, const bool *inside)
 {
 	s64 dropped = __this_cpu_read(*view->mmu->ledger.dropped);
 	s64 flushed = atomic64_read(&view->mmu->ept.flushed);
@@ -71,15 +71,15 @@ void vmx_mmu_ledger_enter(struct vmx_view *view, const bool *inside)
 }
 
 /**
- * vmx_mmu_ledger_kicked() - no vCPU may be in a guest with older translations
+ * gphys_ledger_kicked() - no vCPU may be in a guest with older translations
  * @mmu: the mmu
  * @gen: generation that everybody was made to look at
  *
  * Context: does not sleep.
  */
-void vmx_mmu_ledger_kicked(struct vmx_mmu *mmu, s64 gen)
+void gphys_ledger_kicked(struct gphys_mmu *mmu, s64 gen)
 {
-	struct vmx_view *view;
+	struct gphys_view *view;
 
 	spin_lock(&mmu->views_lock);
 	list_for_each_entry(view, &mmu->views, link) {

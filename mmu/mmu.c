@@ -17,7 +17,7 @@
  *   mmu->lock			page tables, ranges, everything else. A spinlock:
  *				some notifiers may not sleep, and faults are taken
  *				with preemption off. Nothing is allocated under it.
- *   mmu->views_lock		the core's, inside &vmx_mmu_guests.kick
+ *   mmu->views_lock		the core's, inside &gphys_guests.kick
  *
  * The owner's memory is never pinned. A fault notes mmu->seq, gets the page
  * with a reference, takes mmu->lock, and installs it only if no invalidation
@@ -33,12 +33,12 @@
  *  - Code that removes or narrows an entry calls ept_narrowed() before mmu->lock
  *    is released: flush_gen goes up, and any vCPU that enters from then on
  *    executes INVEPT first.
- *  - Code that needs the removed translation to be gone calls vmx_mmu_flush(): it
+ *  - Code that needs the removed translation to be gone calls gphys_flush(): it
  *    makes every CPU that may be in the guest leave it. flushed is the
  *    generation up to which this was done. Callers compare it even if they
  *    found nothing to remove: another thread may have removed the entry and not
  *    have flushed yet.
- *  - vmx_mmu_flush() comes before a notifier returns (the page may be reused),
+ *  - gphys_flush() comes before a notifier returns (the page may be reused),
  *    before UNMAP or PROTECT returns (they promise it), and before a table is freed. Tables
  *    that no entry refers to wait for the flush in mmu->ept.unlinked.
  *  - New and widened entries need no flush: CPUs do not cache absent ones, and a
@@ -60,32 +60,32 @@
 #include "../base/base.h"
 #include "mmu.h"
 
-const struct vmx_mmu_cpu *vmx_mmu_cpu __ro_after_init;
-const struct vmx_mmu_guests *vmx_mmu_guests __ro_after_init;
+const struct gphys_cpu *gphys_cpu __ro_after_init;
+const struct gphys_guests *gphys_guests __ro_after_init;
 
 /* Mmus whose notifier may still be called. */
-static atomic_t vmx_mmus_alive;
+static atomic_t gphys_mmus_alive;
 
-static void mmu_flush_to(struct vmx_mmu *mmu, s64 gen)
+static void mmu_flush_to(struct gphys_mmu *mmu, s64 gen)
 {
 	s64 done = atomic64_read_acquire(&mmu->ept.flushed);
 
 	if (done >= gen)
 		return;
 	atomic64_inc(&mmu->flushes);
-	vmx_mmu_guests->kick(mmu);
-	vmx_mmu_ledger_kicked(mmu, gen);
+	gphys_guests->kick(mmu);
+	gphys_ledger_kicked(mmu, gen);
 	while (done < gen && !atomic64_try_cmpxchg(&mmu->ept.flushed, &done, gen))
 		;
 }
 
 /**
- * vmx_mmu_flush_cpus() - wait until no CPU uses what was removed so far
+ * gphys_flush_cpus() - wait until no CPU uses what was removed so far
  * @mmu: the mmu
  *
  * Context: interrupts on; does not sleep; with or without the mmu's lock.
  */
-void vmx_mmu_flush_cpus(struct vmx_mmu *mmu)
+void gphys_flush_cpus(struct gphys_mmu *mmu)
 {
 	mmu_flush_to(mmu, atomic64_read(&mmu->ept.flush_gen));
 }
@@ -100,7 +100,7 @@ static noinline void settle_derived(struct ept *ept)
 }
 
 /**
- * vmx_mmu_flush() - the same, and free the tables that were unlinked before
+ * gphys_flush() - the same, and free the tables that were unlinked before
  * @mmu: the mmu
  *
  * See the flush rules above.
@@ -108,7 +108,7 @@ static noinline void settle_derived(struct ept *ept)
  * Context: interrupts on, preemption on; without the mmu's lock. Waits for nobody
  * but CPUs.
  */
-void vmx_mmu_flush(struct vmx_mmu *mmu)
+void gphys_flush(struct gphys_mmu *mmu)
 {
 	LIST_HEAD(unlinked);
 
@@ -120,18 +120,18 @@ void vmx_mmu_flush(struct vmx_mmu *mmu)
 		spin_unlock(&mmu->lock);
 	}
 	/* Read afterwards: what was unlinked belongs to this generation or an older one. */
-	vmx_mmu_flush_cpus(mmu);
+	gphys_flush_cpus(mmu);
 	ept_free_tables(&unlinked);
 }
 
 static void owner_flush_cpus(struct ept *ept)
 {
-	vmx_mmu_flush_cpus(container_of(ept, struct vmx_mmu, ept));
+	gphys_flush_cpus(container_of(ept, struct gphys_mmu, ept));
 }
 
 static void owner_flush(struct ept *ept)
 {
-	vmx_mmu_flush(container_of(ept, struct vmx_mmu, ept));
+	gphys_flush(container_of(ept, struct gphys_mmu, ept));
 }
 
 static const struct ept_owner owner = {
@@ -139,7 +139,7 @@ static const struct ept_owner owner = {
 	.flush = owner_flush,
 };
 
-static int mmu_init(struct vmx_mmu *mmu, struct ept_format format)
+static int mmu_init(struct gphys_mmu *mmu, struct ept_format format)
 {
 	int err;
 
@@ -152,29 +152,29 @@ static int mmu_init(struct vmx_mmu *mmu, struct ept_format format)
 	mutex_init(&mmu->edit);
 	spin_lock_init(&mmu->views_lock);
 	INIT_LIST_HEAD(&mmu->views);
-	err = vmx_mmu_ledger_init(mmu);
+	err = gphys_ledger_init(mmu);
 	if (err)
 		return err;
 	err = ept_init(&mmu->ept, format, &mmu->lock);
 	mmu->ept.owner = &owner;
 	if (err)
-		vmx_mmu_ledger_free(mmu);
+		gphys_ledger_free(mmu);
 	return err;
 }
 
 /* No vCPU uses the mmu any more; notifiers may still be called. */
-static void mmu_dismantle(struct vmx_mmu *mmu)
+static void mmu_dismantle(struct gphys_mmu *mmu)
 {
 	struct ept_derived *derived;
-	struct vmx_range *range;
+	struct gphys_range *range;
 
 	/* Who could not create one comes here, too, and has not looked for long. */
-	vmx_ledger_begin();
+	base_ledger_begin();
 	spin_lock(&mmu->lock);
 	mmu->dead = true;
-	while ((range = vmx_ranges_first(&mmu->ranges, 0, U64_MAX))) {
-		vmx_ranges_remove(&mmu->ranges, range);
-		vmx_mmu_pause(mmu);
+	while ((range = gphys_ranges_first(&mmu->ranges, 0, U64_MAX))) {
+		gphys_ranges_remove(&mmu->ranges, range);
+		gphys_pause(mmu);
 	}
 	derived = mmu->ept.derived;
 	WRITE_ONCE(mmu->ept.derived, NULL);
@@ -184,105 +184,105 @@ static void mmu_dismantle(struct vmx_mmu *mmu)
 	if (derived)
 		derived->ops->free(derived);
 	ept_destroy(&mmu->ept);
-	vmx_mmu_ledger_free(mmu);
+	gphys_ledger_free(mmu);
 }
 
 /**
- * vmx_mmu_free() - free what notifiers may have been looking at
+ * gphys_free() - free what notifiers may have been looking at
  * @mmu: the mmu, dismantled
  *
  * Context: does not sleep.
  */
-void vmx_mmu_free(struct vmx_mmu *mmu)
+void gphys_free(struct gphys_mmu *mmu)
 {
 	kfree(mmu);
-	if (atomic_dec_and_test(&vmx_mmus_alive))
-		wake_up_var(&vmx_mmus_alive);
+	if (atomic_dec_and_test(&gphys_mmus_alive))
+		wake_up_var(&gphys_mmus_alive);
 }
 
-static void vmx_mmu_release(struct kref *ref)
+static void gphys_release(struct kref *ref)
 {
-	struct vmx_mmu *mmu = container_of(ref, struct vmx_mmu, ref);
-	struct vmx_vm *vm = mmu->vm;
+	struct gphys_mmu *mmu = container_of(ref, struct gphys_mmu, ref);
+	struct vmm_vm *vm = mmu->vm;
 
-	vmx_mmu_remove_shrinkable(mmu);
+	gphys_remove_shrinkable(mmu);
 	mmu_dismantle(mmu);
 	/* Notifiers may be running. The rest is freed when they are done. */
 	mmu_notifier_put(&mmu->notifier);
-	vmx_mmu_guests->put_vm(vm);
+	gphys_guests->put_vm(vm);
 }
 
 /**
- * vmx_mmu_get() - take another reference
+ * gphys_get() - take another reference
  * @mmu: the mmu; the caller has one
  *
  * Context: any.
  * Return: @mmu.
  */
-struct vmx_mmu *vmx_mmu_get(struct vmx_mmu *mmu)
+struct gphys_mmu *gphys_get(struct gphys_mmu *mmu)
 {
 	kref_get(&mmu->ref);
 	return mmu;
 }
 
 /**
- * vmx_mmu_put() - drop a reference
+ * gphys_put() - drop a reference
  * @mmu: the mmu
  *
  * Context: may sleep. No vCPU of the mmu is loaded if it is the last one.
  */
-void vmx_mmu_put(struct vmx_mmu *mmu)
+void gphys_put(struct gphys_mmu *mmu)
 {
-	kref_put(&mmu->ref, vmx_mmu_release);
+	kref_put(&mmu->ref, gphys_release);
 }
 
-static int vmx_mmu_fop_release(struct inode *inode, struct file *file)
+static int gphys_fop_release(struct inode *inode, struct file *file)
 {
-	vmx_ledger_begin();
-	vmx_mmu_put(file->private_data);
-	vmx_ledger_end();
+	base_ledger_begin();
+	gphys_put(file->private_data);
+	base_ledger_end();
 	return 0;
 }
 
-static long vmx_mmu_fop_ioctl(struct file *file, unsigned int cmd,
-			      unsigned long arg)
+static long gphys_fop_ioctl(struct file *file, unsigned int cmd,
+			    unsigned long arg)
 {
-	return vmx_mmu_ioctl(file->private_data, cmd, (void __user *)arg);
+	return gphys_ioctl(file->private_data, cmd, (void __user *)arg);
 }
 
-static const struct file_operations vmx_mmu_fops = {
+static const struct file_operations gphys_fops = {
 	.owner = THIS_MODULE,
-	.release = vmx_mmu_fop_release,
-	.unlocked_ioctl = vmx_mmu_fop_ioctl,
+	.release = gphys_fop_release,
+	.unlocked_ioctl = gphys_fop_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
 
 /* On success the mmu holds a reference to @vm and is called by notifiers. */
-static struct vmx_mmu *mmu_new(struct vmx_vm *vm, bool shadow)
+static struct gphys_mmu *mmu_new(struct vmm_vm *vm, bool shadow)
 {
-	struct vmx_mmu *mmu;
+	struct gphys_mmu *mmu;
 	int err;
 
 	mmu = kzalloc(sizeof(*mmu), GFP_KERNEL_ACCOUNT);
 	if (!mmu)
 		return ERR_PTR(-ENOMEM);
-	err = mmu_init(mmu, shadow ? vmx_mmu_cpu->map_format : vmx_mmu_cpu->format);
+	err = mmu_init(mmu, shadow ? gphys_cpu->map_format : gphys_cpu->format);
 	if (err)
 		goto free;
 	/* No CPU sets bits in tables that none walks. */
 	mmu->log_methods = shadow ? BIT(VMX_DIRTY_OFF) | BIT(VMX_DIRTY_WRITE_PROTECT) :
-				    vmx_mmu_cpu->log_methods;
+				    gphys_cpu->log_methods;
 	err = shadow ? shadow_create(&mmu->ept) : 0;
 	if (err)
 		goto dismantle;
-	mmu->notifier.ops = &vmx_mmu_notifier_ops;
+	mmu->notifier.ops = &gphys_notifier_ops;
 	err = mmu_notifier_register(&mmu->notifier, current->mm);
 	if (err)
 		goto dismantle;
-	atomic_inc(&vmx_mmus_alive);
-	mmu->vm = vmx_mmu_guests->get_vm(vm);
-	vmx_mmu_add_shrinkable(mmu);
+	atomic_inc(&gphys_mmus_alive);
+	mmu->vm = gphys_guests->get_vm(vm);
+	gphys_add_shrinkable(mmu);
 	return mmu;
 
 dismantle:
@@ -292,97 +292,97 @@ free:
 	return ERR_PTR(err);
 }
 
-static int create(struct vmx_vm *vm, bool shadow)
+static int create_mmu(struct vmm_vm *vm, bool shadow)
 {
-	struct vmx_mmu *mmu = mmu_new(vm, shadow);
+	struct gphys_mmu *mmu = mmu_new(vm, shadow);
 	int fd;
 
 	if (IS_ERR(mmu))
 		return PTR_ERR(mmu);
-	fd = vmx_new_fd("vmx-mmu", &vmx_mmu_fops, mmu);
+	fd = base_new_fd("vmx-mmu", &gphys_fops, mmu);
 	if (fd < 0)
-		vmx_mmu_put(mmu);
+		gphys_put(mmu);
 	return fd;
 }
 
 /**
- * vmx_mmu_create_ept() - %VMX_CREATE_EPT
+ * gphys_create_ept() - %VMX_CREATE_EPT
  * @vm: the VM; the caller is in its owner's address space
  *
  * Context: may sleep.
  * Return: a descriptor, or -EOPNOTSUPP (the CPU has no EPT), -ENOMEM, -EINTR
  * (a fatal signal), -EMFILE.
  */
-int vmx_mmu_create_ept(struct vmx_vm *vm)
+int gphys_create_ept(struct vmm_vm *vm)
 {
-	return vmx_mmu_cpu->has_ept ? create(vm, false) : -EOPNOTSUPP;
+	return gphys_cpu->has_ept ? create_mmu(vm, false) : -EOPNOTSUPP;
 }
 
 /**
- * vmx_mmu_create_shadow() - %VMX_CREATE_SHADOW
+ * gphys_create_shadow() - %VMX_CREATE_SHADOW
  * @vm: the VM; the caller is in its owner's address space
  *
  * Context: may sleep.
  * Return: a descriptor, or -ENOMEM, -EINTR (a fatal signal), -EMFILE.
  */
-int vmx_mmu_create_shadow(struct vmx_vm *vm)
+int gphys_create_shadow(struct vmm_vm *vm)
 {
-	return create(vm, true);
+	return create_mmu(vm, true);
 }
 
 /**
- * vmx_mmu_from_fd() - the mmu behind a descriptor
+ * gphys_from_fd() - the mmu behind a descriptor
  * @fd: descriptor of the current process
  * @vm: the VM it must be of
  *
  * Context: may sleep.
- * Return: the mmu, with a reference for the caller to vmx_mmu_put();
+ * Return: the mmu, with a reference for the caller to gphys_put();
  * ERR_PTR(-EBADF) if the descriptor is not open, ERR_PTR(-EINVAL) if it is no
  * mmu or one of another VM.
  */
-struct vmx_mmu *vmx_mmu_from_fd(int fd, struct vmx_vm *vm)
+struct gphys_mmu *gphys_from_fd(int fd, struct vmm_vm *vm)
 {
-	struct vmx_mmu *mmu = ERR_PTR(-EINVAL);
+	struct gphys_mmu *mmu = ERR_PTR(-EINVAL);
 	struct file *file = fget(fd);
 
 	if (!file)
 		return ERR_PTR(-EBADF);
-	if (file->f_op == &vmx_mmu_fops) {
-		struct vmx_mmu *found = file->private_data;
+	if (file->f_op == &gphys_fops) {
+		struct gphys_mmu *found = file->private_data;
 
 		if (found->vm == vm)
-			mmu = vmx_mmu_get(found);
+			mmu = gphys_get(found);
 	}
 	fput(file);
 	return mmu;
 }
 
 /**
- * vmx_mmu_start() - before the first mmu
+ * gphys_start() - before the first mmu
  * @cpu: what the CPU can do
  * @guests: what the core does
  *
  * Context: module init.
  * Return: 0 or -ENOMEM.
  */
-int __init vmx_mmu_start(const struct vmx_mmu_cpu *cpu, const struct vmx_mmu_guests *guests)
+int __init gphys_start(const struct gphys_cpu *cpu, const struct gphys_guests *guests)
 {
-	vmx_mmu_cpu = cpu;
-	vmx_mmu_guests = guests;
-	return vmx_mmu_shrinker_init();
+	gphys_cpu = cpu;
+	gphys_guests = guests;
+	return gphys_shrinker_init();
 }
 
 /**
- * vmx_mmu_stop() - wait until nothing of the mmus is left
+ * gphys_stop() - wait until nothing of the mmus is left
  *
  * For the module's exit, and for its init where that fails: objects are gone by then, but their
  * notifiers may still be on their way out.
  *
  * Context: may sleep.
  */
-void vmx_mmu_stop(void)
+void gphys_stop(void)
 {
-	vmx_mmu_shrinker_exit();
-	wait_var_event(&vmx_mmus_alive, !atomic_read(&vmx_mmus_alive));
+	gphys_shrinker_exit();
+	wait_var_event(&gphys_mmus_alive, !atomic_read(&gphys_mmus_alive));
 	mmu_notifier_synchronize();
 }

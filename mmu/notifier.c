@@ -26,16 +26,16 @@ struct part {
 	u64 end;
 };
 
-static struct vmx_mmu *to_mmu(struct mmu_notifier *notifier)
+static struct gphys_mmu *to_mmu(struct mmu_notifier *notifier)
 {
-	return container_of(notifier, struct vmx_mmu, notifier);
+	return container_of(notifier, struct gphys_mmu, notifier);
 }
 
 /* The part of the range at @node that [@start, @end) of userspace backs. */
 static struct part part_of(struct interval_tree_node *node, unsigned long start,
 			   unsigned long end)
 {
-	struct vmx_range *range = container_of(node, struct vmx_range, uaddr);
+	struct gphys_range *range = container_of(node, struct gphys_range, uaddr);
 	u64 gpa = range->gpa.start;
 
 	return (struct part) {
@@ -50,11 +50,11 @@ static struct part part_of(struct interval_tree_node *node, unsigned long start,
  * stays away while the invalidation is in progress. Then whoever wants to change
  * ranges waits until it is over, or a program could keep the host here for ever.
  */
-static void zap_user(struct vmx_mmu *mmu, unsigned long start,
+static void zap_user(struct gphys_mmu *mmu, unsigned long start,
 		     unsigned long end)
 	__must_hold(&mmu->lock)
 {
-	struct vmx_ranges *set = &mmu->ranges;
+	struct gphys_ranges *set = &mmu->ranges;
 	struct interval_tree_node *node;
 	bool unsettled = false;
 	unsigned int edits;
@@ -68,7 +68,7 @@ again:
 		while (part.start < part.end) {
 			part.start = ept_zap(&mmu->ept, part.start, part.end, false);
 			edits = set->edits;
-			vmx_mmu_pause(mmu);
+			gphys_pause(mmu);
 			if (likely(set->edits == edits))
 				continue;
 			if (!unsettled)
@@ -86,9 +86,9 @@ again:
 static int invalidate_start(struct mmu_notifier *notifier,
 			    const struct mmu_notifier_range *range)
 {
-	struct vmx_mmu *mmu = to_mmu(notifier);
+	struct gphys_mmu *mmu = to_mmu(notifier);
 
-	vmx_ledger_begin();
+	base_ledger_begin();
 	spin_lock(&mmu->lock);
 	/* One interval covers all in progress. That is simple, and rarely too wide. */
 	if (!mmu->invalidating++) {
@@ -102,18 +102,18 @@ static int invalidate_start(struct mmu_notifier *notifier,
 	zap_user(mmu, range->start, range->end);
 	spin_unlock(&mmu->lock);
 
-	vmx_mmu_flush(mmu);
-	vmx_ledger_end();
+	gphys_flush(mmu);
+	base_ledger_end();
 	return 0;
 }
 
 static void invalidate_end(struct mmu_notifier *notifier,
 			   const struct mmu_notifier_range *range)
 {
-	struct vmx_mmu *mmu = to_mmu(notifier);
+	struct gphys_mmu *mmu = to_mmu(notifier);
 	bool idle;
 
-	vmx_ledger_begin();
+	base_ledger_begin();
 	spin_lock(&mmu->lock);
 	/*
 	 * A fault that got its page before this may have seen what the
@@ -124,20 +124,20 @@ static void invalidate_end(struct mmu_notifier *notifier,
 	idle = !--mmu->invalidating;
 	spin_unlock(&mmu->lock);
 
-	vmx_ledger_end();
+	base_ledger_end();
 	if (idle && wq_has_sleeper(&mmu->idle))
 		wake_up_all(&mmu->idle);
 }
 
-static bool young(struct mmu_notifier *notifier, unsigned long start,
-		  unsigned long end, bool clear)
+static bool age_pages(struct mmu_notifier *notifier, unsigned long start,
+		      unsigned long end, bool clear)
 {
-	struct vmx_mmu *mmu = to_mmu(notifier);
+	struct gphys_mmu *mmu = to_mmu(notifier);
 	struct interval_tree_node *node;
 	unsigned int spent = 0;
 	bool ret = false;
 
-	vmx_ledger_begin();
+	base_ledger_begin();
 	spin_lock(&mmu->lock);
 	node = interval_tree_iter_first(&mmu->ranges.by_uaddr, start, end - 1);
 	for (; node && spent < EPT_BUDGET; node = interval_tree_iter_next(node, start, end - 1)) {
@@ -147,7 +147,7 @@ static bool young(struct mmu_notifier *notifier, unsigned long start,
 		spent += EPT_BUDGET - mmu->ept.left;
 	}
 	spin_unlock(&mmu->lock);
-	vmx_ledger_end();
+	base_ledger_end();
 	return ret;
 }
 
@@ -160,44 +160,44 @@ static int clear_flush_young(struct mmu_notifier *notifier,
 			     struct mm_struct *mm, unsigned long start,
 			     unsigned long end)
 {
-	return young(notifier, start, end, true);
+	return age_pages(notifier, start, end, true);
 }
 
 static int clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
 		       unsigned long start, unsigned long end)
 {
-	return young(notifier, start, end, true);
+	return age_pages(notifier, start, end, true);
 }
 
 static int test_young(struct mmu_notifier *notifier, struct mm_struct *mm,
 		      unsigned long address)
 {
-	return young(notifier, address, address + 1, false);
+	return age_pages(notifier, address, address + 1, false);
 }
 
 /* The owner's address space goes, and with it all pages. */
-static void release(struct mmu_notifier *notifier, struct mm_struct *mm)
+static void release_mm(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
-	struct vmx_mmu *mmu = to_mmu(notifier);
+	struct gphys_mmu *mmu = to_mmu(notifier);
 
-	vmx_ledger_begin();
+	base_ledger_begin();
 	spin_lock(&mmu->lock);
 	mmu->dead = true;
 	zap_user(mmu, 0, ULONG_MAX);
 	spin_unlock(&mmu->lock);
 
-	vmx_mmu_flush(mmu);
-	vmx_ledger_end();
+	gphys_flush(mmu);
+	base_ledger_end();
 }
 
 /* Unlinked already; called when no notifier of the mmu runs any more. */
 static void free_notifier(struct mmu_notifier *notifier)
 {
-	vmx_mmu_free(to_mmu(notifier));
+	gphys_free(to_mmu(notifier));
 }
 
-const struct mmu_notifier_ops vmx_mmu_notifier_ops = {
-	.release = release,
+const struct mmu_notifier_ops gphys_notifier_ops = {
+	.release = release_mm,
 	.clear_flush_young = clear_flush_young,
 	.clear_young = clear_young,
 	.test_young = test_young,

@@ -5,7 +5,7 @@
  * host takes memory back.
  *
  * Callers take the locks: changes need the mmu's edit mutex and its lock, look-ups
- * either of them. Only vmx_ranges_peek() needs neither.
+ * either of them. Only gphys_ranges_peek() needs neither.
  */
 #include <linux/interval_tree.h>
 #include <linux/slab.h>
@@ -14,13 +14,13 @@
 #include "../base/ledger_time.h"
 #include "ranges.h"
 
-static struct vmx_range *by_gpa(struct interval_tree_node *node)
+static struct gphys_range *by_gpa(struct interval_tree_node *node)
 {
-	return node ? container_of(node, struct vmx_range, gpa) : NULL;
+	return node ? container_of(node, struct gphys_range, gpa) : NULL;
 }
 
 /**
- * vmx_range_alloc() - make a range that is in no set
+ * gphys_range_alloc() - make a range that is in no set
  * @gpa: first guest-physical address
  * @uaddr: userspace address that backs it
  * @length: bytes, not 0
@@ -30,9 +30,9 @@ static struct vmx_range *by_gpa(struct interval_tree_node *node)
  * Return: the range, to be added to a set or given to kfree(); NULL without
  * memory.
  */
-struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot)
+struct gphys_range *gphys_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot)
 {
-	struct vmx_range *range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
+	struct gphys_range *range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
 
 	if (!range)
 		return NULL;
@@ -43,10 +43,10 @@ struct vmx_range *vmx_range_alloc(u64 gpa, u64 uaddr, u64 length, u32 prot)
 	range->prot = prot;
 	return range;
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_range_alloc);
+EXPORT_SYMBOL_IF_KUNIT(gphys_range_alloc);
 
 /**
- * vmx_ranges_first() - find the lowest range in an interval
+ * gphys_ranges_first() - find the lowest range in an interval
  * @set: the ranges
  * @first: first guest-physical address
  * @last: last guest-physical address
@@ -54,26 +54,26 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_range_alloc);
  * Return: the range with the lowest address that has any byte of the interval;
  * NULL if none has.
  */
-struct vmx_range *vmx_ranges_first(struct vmx_ranges *set, u64 first, u64 last)
+struct gphys_range *gphys_ranges_first(struct gphys_ranges *set, u64 first, u64 last)
 {
 	return by_gpa(interval_tree_iter_first(&set->by_gpa, first, last));
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_first);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_first);
 
 /**
- * vmx_ranges_add() - put a range into the set
+ * gphys_ranges_add() - put a range into the set
  * @set: the ranges
  * @range: the new one, which overlaps none of them in guest-physical memory
  */
-void vmx_ranges_add(struct vmx_ranges *set, struct vmx_range *range)
+void gphys_ranges_add(struct gphys_ranges *set, struct gphys_range *range)
 {
 	interval_tree_insert(&range->gpa, &set->by_gpa);
 	interval_tree_insert(&range->uaddr, &set->by_uaddr);
 	set->count++;
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_add);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_add);
 
-static void vmx_ranges_take(struct vmx_ranges *set, struct vmx_range *range)
+static void gphys_ranges_take(struct gphys_ranges *set, struct gphys_range *range)
 {
 	interval_tree_remove(&range->gpa, &set->by_gpa);
 	interval_tree_remove(&range->uaddr, &set->by_uaddr);
@@ -82,21 +82,21 @@ static void vmx_ranges_take(struct vmx_ranges *set, struct vmx_range *range)
 }
 
 /**
- * vmx_ranges_remove() - take a range out of the set and free it
+ * gphys_ranges_remove() - take a range out of the set and free it
  * @set: the ranges
  * @range: one of them
  */
-void vmx_ranges_remove(struct vmx_ranges *set, struct vmx_range *range)
+void gphys_ranges_remove(struct gphys_ranges *set, struct gphys_range *range)
 {
-	vmx_ranges_take(set, range);
+	gphys_ranges_take(set, range);
 	if (rcu_access_pointer(set->last) == range)
 		RCU_INIT_POINTER(set->last, NULL);
 	kfree_rcu(range, rcu);
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_remove);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_remove);
 
 /**
- * vmx_ranges_cover() - is every byte of an interval in some range
+ * gphys_ranges_cover() - is every byte of an interval in some range
  * @set: the ranges
  * @first: first guest-physical address
  * @last: last guest-physical address
@@ -104,52 +104,52 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_remove);
  * Context: may sleep, with the mmu's edit mutex.
  * Return: true if there is no hole.
  */
-bool vmx_ranges_cover(struct vmx_ranges *set, u64 first, u64 last)
+bool gphys_ranges_cover(struct gphys_ranges *set, u64 first, u64 last)
 {
 	for (;;) {
-		struct vmx_range *range = vmx_ranges_first(set, first, first);
+		struct gphys_range *range = gphys_ranges_first(set, first, first);
 
 		if (!range)
 			return false;
 		if (range->gpa.last >= last)
 			return true;
-		vmx_cond_resched();
+		base_cond_resched();
 		first = range->gpa.last + 1;
 	}
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_cover);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_cover);
 
 /* The range that a cut between @gpa - 1 and @gpa would break. */
-static struct vmx_range *vmx_ranges_astride(struct vmx_ranges *set, u64 gpa)
+static struct gphys_range *gphys_ranges_astride(struct gphys_ranges *set, u64 gpa)
 {
-	struct vmx_range *range = vmx_ranges_first(set, gpa, gpa);
+	struct gphys_range *range = gphys_ranges_first(set, gpa, gpa);
 
 	return range && range->gpa.start != gpa ? range : NULL;
 }
 
 /**
- * vmx_ranges_growth() - how many more ranges there will be
+ * gphys_ranges_growth() - how many more ranges there will be
  * @set: the ranges
  * @first: first guest-physical address of an interval to cut out
  * @last: its last address
  * @keep: the interval stays, as ranges of its own; otherwise it is removed
  *
- * Return: ranges in addition to those there are, 0 to %VMX_RANGES_SPARE.
+ * Return: ranges in addition to those there are, 0 to %GPHYS_RANGES_SPARE.
  */
-unsigned int vmx_ranges_growth(struct vmx_ranges *set, u64 first, u64 last,
-			       bool keep)
+unsigned int gphys_ranges_growth(struct gphys_ranges *set, u64 first, u64 last,
+				 bool keep)
 {
-	struct vmx_range *low = vmx_ranges_astride(set, first);
-	struct vmx_range *high = vmx_ranges_astride(set, last + 1);
+	struct gphys_range *low = gphys_ranges_astride(set, first);
+	struct gphys_range *high = gphys_ranges_astride(set, last + 1);
 
 	if (keep)
 		return !!low + !!high;
 	return low && low == high;
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_growth);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_growth);
 
 /**
- * vmx_ranges_split() - let no range reach across an address
+ * gphys_ranges_split() - let no range reach across an address
  * @set: the ranges
  * @gpa: guest-physical address; a range that has it and the byte below becomes
  *	two, the second of which begins here
@@ -157,10 +157,10 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_growth);
  *
  * Context: within a write section of the mmu's sequence count.
  */
-void vmx_ranges_split(struct vmx_ranges *set, u64 gpa, struct vmx_range **spare)
+void gphys_ranges_split(struct gphys_ranges *set, u64 gpa, struct gphys_range **spare)
 {
-	struct vmx_range *low = vmx_ranges_astride(set, gpa);
-	struct vmx_range *high = *spare;
+	struct gphys_range *low = gphys_ranges_astride(set, gpa);
+	struct gphys_range *high = *spare;
 	u64 length;
 
 	if (!low)
@@ -174,40 +174,40 @@ void vmx_ranges_split(struct vmx_ranges *set, u64 gpa, struct vmx_range **spare)
 	high->uaddr.last = low->uaddr.last;
 	high->prot = low->prot;
 
-	vmx_ranges_take(set, low);
+	gphys_ranges_take(set, low);
 	low->gpa.last = gpa - 1;
 	low->uaddr.last = high->uaddr.start - 1;
-	vmx_ranges_add(set, low);
-	vmx_ranges_add(set, high);
+	gphys_ranges_add(set, low);
+	gphys_ranges_add(set, high);
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_split);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_split);
 
 /**
- * vmx_ranges_merge() - undo a split that is no longer needed
+ * gphys_ranges_merge() - undo a split that is no longer needed
  * @set: the ranges
  * @gpa: guest-physical address; if the ranges that end below and begin here
  *	are alike and their backing continues, they become one
  *
  * Context: within a write section of the mmu's sequence count.
  */
-void vmx_ranges_merge(struct vmx_ranges *set, u64 gpa)
+void gphys_ranges_merge(struct gphys_ranges *set, u64 gpa)
 {
-	struct vmx_range *low = gpa ? vmx_ranges_first(set, gpa - 1, gpa - 1) : NULL;
-	struct vmx_range *high = vmx_ranges_first(set, gpa, gpa);
+	struct gphys_range *low = gpa ? gphys_ranges_first(set, gpa - 1, gpa - 1) : NULL;
+	struct gphys_range *high = gphys_ranges_first(set, gpa, gpa);
 
 	if (!low || !high || low == high || low->prot != high->prot ||
 	    low->uaddr.last + 1 != high->uaddr.start)
 		return;
-	vmx_ranges_take(set, low);
+	gphys_ranges_take(set, low);
 	low->gpa.last = high->gpa.last;
 	low->uaddr.last = high->uaddr.last;
-	vmx_ranges_remove(set, high);
-	vmx_ranges_add(set, low);
+	gphys_ranges_remove(set, high);
+	gphys_ranges_add(set, low);
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_merge);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_merge);
 
-static void vmx_range_copy_out(const struct vmx_range *range,
-			       struct vmx_range_copy *copy)
+static void gphys_range_copy_out(const struct gphys_range *range,
+				 struct gphys_range_copy *copy)
 {
 	copy->first = READ_ONCE(range->gpa.start);
 	copy->last = READ_ONCE(range->gpa.last);
@@ -216,7 +216,7 @@ static void vmx_range_copy_out(const struct vmx_range *range,
 }
 
 /**
- * vmx_ranges_find() - find the range of an address, and remember it
+ * gphys_ranges_find() - find the range of an address, and remember it
  * @set: the ranges
  * @gpa: guest-physical address
  * @copy: filled in if there is one
@@ -224,22 +224,22 @@ static void vmx_range_copy_out(const struct vmx_range *range,
  * Context: with the mmu's lock.
  * Return: true if there is one.
  */
-bool vmx_ranges_find(struct vmx_ranges *set, u64 gpa,
-		     struct vmx_range_copy *copy)
+bool gphys_ranges_find(struct gphys_ranges *set, u64 gpa,
+		       struct gphys_range_copy *copy)
 {
-	struct vmx_range *range = vmx_ranges_first(set, gpa, gpa);
+	struct gphys_range *range = gphys_ranges_first(set, gpa, gpa);
 
 	if (!range)
 		return false;
 	if (rcu_access_pointer(set->last) != range)
 		rcu_assign_pointer(set->last, range);
-	vmx_range_copy_out(range, copy);
+	gphys_range_copy_out(range, copy);
 	return true;
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_find);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_find);
 
 /**
- * vmx_ranges_peek() - look at the range found last, without a lock
+ * gphys_ranges_peek() - look at the range found last, without a lock
  * @set: the ranges
  * @gpa: guest-physical address
  * @copy: filled in if that range has it
@@ -249,19 +249,19 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_find);
  *
  * Return: true if the range found last has the address.
  */
-bool vmx_ranges_peek(struct vmx_ranges *set, u64 gpa,
-		     struct vmx_range_copy *copy)
+bool gphys_ranges_peek(struct gphys_ranges *set, u64 gpa,
+		       struct gphys_range_copy *copy)
 {
-	const struct vmx_range *range;
+	const struct gphys_range *range;
 	bool found = false;
 
 	rcu_read_lock();
 	range = rcu_dereference(set->last);
 	if (range) {
-		vmx_range_copy_out(range, copy);
+		gphys_range_copy_out(range, copy);
 		found = copy->first <= gpa && gpa <= copy->last;
 	}
 	rcu_read_unlock();
 	return found;
 }
-EXPORT_SYMBOL_IF_KUNIT(vmx_ranges_peek);
+EXPORT_SYMBOL_IF_KUNIT(gphys_ranges_peek);

@@ -20,26 +20,26 @@ static struct shrinker *shrinker;
 static unsigned long count_tables(struct shrinker *unused, struct shrink_control *sc)
 {
 	unsigned long count = 0;
-	struct vmx_mmu *mmu;
+	struct gphys_mmu *mmu;
 
 	if (!mutex_trylock(&mmus_lock))
 		return 0;
-	vmx_ledger_begin();
+	base_ledger_begin();
 	list_for_each_entry(mmu, &mmus, link) {
 		spin_lock(&mmu->lock);
 		count += mmu->ept.count.tables;
 		if (mmu->ept.derived)
 			count += mmu->ept.derived->ops->count(mmu->ept.derived, &mmu->stats);
 		spin_unlock(&mmu->lock);
-		vmx_cond_resched();
+		base_cond_resched();
 	}
-	vmx_ledger_end();
+	base_ledger_end();
 	mutex_unlock(&mmus_lock);
 	return count;
 }
 
 /* Look at @count tables of an mmu, and shadow pages; how many went. */
-static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
+static unsigned long shrink_tables(struct gphys_mmu *mmu, unsigned long count)
 {
 	struct ept_derived *derived = mmu->ept.derived;
 	u64 end = 1ULL << ept_gpa_bits(&mmu->ept.format);
@@ -55,42 +55,42 @@ static unsigned long shrink(struct vmx_mmu *mmu, unsigned long count)
 		tables = mmu->ept.count.tables;
 		mmu->shrink_at = ept_age(&mmu->ept, mmu->shrink_at, end);
 		freed += tables - mmu->ept.count.tables;
-		vmx_mmu_pause(mmu);
+		gphys_pause(mmu);
 		if (mmu->shrink_at >= end)
 			mmu->shrink_at = 0;
 	}
 	mmu->stats.shrunk += freed;
 	spin_unlock(&mmu->lock);
-	vmx_mmu_flush(mmu);
+	gphys_flush(mmu);
 	return freed + shadows;
 }
 
 static unsigned long scan_tables(struct shrinker *unused, struct shrink_control *sc)
 {
 	unsigned long freed = SHRINK_STOP;
-	struct vmx_mmu *mmu;
+	struct gphys_mmu *mmu;
 
 	if (!mutex_trylock(&mmus_lock))
 		return SHRINK_STOP;
-	vmx_ledger_begin();
-	mmu = list_first_entry_or_null(&mmus, struct vmx_mmu, link);
+	base_ledger_begin();
+	mmu = list_first_entry_or_null(&mmus, struct gphys_mmu, link);
 	if (mmu) {
 		/* Begin with another next time. */
 		list_move_tail(&mmu->link, &mmus);
-		freed = shrink(mmu, sc->nr_to_scan);
+		freed = shrink_tables(mmu, sc->nr_to_scan);
 	}
-	vmx_ledger_end();
+	base_ledger_end();
 	mutex_unlock(&mmus_lock);
 	return freed;
 }
 
 /**
- * vmx_mmu_add_shrinkable() - let the tables of an mmu give way
+ * gphys_add_shrinkable() - let the tables of an mmu give way
  * @mmu: the mmu
  *
  * Context: may sleep.
  */
-void vmx_mmu_add_shrinkable(struct vmx_mmu *mmu)
+void gphys_add_shrinkable(struct gphys_mmu *mmu)
 {
 	mutex_lock(&mmus_lock);
 	list_add_tail(&mmu->link, &mmus);
@@ -98,12 +98,12 @@ void vmx_mmu_add_shrinkable(struct vmx_mmu *mmu)
 }
 
 /**
- * vmx_mmu_remove_shrinkable() - leave the tables of an mmu alone from here on
+ * gphys_remove_shrinkable() - leave the tables of an mmu alone from here on
  * @mmu: the mmu, about to be dismantled
  *
  * Context: may sleep.
  */
-void vmx_mmu_remove_shrinkable(struct vmx_mmu *mmu)
+void gphys_remove_shrinkable(struct gphys_mmu *mmu)
 {
 	mutex_lock(&mmus_lock);
 	list_del(&mmu->link);
@@ -111,20 +111,20 @@ void vmx_mmu_remove_shrinkable(struct vmx_mmu *mmu)
 }
 
 /**
- * vmx_mmu_shrinker_init() - register with the host's memory management
+ * gphys_shrinker_init() - register with the host's memory management
  *
  * Return: 0 or -ENOMEM.
  */
-int vmx_mmu_shrinker_init(void)
+int gphys_shrinker_init(void)
 {
-	shrinker = vmx_register_shrinker(count_tables, scan_tables);
+	shrinker = base_register_shrinker(count_tables, scan_tables);
 	return shrinker ? 0 : -ENOMEM;
 }
 
 /**
- * vmx_mmu_shrinker_exit() - undo vmx_mmu_shrinker_init()
+ * gphys_shrinker_exit() - undo gphys_shrinker_init()
  */
-void vmx_mmu_shrinker_exit(void)
+void gphys_shrinker_exit(void)
 {
-	vmx_unregister_shrinker(shrinker);
+	base_unregister_shrinker(shrinker);
 }

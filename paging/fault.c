@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Page faults of a guest with shadow page tables, and instructions that invalidate translations. A
- * page that is not at hand is noted in struct vmx_paging; paging_prepare() gets it, and then the
+ * page that is not at hand is noted in struct shadow_paging; paging_prepare() gets it, and then the
  * guest's instruction exits once more.
  */
 #include <linux/mm.h>
@@ -38,21 +38,21 @@ static bool is_interrupt(u32 event)
  * Generating a Double Fault").
  *
  * Context: preemption off.
- * Return: an enum vmx_fault.
+ * Return: an enum gphys_fault.
  */
-int paging_deliver_fault(struct vmx_vcpu *v, u64 gva)
+int paging_deliver_fault(struct vmm_vcpu *v, u64 gva)
 {
 	u32 first = v->event.info & EVENT;
 	u32 vector = X86_TRAP_PF, error = v->intr_error;
 
 	if (is_interrupt(first))
-		return VMX_FAULT_EXIT;
+		return GPHYS_FAULT_EXIT;
 	/* Even if #DF follows (SDM, "Interrupt 14--Page-Fault Exception (#PF)") */
 	v->cr2 = gva;
 	if (first == EXCEPTION(X86_TRAP_DF)) {
 		v->event.info = 0;
 		v->reason = VMX_REASON_TRIPLE_FAULT;
-		return VMX_FAULT_EXIT;
+		return GPHYS_FAULT_EXIT;
 	}
 	if (first == EXCEPTION(X86_TRAP_PF)) {
 		vector = X86_TRAP_DF;
@@ -60,36 +60,36 @@ int paging_deliver_fault(struct vmx_vcpu *v, u64 gva)
 	}
 	v->event.info = EXCEPTION(vector) | VMX_INTR_ERROR_CODE;
 	v->event.error = error;
-	return VMX_FAULT_DONE;
+	return GPHYS_FAULT_DONE;
 }
 
 /* Something is to be got: with the page at hand, at once. */
-static int get_miss(struct vmx_vcpu *v)
+static int get_miss(struct vmm_vcpu *v)
 {
 	int r;
 
 	if (v->paging->miss == ~0ULL)
 		return -EAGAIN;
-	if (vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->paging->miss_access))
-		return VMX_FAULT_EXIT;
-	r = vmx_mmu_fault(v->mmu, v->gpa, v->paging->miss_access, true, &v->miss);
+	if (gphys_misses(v->mmu, &v->miss, v->gpa, v->paging->miss_access))
+		return GPHYS_FAULT_EXIT;
+	r = gphys_fault(v->mmu, v->gpa, v->paging->miss_access, true, &v->miss);
 	trace_fault(v->tag.vpid, v->gpa, v->violation, r);
-	if (r == VMX_FAULT_EXIT || v->paging->miss_translated)
+	if (r == GPHYS_FAULT_EXIT || v->paging->miss_translated)
 		return r;
 	/* The module reads no memory of devices, not even for a table. */
 	spin_lock(&v->mmu->lock);
 	if (paging_is_device(v, v->gpa))
-		r = VMX_FAULT_EXIT;
+		r = GPHYS_FAULT_EXIT;
 	spin_unlock(&v->mmu->lock);
 	return r;
 }
 
 /* Do the tables that the CPU walks allow a supervisor to reach a user page so? */
-static bool nothing_missing(const struct vmx_paging *p, const struct guest_walk *walk)
+static bool nothing_missing(const struct shadow_paging *p, const struct shadow_walk *walk)
 {
-	int top = p->mode.format == GUEST_LONG ? p->mode.levels : 2;
-	u64 needs = PT_PRESENT | PT_USER | (walk->access & X86_PF_WRITE ? PT_WRITE : 0);
-	u64 entry[PT_MAX_LEVELS + 1], have = needs;
+	int top = p->mode.format == SHADOW_GUEST_LONG ? p->mode.levels : 2;
+	u64 needs = SHADOW_PRESENT | SHADOW_USER | (walk->access & X86_PF_WRITE ? SHADOW_WRITE : 0);
+	u64 entry[SHADOW_MAX_LEVELS + 1], have = needs;
 	int level = paging_look(p, walk->gva, entry);
 
 	if (!level)
@@ -105,7 +105,7 @@ static bool nothing_missing(const struct vmx_paging *p, const struct guest_walk 
  * guest faulted for the same address before: the first time another CPU may have made
  * the entry meanwhile.
  */
-static bool is_implicit(struct vmx_paging *p, const struct guest_walk *walk)
+static bool is_implicit(struct shadow_paging *p, const struct shadow_walk *walk)
 {
 	u64 last = p->enough;
 
@@ -113,15 +113,15 @@ static bool is_implicit(struct vmx_paging *p, const struct guest_walk *walk)
 	return p->enough != ~0ULL && p->enough == last;
 }
 
-static enum walk_result fault_locked(struct vmx_vcpu *v, struct guest_walk *walk)
+static enum shadow_walk_result fault_locked(struct vmm_vcpu *v, struct shadow_walk *walk)
 {
-	enum walk_result result;
+	enum shadow_walk_result result;
 
 	spin_lock(&v->mmu->lock);
 	if (is_implicit(v->paging, walk))
 		walk->ac = false;
 	result = shadow_fault(v->paging->shadow, v->paging, walk);
-	if (result == WALK_MISS && v->paging->miss != ~0ULL)
+	if (result == SHADOW_WALK_MISS && v->paging->miss != ~0ULL)
 		paging_describe(v, walk->gva, VMX_VIOLATION_LINEAR_VALID);
 	spin_unlock(&v->mmu->lock);
 	return result;
@@ -133,33 +133,33 @@ static enum walk_result fault_locked(struct vmx_vcpu *v, struct guest_walk *walk
  * @walk: the access; filled in
  *
  * Context: interrupts on, preemption off.
- * Return: an enum vmx_fault; -EAGAIN: ask again after paging_prepare() and another exit; another
- * errno of vmx_mmu_fault(); %PAGING_PF: the guest's tables forbid it, and intr_error has the
+ * Return: an enum gphys_fault; -EAGAIN: ask again after paging_prepare() and another exit; another
+ * errno of gphys_fault(); %PAGING_PF: the guest's tables forbid it, and intr_error has the
  * error code.
  */
-int paging_fault(struct vmx_vcpu *v, struct guest_walk *walk)
+int paging_fault(struct vmm_vcpu *v, struct shadow_walk *walk)
 {
 	int attempts, r;
 
 	for (attempts = 0; attempts < ATTEMPTS; attempts++) {
 		switch (fault_locked(v, walk)) {
-		case WALK_DONE:
+		case SHADOW_WALK_DONE:
 			v->count.faults++;
-			return VMX_FAULT_DONE;
-		case WALK_FAULT:
+			return GPHYS_FAULT_DONE;
+		case SHADOW_WALK_FAULT:
 			v->intr_error = walk->error;
 			return PAGING_PF;
-		case WALK_MISS:
+		case SHADOW_WALK_MISS:
 			r = get_miss(v);
-			if (r != VMX_FAULT_DONE)
+			if (r != GPHYS_FAULT_DONE)
 				return r;
 			/* Another thread's turn. The guest faults again afterwards. */
-			vmx_ledger_look();
+			base_ledger_look();
 			if (need_resched())
-				return VMX_FAULT_DONE;
+				return GPHYS_FAULT_DONE;
 		}
 	}
-	return VMX_FAULT_DONE;
+	return GPHYS_FAULT_DONE;
 }
 
 /**
@@ -170,9 +170,9 @@ int paging_fault(struct vmx_vcpu *v, struct guest_walk *walk)
  *
  * Context: interrupts on, preemption off.
  */
-void paging_invalidate(struct vmx_vcpu *v)
+void paging_invalidate(struct vmm_vcpu *v)
 {
-	struct vmx_mmu *mmu = v->mmu;
+	struct gphys_mmu *mmu = v->mmu;
 
 	spin_lock(&mmu->lock);
 	v->paging->linked = 0;
@@ -187,11 +187,11 @@ void paging_invalidate(struct vmx_vcpu *v)
  * @v: the vCPU, not loaded
  *
  * Context: may sleep.
- * Return: an enum vmx_fault, or an errno of vmx_mmu_fault().
+ * Return: an enum gphys_fault, or an errno of gphys_fault().
  */
-int paging_prepare(struct vmx_vcpu *v)
+int paging_prepare(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	int err = ept_top_up(&v->mmu->ept) ?: shadow_top_up(v->paging->shadow, p->miss_frame);
 
 	cond_resched();
@@ -199,5 +199,5 @@ int paging_prepare(struct vmx_vcpu *v)
 		return -EINTR;
 	if (err || p->miss == ~0ULL)
 		return err;
-	return vmx_mmu_fault(v->mmu, p->miss, p->miss_access, false, &v->miss);
+	return gphys_fault(v->mmu, p->miss, p->miss_access, false, &v->miss);
 }

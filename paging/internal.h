@@ -10,12 +10,12 @@
 #include "paging.h"
 
 /* look.c */
-int paging_look(const struct vmx_paging *p, u64 gva, u64 *entry);
+int paging_look(const struct shadow_paging *p, u64 gva, u64 *entry);
 
 /* roots.c */
-void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags);
-bool paging_is_device(struct vmx_vcpu *v, u64 gpa);
-int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3);
-bool paging_switch(struct vmx_vcpu *v, u64 cr3);
+void paging_describe(struct vmm_vcpu *v, u64 gva, u64 flags);
+bool paging_is_device(struct vmm_vcpu *v, u64 gpa);
+int paging_load_pdptes(struct vmm_vcpu *v, u64 cr3);
+bool paging_switch(struct vmm_vcpu *v, u64 cr3);
 
 #endif /* PAGING_INTERNAL_H */

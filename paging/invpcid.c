@@ -23,21 +23,21 @@ enum invpcid_type {
 };
 
 /* Bytes that are on one page; as read_descriptor(). */
-static int read_bytes(struct vmx_vcpu *v, u64 gva, bool ac, void *to, size_t count)
+static int read_bytes(struct vmm_vcpu *v, u64 gva, bool ac, void *to, size_t count)
 {
-	struct vmx_paging *p = v->paging;
-	struct guest_walk walk = { .gva = gva, .ac = ac };
+	struct shadow_paging *p = v->paging;
+	struct shadow_walk walk = { .gva = gva, .ac = ac };
 	const void *from;
 
 	switch (shadow_translate(v->paging->shadow, p, &walk)) {
-	case WALK_FAULT:
+	case SHADOW_WALK_FAULT:
 		v->cr2 = gva;
 		v->intr_error = walk.error;
 		return PAGING_PF;
-	case WALK_MISS:
+	case SHADOW_WALK_MISS:
 		paging_describe(v, gva, VMX_VIOLATION_LINEAR_VALID);
 		return -EAGAIN;
-	case WALK_DONE:
+	case SHADOW_WALK_DONE:
 		break;
 	}
 	from = shadow_memory(v->paging->shadow, walk.gpa, false);
@@ -54,7 +54,7 @@ static int read_bytes(struct vmx_vcpu *v, u64 gva, bool ac, void *to, size_t cou
 }
 
 /* 0, PAGING_PF, -EAGAIN, or -EPERM: it is where userspace has to look. */
-static int read_descriptor(struct vmx_vcpu *v, const struct paging_invpcid *operands,
+static int read_descriptor(struct vmm_vcpu *v, const struct paging_invpcid *operands,
 			   struct descriptor *descriptor)
 {
 	u64 gva = operands->gva;
@@ -77,7 +77,7 @@ static int read_descriptor(struct vmx_vcpu *v, const struct paging_invpcid *oper
  * SDM, "Operations that Invalidate TLBs and Paging-Structure Caches". Whether an address is
  * canonical here depends on what the CPU supports, not on CR4.LA57.
  */
-static bool is_valid(const struct vmx_paging *p, u64 type, const struct descriptor *descriptor)
+static bool is_valid(const struct shadow_paging *p, u64 type, const struct descriptor *descriptor)
 {
 	bool has_space = p->cr4 & X86_CR4_PCIDE || !descriptor->pcid;
 
@@ -85,7 +85,7 @@ static bool is_valid(const struct vmx_paging *p, u64 type, const struct descript
 		return false;
 	switch (type) {
 	case INVPCID_ADDRESS:
-		return has_space && vmx_canonical(descriptor->address);
+		return has_space && vmm_canonical(descriptor->address);
 	case INVPCID_CONTEXT:
 		return has_space;
 	case INVPCID_ALL:
@@ -106,7 +106,7 @@ static bool is_valid(const struct vmx_paging *p, u64 type, const struct descript
  * another exit; -EPERM: the descriptor is where only userspace can look, and the
  * exit has become an EPT violation.
  */
-int paging_judge_invpcid(struct vmx_vcpu *v, const struct paging_invpcid *operands)
+int paging_judge_invpcid(struct vmm_vcpu *v, const struct paging_invpcid *operands)
 {
 	struct descriptor descriptor;
 	int r = read_descriptor(v, operands, &descriptor);

@@ -2,7 +2,7 @@
 /*
  * The control registers of a guest with shadow page tables. Without nested paging the CPU's paging
  * belongs to the module, so the CPU's CR0, CR3, CR4, EFER and PAT differ from the guest's. struct
- * vmx_paging has the guest's, and the vendor's folder has the CPU use values derived from them:
+ * shadow_paging has the guest's, and the vendor's folder has the CPU use values derived from them:
  *
  *  CR0	as the guest's, with PG and WP set; protection is needed for that (CR0.PE)
  *  CR3	the shadow root
@@ -12,7 +12,7 @@
  *
  * The guest exits when it changes bits that change how tables are read (PAGING_CR0_OWN,
  * PAGING_CR4_OWN). The others it may change without an exit, and before this file looks at CR0 or
- * CR4, struct vmx_paging has to have all of them.
+ * CR4, struct shadow_paging has to have all of them.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -25,33 +25,33 @@
 #include "../core/vendor.h"
 #include "internal.h"
 
-static void set_format(struct guest_mode *mode, const struct vmx_paging *p)
+static void set_format(struct shadow_mode *mode, const struct shadow_paging *p)
 {
 	if (!(p->cr0 & X86_CR0_PG)) {
-		*mode = (struct guest_mode) {
-			.format = GUEST_NONE, .levels = 2, .wp = true,
+		*mode = (struct shadow_mode) {
+			.format = SHADOW_GUEST_NONE, .levels = 2, .wp = true,
 			/* PDPTEs are loaded before the guest is in PAE paging. */
 			.phys_bits = mode->phys_bits,
 		};
 	} else if (paging_is_long(p)) {
-		mode->format = GUEST_LONG;
+		mode->format = SHADOW_GUEST_LONG;
 		mode->levels = p->cr4 & X86_CR4_LA57 ? 5 : 4;
 		mode->large = BIT(2) | (boot_cpu_has(X86_FEATURE_GBPAGES) ? BIT(3) : 0);
 	} else if (p->cr4 & X86_CR4_PAE) {
-		mode->format = GUEST_PAE;
+		mode->format = SHADOW_GUEST_PAE;
 		mode->levels = 2;
 		mode->large = BIT(2);
 	} else {
-		mode->format = GUEST_32BIT;
+		mode->format = SHADOW_GUEST_32BIT;
 		mode->levels = 2;
 		mode->large = p->cr4 & X86_CR4_PSE ? BIT(2) : 0;
 	}
 }
 
-static void set_mode(struct vmx_paging *p)
+static void set_mode(struct shadow_paging *p)
 {
-	p->mode = (struct guest_mode) {
-		.phys_bits = vmx_vendor->caps->phys_bits,
+	p->mode = (struct shadow_mode) {
+		.phys_bits = vmm_vendor->caps->phys_bits,
 		.wp = p->cr0 & X86_CR0_WP,
 		.smep = p->cr4 & X86_CR4_SMEP,
 		.smap = p->cr4 & X86_CR4_SMAP,
@@ -78,7 +78,7 @@ u64 paging_efer_bits(void)
  *
  * Return: the register.
  */
-u64 paging_real_cr0(const struct vmx_paging *p)
+u64 paging_real_cr0(const struct shadow_paging *p)
 {
 	return p->cr0 | X86_CR0_PG | X86_CR0_WP;
 }
@@ -89,14 +89,14 @@ u64 paging_real_cr0(const struct vmx_paging *p)
  *
  * Return: the register.
  */
-u64 paging_real_cr4(const struct vmx_paging *p)
+u64 paging_real_cr4(const struct shadow_paging *p)
 {
 	u64 cr4 = p->cr4 & ~(u64)X86_CR4_PCIDE;
 
-	if (p->mode.format == GUEST_NONE)
+	if (p->mode.format == SHADOW_GUEST_NONE)
 		cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP);
 	/* In IA-32e mode the guest has set PAE, or VM entry fails. */
-	if (p->mode.format != GUEST_LONG)
+	if (p->mode.format != SHADOW_GUEST_LONG)
 		cr4 = (cr4 & ~(u64)X86_CR4_LA57) | X86_CR4_PAE;
 	return cr4;
 }
@@ -107,7 +107,7 @@ u64 paging_real_cr4(const struct vmx_paging *p)
  *
  * Return: the register.
  */
-u64 paging_real_efer(const struct vmx_paging *p)
+u64 paging_real_efer(const struct shadow_paging *p)
 {
 	u64 efer = p->efer & EFER_SCE;
 
@@ -126,7 +126,7 @@ u64 paging_real_efer(const struct vmx_paging *p)
  *
  * Context: preemption off.
  */
-void paging_changed(struct vmx_paging *p)
+void paging_changed(struct shadow_paging *p)
 {
 	set_mode(p);
 	p->reload = true;
@@ -140,9 +140,9 @@ void paging_changed(struct vmx_paging *p)
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int paging_create(struct vmx_vcpu *v)
+int paging_create(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 
 	p->shadow = shadow_of(v->mmu->ept.derived);
 	/* Without IA-32e mode the CPU looks for the PDPTEs below 4 GiB. */
@@ -156,9 +156,9 @@ int paging_create(struct vmx_vcpu *v)
  *
  * Context: may sleep.
  */
-void paging_destroy(struct vmx_vcpu *v)
+void paging_destroy(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	unsigned int n;
 
 	spin_lock(&v->mmu->lock);
@@ -175,7 +175,7 @@ static bool is_pae(u64 cr0, u64 cr4, u64 efer)
 }
 
 /* SDM, "MOV--Move to/from Control Registers": what is a #GP. */
-static bool cr0_valid(const struct vmx_paging *p, u64 value, bool cs_l, bool tss16)
+static bool cr0_valid(const struct shadow_paging *p, u64 value, bool cs_l, bool tss16)
 {
 	if (value >> 32 || (value & X86_CR0_PG && !(value & X86_CR0_PE)) ||
 	    (value & X86_CR0_NW && !(value & X86_CR0_CD)))
@@ -188,7 +188,7 @@ static bool cr0_valid(const struct vmx_paging *p, u64 value, bool cs_l, bool tss
 }
 
 /* SDM, "Initializing IA-32e Mode" and "IA-32e Mode Operation Overview": LMA is LME and PG. */
-static void switch_long_mode(struct vmx_paging *p, u64 cr0)
+static void switch_long_mode(struct shadow_paging *p, u64 cr0)
 {
 	p->efer &= ~(u64)EFER_LMA;
 	if (cr0 & X86_CR0_PG && p->efer & EFER_LME)
@@ -205,9 +205,9 @@ static void switch_long_mode(struct vmx_paging *p, u64 cr0)
  * Context: interrupts on, preemption off.
  * Return: 0, %PAGING_GP, or -EAGAIN as paging_load_pdptes().
  */
-int paging_set_cr0(struct vmx_vcpu *v, u64 value, bool cs_l, bool tss16)
+int paging_set_cr0(struct vmm_vcpu *v, u64 value, bool cs_l, bool tss16)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	/* CD and NW load PDPTEs, too. Both are userspace's, which writes CR0 by itself. */
 	bool switches = (value ^ p->cr0) & X86_CR0_PG;
 	int r;
@@ -216,7 +216,7 @@ int paging_set_cr0(struct vmx_vcpu *v, u64 value, bool cs_l, bool tss16)
 	if (!cr0_valid(p, value, cs_l, tss16))
 		return PAGING_GP;
 	/* Reserved bits ignore writes (SDM, "Control Registers"). */
-	value &= CR0_ARCHITECTED;
+	value &= BASE_CR0_ARCHITECTED;
 	if (switches && is_pae(value, p->cr4, p->efer)) {
 		r = paging_load_pdptes(v, p->cr3);
 		if (r)
@@ -232,7 +232,7 @@ int paging_set_cr0(struct vmx_vcpu *v, u64 value, bool cs_l, bool tss16)
 }
 
 /* SDM, "MOV--Move to/from Control Registers" */
-static bool cr4_valid(const struct vmx_paging *p, u64 value)
+static bool cr4_valid(const struct shadow_paging *p, u64 value)
 {
 	u64 change = p->cr4 ^ value;
 
@@ -249,9 +249,9 @@ static bool cr4_valid(const struct vmx_paging *p, u64 value)
  * Context: interrupts on, preemption off.
  * Return: 0, %PAGING_GP, or -EAGAIN as paging_load_pdptes().
  */
-int paging_set_cr4(struct vmx_vcpu *v, u64 value)
+int paging_set_cr4(struct vmm_vcpu *v, u64 value)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	int r;
 
 	if (!cr4_valid(p, value))
@@ -267,7 +267,7 @@ int paging_set_cr4(struct vmx_vcpu *v, u64 value)
 	return 0;
 }
 
-static bool cr3_valid(const struct vmx_paging *p, u64 *value)
+static bool cr3_valid(const struct shadow_paging *p, u64 *value)
 {
 	/* With PCIDs bit 63 asks to keep translations. A CPU may drop them all the same. */
 	if (p->cr4 & X86_CR4_PCIDE)
@@ -283,14 +283,14 @@ static bool cr3_valid(const struct vmx_paging *p, u64 *value)
  * Context: interrupts on, preemption off.
  * Return: 0, %PAGING_GP, or -EAGAIN as paging_load_pdptes().
  */
-int paging_set_cr3(struct vmx_vcpu *v, u64 value)
+int paging_set_cr3(struct vmm_vcpu *v, u64 value)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	int r;
 
 	if (!cr3_valid(p, &value))
 		return PAGING_GP;
-	if (p->mode.format == GUEST_PAE) {
+	if (p->mode.format == SHADOW_GUEST_PAE) {
 		r = paging_load_pdptes(v, value);
 		if (r)
 			return r;
@@ -308,7 +308,7 @@ int paging_set_cr3(struct vmx_vcpu *v, u64 value)
  * Context: interrupts off.
  * Return: false if nothing was done, and it is paging_set_cr3()'s.
  */
-bool paging_switch_cr3(struct vmx_vcpu *v, u64 value)
+bool paging_switch_cr3(struct vmm_vcpu *v, u64 value)
 {
 	return cr3_valid(v->paging, &value) && paging_switch(v, value);
 }
@@ -323,7 +323,7 @@ bool paging_switch_cr3(struct vmx_vcpu *v, u64 value)
  * Context: preemption off.
  * Return: false if it is a #GP.
  */
-bool paging_set_efer(struct vmx_paging *p, u64 value)
+bool paging_set_efer(struct shadow_paging *p, u64 value)
 {
 	if (value & ~paging_efer_bits() ||
 	    ((value ^ p->efer) & EFER_LME && p->cr0 & X86_CR0_PG))

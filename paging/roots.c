@@ -7,7 +7,7 @@
 
 #include "internal.h"
 
-static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *sp)
+static void use_root(struct shadow_paging *p, unsigned int n, struct shadow_page *sp)
 {
 	if (sp)
 		sp->users++;
@@ -17,15 +17,15 @@ static void use_root(struct vmx_paging *p, unsigned int n, struct shadow_page *s
 }
 
 /* The table that a root is made from; false if there is none. */
-static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
+static bool root_table(const struct shadow_paging *p, unsigned int n, u64 *gfn)
 {
-	u64 entry = p->mode.format == GUEST_PAE ? p->pdpte[n] : p->cr3;
+	u64 entry = p->mode.format == SHADOW_GUEST_PAE ? p->pdpte[n] : p->cr3;
 
 	*gfn = (u64)n << 18;
-	if (p->mode.format == GUEST_NONE)
+	if (p->mode.format == SHADOW_GUEST_NONE)
 		return true;
-	*gfn = guest_table(&p->mode, entry) >> PAGE_SHIFT;
-	return p->mode.format != GUEST_PAE || entry & PT_PRESENT;
+	*gfn = shadow_guest_table(&p->mode, entry) >> PAGE_SHIFT;
+	return p->mode.format != SHADOW_GUEST_PAE || entry & SHADOW_PRESENT;
 }
 
 /**
@@ -36,9 +36,9 @@ static bool root_table(const struct vmx_paging *p, unsigned int n, u64 *gfn)
  *
  * Context: with the mmu's lock.
  */
-void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags)
+void paging_describe(struct vmm_vcpu *v, u64 gva, u64 flags)
 {
-	const struct vmx_paging *p = v->paging;
+	const struct shadow_paging *p = v->paging;
 	u64 map = ept_find(&v->mmu->ept, p->miss, NULL) & EPT_RWX;
 
 	v->reason = VMX_REASON_EPT_VIOLATION;
@@ -57,7 +57,7 @@ void paging_describe(struct vmx_vcpu *v, u64 gva, u64 flags)
  * Context: with the mmu's lock.
  * Return: true if it is. Tables in it are nowhere.
  */
-bool paging_is_device(struct vmx_vcpu *v, u64 gpa)
+bool paging_is_device(struct vmm_vcpu *v, u64 gpa)
 {
 	u64 entry = ept_find(&v->mmu->ept, gpa, NULL);
 
@@ -65,24 +65,24 @@ bool paging_is_device(struct vmx_vcpu *v, u64 gpa)
 }
 
 /*
- * Have a table that CR3 refers to: 0, -EAGAIN, or VMX_FAULT_EXIT if it is in no
+ * Have a table that CR3 refers to: 0, -EAGAIN, or GPHYS_FAULT_EXIT if it is in no
  * RAM. The lock is given up meanwhile.
  */
-static int get_table(struct vmx_vcpu *v, u64 gpa)
+static int get_table(struct vmm_vcpu *v, u64 gpa)
 {
-	struct vmx_paging *p = v->paging;
-	struct vmx_miss miss;
+	struct shadow_paging *p = v->paging;
+	struct gphys_miss miss;
 	int r;
 
 	if (shadow_memory(v->paging->shadow, gpa, false))
-		return VMX_FAULT_DONE;
+		return GPHYS_FAULT_DONE;
 	spin_unlock(&v->mmu->lock);
-	r = vmx_mmu_fault(v->mmu, gpa, VMX_MMU_READ, true, &miss);
+	r = gphys_fault(v->mmu, gpa, VMX_MMU_READ, true, &miss);
 	spin_lock(&v->mmu->lock);
-	if (r == VMX_FAULT_EXIT || paging_is_device(v, gpa))
-		return VMX_FAULT_EXIT;
+	if (r == GPHYS_FAULT_EXIT || paging_is_device(v, gpa))
+		return GPHYS_FAULT_EXIT;
 	if (!r && shadow_memory(v->paging->shadow, gpa, false))
-		return VMX_FAULT_DONE;
+		return GPHYS_FAULT_DONE;
 	p->miss = gpa;
 	p->miss_access = VMX_MMU_READ;
 	p->miss_translated = false;
@@ -91,9 +91,9 @@ static int get_table(struct vmx_vcpu *v, u64 gpa)
 }
 
 /* A root whose table is nowhere stays empty: each access is a miss. */
-static int load_root(struct vmx_vcpu *v, unsigned int n)
+static int load_root(struct vmm_vcpu *v, unsigned int n)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	struct shadow_role role = p->role;
 	struct shadow_page *sp;
 	u64 gfn;
@@ -103,18 +103,18 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 		use_root(p, n, NULL);
 		return 0;
 	}
-	if (p->mode.format != GUEST_NONE) {
+	if (p->mode.format != SHADOW_GUEST_NONE) {
 		r = get_table(v, gfn << PAGE_SHIFT);
-		if (r == VMX_FAULT_EXIT)
+		if (r == GPHYS_FAULT_EXIT)
 			use_root(p, n, NULL);
 		if (r)
-			return r == VMX_FAULT_EXIT ? 0 : r;
+			return r == GPHYS_FAULT_EXIT ? 0 : r;
 		if (!shadow_frames(v->paging->shadow, gfn)) {
 			p->miss_frame = gfn;
 			return -EAGAIN;
 		}
 	}
-	if (p->mode.format == GUEST_32BIT)
+	if (p->mode.format == SHADOW_GUEST_32BIT)
 		role.quadrant = n;
 	sp = shadow_get(v->paging->shadow, gfn, role);
 	if (!sp)
@@ -123,10 +123,10 @@ static int load_root(struct vmx_vcpu *v, unsigned int n)
 	return 0;
 }
 
-static int load_roots(struct vmx_vcpu *v)
+static int load_roots(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
-	unsigned int n, count = p->mode.format == GUEST_LONG ? 1 : SHADOW_ROOTS;
+	struct shadow_paging *p = v->paging;
+	unsigned int n, count = p->mode.format == SHADOW_GUEST_LONG ? 1 : SHADOW_ROOTS;
 	int r;
 
 	for (n = 0; n < count; n++) {
@@ -143,9 +143,9 @@ static int load_roots(struct vmx_vcpu *v)
  * What tables said before is forgotten: bit by bit, since it may be very much. The guest
  * does not go on before it is done.
  */
-static int catch_up(struct vmx_vcpu *v)
+static int catch_up(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 
 	if (p->reread) {
 		p->reread_until = ++p->shadow->reread;
@@ -165,15 +165,15 @@ static int catch_up(struct vmx_vcpu *v)
  *
  * Return: the register.
  */
-u64 paging_root(struct vmx_paging *p)
+u64 paging_root(struct shadow_paging *p)
 {
 	unsigned int n;
 
-	if (p->mode.format == GUEST_LONG && p->root[0])
+	if (p->mode.format == SHADOW_GUEST_LONG && p->root[0])
 		return __pa(p->root[0]->table);
 	for (n = 0; n < SHADOW_ROOTS; n++)
-		p->pae[n] = p->mode.format != GUEST_LONG && p->root[n] ?
-			    __pa(p->root[n]->table) | PT_PRESENT : 0;
+		p->pae[n] = p->mode.format != SHADOW_GUEST_LONG && p->root[n] ?
+			    __pa(p->root[n]->table) | SHADOW_PRESENT : 0;
 	return __pa(p->pae);
 }
 
@@ -190,16 +190,16 @@ u64 paging_root(struct vmx_paging *p)
  * Context: interrupts off.
  * Return: false if nothing was done.
  */
-bool paging_switch(struct vmx_vcpu *v, u64 cr3)
+bool paging_switch(struct vmm_vcpu *v, u64 cr3)
 {
-	struct vmx_paging *p = v->paging;
-	struct vmx_mmu *mmu = v->mmu;
+	struct shadow_paging *p = v->paging;
+	struct gphys_mmu *mmu = v->mmu;
 	struct shadow_page *sp;
 	bool done;
 
 	if (!spin_trylock(&mmu->lock))
 		return false;
-	sp = shadow_lookup(p->shadow, guest_table(&p->mode, cr3) >> PAGE_SHIFT, p->role);
+	sp = shadow_lookup(p->shadow, shadow_guest_table(&p->mode, cr3) >> PAGE_SHIFT, p->role);
 	done = sp && p->shadow->nr_watched <= SHADOW_WATCHED_FEW && !shadow_written(p->shadow);
 	if (done)
 		use_root(p, 0, sp);
@@ -212,7 +212,7 @@ bool paging_switch(struct vmx_vcpu *v, u64 cr3)
 }
 
 /* The four that CR3 refers to; 0, PAGING_GP, or -EAGAIN. */
-static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
+static int read_pdptes(struct vmm_vcpu *v, u64 cr3, u64 *pdpte)
 {
 	u64 gpa = cr3 & GENMASK(31, 5);
 	int r = get_table(v, gpa);
@@ -220,11 +220,11 @@ static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
 	unsigned int n;
 
 	if (r)
-		return r == VMX_FAULT_EXIT ? PAGING_GP : r;
+		return r == GPHYS_FAULT_EXIT ? PAGING_GP : r;
 	at = shadow_memory(v->paging->shadow, gpa, false);
 	for (n = 0; n < 4; n++) {
 		pdpte[n] = READ_ONCE(at[n]);
-		if (!guest_pdpte_valid(&v->paging->mode, pdpte[n]))
+		if (!shadow_guest_pdpte_valid(&v->paging->mode, pdpte[n]))
 			return PAGING_GP;
 	}
 	return 0;
@@ -240,7 +240,7 @@ static int read_pdptes(struct vmx_vcpu *v, u64 cr3, u64 *pdpte)
  * Context: interrupts on, preemption off.
  * Return: 0, %PAGING_GP, or -EAGAIN.
  */
-int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3)
+int paging_load_pdptes(struct vmm_vcpu *v, u64 cr3)
 {
 	u64 pdpte[4];
 	int r;
@@ -255,15 +255,15 @@ int paging_load_pdptes(struct vmx_vcpu *v, u64 cr3)
 	return r;
 }
 
-static int load_locked(struct vmx_vcpu *v)
+static int load_locked(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	int r;
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
 	p->linked = 0;
-	if (p->reread && p->mode.format == GUEST_PAE) {
+	if (p->reread && p->mode.format == SHADOW_GUEST_PAE) {
 		r = read_pdptes(v, p->cr3, p->pdpte);
 		if (r)
 			return r;
@@ -281,7 +281,7 @@ static int load_locked(struct vmx_vcpu *v)
  * Return: 0; %PAGING_GP: the PDPTEs are bad, which userspace chose; -EAGAIN: ask again after
  * paging_prepare().
  */
-int paging_load(struct vmx_vcpu *v)
+int paging_load(struct vmm_vcpu *v)
 {
 	int r;
 

@@ -13,7 +13,7 @@
 #include "page.h"
 
 /* What entries that refer to tables, and direct ones, allow. */
-#define ALL	(PT_PRESENT | PT_WRITE | PT_USER | PT_ACCESSED)
+#define ALL	(SHADOW_PRESENT | SHADOW_WRITE | SHADOW_USER | SHADOW_ACCESSED)
 
 /**
  * struct fill - a fault on its way down the shadow pages
@@ -26,8 +26,8 @@
  */
 struct fill {
 	struct shadow *s;
-	struct vmx_paging *p;
-	const struct guest_walk *walk;
+	struct shadow_paging *p;
+	const struct shadow_walk *walk;
 	u64 map;
 	int map_level;
 	struct shadow_page *sp;
@@ -42,7 +42,7 @@ struct fill {
  */
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i)
 {
-	if (sp->role.format != GUEST_32BIT)
+	if (sp->role.format != SHADOW_GUEST_32BIT)
 		return i;
 	if (sp->role.level == 1)
 		return sp->role.quadrant * SHADOW_ENTRIES + i;
@@ -55,15 +55,15 @@ unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i)
  *
  * Return: the role.
  */
-struct shadow_role shadow_root_role(const struct guest_mode *mode)
+struct shadow_role shadow_root_role(const struct shadow_mode *mode)
 {
 	return (struct shadow_role) {
 		.level = mode->levels,
 		.format = mode->format,
-		.direct = mode->format == GUEST_NONE,
+		.direct = mode->format == SHADOW_GUEST_NONE,
 		.large = mode->large >> 1,
 		.nxe = mode->nxe,
-		.no_wp = !mode->wp && mode->format != GUEST_NONE,
+		.no_wp = !mode->wp && mode->format != SHADOW_GUEST_NONE,
 		.smep = !mode->wp && mode->smep,
 		.writable = !mode->wp,
 		.user = !mode->wp,
@@ -72,14 +72,15 @@ struct shadow_role shadow_root_role(const struct guest_mode *mode)
 
 static bool on_large_page(const struct fill *f)
 {
-	return f->sp->role.direct || guest_is_leaf(&f->p->mode, f->walk->pte[f->sp->role.level],
-						   f->sp->role.level);
+	return f->sp->role.direct ||
+	       shadow_guest_is_leaf(&f->p->mode, f->walk->pte[f->sp->role.level],
+				    f->sp->role.level);
 }
 
 /* Does the guest's entry allow writes? Without a dirty bit, not before it is set. */
 static bool guest_writable(u64 pte, bool leaf)
 {
-	return pte & PT_WRITE && (!leaf || pte & PT_DIRTY);
+	return pte & SHADOW_WRITE && (!leaf || pte & SHADOW_DIRTY);
 }
 
 /* The role of what the way's page refers to. */
@@ -90,10 +91,10 @@ static struct shadow_role role_below(const struct fill *f, unsigned int i)
 
 	if (role.no_wp && !role.direct) {
 		role.writable &= guest_writable(f->walk->pte[role.level], leaf);
-		role.user &= !!(f->walk->pte[role.level] & PT_USER);
+		role.user &= !!(f->walk->pte[role.level] & SHADOW_USER);
 	}
 	role.quadrant = 0;
-	if (role.format == GUEST_32BIT && !leaf)
+	if (role.format == SHADOW_GUEST_32BIT && !leaf)
 		role.quadrant = i & 1;
 	role.direct = leaf;
 	role.level--;
@@ -106,7 +107,7 @@ static u64 gfn_below(const struct fill *f, unsigned int i)
 	u64 span = 1ULL << (9 * (sp->role.level - 1));
 
 	if (!on_large_page(f))
-		return guest_table(&f->p->mode, f->walk->pte[sp->role.level]) >> PAGE_SHIFT;
+		return shadow_guest_table(&f->p->mode, f->walk->pte[sp->role.level]) >> PAGE_SHIFT;
 	return (f->walk->gpa >> PAGE_SHIFT) & ~(span - 1);
 }
 
@@ -114,15 +115,15 @@ static u64 gfn_below(const struct fill *f, unsigned int i)
 static u64 link_bits(const struct fill *f)
 {
 	u64 pte = f->walk->pte[f->sp->role.level];
-	u64 bits = PT_PRESENT | PT_ACCESSED;
+	u64 bits = SHADOW_PRESENT | SHADOW_ACCESSED;
 
 	if (f->sp->role.direct)
 		return ALL;
-	bits |= pte & (PT_USER | PT_NX);
+	bits |= pte & (SHADOW_USER | SHADOW_NX);
 	if (f->sp->role.no_wp)
-		pte |= PT_WRITE;
+		pte |= SHADOW_WRITE;
 	if (guest_writable(pte, on_large_page(f)))
-		bits |= PT_WRITE;
+		bits |= SHADOW_WRITE;
 	return bits;
 }
 
@@ -148,12 +149,12 @@ static u64 alone_bits(const struct fill *f, u64 bits)
 	if (!role.no_wp)
 		return bits;
 	if (!role.writable)
-		bits &= ~PT_WRITE;
-	if (bits & PT_WRITE || (f->walk->access & (X86_PF_WRITE | X86_PF_USER)) != X86_PF_WRITE)
+		bits &= ~SHADOW_WRITE;
+	if (bits & SHADOW_WRITE || (f->walk->access & (X86_PF_WRITE | X86_PF_USER)) != X86_PF_WRITE)
 		return bits;
-	if (role.smep && f->walk->rights & PT_USER)
-		bits |= PT_NX;
-	return (bits | PT_WRITE) & ~PT_USER;
+	if (role.smep && f->walk->rights & SHADOW_USER)
+		bits |= SHADOW_NX;
+	return (bits | SHADOW_WRITE) & ~SHADOW_USER;
 }
 
 /* The bits of an entry that maps memory. */
@@ -163,15 +164,15 @@ static u64 leaf_bits(const struct fill *f)
 	u64 bits = ALL;
 
 	if (!f->sp->role.direct) {
-		bits = PT_PRESENT | PT_ACCESSED | (pte & (PT_USER | PT_NX));
+		bits = SHADOW_PRESENT | SHADOW_ACCESSED | (pte & (SHADOW_USER | SHADOW_NX));
 		if (guest_writable(pte, true))
-			bits |= PT_WRITE;
+			bits |= SHADOW_WRITE;
 	}
 	bits = alone_bits(f, bits);
 	if (!(f->map & EPT_WRITE))
-		bits &= ~PT_WRITE;
+		bits &= ~SHADOW_WRITE;
 	if (!(f->map & EPT_EXEC))
-		bits |= PT_NX;
+		bits |= SHADOW_NX;
 	return bits | memory_type(f->map);
 }
 
@@ -182,10 +183,10 @@ static bool can_be_large(const struct fill *f, const struct shadow_frames *frame
 	       bitmap_empty(frames->tables, SHADOW_ENTRIES);
 }
 
-static enum walk_result need_records(struct fill *f, u64 gfn)
+static enum shadow_walk_result need_records(struct fill *f, u64 gfn)
 {
 	f->p->miss_frame = gfn;
-	return WALK_MISS;
+	return SHADOW_WALK_MISS;
 }
 
 static unsigned int index_of(const struct fill *f)
@@ -193,12 +194,13 @@ static unsigned int index_of(const struct fill *f)
 	return shadow_index(f->walk->gva, f->sp->role.level);
 }
 
-static enum walk_result need_memory(struct vmx_paging *p, u64 gpa, u64 access, bool translated)
+static enum shadow_walk_result need_memory(struct shadow_paging *p, u64 gpa, u64 access,
+					   bool translated)
 {
 	p->miss = gpa;
 	p->miss_access = access;
 	p->miss_translated = translated;
-	return WALK_MISS;
+	return SHADOW_WALK_MISS;
 }
 
 /* A table that is guarded is mapped writable when it is written, and watched from then on. */
@@ -206,15 +208,16 @@ static u64 guard_bits(const struct fill *f, u64 gfn, u64 entry)
 {
 	struct shadow *s = f->s;
 
-	if (!(entry & PT_WRITE) || !test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded))
+	if (!(entry & SHADOW_WRITE) ||
+	    !test_bit(gfn % SHADOW_ENTRIES, shadow_frames(s, gfn)->guarded))
 		return entry;
 	if (!(f->walk->access & X86_PF_WRITE))
-		return entry & ~PT_WRITE;
+		return entry & ~SHADOW_WRITE;
 	shadow_unguard(f->s, gfn);
 	return entry;
 }
 
-static enum walk_result fill_leaf(struct fill *f)
+static enum shadow_walk_result fill_leaf(struct fill *f)
 {
 	unsigned int i = index_of(f);
 	int level = f->sp->role.level;
@@ -223,7 +226,7 @@ static enum walk_result fill_leaf(struct fill *f)
 	u64 entry = leaf_bits(f) | ((f->map & EPT_ADDR) + offset);
 
 	if (level > 1)
-		entry |= PT_LARGE;
+		entry |= SHADOW_LARGE;
 	else
 		entry = guard_bits(f, gfn, entry);
 	/* It referred to small pages, which the host had here before. */
@@ -235,15 +238,15 @@ static enum walk_result fill_leaf(struct fill *f)
 		shadow_replace(f->s, f->sp, i, entry);
 	else
 		shadow_map(f->s, f->sp, i, gfn, entry);
-	return WALK_DONE;
+	return SHADOW_WALK_DONE;
 }
 
 /* Do the guest's tables still say what the walk found there? */
 static bool is_still_so(const struct fill *f)
 {
-	struct guest_walk again = *f->walk;
+	struct shadow_walk again = *f->walk;
 
-	return shadow_walk_guest(f->s, f->p, &again) == WALK_DONE &&
+	return shadow_walk_guest(f->s, f->p, &again) == SHADOW_WALK_DONE &&
 	       again.level == f->walk->level && !memcmp(again.pte, f->walk->pte, sizeof(again.pte));
 }
 
@@ -260,7 +263,7 @@ static bool is_still_so(const struct fill *f)
 static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
 {
 	const u64 syncs = f->s->syncs;
-	struct vmx_paging *p = f->p;
+	struct shadow_paging *p = f->p;
 
 	if (bitmap_empty(below->present, SHADOW_ENTRIES))
 		return true;
@@ -276,7 +279,7 @@ static bool is_up_to_date(struct fill *f, const struct shadow_page *below)
 }
 
 /* Have an absent entry refer to the page below, which is made if it is not there. */
-static enum walk_result link_below(struct fill *f, unsigned int i)
+static enum shadow_walk_result link_below(struct fill *f, unsigned int i)
 {
 	u64 gfn = gfn_below(f, i);
 	struct shadow_page *below;
@@ -288,13 +291,13 @@ static enum walk_result link_below(struct fill *f, unsigned int i)
 	below = shadow_get(f->s, gfn, role_below(f, i));
 	f->sp->users--;
 	if (!below)
-		return WALK_MISS;
+		return SHADOW_WALK_MISS;
 	if (!is_up_to_date(f, below))
-		return WALK_MISS;
+		return SHADOW_WALK_MISS;
 	if (!f->sp->role.direct)
 		f->sp->guest[i] = f->walk->pte[f->sp->role.level];
 	shadow_link(f->s, f->sp, i, below, link_bits(f));
-	return WALK_DONE;
+	return SHADOW_WALK_DONE;
 }
 
 /*
@@ -311,12 +314,12 @@ static void check_entry(const struct fill *f, unsigned int i)
 	if (!sp->role.direct)
 		change = sp->guest[i] ^ f->walk->pte[sp->role.level];
 	if (sp->role.level == 1)
-		change &= PT_ADDR;
-	if (change || (sp->role.level > 1 && sp->table[i] & PT_LARGE))
+		change &= SHADOW_ADDR;
+	if (change || (sp->role.level > 1 && sp->table[i] & SHADOW_LARGE))
 		shadow_drop(f->s, sp, i);
 }
 
-static enum walk_result fill(struct fill *f)
+static enum shadow_walk_result fill_levels(struct fill *f)
 {
 	u64 gfn = f->walk->gpa >> PAGE_SHIFT;
 	const struct shadow_frames *frames = shadow_frames(f->s, gfn);
@@ -330,21 +333,21 @@ static enum walk_result fill(struct fill *f)
 		if (f->sp->role.level == 1 || can_be_large(f, frames))
 			return fill_leaf(f);
 		if (!f->sp->table[i]) {
-			enum walk_result result = link_below(f, i);
+			enum shadow_walk_result result = link_below(f, i);
 
-			if (result != WALK_DONE)
+			if (result != SHADOW_WALK_DONE)
 				return result;
 			/* The next fault finds what was linked so far. */
-			vmx_ledger_look();
+			base_ledger_look();
 			if (need_resched())
-				return WALK_DONE;
+				return SHADOW_WALK_DONE;
 		}
 		f->sp = shadow_below(f->sp->table[i]);
 	}
 }
 
 /* What the map must allow. */
-static u64 map_access(const struct guest_walk *walk)
+static u64 map_access(const struct shadow_walk *walk)
 {
 	if (walk->access & X86_PF_INSTR)
 		return EPT_EXEC;
@@ -357,39 +360,39 @@ static u64 map_access(const struct guest_walk *walk)
  * @p: the vCPU's paging
  * @walk: the access; filled in
  *
- * Return: as guest_walk().
+ * Return: as shadow_walk().
  */
-enum walk_result shadow_walk_guest(struct shadow *s, const struct vmx_paging *p,
-				   struct guest_walk *walk)
+enum shadow_walk_result shadow_walk_guest(struct shadow *s, const struct shadow_paging *p,
+					  struct shadow_walk *walk)
 {
-	const struct walk_memory memory = { shadow_memory, s };
+	const struct shadow_walk_memory memory = { shadow_memory, s };
 	u64 root = p->cr3;
 
-	if (p->mode.format == GUEST_NONE) {
+	if (p->mode.format == SHADOW_GUEST_NONE) {
 		walk->gpa = walk->gva;
-		return WALK_DONE;
+		return SHADOW_WALK_DONE;
 	}
-	if (p->mode.format == GUEST_PAE)
+	if (p->mode.format == SHADOW_GUEST_PAE)
 		root = p->pdpte[walk->gva >> 30 & 3];
-	return guest_walk(&p->mode, &memory, root, walk);
+	return shadow_walk(&p->mode, &memory, root, walk);
 }
 
 /* The same, and what the map has there: NULL if that is to be got. */
-static __always_inline enum walk_result
-translate(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk,
-	  const struct shadow_found **found)
+static __always_inline enum shadow_walk_result
+translate_gva(struct shadow *s, struct shadow_paging *p, struct shadow_walk *walk,
+	      const struct shadow_found **found)
 {
-	enum walk_result result;
+	enum shadow_walk_result result;
 
 	p->miss = ~0ULL;
 	p->miss_frame = ~0ULL;
 	result = shadow_walk_guest(s, p, walk);
-	if (result == WALK_FAULT)
+	if (result == SHADOW_WALK_FAULT)
 		return result;
-	if (result == WALK_MISS)
+	if (result == SHADOW_WALK_MISS)
 		return need_memory(p, walk->gpa, walk->write ? EPT_WRITE : EPT_READ, false);
 	*found = shadow_find(s, walk->gpa, map_access(walk));
-	return *found ? WALK_DONE : need_memory(p, walk->gpa, map_access(walk), true);
+	return *found ? SHADOW_WALK_DONE : need_memory(p, walk->gpa, map_access(walk), true);
 }
 
 /**
@@ -398,15 +401,16 @@ translate(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk,
  * @p: the vCPU's paging
  * @walk: the access; filled in
  *
- * Return: %WALK_DONE: the map has the memory, as long as the lock is held; %WALK_FAULT: it
- * is the guest's page fault; %WALK_MISS: what &vmx_paging.miss says is to be got.
+ * Return: %SHADOW_WALK_DONE: the map has the memory, as long as the lock is held;
+ * %SHADOW_WALK_FAULT: it is the guest's page fault; %SHADOW_WALK_MISS: what
+ * &shadow_paging.miss says is to be got.
  */
-enum walk_result shadow_translate(struct shadow *s, struct vmx_paging *p,
-				  struct guest_walk *walk)
+enum shadow_walk_result shadow_translate(struct shadow *s, struct shadow_paging *p,
+					 struct shadow_walk *walk)
 {
 	const struct shadow_found *found;
 
-	return translate(s, p, walk, &found);
+	return translate_gva(s, p, walk, &found);
 }
 
 /**
@@ -415,31 +419,32 @@ enum walk_result shadow_translate(struct shadow *s, struct vmx_paging *p,
  * @p: the vCPU's paging; its roots are loaded
  * @walk: the access; filled in
  *
- * Return: %WALK_DONE: it can be tried again; %WALK_FAULT: it is the guest's page
- * fault; %WALK_MISS: what &vmx_paging.miss and @miss_frame say is to be got, or
+ * Return: %SHADOW_WALK_DONE: it can be tried again; %SHADOW_WALK_FAULT: it is the guest's page
+ * fault; %SHADOW_WALK_MISS: what &shadow_paging.miss and @miss_frame say is to be got, or
  * spare pages.
  */
-enum walk_result shadow_fault(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk)
+enum shadow_walk_result shadow_fault(struct shadow *s, struct shadow_paging *p,
+				     struct shadow_walk *walk)
 {
 	struct fill f = { .s = s, .p = p, .walk = walk };
 	const struct shadow_found *found;
-	enum walk_result result;
+	enum shadow_walk_result result;
 
 	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX)) {
 		/* vmx_paging_load() makes them fewer; it may take its time. */
 		p->reload = true;
-		return WALK_DONE;
+		return SHADOW_WALK_DONE;
 	}
-	result = translate(s, p, walk, &found);
-	if (result != WALK_DONE)
+	result = translate_gva(s, p, walk, &found);
+	if (result != SHADOW_WALK_DONE)
 		return result;
 	f.map = found->entry;
 	f.map_level = found->level;
-	f.sp = p->root[p->mode.format == GUEST_LONG ? 0 : walk->gva >> 30 & 3];
+	f.sp = p->root[p->mode.format == SHADOW_GUEST_LONG ? 0 : walk->gva >> 30 & 3];
 	if (!f.sp) {
 		/* When the roots were found, no memory had its table. */
 		p->reload = true;
-		return WALK_DONE;
+		return SHADOW_WALK_DONE;
 	}
-	return fill(&f);
+	return fill_levels(&f);
 }

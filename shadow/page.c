@@ -112,7 +112,7 @@ static __always_inline void chain_remove(struct shadow *s, struct shadow_chain c
 /* The frame, or first frame, that a leaf entry maps. */
 static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 {
-	const struct guest_mode mode = {
+	const struct shadow_mode mode = {
 		.format = sp->role.format, .large = sp->role.large,
 	};
 	u64 gfn;
@@ -120,10 +120,10 @@ static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 	if (sp->role.direct)
 		return sp->gfn + i * (sp->role.level == 1 ? 1 : SHADOW_ENTRIES);
 	if (sp->role.level == 1)
-		return (sp->guest[i] & PT_ADDR) >> PAGE_SHIFT;
-	gfn = guest_frame(&mode, sp->guest[i], sp->role.level) >> PAGE_SHIFT;
+		return (sp->guest[i] & SHADOW_ADDR) >> PAGE_SHIFT;
+	gfn = shadow_guest_frame(&mode, sp->guest[i], sp->role.level) >> PAGE_SHIFT;
 	/* A 4 MiB page has two entries. */
-	if (sp->role.level == 2 && sp->role.format == GUEST_32BIT && i & 1)
+	if (sp->role.level == 2 && sp->role.format == SHADOW_GUEST_32BIT && i & 1)
 		gfn += SHADOW_ENTRIES;
 	return gfn;
 }
@@ -189,7 +189,7 @@ static void drop_pages(struct shadow *s, struct shadow_page *sp, unsigned int fi
 		}
 		gfn %= SHADOW_ENTRIES;
 		chain_remove(s, chain_of_frame(frames, gfn), links[i]);
-		if (old & PT_DIRTY && test_bit(gfn, frames->tables))
+		if (old & SHADOW_DIRTY && test_bit(gfn, frames->tables))
 			shadow_touch_tables(s, index * SHADOW_ENTRIES + gfn);
 	}
 }
@@ -202,7 +202,7 @@ static void drop_others(struct shadow *s, struct shadow_page *sp, unsigned int f
 		unsigned int i = first + __ffs(bits);
 		u64 old = xchg(&sp->table[i], 0);
 
-		if (old & PT_LARGE)
+		if (old & SHADOW_LARGE)
 			chain_remove(s, chain_of_large(shadow_frames(s, leaf_gfn(sp, i))),
 				     sp->links[i]);
 		else
@@ -320,11 +320,11 @@ void shadow_replace(struct shadow *s, struct shadow_page *sp, unsigned int i, u6
 	u64 old = xchg(&sp->table[i], entry);
 	u64 gfn = leaf_gfn(sp, i);
 
-	if (old & PT_DIRTY && is_table(s, gfn))
+	if (old & SHADOW_DIRTY && is_table(s, gfn))
 		shadow_touch_tables(s, gfn);
 	/* SDM, "Operations that Invalidate TLBs": what is only wider, a fault has dropped. */
-	if (((old ^ entry) & ~(PT_DIRTY | PT_WRITE | PT_USER | PT_NX)) ||
-	    old & ~entry & (PT_WRITE | PT_USER) || entry & ~old & PT_NX)
+	if (((old ^ entry) & ~(SHADOW_DIRTY | SHADOW_WRITE | SHADOW_USER | SHADOW_NX)) ||
+	    old & ~entry & (SHADOW_WRITE | SHADOW_USER) || entry & ~old & SHADOW_NX)
 		ept_narrowed(s->derived.map);
 }
 
@@ -488,7 +488,7 @@ static void forget_found(struct shadow *s, u64 gfn, u64 count)
  * by bit, by whoever flushes next. Nothing more is made from the map's entry, which has
  * gone.
  */
-static void doom(struct shadow *s, struct shadow_frames *frames)
+static void doom_frames(struct shadow *s, struct shadow_frames *frames)
 {
 	frames->doomed_to = 0;
 	if (!list_empty(&frames->doomed))
@@ -527,7 +527,7 @@ void shadow_drop_frames(struct ept_derived *derived, u64 gpa, int level)
 	for (; gfn < end; gfn += SHADOW_ENTRIES) {
 		frames = shadow_frames(s, gfn);
 		if (frames)
-			doom(s, frames);
+			doom_frames(s, frames);
 		s->derived.map->left -= SHADOW_COST_DROP;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Shadow pages and their keys. See the top of page.c. */
-#ifndef VMX_SHADOW_PAGE_H
-#define VMX_SHADOW_PAGE_H
+#ifndef SHADOW_PAGE_H
+#define SHADOW_PAGE_H
 
 #include <linux/bitmap.h>
 #include <linux/hash.h>
@@ -23,7 +23,7 @@
 /* As many of these as are looked at with interrupts off. */
 #define SHADOW_WATCHED_FEW 64
 /* What any one fault may need: a page for each level. */
-#define SHADOW_SPARE	PT_MAX_LEVELS
+#define SHADOW_SPARE	SHADOW_MAX_LEVELS
 
 /* Entries in a chain; for a frame that is a guest's table, which is looked at often, fewer. */
 #define SHADOW_CHAIN_MAX	512
@@ -266,13 +266,13 @@ static inline unsigned int shadow_index(u64 gva, int level)
 /* Does an entry that is present map memory, rather than refer to a table? */
 static inline bool shadow_is_leaf(u64 entry, int level)
 {
-	return level == 1 || entry & PT_LARGE;
+	return level == 1 || entry & SHADOW_LARGE;
 }
 
 /* The page that an entry refers to. */
 static inline struct shadow_page *shadow_below(u64 entry)
 {
-	return (void *)page_private(pfn_to_page((entry & PT_ADDR) >> PAGE_SHIFT));
+	return (void *)page_private(pfn_to_page((entry & SHADOW_ADDR) >> PAGE_SHIFT));
 }
 
 /* shadow/page.c */
@@ -330,14 +330,15 @@ int shadow_top_up(struct shadow *s, u64 frame);
 void shadow_limit_roles(struct shadow *s, u64 gfn, bool direct);
 
 /* shadow/fill.c */
-enum walk_result shadow_fault(struct shadow *s, struct vmx_paging *p, struct guest_walk *walk);
-struct shadow_role shadow_root_role(const struct guest_mode *mode);
+enum shadow_walk_result shadow_fault(struct shadow *s, struct shadow_paging *p,
+				     struct shadow_walk *walk);
+struct shadow_role shadow_root_role(const struct shadow_mode *mode);
 unsigned int shadow_guest_index(const struct shadow_page *sp, unsigned int i);
 
-enum walk_result shadow_walk_guest(struct shadow *s, const struct vmx_paging *p,
-				   struct guest_walk *walk);
-enum walk_result shadow_translate(struct shadow *s, struct vmx_paging *p,
-				  struct guest_walk *walk);
+enum shadow_walk_result shadow_walk_guest(struct shadow *s, const struct shadow_paging *p,
+					  struct shadow_walk *walk);
+enum shadow_walk_result shadow_translate(struct shadow *s, struct shadow_paging *p,
+					 struct shadow_walk *walk);
 
 /* shadow/sync.c */
 void shadow_sync_frames(struct ept_derived *derived, u64 gfn, u64 count);
@@ -346,4 +347,4 @@ bool shadow_sync(struct shadow *s, u64 *until, bool alone);
 bool shadow_reread(struct shadow *s, u64 until);
 void shadow_unguard(struct shadow *s, u64 gfn);
 
-#endif /* VMX_SHADOW_PAGE_H */
+#endif /* SHADOW_PAGE_H */

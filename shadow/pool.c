@@ -43,7 +43,7 @@ static struct shadow_page *new_page(void)
 }
 
 /* Pages that were taken out of everything can be used again after a flush. */
-static void recycle(struct shadow *s)
+static void recycle_page(struct shadow *s)
 {
 	struct shadow_page *sp;
 	LIST_HEAD(pages);
@@ -61,7 +61,7 @@ static void recycle(struct shadow *s)
 	spin_unlock(s->derived.map->lock);
 }
 
-static struct shadow_page *oldest(const struct shadow *s)
+static struct shadow_page *oldest_page(const struct shadow *s)
 {
 	struct shadow_page *sp;
 
@@ -72,18 +72,18 @@ static struct shadow_page *oldest(const struct shadow *s)
 }
 
 /* Make spare pages of the oldest. */
-static void evict(struct shadow *s, unsigned int count)
+static void evict_pages(struct shadow *s, unsigned int count)
 {
 	struct shadow_page *sp;
 
 	spin_lock(s->derived.map->lock);
-	while (count-- && (sp = oldest(s))) {
+	while (count-- && (sp = oldest_page(s))) {
 		shadow_zap(s, sp);
 		s->evictions++;
 		ept_pause(s->derived.map);
 	}
 	spin_unlock(s->derived.map->lock);
-	recycle(s);
+	recycle_page(s);
 }
 
 /**
@@ -172,10 +172,10 @@ int shadow_top_up(struct shadow *s, u64 gfn)
 	if (err)
 		return err;
 	if (READ_ONCE(s->nr_spare) < SHADOW_SPARE)
-		recycle(s);
+		recycle_page(s);
 	while (READ_ONCE(s->nr_spare) < 2 * SHADOW_SPARE) {
 		if (READ_ONCE(s->nr_pages) >= SHADOW_PAGES_MAX) {
-			evict(s, EVICT_BATCH);
+			evict_pages(s, EVICT_BATCH);
 			break;
 		}
 		if (!add_page(s))
@@ -190,7 +190,7 @@ static void free_list(struct list_head *list)
 
 	list_for_each_entry_safe(sp, next, list, list) {
 		free_page_parts(sp);
-		vmx_cond_resched_freed();
+		base_cond_resched_freed();
 	}
 }
 
@@ -247,10 +247,10 @@ static void free_frames(struct shadow *s, unsigned long count)
 		ept_pause(s->derived.map);
 	}
 	spin_unlock(s->derived.map->lock);
-	vmx_cond_resched();
+	base_cond_resched();
 	list_for_each_entry_safe(frames, next, &unused, doomed) {
 		kfree(frames);
-		vmx_cond_resched_freed();
+		base_cond_resched_freed();
 	}
 }
 
@@ -261,7 +261,7 @@ static unsigned long shrink_pages(struct ept_derived *derived, unsigned long cou
 	unsigned long spare = READ_ONCE(s->nr_spare);
 
 	if (spare < count)
-		evict(s, count - spare);
+		evict_pages(s, count - spare);
 	free_frames(s, count);
 	return free_spare(s, count);
 }
@@ -291,11 +291,11 @@ static void free_shadow(struct ept_derived *derived)
 	xa_for_each(&s->frames, index, frames) {
 		xa_erase(&s->frames, index);
 		kfree(frames);
-		vmx_cond_resched_freed();
+		base_cond_resched_freed();
 	}
 	/* Nodes that an insertion without memory left behind. */
 	xa_destroy(&s->frames);
-	vmx_cond_resched();
+	base_cond_resched();
 	kvfree(s);
 }
 

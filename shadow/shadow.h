@@ -3,8 +3,8 @@
  * Shadow paging: its interface to the rest of the module. See the top of
  * shadow/page.c.
  */
-#ifndef VMX_SHADOW_SHADOW_H
-#define VMX_SHADOW_SHADOW_H
+#ifndef SHADOW_SHADOW_H
+#define SHADOW_SHADOW_H
 
 #include <linux/types.h>
 
@@ -23,7 +23,7 @@ struct shadow_page;
  * @format: format of the guest's table
  * @direct: no table: consecutive frames, below a large page or without paging
  * @quadrant: which part of a table with 4-byte entries, which maps more
- * @large: &guest_mode.large when its entries were made
+ * @large: &shadow_mode.large when its entries were made
  * @nxe: EFER.NXE, likewise
  * @no_wp: CR0.WP is clear: supervisors may write what is read-only
  * @smep: CR4.SMEP, with @no_wp
@@ -46,7 +46,7 @@ struct shadow_role {
 };
 
 /**
- * struct vmx_paging - the control registers of a guest with shadow page tables
+ * struct shadow_paging - the control registers of a guest with shadow page tables
  * @cr0: guest CR0, but for the bits that the guest changes without an exit
  * @cr3: guest CR3
  * @cr4: guest CR4, likewise
@@ -70,7 +70,7 @@ struct shadow_role {
  * @miss_translated: it is what the guest accesses, not one of its tables
  * @miss_frame: frame that records are to be made for, ~0 if none
  */
-struct vmx_paging {
+struct shadow_paging {
 	u64 cr0;
 	u64 cr3;
 	u64 cr4;
@@ -78,7 +78,7 @@ struct vmx_paging {
 	u64 pdpte[4];
 
 	struct shadow *shadow;
-	struct guest_mode mode;
+	struct shadow_mode mode;
 	struct shadow_role role;
 	struct shadow_page *root[SHADOW_ROOTS];
 	u64 *pae;
@@ -99,4 +99,4 @@ struct vmx_paging {
 /* shadow/pool.c: for the mmu */
 int shadow_create(struct ept *map);
 
-#endif /* VMX_SHADOW_SHADOW_H */
+#endif /* SHADOW_SHADOW_H */

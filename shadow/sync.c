@@ -64,7 +64,7 @@ static bool test_and_clear_mappings(struct shadow *s, const struct shadow_page *
 static void guard_table(struct shadow *s, struct shadow_page *sp)
 {
 	__set_bit(sp->gfn % SHADOW_ENTRIES, sp->frames->guarded);
-	test_and_clear_mappings(s, sp, PT_WRITE);
+	test_and_clear_mappings(s, sp, SHADOW_WRITE);
 	shadow_enqueue(s, sp);
 }
 
@@ -92,14 +92,14 @@ void shadow_unguard(struct shadow *s, u64 gfn)
 static bool can_stay(const struct shadow_page *sp, unsigned int i, u64 new)
 {
 	return sp->role.level == 1 && !sp->role.no_wp &&
-	       !((sp->guest[i] ^ new) & ~(PT_WRITE | PT_DIRTY));
+	       !((sp->guest[i] ^ new) & ~(SHADOW_WRITE | SHADOW_DIRTY));
 }
 
-static void update(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 new)
+static void update_entry(struct shadow *s, struct shadow_page *sp, unsigned int i, u64 new)
 {
 	sp->guest[i] = new;
-	if (!(new & PT_WRITE) || !(new & PT_DIRTY))
-		shadow_replace(s, sp, i, sp->table[i] & ~(PT_WRITE | PT_DIRTY));
+	if (!(new & SHADOW_WRITE) || !(new & SHADOW_DIRTY))
+		shadow_replace(s, sp, i, sp->table[i] & ~(SHADOW_WRITE | SHADOW_DIRTY));
 }
 
 /* Of entries of the guest's that have @size bytes. */
@@ -118,7 +118,7 @@ static __always_inline void compare_some(struct shadow *s, struct shadow_page *s
 		if (new == kept[i])
 			continue;
 		if (can_stay(sp, first + i, new))
-			update(s, sp, first + i, new);
+			update_entry(s, sp, first + i, new);
 		else
 			gone |= BIT(i);
 	}
@@ -126,7 +126,7 @@ static __always_inline void compare_some(struct shadow *s, struct shadow_page *s
 		shadow_drop_some(s, sp, word, gone);
 }
 
-static void compare(struct shadow *s, struct shadow_page *sp)
+static void compare_page(struct shadow *s, struct shadow_page *sp)
 {
 	const void *table = shadow_memory(s, sp->gfn << PAGE_SHIFT, false);
 	unsigned int word;
@@ -138,7 +138,7 @@ static void compare(struct shadow *s, struct shadow_page *sp)
 		return;
 	}
 	for (word = 0; word < ARRAY_SIZE(sp->present); word++)
-		if (sp->role.format == GUEST_32BIT)
+		if (sp->role.format == SHADOW_GUEST_32BIT)
 			compare_some(s, sp, table, word, 4);
 		else
 			compare_some(s, sp, table, word, 8);
@@ -162,7 +162,7 @@ bool shadow_written(struct shadow *s)
 	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX))
 		surplus = s->nr_watched - SHADOW_WATCHED_MAX / 2;
 	list_for_each_entry_safe(sp, next, &s->watched, watch) {
-		if (test_and_clear_mappings(s, sp, PT_DIRTY))
+		if (test_and_clear_mappings(s, sp, SHADOW_DIRTY))
 			shadow_touch_tables(s, sp->gfn);
 		sp->idle = sp->written ? 0 : sp->idle + 1;
 		if (sp->idle < IDLE_MAX && !surplus && !shadow_is_guarded(sp))
@@ -194,7 +194,7 @@ static void settle_page(struct shadow *s, struct shadow_page *sp, bool reap)
 	    min_t(s64, sp->flush_gen, atomic64_read(&s->derived.map->flush_gen)))
 		s->derived.map->owner->flush_cpus(s->derived.map);
 	/* Dirty bits of guarded tables are final now. The frame may have other tables. */
-	if (shadow_is_guarded(sp) && test_and_clear_mappings(s, sp, PT_DIRTY))
+	if (shadow_is_guarded(sp) && test_and_clear_mappings(s, sp, SHADOW_DIRTY))
 		shadow_touch_tables(s, sp->gfn);
 	list_del_init(&sp->todo);
 	written = sp->written;
@@ -205,7 +205,7 @@ static void settle_page(struct shadow *s, struct shadow_page *sp, bool reap)
 		shadow_zap(s, sp);
 		return;
 	}
-	compare(s, sp);
+	compare_page(s, sp);
 	if (reap && is_unused(sp) && bitmap_empty(sp->present, SHADOW_ENTRIES))
 		shadow_zap(s, sp);
 }
@@ -233,7 +233,7 @@ static struct shadow_page *next_in_queue(struct shadow *s, u64 until)
  */
 static bool may_go_on(struct shadow *s, bool alone)
 {
-	vmx_ledger_look();
+	base_ledger_look();
 	if (need_resched())
 		return false;
 	if (likely(!spin_is_contended(s->derived.map->lock)))
@@ -301,7 +301,7 @@ bool shadow_reread(struct shadow *s, u64 until)
 		list_move_tail(&sp->list, &s->used);
 		sp->reread = s->reread;
 		if (!sp->role.direct)
-			compare(s, sp);
+			compare_page(s, sp);
 		if (!may_go_on(s, true))
 			return false;
 	}

@@ -10,7 +10,7 @@
 #include "power.h"
 #include "vmx.h"
 
-static struct vmx_mmu_cpu mmu_cpu __ro_after_init;
+static struct gphys_cpu mmu_cpu __ro_after_init;
 
 static void __init describe_mmu(void)
 {
@@ -33,17 +33,17 @@ static void backend_stop(void)
 	vmx_buffers_exit();
 }
 
-static bool backend_trylock(struct vmx_vcpu *v)
+static bool backend_trylock(struct vmm_vcpu *v)
 {
 	return vmx_vmcs_trylock(v->vmcs);
 }
 
-static void backend_unlock(struct vmx_vcpu *v)
+static void backend_unlock(struct vmm_vcpu *v)
 {
 	vmx_vmcs_unlock_vcpu(v->vmcs);
 }
 
-static const struct vmx_vcpu_cmd backend_cmds[] = {
+static const struct vmm_vcpu_cmd backend_cmds[] = {
 	{ VMX_SET_MMU, vmx_views_set_mmu },
 	{ VMX_GET_MMU, vmx_views_get_mmu },
 	{ VMX_SET_EPTP_LIST, vmx_views_set_list },
@@ -52,7 +52,7 @@ static const struct vmx_vcpu_cmd backend_cmds[] = {
 	{}
 };
 
-static const struct vmx_vendor backend = {
+static const struct vmm_vendor backend = {
 	.stop = backend_stop,
 	.caps = &vmx_caps,
 	.mmu = &mmu_cpu,
@@ -88,12 +88,12 @@ static int __init backend_start(void)
 
 static int __init vmx_init(void)
 {
-	return vmx_main_start(&backend, backend_start);
+	return vmm_main_start(&backend, backend_start);
 }
 
 static void __exit vmx_exit(void)
 {
-	vmx_main_stop();
+	vmm_main_stop();
 }
 
 module_init(vmx_init);

@@ -42,10 +42,10 @@ static void displace_l1d(void)
 	rmb(); /* The cache is filled before VM entry. */
 }
 
-static void flush_l1d(struct vmx_vcpu *v)
+static void flush_l1d(struct vmm_vcpu *v)
 {
 	if (static_cpu_has(X86_FEATURE_FLUSH_L1D))
-		vmx_wrmsr(v, MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+		vmm_wrmsr(v, MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	else
 		displace_l1d();
 }
@@ -59,7 +59,7 @@ static void flush_l1d(struct vmx_vcpu *v)
  *
  * Context: interrupts off, right before the first VM entry since.
  */
-void vmx_clear_before_first(struct vmx_vcpu *v)
+void vmx_clear_before_first(struct vmm_vcpu *v)
 {
 	if (vmx_clears_before_first)
 		flush_l1d(v);
@@ -74,7 +74,7 @@ static void clear_buffers(void)
 }
 
 /* Could the guest read registers of devices? */
-static bool has_device_memory(const struct vmx_vcpu *v)
+static bool has_device_memory(const struct vmm_vcpu *v)
 {
 	unsigned int i;
 
@@ -92,7 +92,7 @@ static bool has_device_memory(const struct vmx_vcpu *v)
  *
  * Context: interrupts off, right before VM entry.
  */
-void vmx_clear_before_each(struct vmx_vcpu *v)
+void vmx_clear_before_each(struct vmm_vcpu *v)
 {
 	if (always_flush_l1d)
 		flush_l1d(v);

@@ -5,12 +5,12 @@
 
 #include <linux/types.h>
 
-struct vmx_vcpu;
+struct vmm_vcpu;
 
 int vmx_buffers_init(void);
 void vmx_buffers_exit(void);
-void vmx_clear_before_first(struct vmx_vcpu *v);
-void vmx_clear_before_each(struct vmx_vcpu *v);
+void vmx_clear_before_first(struct vmm_vcpu *v);
+void vmx_clear_before_each(struct vmm_vcpu *v);
 
 /* There is something to clear before the first VM entry after interrupts were open. */
 extern bool vmx_clears_before_first;

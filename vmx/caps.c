@@ -191,7 +191,7 @@ u32 vmx_caps_must_be_1(const struct vmx_caps *caps, enum vmx_capability which)
 }
 EXPORT_SYMBOL_IF_KUNIT(vmx_caps_must_be_1);
 
-static void miss(struct vmx_missing *missing, const char *what, u32 bits)
+static void note_missing(struct vmx_missing *missing, const char *what, u32 bits)
 {
 	if (!missing->what && bits)
 		*missing = (struct vmx_missing) { what, bits };
@@ -207,9 +207,9 @@ static void derive_control(struct vmx_control *control,
 	u32 may = vmx_caps_can_be_1(caps, which);
 	u32 known = policy->user | policy->force | policy->default1;
 
-	miss(missing, policy->what, policy->need & ~may);
+	note_missing(missing, policy->what, policy->need & ~may);
 	/* The CPU insists on controls that the module cannot support. */
-	miss(missing, policy->what, must & ~(known & may));
+	note_missing(missing, policy->what, must & ~(known & may));
 	control->must = must | (policy->force & may);
 	control->may = control->must | (policy->user & may);
 }
@@ -222,9 +222,9 @@ static void pair_controls(struct vmx_caps *caps, u32 entry_bit, u32 exit_bits,
 
 	if (entry->may & entry_bit && (exit->may & exit_bits) == exit_bits)
 		return;
-	miss(missing, exit_policy.what,
-	     vmx_caps_must_be_1(caps, VMX_CAP_ENTRY) & entry_bit ?
-	     exit_bits & ~exit->may : 0);
+	note_missing(missing, exit_policy.what,
+		     vmx_caps_must_be_1(caps, VMX_CAP_ENTRY) & entry_bit ?
+		     exit_bits & ~exit->may : 0);
 	entry->must &= ~entry_bit;
 	entry->may &= ~entry_bit;
 	/* Loading the host's without the guest's does no harm. */
@@ -311,7 +311,7 @@ static void derive_controls(struct vmx_caps *caps, struct vmx_missing *missing)
 	pair_controls(caps, VMX_ENTRY_CTL_LOAD_PAT, EXIT_SWITCH_PAT, missing);
 	/* Unrestricted guest needs an EPT that meets the module's demands. */
 	if (!has_ept(caps)) {
-		miss(missing, "EPT", caps->cpu2.must & NEEDS_EPT);
+		note_missing(missing, "EPT", caps->cpu2.must & NEEDS_EPT);
 		caps->cpu2.must &= ~NEEDS_EPT;
 		caps->cpu2.may &= ~NEEDS_EPT;
 	}

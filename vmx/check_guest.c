@@ -34,18 +34,18 @@ static u32 guest_blocking(const struct vmx_checker *c)
 	return vmx_check_read(c, VMX_F_GUEST_INTERRUPTIBILITY);
 }
 
-static bool ia32e(const struct vmx_checker *c)
+static bool in_ia32e(const struct vmx_checker *c)
 {
 	return vmx_check_has(c, VMX_CAP_ENTRY, VMX_ENTRY_CTL_IA32E_MODE_GUEST);
 }
 
 static bool code_64bit(const struct vmx_checker *c)
 {
-	return ia32e(c) &&
+	return in_ia32e(c) &&
 	       vmx_check_read(c, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
 }
 
-static bool injects(const struct vmx_checker *c, u32 type)
+static bool injects_event(const struct vmx_checker *c, u32 type)
 {
 	u32 info = vmx_check_read(c, VMX_F_ENTRY_INTR_INFO);
 
@@ -101,7 +101,7 @@ static bool check_ia32e_needs(struct vmx_checker *c,
 static bool check_pcide(struct vmx_checker *c, const struct vmx_step *step,
 			u64 value)
 {
-	return !ia32e(c) && value & X86_CR4_PCIDE &&
+	return !in_ia32e(c) && value & X86_CR4_PCIDE &&
 	       vmx_check_against(c, VMX_F_ENTRY_CONTROLS, X86_CR4_PCIDE);
 }
 
@@ -116,7 +116,7 @@ static bool check_cr3(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_efer_lma(struct vmx_checker *c, const struct vmx_step *step,
 			   u64 value)
 {
-	return !!(value & EFER_LMA) != ia32e(c) &&
+	return !!(value & EFER_LMA) != in_ia32e(c) &&
 	       vmx_check_against(c, VMX_F_ENTRY_CONTROLS, EFER_LMA);
 }
 
@@ -173,7 +173,7 @@ static bool check_rflags_vm(struct vmx_checker *c, const struct vmx_step *step,
 {
 	if (!(value & X86_EFLAGS_VM))
 		return false;
-	if (ia32e(c))
+	if (in_ia32e(c))
 		return vmx_check_against(c, VMX_F_ENTRY_CONTROLS, X86_EFLAGS_VM);
 	return !(guest_cr0(c) & X86_CR0_PE) &&
 	       vmx_check_against(c, VMX_F_GUEST_CR0, X86_EFLAGS_VM);
@@ -182,7 +182,7 @@ static bool check_rflags_vm(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_rflags_if(struct vmx_checker *c, const struct vmx_step *step,
 			    u64 value)
 {
-	return injects(c, VMX_INTR_TYPE_EXTERNAL) && !(value & X86_EFLAGS_IF) &&
+	return injects_event(c, VMX_INTR_TYPE_EXTERNAL) && !(value & X86_EFLAGS_IF) &&
 	       vmx_check_against(c, VMX_F_ENTRY_INTR_INFO, X86_EFLAGS_IF);
 }
 
@@ -272,14 +272,14 @@ static bool check_sti_if(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_blocking_interrupt(struct vmx_checker *c,
 				     const struct vmx_step *step, u64 value)
 {
-	return injects(c, VMX_INTR_TYPE_EXTERNAL) && value & BLOCKING &&
+	return injects_event(c, VMX_INTR_TYPE_EXTERNAL) && value & BLOCKING &&
 	       vmx_check_against(c, VMX_F_ENTRY_INTR_INFO, value & BLOCKING);
 }
 
 static bool check_blocking_nmi(struct vmx_checker *c,
 			       const struct vmx_step *step, u64 value)
 {
-	return injects(c, VMX_INTR_TYPE_NMI) && value & step->arg &&
+	return injects_event(c, VMX_INTR_TYPE_NMI) && value & step->arg &&
 	       vmx_check_against(c, VMX_F_ENTRY_INTR_INFO, value & step->arg);
 }
 
@@ -367,7 +367,7 @@ static bool check_link_current(struct vmx_checker *c,
 
 static bool pae_paging(const struct vmx_checker *c)
 {
-	return !ia32e(c) && guest_cr0(c) & X86_CR0_PG &&
+	return !in_ia32e(c) && guest_cr0(c) & X86_CR0_PG &&
 	       vmx_check_read(c, VMX_F_GUEST_CR4) & X86_CR4_PAE;
 }
 

@@ -21,24 +21,24 @@ enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
 #define TYPE_READABLE	BIT(1)
 #define TYPE_ACCESSED	BIT(0)
 
-static u32 selector(const struct vmx_checker *c, unsigned int segment)
+static u32 selector_of(const struct vmx_checker *c, unsigned int segment)
 {
 	return vmx_check_read(c, VMX_F_GUEST_ES_SELECTOR + 2 * segment);
 }
 
-static u32 access(const struct vmx_checker *c, unsigned int segment)
+static u32 access_of(const struct vmx_checker *c, unsigned int segment)
 {
 	return vmx_check_read(c, VMX_F_GUEST_ES_ACCESS + 2 * segment);
 }
 
-static u32 type(const struct vmx_checker *c, unsigned int segment)
+static u32 type_of(const struct vmx_checker *c, unsigned int segment)
 {
-	return access(c, segment) & VMX_ACCESS_TYPE_MASK;
+	return access_of(c, segment) & VMX_ACCESS_TYPE_MASK;
 }
 
-static u32 dpl(const struct vmx_checker *c, unsigned int segment)
+static u32 dpl_of(const struct vmx_checker *c, unsigned int segment)
 {
-	return (access(c, segment) & VMX_ACCESS_DPL_MASK) >> VMX_ACCESS_DPL_SHIFT;
+	return (access_of(c, segment) & VMX_ACCESS_DPL_MASK) >> VMX_ACCESS_DPL_SHIFT;
 }
 
 static bool in_v86(const struct vmx_checker *c)
@@ -46,27 +46,27 @@ static bool in_v86(const struct vmx_checker *c)
 	return vmx_check_read(c, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_VM;
 }
 
-static bool ia32e(const struct vmx_checker *c)
+static bool in_ia32e(const struct vmx_checker *c)
 {
 	return vmx_check_has(c, VMX_CAP_ENTRY, VMX_ENTRY_CTL_IA32E_MODE_GUEST);
 }
 
-static bool unrestricted(const struct vmx_checker *c)
+static bool is_unrestricted(const struct vmx_checker *c)
 {
 	return vmx_check_has(c, VMX_CAP_CPU2, VMX_CPU2_UNRESTRICTED_GUEST);
 }
 
 /* CS and TR are checked whether or not they are marked as unusable. */
-static bool used(const struct vmx_checker *c)
+static bool is_used(const struct vmx_checker *c)
 {
 	return c->segment == CS || c->segment == TR ||
-	       !(access(c, c->segment) & VMX_ACCESS_UNUSABLE);
+	       !(access_of(c, c->segment) & VMX_ACCESS_UNUSABLE);
 }
 
 /* Access rights that matter: in virtual-8086 mode another check has them all. */
 static bool rights_matter(const struct vmx_checker *c)
 {
-	return used(c) && (BIT(c->segment) & SYSTEM || !in_v86(c));
+	return is_used(c) && (BIT(c->segment) & SYSTEM || !in_v86(c));
 }
 
 /* Selectors */
@@ -74,15 +74,15 @@ static bool rights_matter(const struct vmx_checker *c)
 static bool check_ti(struct vmx_checker *c, const struct vmx_step *step,
 		     u64 value)
 {
-	return used(c) && vmx_check_bits(c, value & TI);
+	return is_used(c) && vmx_check_bits(c, value & TI);
 }
 
 static bool check_ss_rpl(struct vmx_checker *c, const struct vmx_step *step,
 			 u64 value)
 {
-	u32 wrong = (value ^ selector(c, CS)) & RPL;
+	u32 wrong = (value ^ selector_of(c, CS)) & RPL;
 
-	if (in_v86(c) || unrestricted(c) || !wrong)
+	if (in_v86(c) || is_unrestricted(c) || !wrong)
 		return false;
 	return vmx_check_against(c, VMX_F_GUEST_CS_SELECTOR, wrong);
 }
@@ -92,7 +92,7 @@ static bool check_ss_rpl(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_v86_base(struct vmx_checker *c, const struct vmx_step *step,
 			   u64 value)
 {
-	if (!in_v86(c) || value == (u64)selector(c, c->segment) << 4)
+	if (!in_v86(c) || value == (u64)selector_of(c, c->segment) << 4)
 		return false;
 	return vmx_check_against(c, VMX_F_GUEST_ES_SELECTOR + 2 * c->segment, 0);
 }
@@ -101,14 +101,14 @@ static bool check_base_canonical(struct vmx_checker *c,
 				 const struct vmx_step *step, u64 value)
 {
 	/* FS and GS have bases in 64-bit mode even if they are unusable. */
-	return (c->segment != LDTR || used(c)) &&
+	return (c->segment != LDTR || is_used(c)) &&
 	       !vmx_check_is_canonical(c, value);
 }
 
 static bool check_base_high(struct vmx_checker *c, const struct vmx_step *step,
 			    u64 value)
 {
-	return used(c) && vmx_check_zero(c, step, value);
+	return is_used(c) && vmx_check_zero(c, step, value);
 }
 
 static bool check_v86_limit(struct vmx_checker *c, const struct vmx_step *step,
@@ -140,7 +140,7 @@ static bool check_type(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_cs_type(struct vmx_checker *c, const struct vmx_step *step,
 			  u64 value)
 {
-	if ((value & VMX_ACCESS_TYPE_MASK) == 3 && unrestricted(c))
+	if ((value & VMX_ACCESS_TYPE_MASK) == 3 && is_unrestricted(c))
 		return false;
 	return check_type(c, step, value);
 }
@@ -149,7 +149,7 @@ static bool check_cs_type(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_tr_type(struct vmx_checker *c, const struct vmx_step *step,
 			  u64 value)
 {
-	if ((value & VMX_ACCESS_TYPE_MASK) == 3 && !ia32e(c))
+	if ((value & VMX_ACCESS_TYPE_MASK) == 3 && !in_ia32e(c))
 		return false;
 	return check_type(c, step, value);
 }
@@ -176,12 +176,12 @@ static bool check_s_is_1(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_cs_dpl(struct vmx_checker *c, const struct vmx_step *step,
 			 u64 value)
 {
-	u32 cs = dpl(c, CS), ss = dpl(c, SS);
+	u32 cs = dpl_of(c, CS), ss = dpl_of(c, SS);
 	bool good;
 
 	if (in_v86(c))
 		return false;
-	switch (type(c, CS)) {
+	switch (type_of(c, CS)) {
 	case 3:
 		return cs && vmx_check_bits(c, VMX_ACCESS_DPL_MASK);
 	case 9:
@@ -198,7 +198,7 @@ static bool check_cs_dpl(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_ss_dpl_rpl(struct vmx_checker *c, const struct vmx_step *step,
 			     u64 value)
 {
-	if (in_v86(c) || unrestricted(c) || dpl(c, SS) == (selector(c, SS) & RPL))
+	if (in_v86(c) || is_unrestricted(c) || dpl_of(c, SS) == (selector_of(c, SS) & RPL))
 		return false;
 	return vmx_check_against(c, VMX_F_GUEST_SS_SELECTOR, VMX_ACCESS_DPL_MASK);
 }
@@ -206,9 +206,9 @@ static bool check_ss_dpl_rpl(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_ss_dpl(struct vmx_checker *c, const struct vmx_step *step,
 			 u64 value)
 {
-	if (in_v86(c) || !dpl(c, SS))
+	if (in_v86(c) || !dpl_of(c, SS))
 		return false;
-	if (type(c, CS) == 3)
+	if (type_of(c, CS) == 3)
 		return vmx_check_against(c, VMX_F_GUEST_CS_ACCESS,
 					 VMX_ACCESS_DPL_MASK);
 	if (!(vmx_check_read(c, VMX_F_GUEST_CR0) & X86_CR0_PE))
@@ -220,8 +220,8 @@ static bool check_ss_dpl(struct vmx_checker *c, const struct vmx_step *step,
 static bool check_data_dpl(struct vmx_checker *c, const struct vmx_step *step,
 			   u64 value)
 {
-	if (!rights_matter(c) || unrestricted(c) || type(c, c->segment) > 11 ||
-	    dpl(c, c->segment) >= (selector(c, c->segment) & RPL))
+	if (!rights_matter(c) || is_unrestricted(c) || type_of(c, c->segment) > 11 ||
+	    dpl_of(c, c->segment) >= (selector_of(c, c->segment) & RPL))
 		return false;
 	return vmx_check_against(c, VMX_F_GUEST_ES_SELECTOR + 2 * c->segment,
 				 VMX_ACCESS_DPL_MASK);
@@ -242,7 +242,7 @@ static bool check_rights_zero(struct vmx_checker *c, const struct vmx_step *step
 static bool check_cs_db(struct vmx_checker *c, const struct vmx_step *step,
 			u64 value)
 {
-	return rights_matter(c) && ia32e(c) && value & VMX_ACCESS_L &&
+	return rights_matter(c) && in_ia32e(c) && value & VMX_ACCESS_L &&
 	       vmx_check_bits(c, value & VMX_ACCESS_DB);
 }
 

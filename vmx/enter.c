@@ -14,7 +14,7 @@
  * so the handler is called through its IDT gate, with its own stack, before any
  * other exception can IRET.
  */
-static __always_inline u32 enter(struct vmx_vcpu *v)
+static __always_inline u32 enter_guest(struct vmm_vcpu *v)
 {
 	u32 reason;
 
@@ -43,12 +43,12 @@ static __always_inline u32 enter(struct vmx_vcpu *v)
  * Return: what vmx_exit_reason() says, or %VMX_REASON_VM_INSTRUCTION if VMLAUNCH
  * or VMRESUME failed.
  */
-noinstr u32 vmx_enter(struct vmx_vcpu *v)
+noinstr u32 vmx_enter(struct vmm_vcpu *v)
 {
 	u32 reason;
 
 	context_tracking_guest_enter();
-	reason = enter(v);
+	reason = enter_guest(v);
 	context_tracking_guest_exit();
 	return reason;
 }

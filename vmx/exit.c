@@ -36,7 +36,7 @@
  *
  * Context: preemption off.
  */
-void vmx_inject_fault(struct vmx_vcpu *v, u32 vector, u32 error)
+void vmx_inject_fault(struct vmm_vcpu *v, u32 vector, u32 error)
 {
 	v->event.info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | vector;
 	if (vmx_read(v, VMX_F_GUEST_CR0) & X86_CR0_PE)
@@ -52,13 +52,13 @@ void vmx_inject_fault(struct vmx_vcpu *v, u32 vector, u32 error)
  *
  * Context: preemption off.
  */
-void vmx_inject_gp(struct vmx_vcpu *v)
+void vmx_inject_gp(struct vmm_vcpu *v)
 {
 	vmx_inject_fault(v, X86_TRAP_GP, 0);
 }
 
 /* In 64-bit mode RIP has 64 bits, elsewhere 32 or fewer. */
-static u64 next_rip(struct vmx_vcpu *v, u32 length)
+static u64 next_rip(struct vmm_vcpu *v, u32 length)
 {
 	u64 rip = vmx_read(v, VMX_F_GUEST_RIP);
 	u64 next = rip + length;
@@ -74,7 +74,7 @@ static u64 next_rip(struct vmx_vcpu *v, u32 length)
  * VM entry insists on the difference (SDM, "Single-Stepping on Branches", "Checks on
  * Guest Non-Register State").
  */
-static __always_inline bool single_steps(struct vmx_vcpu *v)
+static __always_inline bool single_steps(struct vmm_vcpu *v)
 {
 	return unlikely(vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_TF) &&
 	       !(vmx_read(v, VMX_F_GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
@@ -91,7 +91,7 @@ static __always_inline bool single_steps(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_retire_length(struct vmx_vcpu *v, u32 length)
+void vmx_retire_length(struct vmm_vcpu *v, u32 length)
 {
 	u32 blocking = vmx_read(v, VMX_F_GUEST_INTERRUPTIBILITY);
 
@@ -106,7 +106,7 @@ void vmx_retire_length(struct vmx_vcpu *v, u32 length)
 			  VMX_PENDING_BS);
 }
 
-static noinline void keep_valid_event(struct vmx_vcpu *v, u32 info)
+static noinline void keep_valid_event(struct vmm_vcpu *v, u32 info)
 {
 	v->event.info = info & (VMX_INTR_VALID | VMX_INTR_ERROR_CODE |
 				VMX_INTR_TYPE_MASK | VMX_INTR_VECTOR_MASK);
@@ -123,7 +123,7 @@ static noinline void keep_valid_event(struct vmx_vcpu *v, u32 info)
  * An exit during event delivery: the event is delivered again at the next
  * entry. SDM, "Information for VM Exits That Occur During Event Delivery".
  */
-static __always_inline void keep_event(struct vmx_vcpu *v)
+static __always_inline void keep_event(struct vmm_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
 
@@ -138,7 +138,7 @@ static __always_inline void keep_event(struct vmx_vcpu *v)
  * for VM Exits Due to Vectored Events", "Exit Qualification for EPT Violations".
  * Without virtual NMIs the CPU does not say it, and blocking is of the host's NMIs.
  */
-static void block_nmi_again(struct vmx_vcpu *v)
+static void block_nmi_again(struct vmm_vcpu *v)
 {
 	if (!v->event.info && vmx_caps.features & VMX_HAS_VIRTUAL_NMI)
 		vmx_write(v, VMX_F_GUEST_INTERRUPTIBILITY,
@@ -151,7 +151,7 @@ static void block_nmi_again(struct vmx_vcpu *v)
  * software. SDM, "Architectural State Before a VM Exit", "Single-Stepping on
  * Branches".
  */
-static void deliver_debug_state(struct vmx_vcpu *v)
+static void deliver_debug_state(struct vmm_vcpu *v)
 {
 	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
 	u64 dr7 = vmx_read(v, VMX_F_GUEST_DR7);
@@ -168,17 +168,17 @@ static void deliver_debug_state(struct vmx_vcpu *v)
 }
 
 /* Give the guest the exception that the module alone wanted to see. */
-static enum vmx_next reflect(struct vmx_vcpu *v, u32 vector)
+static enum vmm_next reflect_exception(struct vmm_vcpu *v, u32 vector)
 {
 	/* Two events at once: userspace decides what the CPU would make of them. */
 	if (v->event.info)
-		return VMX_NEXT_USER;
+		return VMM_NEXT_USER;
 	if (vector == X86_TRAP_DB)
 		deliver_debug_state(v);
 	v->event.info = v->intr_info & ~VMX_INTR_UNBLOCK_NMI;
 	v->event.error = vmx_read(v, VMX_F_EXIT_INTR_ERROR);
 	v->event.length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
-	return VMX_NEXT_ENTER;
+	return VMM_NEXT_ENTER;
 }
 
 /**
@@ -202,7 +202,7 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_checks_alignment);
  * The host has the CPU detect split locks, in guests too. Their #AC is the host's to
  * answer, as for a thread in user mode: no guest expects it.
  */
-static bool is_split_lock(struct vmx_vcpu *v)
+static bool is_split_lock(struct vmm_vcpu *v)
 {
 	return boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
 	       !vmx_checks_alignment(vmx_read(v, VMX_F_GUEST_CR0),
@@ -224,50 +224,50 @@ static void handle_machine_check(void)
 #endif
 }
 
-static noinline enum vmx_next handle_exception(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_exception(struct vmm_vcpu *v)
 {
 	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
 
 	keep_event(v);
 	/* The host's NMI. vmx_enter() had the host handle it. */
 	if (vmx_is_nmi(v->intr_info))
-		return VMX_NEXT_ENTER;
+		return VMM_NEXT_ENTER;
 	/* The host's as well. Its handler may queue work for the return to userspace. */
 	if (vmx_is_machine_check(v->intr_info)) {
 		handle_machine_check();
-		return v->vmcs->exceptions & BIT(X86_TRAP_MC) ? VMX_NEXT_USER : VMX_NEXT_IRQ;
+		return v->vmcs->exceptions & BIT(X86_TRAP_MC) ? VMM_NEXT_USER : VMM_NEXT_IRQ;
 	}
 	if (vmx_unblocked_nmi(v->intr_info))
 		block_nmi_again(v);
 	if (vector == X86_TRAP_PF && v->paging)
-		return VMX_NEXT_FAULT;
+		return VMM_NEXT_FAULT;
 	if (vector == X86_TRAP_AC && is_split_lock(v))
-		return VMX_NEXT_SPLIT_LOCK;
+		return VMM_NEXT_SPLIT_LOCK;
 	if (v->vmcs->exceptions & BIT(vector))
-		return VMX_NEXT_USER;
-	return reflect(v, vector);
+		return VMM_NEXT_USER;
+	return reflect_exception(v, vector);
 }
 
 /*
  * SDM, "XSETBV": #GP for a register other than XCR0 and for bad values. At other
  * privilege levels than 0 it is one without an exit, but not on every CPU.
  */
-static noinline enum vmx_next handle_xsetbv(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_xsetbv(struct vmm_vcpu *v)
 {
-	u64 value = (u32)vmx_reg(v, 0) | vmx_reg(v, 2) << 32;
+	u64 value = (u32)vmm_reg(v, 0) | vmm_reg(v, 2) << 32;
 
 	if (vmx_read(v, VMX_F_GUEST_SS_ACCESS) & VMX_ACCESS_DPL_MASK ||
-	    (u32)vmx_reg(v, 1) || !vmx_fpu_xcr0_valid(value)) {
+	    (u32)vmm_reg(v, 1) || !vmm_fpu_xcr0_valid(value)) {
 		vmx_inject_gp(v);
-		return VMX_NEXT_ENTER;
+		return VMM_NEXT_ENTER;
 	}
 	v->xcr0 = value;
 	xsetbv(XCR_XFEATURE_ENABLED_MASK, value);
 	vmx_retire(v);
-	return VMX_NEXT_ENTER;
+	return VMM_NEXT_ENTER;
 }
 
-static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_ept_violation(struct vmm_vcpu *v)
 {
 	keep_event(v);
 	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
@@ -277,23 +277,23 @@ static noinline enum vmx_next handle_ept_violation(struct vmx_vcpu *v)
 		block_nmi_again(v);
 	if (unlikely(v->eptp_list))
 		vmx_views_follow(v);
-	if (!vmx_mmu_misses(v->mmu, &v->miss, v->gpa, v->access))
-		return VMX_NEXT_FAULT;
-	trace_fault(v->tag.vpid, v->gpa, v->violation, VMX_FAULT_EXIT);
-	return VMX_NEXT_USER;
+	if (!gphys_misses(v->mmu, &v->miss, v->gpa, v->access))
+		return VMM_NEXT_FAULT;
+	trace_fault(v->tag.vpid, v->gpa, v->violation, GPHYS_FAULT_EXIT);
+	return VMM_NEXT_USER;
 }
 
 /* The timer has 32 bits, so it may fire before a far deadline. */
-static noinline enum vmx_next handle_timer(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_timer(struct vmm_vcpu *v)
 {
 	if (v->deadline > vmx_guest_tsc(v))
-		return VMX_NEXT_ENTER;
+		return VMM_NEXT_ENTER;
 	v->deadline = 0;
 	v->run->deadline = 0;
-	return VMX_NEXT_USER;
+	return VMM_NEXT_USER;
 }
 
-static void count_exit(struct vmx_vcpu *v, u32 reason)
+static void count_exit(struct vmm_vcpu *v, u32 reason)
 {
 	v->vmcs->region.launched = true;
 	v->count.entries++;
@@ -301,18 +301,18 @@ static void count_exit(struct vmx_vcpu *v, u32 reason)
 }
 
 /* What cannot wait until interrupts are on; vmx_explain_failure() does the rest. */
-static enum vmx_next handle_failure(struct vmx_vcpu *v)
+static enum vmm_next handle_failure(struct vmm_vcpu *v)
 {
 	/* The host's (SDM, "Machine-Check Events During VM Entry") */
 	if (v->reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
 		handle_machine_check();
 	if (v->reason == VMX_REASON_VM_INSTRUCTION)
 		vmx_perf_undo(v);
-	return VMX_NEXT_FAILED;
+	return VMM_NEXT_FAILED;
 }
 
 /* The event was not delivered. */
-static void take_back_event(struct vmx_vcpu *v)
+static void take_back_event(struct vmm_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_ENTRY_INTR_INFO);
 
@@ -333,7 +333,7 @@ static void take_back_event(struct vmx_vcpu *v)
  *
  * Context: interrupts on, preemption off.
  */
-void vmx_explain_failure(struct vmx_vcpu *v)
+void vmx_explain_failure(struct vmm_vcpu *v)
 {
 	/* First: a VMX instruction that fails meanwhile leaves its own number there. */
 	u32 error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
@@ -345,12 +345,12 @@ void vmx_explain_failure(struct vmx_vcpu *v)
 }
 
 /* Failed entries, which have high bits set, and exits of CPUs to come. */
-static noinline enum vmx_next handle_beyond(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_beyond(struct vmm_vcpu *v)
 {
 	if (v->reason >> 16)
 		return handle_failure(v);
 	count_exit(v, VMX_STATS_REASONS - 1);
-	return VMX_NEXT_USER;
+	return VMM_NEXT_USER;
 }
 
 /* Exits that can come while an event is delivered, and what they tell of IRET. */
@@ -385,7 +385,7 @@ bool vmx_exit_in_delivery(u32 reason)
 EXPORT_SYMBOL_IF_KUNIT(vmx_exit_in_delivery);
 
 /* Those of them that are rare. */
-static noinline enum vmx_next handle_in_delivery(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_in_delivery(struct vmm_vcpu *v)
 {
 	keep_event(v);
 	if (delivery[v->reason] == DELIVERY_IRET &&
@@ -393,30 +393,30 @@ static noinline enum vmx_next handle_in_delivery(struct vmx_vcpu *v)
 		block_nmi_again(v);
 	if (v->reason == VMX_REASON_EPT_MISCONFIG)
 		v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
-	/* The next stay() empties the log. */
-	return v->reason == VMX_REASON_PML_FULL ? VMX_NEXT_IRQ : VMX_NEXT_USER;
+	/* The next vmm_stay() empties the log. */
+	return v->reason == VMX_REASON_PML_FULL ? VMM_NEXT_IRQ : VMM_NEXT_USER;
 }
 
-static noinline enum vmx_next handle_cr_access(struct vmx_vcpu *v)
+static noinline enum vmm_next handle_cr_access(struct vmm_vcpu *v)
 {
 	if (!v->paging)
-		return VMX_NEXT_USER;
-	return vmx_paging_cr_access(v) ? VMX_NEXT_ENTER : VMX_NEXT_FAULT;
+		return VMM_NEXT_USER;
+	return vmx_paging_cr_access(v) ? VMM_NEXT_ENTER : VMM_NEXT_FAULT;
 }
 
 /* What the exits that the core finishes do to the guest state: see core/exits.h. */
 
-static __always_inline void exit_retire(struct vmx_vcpu *v)
+static __always_inline void exit_retire(struct vmm_vcpu *v)
 {
 	vmx_retire(v);
 }
 
-static __always_inline void exit_inject_gp(struct vmx_vcpu *v)
+static __always_inline void exit_inject_gp(struct vmm_vcpu *v)
 {
 	vmx_inject_gp(v);
 }
 
-static __always_inline u64 exit_cr4(struct vmx_vcpu *v)
+static __always_inline u64 exit_cr4(struct vmm_vcpu *v)
 {
 	return vmx_read(v, VMX_F_GUEST_CR4);
 }
@@ -427,13 +427,13 @@ static u32 msr_field(u32 index)
 	return index == MSR_EFER ? VMX_F_GUEST_EFER : VMX_F_GUEST_PAT;
 }
 
-static u64 exit_read_msr(struct vmx_vcpu *v, u32 index)
+static u64 exit_read_msr(struct vmm_vcpu *v, u32 index)
 {
 	return vmx_vmcs_read(v->vmcs, msr_field(index));
 }
 
 /* SDM, "Extended Feature Enable Register": LME is fixed under paging. */
-static bool write_efer_field(struct vmx_vcpu *v, u64 value)
+static bool write_efer_field(struct vmm_vcpu *v, u64 value)
 {
 	u64 old = vmx_read(v, VMX_F_GUEST_EFER);
 
@@ -443,17 +443,17 @@ static bool write_efer_field(struct vmx_vcpu *v, u64 value)
 	return !vmx_vmcs_set(v->vmcs, VMX_F_GUEST_EFER, value);
 }
 
-static bool write_efer(struct vmx_vcpu *v, u64 value)
+static bool write_efer(struct vmm_vcpu *v, u64 value)
 {
 	if (!(v->paging ? vmx_paging_set_efer(v, value) : write_efer_field(v, value)))
 		return false;
 	/* The guest may be able to execute SYSCALL from now on. */
 	if (v->vmcs->syscall && !v->host.syscall_loaded)
-		vmx_msr_load_syscall(v);
+		vmm_msr_load_syscall(v);
 	return true;
 }
 
-static bool exit_write_msr(struct vmx_vcpu *v, u32 index, u64 value)
+static bool exit_write_msr(struct vmm_vcpu *v, u32 index, u64 value)
 {
 	if (index == MSR_EFER)
 		return write_efer(v, value);
@@ -469,7 +469,7 @@ static bool exit_write_msr(struct vmx_vcpu *v, u32 index, u64 value)
  * Context: interrupts off.
  * Return: what to do next.
  */
-enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
+enum vmm_next vmx_handle_exit(struct vmm_vcpu *v)
 {
 	u32 reason = v->reason;
 
@@ -478,19 +478,19 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 	count_exit(v, reason);
 	/* The switch compares one by one, and this is the most frequent exit. */
 	if (reason == VMX_REASON_IO)
-		return VMX_NEXT_USER;
+		return VMM_NEXT_USER;
 	/* The handlers are not inlined, so that most exits need no stack frame. */
 	switch (reason) {
 	case VMX_REASON_EXTERNAL_INTERRUPT:
-		return VMX_NEXT_IRQ;
+		return VMM_NEXT_IRQ;
 	case VMX_REASON_EPT_VIOLATION:
 		return handle_ept_violation(v);
 	case VMX_REASON_CPUID:
-		return handle_cpuid(v);
+		return vmm_handle_cpuid(v);
 	case VMX_REASON_RDMSR:
-		return handle_rdmsr(v);
+		return vmm_handle_rdmsr(v);
 	case VMX_REASON_WRMSR:
-		return handle_wrmsr(v);
+		return vmm_handle_wrmsr(v);
 	case VMX_REASON_EXCEPTION_NMI:
 		return handle_exception(v);
 	case VMX_REASON_XSETBV:
@@ -501,8 +501,8 @@ enum vmx_next vmx_handle_exit(struct vmx_vcpu *v)
 		return handle_cr_access(v);
 	case VMX_REASON_INVLPG:
 	case VMX_REASON_INVPCID:
-		return v->paging ? VMX_NEXT_FAULT : VMX_NEXT_USER;
+		return v->paging ? VMM_NEXT_FAULT : VMM_NEXT_USER;
 	default:
-		return delivery[reason] ? handle_in_delivery(v) : VMX_NEXT_USER;
+		return delivery[reason] ? handle_in_delivery(v) : VMM_NEXT_USER;
 	}
 }

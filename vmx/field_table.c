@@ -148,7 +148,7 @@ static const struct vmx_field_policy efer = {
 
 static void cr0_limits(const struct vmx_field_ctx *ctx, u64 *must, u64 *may)
 {
-	*may = CR0_ARCHITECTED & ctx->caps->msr.cr0_fixed1;
+	*may = BASE_CR0_ARCHITECTED & ctx->caps->msr.cr0_fixed1;
 }
 
 static const struct vmx_field_policy cr0 = {

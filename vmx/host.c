@@ -109,7 +109,7 @@ static bool any_selector(void)
 	return fs | gs | ds | es;
 }
 
-static noinline void save_selectors(struct vmx_host *h)
+static noinline void save_selectors(struct vmm_host *h)
 {
 	savesegment(fs, h->fs);
 	savesegment(gs, h->gs);
@@ -121,13 +121,13 @@ static noinline void save_selectors(struct vmx_host *h)
  * The LDT's first, which others may refer to. Loading a selector loads the base too,
  * so the bases come after.
  */
-static noinline void restore_selectors(struct vmx_host *h)
+static noinline void restore_selectors(struct vmm_host *h)
 {
 	unsigned long gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 
-	if (h->selectors & ~VMX_HOST_SEGMENTS)
-		asm volatile("lldt %w0" : : "r" (h->selectors & ~VMX_HOST_SEGMENTS));
-	if (!(h->selectors & VMX_HOST_SEGMENTS))
+	if (h->selectors & ~VMM_HOST_SEGMENTS)
+		asm volatile("lldt %w0" : : "r" (h->selectors & ~VMM_HOST_SEGMENTS));
+	if (!(h->selectors & VMM_HOST_SEGMENTS))
 		return;
 	loadsegment(ds, h->ds);
 	loadsegment(es, h->es);
@@ -147,12 +147,12 @@ static noinline void restore_selectors(struct vmx_host *h)
  *
  * Context: preemption off.
  */
-void vmx_host_load(struct vmx_vcpu *v)
+void vmx_host_load(struct vmm_vcpu *v)
 {
-	struct vmx_host *h = &v->host;
+	struct vmm_host *h = &v->host;
 	unsigned long fs_base;
 
-	h->selectors = any_selector() ? VMX_HOST_SEGMENTS : 0;
+	h->selectors = any_selector() ? VMM_HOST_SEGMENTS : 0;
 	if (unlikely(h->selectors))
 		save_selectors(h);
 	fs_base = thread_fs_base();
@@ -171,7 +171,7 @@ void vmx_host_load(struct vmx_vcpu *v)
  *
  * Context: interrupts off.
  */
-void vmx_host_load_breakpoints(const struct vmx_vcpu *v)
+void vmx_host_load_breakpoints(const struct vmm_vcpu *v)
 {
 	set_debugreg(v->debug[0], 0);
 	set_debugreg(v->debug[1], 1);
@@ -188,7 +188,7 @@ void vmx_host_load_breakpoints(const struct vmx_vcpu *v)
  *
  * Context: interrupts off.
  */
-void vmx_host_freeze_in_smm(struct vmx_vcpu *v)
+void vmx_host_freeze_in_smm(struct vmm_vcpu *v)
 {
 	u64 guest = vmx_read(v, VMX_F_GUEST_DEBUGCTL) & ~(u64)v->vmcs->debugctl_must;
 
@@ -208,9 +208,9 @@ static noinline void reload_tss_limit(void)
  *
  * Context: preemption off, interrupts on.
  */
-void vmx_host_unload(struct vmx_vcpu *v)
+void vmx_host_unload(struct vmm_vcpu *v)
 {
-	struct vmx_host *h = &v->host;
+	struct vmm_host *h = &v->host;
 
 	if (unlikely(h->selectors))
 		restore_selectors(h);

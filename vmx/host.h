@@ -17,10 +17,10 @@
 unsigned long vmx_host_cr4(void);
 void vmx_host_write_constant(struct vmx_vmcs *vmcs);
 int vmx_host_write_cpu(struct vmx_vmcs *vmcs);
-void vmx_host_load(struct vmx_vcpu *v);
-void vmx_host_load_breakpoints(const struct vmx_vcpu *v);
-void vmx_host_freeze_in_smm(struct vmx_vcpu *v);
-void vmx_host_unload(struct vmx_vcpu *v);
+void vmx_host_load(struct vmm_vcpu *v);
+void vmx_host_load_breakpoints(const struct vmm_vcpu *v);
+void vmx_host_freeze_in_smm(struct vmm_vcpu *v);
+void vmx_host_unload(struct vmm_vcpu *v);
 
 /**
  * vmx_host_note() - before the first VM entry after interrupts were open
@@ -35,9 +35,9 @@ void vmx_host_unload(struct vmx_vcpu *v);
  *
  * Context: interrupts off; none since.
  */
-static __always_inline void vmx_host_note(struct vmx_vcpu *v)
+static __always_inline void vmx_host_note(struct vmm_vcpu *v)
 {
-	struct vmx_host *h = &v->host;
+	struct vmm_host *h = &v->host;
 	unsigned long cr3 = __read_cr3(), cr4 = native_read_cr4();
 	unsigned int ldt;
 
@@ -70,10 +70,10 @@ static __always_inline void vmx_host_note(struct vmx_vcpu *v)
  *
  * Context: interrupts off since vmx_host_note().
  */
-static __always_inline void vmx_host_restore(struct vmx_vcpu *v)
+static __always_inline void vmx_host_restore(struct vmm_vcpu *v)
 {
 	if (unlikely(v->host.debugctl))
-		vmx_wrmsr(v, MSR_IA32_DEBUGCTLMSR, v->host.debugctl);
+		vmm_wrmsr(v, MSR_IA32_DEBUGCTLMSR, v->host.debugctl);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 }

@@ -40,7 +40,7 @@ static const struct input inputs[] = {
 	 VMX_STATE_EFER | VMX_STATE_INTERRUPTIBILITY | VMX_STATE_ACTIVITY | \
 	 VMX_STATE_CR2)
 
-static u64 fetch(const struct vmx_run_page *run, const struct input *in)
+static u64 fetch_input(const struct vmx_run_page *run, const struct input *in)
 {
 	const void *p = (const void *)run + in->offset;
 
@@ -49,7 +49,7 @@ static u64 fetch(const struct vmx_run_page *run, const struct input *in)
 }
 
 /* Read once, judge all, then write all. */
-static int take_state(struct vmx_vcpu *v, u32 dirty)
+static int take_state(struct vmm_vcpu *v, u32 dirty)
 {
 	u64 asked[ARRAY_SIZE(inputs)], value[ARRAY_SIZE(inputs)];
 	unsigned int i;
@@ -59,7 +59,7 @@ static int take_state(struct vmx_vcpu *v, u32 dirty)
 
 		if (!(dirty & in->bit))
 			continue;
-		asked[i] = fetch(v->run, in);
+		asked[i] = fetch_input(v->run, in);
 		value[i] = asked[i];
 		if (in->judged &&
 		    vmx_vmcs_judge(v->vmcs, in->field, &value[i]))
@@ -108,7 +108,7 @@ static bool event_valid(u32 info)
 	}
 }
 
-static int take_event(struct vmx_vcpu *v, u32 info)
+static int take_event(struct vmm_vcpu *v, u32 info)
 {
 	if (!(info & VMX_INTR_VALID) || !event_valid(info))
 		return -EINVAL;
@@ -127,7 +127,7 @@ static bool windows_valid(u8 window)
 	       vmx_caps.features & VMX_HAS_VIRTUAL_NMI;
 }
 
-static void set_windows(struct vmx_vcpu *v, u8 window)
+static void set_windows(struct vmm_vcpu *v, u8 window)
 {
 	u32 ctls = v->vmcs->cpu_ctls;
 
@@ -142,7 +142,7 @@ static void set_windows(struct vmx_vcpu *v, u8 window)
 }
 
 /* What needs no judging; @length is that of an instruction to retire, or 0. */
-static __always_inline int take_rest(struct vmx_vcpu *v, u32 length)
+static __always_inline int take_rest(struct vmm_vcpu *v, u32 length)
 {
 	v->deadline = READ_ONCE(v->run->deadline);
 	if (length) {
@@ -153,7 +153,7 @@ static __always_inline int take_rest(struct vmx_vcpu *v, u32 length)
 }
 
 /* What most RUNs do without. */
-static noinline int take_all(struct vmx_vcpu *v, u32 event, u32 dirty,
+static noinline int take_all(struct vmm_vcpu *v, u32 event, u32 dirty,
 			     u8 window, u32 length)
 {
 	if (dirty & ~DIRTY_MASK || !windows_valid(window) ||
@@ -176,7 +176,7 @@ static noinline int take_all(struct vmx_vcpu *v, u32 event, u32 dirty,
  * Context: preemption off.
  * Return: 0, or -EINVAL; nothing changed then.
  */
-int vmx_take_input(struct vmx_vcpu *v)
+int vmx_take_input(struct vmm_vcpu *v)
 {
 	struct vmx_run_page *run = v->run;
 	u32 event = READ_ONCE(run->inject_info);

@@ -29,7 +29,7 @@
 #define TYPE_DOWN	0x4	/* of data */
 #define TYPE_CODE	0x8
 
-static u64 effective_address(struct vmx_vcpu *v, u32 info)
+static u64 effective_address(struct vmm_vcpu *v, u32 info)
 {
 	/* The displacement. With RIP as the base the CPU has added it. */
 	u64 address = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
@@ -52,7 +52,7 @@ static u64 effective_address(struct vmx_vcpu *v, u32 info)
  * SDM, "Limit Checking" and "Type Checking": may the descriptor be read from there? Whether an
  * access can wrap around at a limit of 4 GiB depends on the CPU: here it can in a flat segment.
  */
-static bool segment_allows(struct vmx_vcpu *v, unsigned int segment, u64 base, u64 offset)
+static bool segment_allows(struct vmm_vcpu *v, unsigned int segment, u64 base, u64 offset)
 {
 	u32 access = vmx_read(v, VMX_F_GUEST_ES_ACCESS + 2 * segment);
 	u64 limit = vmx_read(v, VMX_F_GUEST_ES_LIMIT + 2 * segment);
@@ -68,13 +68,13 @@ static bool segment_allows(struct vmx_vcpu *v, unsigned int segment, u64 base, u
 }
 
 /* SDM, "Canonical Addressing": here CR4.LA57 counts. */
-static bool is_canonical(const struct vmx_paging *p, u64 gva)
+static bool is_canonical(const struct shadow_paging *p, u64 gva)
 {
 	return __is_canonical_address(gva, p->cr4 & X86_CR4_LA57 ? 57 : 48);
 }
 
 /* Where the descriptor is; 0, or the exception of an address that is wrong. */
-static int linear_address(struct vmx_vcpu *v, u32 info, u64 *gva)
+static int linear_address(struct vmm_vcpu *v, u32 info, u64 *gva)
 {
 	unsigned int segment = INFO_SEGMENT(info);
 	u64 offset = effective_address(v, info);
@@ -102,7 +102,7 @@ static int linear_address(struct vmx_vcpu *v, u32 info, u64 *gva)
  * Context: interrupts on, preemption off.
  * Return: as paging_judge_invpcid().
  */
-int vmx_paging_invpcid(struct vmx_vcpu *v)
+int vmx_paging_invpcid(struct vmm_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_EXIT_INSN_INFO);
 	struct paging_invpcid operands = {

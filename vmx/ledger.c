@@ -96,24 +96,24 @@ void vmx_ledger_barrier(const struct vmx_region *r)
  *
  * Context: interrupts off.
  */
-void vmx_ledger_invept_all(const struct vmx_vcpu *v)
+void vmx_ledger_invept_all(const struct vmm_vcpu *v)
 {
 	const u64 begun = rdtsc();
 	unsigned int i;
 
 	for (i = 0; i < v->views->count; i++)
-		vmx_mmu_ledger_dropped(&v->views->view[i]);
-	vmx_ledger_pass(rdtsc() - begun);
+		gphys_ledger_dropped(&v->views->view[i]);
+	base_ledger_pass(rdtsc() - begun);
 }
 
-static struct vpid_entry *vpid_entry(struct vmx_vcpu *v)
+static struct vpid_entry *vpid_entry(struct vmm_vcpu *v)
 {
 	return v->tag.vpid < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->tag.vpid]) :
 					  NULL;
 }
 
 /* The vCPU's name in the ledger, and how often it changed CPU. */
-static void note_move(struct vmx_vcpu *v)
+static void note_move(struct vmm_vcpu *v)
 {
 	if (!v->ledger.id)
 		v->ledger.id = atomic64_inc_return(&next_vcpu);
@@ -129,7 +129,7 @@ static void note_move(struct vmx_vcpu *v)
  *
  * Context: interrupts off.
  */
-void vmx_ledger_invvpid(struct vmx_vcpu *v)
+void vmx_ledger_invvpid(struct vmm_vcpu *v)
 {
 	struct vpid_entry *e = vpid_entry(v);
 
@@ -138,7 +138,7 @@ void vmx_ledger_invvpid(struct vmx_vcpu *v)
 		*e = (struct vpid_entry) { v->ledger.id, v->ledger.move };
 }
 
-static void check_vmcs(struct vmx_vcpu *v)
+static void check_vmcs(struct vmm_vcpu *v)
 {
 	u64 current_pa = vmx_insn_vmptrst(__pa(v->vmcs->region.page));
 
@@ -153,7 +153,7 @@ static void check_vmcs(struct vmx_vcpu *v)
 		  v->vmcs->region.ledger.launched ? "launched" : "clear");
 }
 
-static void check_vpid(struct vmx_vcpu *v)
+static void check_vpid(struct vmm_vcpu *v)
 {
 	struct vpid_entry *e = vpid_entry(v);
 
@@ -171,28 +171,28 @@ static void check_vpid(struct vmx_vcpu *v)
  * vmx_ledger_enter() - VM entry is next
  * @v: the vCPU
  *
- * What vmx_mmu_flush() promised to others must have been dropped on this CPU.
+ * What gphys_flush() promised to others must have been dropped on this CPU.
  *
  * Context: interrupts off.
  */
-void vmx_ledger_enter(struct vmx_vcpu *v)
+void vmx_ledger_enter(struct vmm_vcpu *v)
 {
 	unsigned int i;
 
 	/* First, since the time of the other ledgers does not count. */
-	vmx_ledger_irqs_on();
-	vmx_ledger_look();
+	base_ledger_irqs_on();
+	base_ledger_look();
 	check_vmcs(v);
 	WARN_ONCE(__this_cpu_read(predictor_ledger) != v->vmcs->region.id,
 		  "entering with what another guest taught the branch predictor\n");
 	check_vpid(v);
 	/* The guest may go to any of them without an exit. */
 	for (i = 0; i < v->views->count; i++)
-		vmx_mmu_ledger_enter(&v->views->view[i], &v->ledger.inside);
+		gphys_ledger_enter(&v->views->view[i], &v->ledger.inside);
 	WRITE_ONCE(v->ledger.inside, true);
 }
 
-static bool entered(const struct vmx_vcpu *v)
+static bool has_entered(const struct vmm_vcpu *v)
 {
 	return !(v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION));
 }
@@ -203,13 +203,13 @@ static bool entered(const struct vmx_vcpu *v)
  *
  * Context: interrupts off.
  */
-void vmx_ledger_leave(struct vmx_vcpu *v)
+void vmx_ledger_leave(struct vmm_vcpu *v)
 {
 	WRITE_ONCE(v->ledger.inside, false);
-	vmx_ledger_irqs_off();
-	vmx_ledger_begin();
+	base_ledger_irqs_off();
+	base_ledger_begin();
 	/* A failed entry leaves the launch state as it was. */
-	if (entered(v))
+	if (has_entered(v))
 		v->vmcs->region.ledger.launched = true;
 }
 
@@ -222,9 +222,9 @@ void vmx_ledger_leave(struct vmx_vcpu *v)
  *
  * Context: interrupts off.
  */
-void vmx_ledger_handled(struct vmx_vcpu *v)
+void vmx_ledger_handled(struct vmm_vcpu *v)
 {
-	WARN_ONCE(entered(v) && !v->event.info &&
+	WARN_ONCE(has_entered(v) && !v->event.info &&
 		  vmx_insn_vmread(VMX_F_IDT_VECTORING_INFO) & VMX_INTR_VALID,
 		  "exit %u lost an event that was being delivered\n", v->reason);
 }

@@ -14,7 +14,7 @@
 #include <linux/percpu.h>
 #include <linux/types.h>
 
-struct vmx_vcpu;
+struct vmm_vcpu;
 struct vmx_region;
 
 /**
@@ -36,21 +36,21 @@ void vmx_ledger_vmptrld(struct vmx_region *r);
 void vmx_ledger_vmclear(struct vmx_region *r);
 void vmx_ledger_region_free(struct vmx_region *r);
 void vmx_ledger_barrier(const struct vmx_region *r);
-void vmx_ledger_invept_all(const struct vmx_vcpu *v);
-void vmx_ledger_invvpid(struct vmx_vcpu *v);
-void vmx_ledger_enter(struct vmx_vcpu *v);
-void vmx_ledger_leave(struct vmx_vcpu *v);
-void vmx_ledger_handled(struct vmx_vcpu *v);
+void vmx_ledger_invept_all(const struct vmm_vcpu *v);
+void vmx_ledger_invvpid(struct vmm_vcpu *v);
+void vmx_ledger_enter(struct vmm_vcpu *v);
+void vmx_ledger_leave(struct vmm_vcpu *v);
+void vmx_ledger_handled(struct vmm_vcpu *v);
 #else
 static inline void vmx_ledger_vmptrld(struct vmx_region *r) { }
 static inline void vmx_ledger_vmclear(struct vmx_region *r) { }
 static inline void vmx_ledger_region_free(struct vmx_region *r) { }
 static inline void vmx_ledger_barrier(const struct vmx_region *r) { }
-static inline void vmx_ledger_invept_all(const struct vmx_vcpu *v) { }
-static inline void vmx_ledger_invvpid(struct vmx_vcpu *v) { }
-static inline void vmx_ledger_enter(struct vmx_vcpu *v) { }
-static inline void vmx_ledger_leave(struct vmx_vcpu *v) { }
-static inline void vmx_ledger_handled(struct vmx_vcpu *v) { }
+static inline void vmx_ledger_invept_all(const struct vmm_vcpu *v) { }
+static inline void vmx_ledger_invvpid(struct vmm_vcpu *v) { }
+static inline void vmx_ledger_enter(struct vmm_vcpu *v) { }
+static inline void vmx_ledger_leave(struct vmm_vcpu *v) { }
+static inline void vmx_ledger_handled(struct vmm_vcpu *v) { }
 #endif
 
 #endif /* VMX_LEDGER_H */

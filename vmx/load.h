@@ -18,31 +18,31 @@
 #include "vmx.h"
 
 /* SWAPGS and the guest's own WRMSR change it without an exit. */
-static __always_inline u64 switch_kernel_gs(struct vmx_vcpu *v, u64 to)
+static __always_inline u64 vmx_switch_kernel_gs(struct vmm_vcpu *v, u64 to)
 {
 	u64 from = __rdmsr(MSR_KERNEL_GS_BASE);
 
 	if (from != to)
-		vmx_wrmsr(v, MSR_KERNEL_GS_BASE, to);
+		vmm_wrmsr(v, MSR_KERNEL_GS_BASE, to);
 	return from;
 }
 
-static __always_inline void load_msrs(struct vmx_vcpu *v)
+static __always_inline void vmx_load_msrs(struct vmm_vcpu *v)
 {
-	v->host.kernel_gs_base = switch_kernel_gs(v, v->msr.kernel_gs_base);
+	v->host.kernel_gs_base = vmx_switch_kernel_gs(v, v->msr.kernel_gs_base);
 	if (v->vmcs->syscall)
-		vmx_msr_load_syscall(v);
+		vmm_msr_load_syscall(v);
 	if (v->vmcs->rdtscp)
-		vmx_msr_load_tsc_aux(v);
+		vmm_msr_load_tsc_aux(v);
 }
 
-static __always_inline void unload_msrs(struct vmx_vcpu *v)
+static __always_inline void vmx_unload_msrs(struct vmm_vcpu *v)
 {
-	v->msr.kernel_gs_base = switch_kernel_gs(v, v->host.kernel_gs_base);
+	v->msr.kernel_gs_base = vmx_switch_kernel_gs(v, v->host.kernel_gs_base);
 	if (v->host.syscall_loaded)
-		vmx_msr_unload_syscall(v);
+		vmm_msr_unload_syscall(v);
 	if (v->host.tsc_aux_loaded)
-		vmx_msr_unload_tsc_aux(v);
+		vmm_msr_unload_tsc_aux(v);
 }
 
 /**
@@ -52,12 +52,12 @@ static __always_inline void unload_msrs(struct vmx_vcpu *v)
  * Context: may sleep before; on success preemption is off until vmx_unload().
  * Return: 0, or -EAGAIN or -EIO as vmx_region_load() says.
  */
-static __always_inline int vmx_load(struct vmx_vcpu *v)
+static __always_inline int vmx_load(struct vmm_vcpu *v)
 {
 	int moved;
 
 	preempt_disable();
-	vmx_ledger_begin();
+	base_ledger_begin();
 	moved = vmx_region_load(&v->vmcs->region);
 	if (moved < 0) {
 		preempt_enable();
@@ -66,10 +66,10 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
 	if (moved)
 		vmx_host_write_cpu(v->vmcs);
 	vmx_host_load(v);
-	load_msrs(v);
-	this_cpu_write(vmx_vcpu_staying, v->staying);
+	vmx_load_msrs(v);
+	this_cpu_write(vmm_vcpu_staying, v->staying);
 	/*
-	 * The barrier pairs with vmx_vcpu_kick_all()'s: either the kicker sees where we
+	 * The barrier pairs with vmm_vcpu_kick_all()'s: either the kicker sees where we
 	 * are, or we see the new flush_gen before the first entry.
 	 */
 	smp_store_mb(v->running_on, smp_processor_id());
@@ -82,14 +82,14 @@ static __always_inline int vmx_load(struct vmx_vcpu *v)
  *
  * Context: interrupts on.
  */
-static __always_inline void vmx_unload(struct vmx_vcpu *v)
+static __always_inline void vmx_unload(struct vmm_vcpu *v)
 {
 	WRITE_ONCE(v->running_on, -1);
-	this_cpu_write(vmx_vcpu_staying, 0);
-	unload_msrs(v);
+	this_cpu_write(vmm_vcpu_staying, 0);
+	vmx_unload_msrs(v);
 	vmx_host_unload(v);
-	vmx_ibpb_before_user();
-	vmx_ledger_end();
+	base_ibpb_before_user();
+	base_ledger_end();
 	preempt_enable();
 }
 

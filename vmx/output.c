@@ -60,7 +60,7 @@ static const u32 wanted[VMX_STATS_REASONS] = {
 	[VMX_REASON_INSN_TIMEOUT] = NO_INSN,
 };
 
-static u32 wants(u32 reason)
+static u32 wanted_output(u32 reason)
 {
 	static const u64 not_insn =
 		BIT_ULL(VMX_REASON_TRIPLE_FAULT) | BIT_ULL(VMX_REASON_INIT) |
@@ -89,7 +89,7 @@ static bool has_length(u32 intr_info)
 }
 
 /* With shadow paging the fields are not what the guest has. */
-static noinline void give_paging(struct vmx_vcpu *v, u32 want)
+static noinline void give_paging(struct vmm_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
 
@@ -101,13 +101,13 @@ static noinline void give_paging(struct vmx_vcpu *v, u32 want)
 	run->efer = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_EFER);
 }
 
-static __always_inline void give_shadow(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_shadow(struct vmm_vcpu *v, u32 want)
 {
 	if (unlikely(v->paging))
 		give_paging(v, want);
 }
 
-static __always_inline void give_state(struct vmx_vcpu *v,
+static __always_inline void give_state(struct vmm_vcpu *v,
 				       struct vmx_run_page *run, u32 want)
 {
 	if (want & VMX_STATE_RIP)
@@ -151,12 +151,12 @@ static __always_inline void give_io(struct vmx_run_page *run)
 }
 
 /* A page fault whose error code the CPU did not know. */
-static bool is_shadow_fault(const struct vmx_vcpu *v)
+static bool is_shadow_fault(const struct vmm_vcpu *v)
 {
 	return v->paging && (v->intr_info & VMX_INTR_VECTOR_MASK) == X86_TRAP_PF;
 }
 
-static __always_inline void give_exit(struct vmx_vcpu *v,
+static __always_inline void give_exit(struct vmm_vcpu *v,
 				      struct vmx_run_page *run, u32 want)
 {
 	if (want & VMX_VALID_LENGTH)
@@ -185,7 +185,7 @@ static __always_inline void give_exit(struct vmx_vcpu *v,
 }
 
 /* An event that was not delivered is userspace's again. */
-static void return_event(struct vmx_vcpu *v)
+static void return_event(struct vmm_vcpu *v)
 {
 	if (likely(!v->event.info))
 		return;
@@ -196,7 +196,7 @@ static void return_event(struct vmx_vcpu *v)
 }
 
 /* With a constant set this is a straight line of VMREADs. */
-static __always_inline void give_fields(struct vmx_vcpu *v, u32 want)
+static __always_inline void give_fields(struct vmm_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
 
@@ -208,15 +208,15 @@ static __always_inline void give_fields(struct vmx_vcpu *v, u32 want)
 		give_shadow(v, want);
 }
 
-static noinline void give_any(struct vmx_vcpu *v, u32 want)
+static noinline void give_any(struct vmm_vcpu *v, u32 want)
 {
 	give_fields(v, want);
 }
 
 /* What belongs to the last exit. */
-static u32 wants_now(const struct vmx_vcpu *v)
+static u32 wanted_output_now(const struct vmm_vcpu *v)
 {
-	u32 want = wants(v->reason & VMX_REASON_BASIC_MASK);
+	u32 want = wanted_output(v->reason & VMX_REASON_BASIC_MASK);
 
 	if (vmx_exit_in_delivery(v->reason))
 		want |= VMX_VALID_IDT;
@@ -229,9 +229,9 @@ static u32 wants_now(const struct vmx_vcpu *v)
 	return want;
 }
 
-static noinline void give_other(struct vmx_vcpu *v)
+static noinline void give_other(struct vmm_vcpu *v)
 {
-	give_any(v, wants_now(v));
+	give_any(v, wanted_output_now(v));
 }
 
 /**
@@ -242,7 +242,7 @@ static noinline void give_other(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_give_exit(struct vmx_vcpu *v)
+void vmx_give_exit(struct vmm_vcpu *v)
 {
 	v->count.user_exits++;
 	return_event(v);
@@ -266,7 +266,7 @@ void vmx_give_exit(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_give_state(struct vmx_vcpu *v)
+void vmx_give_state(struct vmm_vcpu *v)
 {
 	give_state(v, v->run, STATE);
 	give_shadow(v, STATE);

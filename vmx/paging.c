@@ -23,19 +23,19 @@
 	 VMX_CPU_CR3_STORE_EXITING)
 
 /* The bits that the guest changes without an exit are in the VMCS alone. */
-static u64 merge(u64 kept, u32 field, u64 mask)
+static u64 merge_field(u64 kept, u32 field, u64 mask)
 {
 	return (kept & mask) | (vmx_insn_vmread(field) & ~mask);
 }
 
 static u64 merged_cr0(const struct vmx_shadowed *k)
 {
-	return merge(k->paging.cr0, VMX_F_GUEST_CR0, k->cr0_mask | PAGING_CR0_OWN);
+	return merge_field(k->paging.cr0, VMX_F_GUEST_CR0, k->cr0_mask | PAGING_CR0_OWN);
 }
 
 static u64 merged_cr4(const struct vmx_shadowed *k)
 {
-	return merge(k->paging.cr4, VMX_F_GUEST_CR4, k->cr4_mask | PAGING_CR4_OWN);
+	return merge_field(k->paging.cr4, VMX_F_GUEST_CR4, k->cr4_mask | PAGING_CR4_OWN);
 }
 
 /**
@@ -44,7 +44,7 @@ static u64 merged_cr4(const struct vmx_shadowed *k)
  *
  * Context: preemption off.
  */
-void vmx_paging_merge(struct vmx_paging *p)
+void vmx_paging_merge(struct shadow_paging *p)
 {
 	struct vmx_shadowed *k = vmx_shadowed(p);
 
@@ -60,7 +60,7 @@ void vmx_paging_merge(struct vmx_paging *p)
  *
  * Context: preemption off.
  */
-void vmx_paging_apply(const struct vmx_paging *p)
+void vmx_paging_apply(const struct shadow_paging *p)
 {
 	const struct vmx_shadowed *k = container_of(p, struct vmx_shadowed, paging);
 
@@ -137,7 +137,7 @@ bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value)
 }
 
 /* Without 'load EFER' the CPU sets LME and LMA as 'IA-32e mode guest' says. */
-static void follow_entry_controls(struct vmx_paging *p, u64 controls)
+static void follow_entry_controls(struct shadow_paging *p, u64 controls)
 {
 	if (vmx_caps.features & VMX_HAS_LOAD_EFER)
 		return;
@@ -157,7 +157,7 @@ static void follow_entry_controls(struct vmx_paging *p, u64 controls)
  */
 bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value)
 {
-	struct vmx_paging *p = vmcs->paging;
+	struct shadow_paging *p = vmcs->paging;
 	u64 *kept = kept_field(vmx_shadowed(p), field);
 
 	if (field == VMX_F_EXCEPTION_BITMAP) {
@@ -194,7 +194,7 @@ bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value)
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_paging_alloc(struct vmx_vcpu *v)
+int vmx_paging_alloc(struct vmm_vcpu *v)
 {
 	struct vmx_shadowed *k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 
@@ -210,7 +210,7 @@ int vmx_paging_alloc(struct vmx_vcpu *v)
  *
  * Context: may sleep.
  */
-void vmx_paging_free(struct vmx_vcpu *v)
+void vmx_paging_free(struct vmm_vcpu *v)
 {
 	if (!v->paging)
 		return;
@@ -224,10 +224,10 @@ void vmx_paging_free(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_paging_attach(struct vmx_vcpu *v)
+void vmx_paging_attach(struct vmm_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	struct vmx_shadowed *k = vmx_shadowed(p);
 	unsigned int i;
 	u64 pat;
@@ -261,10 +261,10 @@ void vmx_paging_attach(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_paging_detach(struct vmx_vcpu *v)
+void vmx_paging_detach(struct vmm_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	struct vmx_shadowed *k = vmx_shadowed(p);
 	unsigned int i;
 	u64 exceptions;

@@ -7,7 +7,7 @@
 
 #include "../shadow/shadow.h"
 
-struct vmx_vcpu;
+struct vmm_vcpu;
 struct vmx_vmcs;
 
 /**
@@ -23,7 +23,7 @@ struct vmx_vmcs;
  * @error_match: page-fault error-code match, likewise
  */
 struct vmx_shadowed {
-	struct vmx_paging paging;
+	struct shadow_paging paging;
 	u64 pat;
 	u64 cr0_mask;
 	u64 cr4_mask;
@@ -34,31 +34,31 @@ struct vmx_shadowed {
 	u64 error_match;
 };
 
-static inline struct vmx_shadowed *vmx_shadowed(struct vmx_paging *p)
+static inline struct vmx_shadowed *vmx_shadowed(struct shadow_paging *p)
 {
 	return container_of(p, struct vmx_shadowed, paging);
 }
 
 /* vmx/paging.c: the fields */
-int vmx_paging_alloc(struct vmx_vcpu *v);
-void vmx_paging_free(struct vmx_vcpu *v);
-void vmx_paging_attach(struct vmx_vcpu *v);
-void vmx_paging_detach(struct vmx_vcpu *v);
+int vmx_paging_alloc(struct vmm_vcpu *v);
+void vmx_paging_free(struct vmm_vcpu *v);
+void vmx_paging_attach(struct vmm_vcpu *v);
+void vmx_paging_detach(struct vmm_vcpu *v);
 bool vmx_paging_read(const struct vmx_vmcs *vmcs, u32 field, u64 *value);
 bool vmx_paging_write(struct vmx_vmcs *vmcs, u32 field, u64 value);
-void vmx_paging_merge(struct vmx_paging *p);
-void vmx_paging_apply(const struct vmx_paging *p);
+void vmx_paging_merge(struct shadow_paging *p);
+void vmx_paging_apply(const struct shadow_paging *p);
 
 /* vmx/paging_exit.c: the exits */
-int vmx_paging_load(struct vmx_vcpu *v);
-bool vmx_paging_cr_access(struct vmx_vcpu *v);
-int vmx_paging_exit(struct vmx_vcpu *v);
-bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value);
-bool vmx_paging_is_64bit_code(struct vmx_vcpu *v);
-u64 vmx_paging_register(struct vmx_vcpu *v, unsigned int n);
-u64 vmx_paging_operand(struct vmx_vcpu *v, unsigned int n);
+int vmx_paging_load(struct vmm_vcpu *v);
+bool vmx_paging_cr_access(struct vmm_vcpu *v);
+int vmx_paging_exit(struct vmm_vcpu *v);
+bool vmx_paging_set_efer(struct vmm_vcpu *v, u64 value);
+bool vmx_paging_is_64bit_code(struct vmm_vcpu *v);
+u64 vmx_paging_register(struct vmm_vcpu *v, unsigned int n);
+u64 vmx_paging_operand(struct vmm_vcpu *v, unsigned int n);
 
 /* vmx/invpcid.c */
-int vmx_paging_invpcid(struct vmx_vcpu *v);
+int vmx_paging_invpcid(struct vmm_vcpu *v);
 
 #endif /* VMX_PAGING_H */

@@ -27,7 +27,7 @@
  *
  * Return: false in compatibility mode, too.
  */
-bool vmx_paging_is_64bit_code(struct vmx_vcpu *v)
+bool vmx_paging_is_64bit_code(struct vmm_vcpu *v)
 {
 	return paging_is_long(v->paging) && vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L;
 }
@@ -39,9 +39,9 @@ bool vmx_paging_is_64bit_code(struct vmx_vcpu *v)
  *
  * Return: all of it.
  */
-u64 vmx_paging_register(struct vmx_vcpu *v, unsigned int n)
+u64 vmx_paging_register(struct vmm_vcpu *v, unsigned int n)
 {
-	return n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmx_reg(v, n);
+	return n == 4 ? vmx_read(v, VMX_F_GUEST_RSP) : vmm_reg(v, n);
 }
 
 /**
@@ -51,14 +51,14 @@ u64 vmx_paging_register(struct vmx_vcpu *v, unsigned int n)
  *
  * Return: the operand, as wide as the guest's mode has it.
  */
-u64 vmx_paging_operand(struct vmx_vcpu *v, unsigned int n)
+u64 vmx_paging_operand(struct vmm_vcpu *v, unsigned int n)
 {
 	u64 value = vmx_paging_register(v, n);
 
 	return vmx_paging_is_64bit_code(v) ? value : (u32)value;
 }
 
-static int set_operand(struct vmx_vcpu *v, u64 qualification, u64 value)
+static int set_operand(struct vmm_vcpu *v, u64 qualification, u64 value)
 {
 	unsigned int n = qualification >> 8 & 0xf;
 
@@ -70,7 +70,7 @@ static int set_operand(struct vmx_vcpu *v, u64 qualification, u64 value)
 }
 
 /* SDM, "Exception Bitmap": whether userspace asked for the page fault. */
-static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
+static bool user_wants_fault(const struct vmm_vcpu *v, u32 error)
 {
 	const struct vmx_shadowed *k = vmx_shadowed(v->paging);
 	bool match = (error & k->error_mask) == k->error_match;
@@ -85,7 +85,7 @@ static bool user_wants_fault(const struct vmx_vcpu *v, u32 error)
  * the last entry had, and otherwise what the event pushes: a fault sets RF, an
  * instruction that interrupts does not.
  */
-static void restore_rf(struct vmx_vcpu *v)
+static void restore_rf(struct vmm_vcpu *v)
 {
 	u64 rflags = vmx_read(v, VMX_F_GUEST_RFLAGS) & ~(u64)X86_EFLAGS_RF;
 
@@ -97,9 +97,9 @@ static void restore_rf(struct vmx_vcpu *v)
 	vmx_write(v, VMX_F_GUEST_RFLAGS, rflags);
 }
 
-static noinline int page_fault(struct vmx_vcpu *v)
+static noinline int page_fault(struct vmm_vcpu *v)
 {
-	struct guest_walk walk = {
+	struct shadow_walk walk = {
 		.gva = vmx_read(v, VMX_F_EXIT_QUALIFICATION),
 		.access = vmx_read(v, VMX_F_EXIT_INTR_ERROR) &
 			  (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR),
@@ -114,7 +114,7 @@ static noinline int page_fault(struct vmx_vcpu *v)
 	}
 	v->reason = VMX_REASON_EXCEPTION_NMI;
 	if (user_wants_fault(v, v->intr_error))
-		return VMX_FAULT_EXIT;
+		return GPHYS_FAULT_EXIT;
 	return paging_deliver_fault(v, walk.gva);
 }
 
@@ -124,12 +124,12 @@ static u64 merge_user(u64 old, u64 mask, u64 value)
 	return (old & mask) | (value & ~mask);
 }
 
-static bool has_16bit_tss(struct vmx_vcpu *v)
+static bool has_16bit_tss(struct vmm_vcpu *v)
 {
 	return (vmx_read(v, VMX_F_GUEST_TR_ACCESS) & TSS_TYPE) == TSS_16BIT_BUSY;
 }
 
-static void switch_long_mode(struct vmx_vcpu *v)
+static void switch_long_mode(struct vmm_vcpu *v)
 {
 	u64 controls = vmx_read(v, VMX_F_ENTRY_CONTROLS) & ~(u64)VMX_ENTRY_CTL_IA32E_MODE_GUEST;
 
@@ -139,9 +139,9 @@ static void switch_long_mode(struct vmx_vcpu *v)
 	vmx_vmcs_note(v->vmcs, VMX_F_ENTRY_CONTROLS, controls, controls);
 }
 
-static int set_cr0(struct vmx_vcpu *v, u64 value)
+static int set_cr0(struct vmm_vcpu *v, u64 value)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	bool switches;
 	int r;
 
@@ -158,9 +158,9 @@ static int set_cr0(struct vmx_vcpu *v, u64 value)
 	return 0;
 }
 
-static int set_cr4(struct vmx_vcpu *v, u64 value)
+static int set_cr4(struct vmm_vcpu *v, u64 value)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	u64 judged;
 	int r;
 
@@ -183,9 +183,9 @@ static int set_cr4(struct vmx_vcpu *v, u64 value)
  * Context: preemption off.
  * Return: false if it is a #GP.
  */
-bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value)
+bool vmx_paging_set_efer(struct vmm_vcpu *v, u64 value)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 
 	vmx_paging_merge(p);
 	if (!paging_set_efer(p, value))
@@ -197,13 +197,13 @@ bool vmx_paging_set_efer(struct vmx_vcpu *v, u64 value)
 }
 
 /* What userspace asked for, where the CPU does not insist on it. */
-static bool user_wants(const struct vmx_vcpu *v, u32 control)
+static bool user_wants(const struct vmm_vcpu *v, u32 control)
 {
 	return v->vmcs->cpu_ctls & control & ~vmx_caps.cpu.must;
 }
 
 /* SDM, "CR3-Target Values": with these the guest may load CR3 all the same. */
-static bool user_wants_cr3(struct vmx_vcpu *v, u64 value)
+static bool user_wants_cr3(struct vmm_vcpu *v, u64 value)
 {
 	unsigned int n, count = min(vmx_shadowed(v->paging)->cr3_targets, MAX_CR3_TARGETS);
 
@@ -216,7 +216,7 @@ static bool user_wants_cr3(struct vmx_vcpu *v, u64 value)
 }
 
 /* 0, an exception, -EAGAIN, or -EPERM: it is userspace's. */
-static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
+static int mov_to(struct vmm_vcpu *v, unsigned int cr, u64 value)
 {
 	const struct vmx_shadowed *k = vmx_shadowed(v->paging);
 
@@ -233,7 +233,7 @@ static int mov_to(struct vmx_vcpu *v, unsigned int cr, u64 value)
 }
 
 /* SDM, "Exit Qualification for Control-Register Accesses" */
-static int cr_access(struct vmx_vcpu *v)
+static int cr_access(struct vmm_vcpu *v)
 {
 	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
 	unsigned int cr = q & 0xf, kind = q >> 4 & 3;
@@ -246,7 +246,7 @@ static int cr_access(struct vmx_vcpu *v)
 	return -EPERM;
 }
 
-static int invalidate(struct vmx_vcpu *v)
+static int finish_invalidation(struct vmm_vcpu *v)
 {
 	int r = 0;
 
@@ -261,24 +261,25 @@ static int invalidate(struct vmx_vcpu *v)
 	return 0;
 }
 
-static int finish(struct vmx_vcpu *v, int r)
+static int finish_instruction(struct vmm_vcpu *v, int r)
 {
 	if (r == -EPERM)
-		return VMX_FAULT_EXIT;
+		return GPHYS_FAULT_EXIT;
 	if (r < 0)
 		return r;
 	if (r)
 		vmx_inject_fault(v, r, r == PAGING_PF ? v->intr_error : 0);
 	else
 		vmx_retire(v);
-	return VMX_FAULT_DONE;
+	return GPHYS_FAULT_DONE;
 }
 
-static noinline int instruction(struct vmx_vcpu *v)
+static noinline int handle_instruction(struct vmm_vcpu *v)
 {
 	/* It may become an EPT violation, but none in the delivery of an event. */
 	v->idt_info = 0;
-	return finish(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) : invalidate(v));
+	return finish_instruction(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) :
+									 finish_invalidation(v));
 }
 
 /**
@@ -288,12 +289,12 @@ static noinline int instruction(struct vmx_vcpu *v)
  * Context: interrupts off.
  * Return: false if nothing was done, and it is vmx_paging_exit()'s.
  */
-bool vmx_paging_cr_access(struct vmx_vcpu *v)
+bool vmx_paging_cr_access(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION), value;
 
-	if ((q & 0x3f) != 3 || p->mode.format != GUEST_LONG)
+	if ((q & 0x3f) != 3 || p->mode.format != SHADOW_GUEST_LONG)
 		return false;
 	value = vmx_paging_operand(v, q >> 8 & 0xf);
 	if (user_wants_cr3(v, value) || !paging_switch_cr3(v, value))
@@ -309,21 +310,21 @@ bool vmx_paging_cr_access(struct vmx_vcpu *v)
  * @v: the vCPU, loaded
  *
  * Context: interrupts on, preemption off.
- * Return: an enum vmx_fault, -EAGAIN: ask again after paging_prepare() and another
- * exit, or another errno of vmx_mmu_fault().
+ * Return: an enum gphys_fault, -EAGAIN: ask again after paging_prepare() and another
+ * exit, or another errno of gphys_fault().
  */
-int vmx_paging_exit(struct vmx_vcpu *v)
+int vmx_paging_exit(struct vmm_vcpu *v)
 {
 	/* Not inlined: a page fault does without the stack frame of the others. */
-	return v->reason == VMX_REASON_EXCEPTION_NMI ? page_fault(v) : instruction(v);
+	return v->reason == VMX_REASON_EXCEPTION_NMI ? page_fault(v) : handle_instruction(v);
 }
 
 /* VM entry would fail so, if the CPU saw the guest's registers and PDPTEs. */
-static int fail_entry(struct vmx_vcpu *v, const struct vmx_failure *failure)
+static int fail_entry(struct vmm_vcpu *v, const struct vmx_failure *failure)
 {
 	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
 	v->run->failure = *failure;
-	return VMX_FAULT_EXIT;
+	return GPHYS_FAULT_EXIT;
 }
 
 /**
@@ -331,12 +332,12 @@ static int fail_entry(struct vmx_vcpu *v, const struct vmx_failure *failure)
  * @v: the vCPU, loaded; its paging is to be reloaded
  *
  * Context: interrupts on, preemption off.
- * Return: 0; %VMX_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
+ * Return: 0; %GPHYS_FAULT_EXIT: it is userspace's, as a failed entry; -EAGAIN: ask
  * again after paging_prepare().
  */
-int vmx_paging_load(struct vmx_vcpu *v)
+int vmx_paging_load(struct vmm_vcpu *v)
 {
-	struct vmx_paging *p = v->paging;
+	struct shadow_paging *p = v->paging;
 	struct vmx_failure failure;
 	int r;
 

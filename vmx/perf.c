@@ -52,7 +52,7 @@ bool __init vmx_perf_init(void)
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_perf_alloc(struct vmx_vcpu *v)
+int vmx_perf_alloc(struct vmm_vcpu *v)
 {
 	BUILD_BUG_ON(sizeof(*v->perf) > PAGE_SIZE);
 	if (!used)
@@ -67,12 +67,12 @@ int vmx_perf_alloc(struct vmx_vcpu *v)
  *
  * Context: any.
  */
-void vmx_perf_free(struct vmx_vcpu *v)
+void vmx_perf_free(struct vmm_vcpu *v)
 {
 	free_page((unsigned long)v->perf);
 }
 
-static void write_counts(struct vmx_vcpu *v, unsigned int count)
+static void write_counts(struct vmm_vcpu *v, unsigned int count)
 {
 	v->perf_count = count;
 	vmx_write(v, VMX_F_ENTRY_MSR_LOAD_COUNT, count);
@@ -85,7 +85,7 @@ static void write_counts(struct vmx_vcpu *v, unsigned int count)
  *
  * Context: preemption off.
  */
-void vmx_perf_attach(struct vmx_vcpu *v)
+void vmx_perf_attach(struct vmm_vcpu *v)
 {
 	if (!v->perf)
 		return;
@@ -99,7 +99,7 @@ void vmx_perf_attach(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_perf_detach(struct vmx_vcpu *v)
+void vmx_perf_detach(struct vmm_vcpu *v)
 {
 	if (!v->perf)
 		return;
@@ -137,13 +137,13 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_perf_fill);
  * A record may still be on its way when PEBS is switched off, and VM entry does
  * not wait for it: PEBS goes off before.
  */
-static void write_pebs(struct vmx_vcpu *v, const struct vmx_msr_area_entry *area)
+static void write_pebs(struct vmm_vcpu *v, const struct vmx_msr_area_entry *area)
 {
 	unsigned int i;
 
 	for (i = 0; i < v->perf_count; i++)
 		if (area[i].index == MSR_IA32_PEBS_ENABLE)
-			vmx_wrmsr(v, MSR_IA32_PEBS_ENABLE, area[i].value);
+			vmm_wrmsr(v, MSR_IA32_PEBS_ENABLE, area[i].value);
 }
 
 /**
@@ -156,7 +156,7 @@ static void write_pebs(struct vmx_vcpu *v, const struct vmx_msr_area_entry *area
  *
  * Context: interrupts off, before VM entry.
  */
-void vmx_perf_switch(struct vmx_vcpu *v)
+void vmx_perf_switch(struct vmm_vcpu *v)
 {
 	struct perf_guest_switch_msr *msrs;
 	unsigned int n = 0;
@@ -180,7 +180,7 @@ void vmx_perf_switch(struct vmx_vcpu *v)
  *
  * Context: interrupts off since.
  */
-void vmx_perf_undo(struct vmx_vcpu *v)
+void vmx_perf_undo(struct vmm_vcpu *v)
 {
 	if (v->perf)
 		write_pebs(v, v->perf->host);

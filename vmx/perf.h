@@ -8,7 +8,7 @@
 #include <asm/page.h>
 
 struct perf_guest_switch_msr;
-struct vmx_vcpu;
+struct vmm_vcpu;
 
 /* Entry of an MSR area; SDM, "VM-Exit Controls for MSRs" */
 struct vmx_msr_area_entry {
@@ -30,12 +30,12 @@ struct vmx_perf_areas {
 };
 
 bool vmx_perf_init(void);
-int vmx_perf_alloc(struct vmx_vcpu *v);
-void vmx_perf_free(struct vmx_vcpu *v);
-void vmx_perf_attach(struct vmx_vcpu *v);
-void vmx_perf_detach(struct vmx_vcpu *v);
-void vmx_perf_switch(struct vmx_vcpu *v);
-void vmx_perf_undo(struct vmx_vcpu *v);
+int vmx_perf_alloc(struct vmm_vcpu *v);
+void vmx_perf_free(struct vmm_vcpu *v);
+void vmx_perf_attach(struct vmm_vcpu *v);
+void vmx_perf_detach(struct vmm_vcpu *v);
+void vmx_perf_switch(struct vmm_vcpu *v);
+void vmx_perf_undo(struct vmm_vcpu *v);
 unsigned int vmx_perf_fill(struct vmx_perf_areas *areas,
 			   const struct perf_guest_switch_msr *msrs, int count);
 

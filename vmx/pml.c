@@ -7,7 +7,7 @@
  *
  * A vCPU notes how many addresses its page has whenever it leaves the guest and before
  * it opens interrupts, and tells the mmus before it enters again or RUN returns an exit.
- * So all addresses are known when vmx_vcpu_kick_all() returns: the mmu was told, or finds
+ * So all addresses are known when vmm_vcpu_kick_all() returns: the mmu was told, or finds
  * them noted.
  */
 #include <linux/gfp.h>
@@ -28,7 +28,7 @@
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_pml_alloc(struct vmx_vcpu *v)
+int vmx_pml_alloc(struct vmm_vcpu *v)
 {
 	if (!(vmx_caps.features & VMX_HAS_PML))
 		return 0;
@@ -42,7 +42,7 @@ int vmx_pml_alloc(struct vmx_vcpu *v)
  *
  * Context: any.
  */
-void vmx_pml_free(struct vmx_vcpu *v)
+void vmx_pml_free(struct vmm_vcpu *v)
 {
 	free_page((unsigned long)v->pml);
 }
@@ -53,7 +53,7 @@ void vmx_pml_free(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_pml_attach(struct vmx_vcpu *v)
+void vmx_pml_attach(struct vmm_vcpu *v)
 {
 	if (!v->pml)
 		return;
@@ -61,7 +61,7 @@ void vmx_pml_attach(struct vmx_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_PML_INDEX, PML_EMPTY);
 }
 
-static bool wanted(const struct vmx_vcpu *v)
+static bool wants_pml(const struct vmm_vcpu *v)
 {
 	unsigned int i;
 
@@ -82,11 +82,11 @@ static bool wanted(const struct vmx_vcpu *v)
  *
  * Context: interrupts off, before VM entry.
  */
-void vmx_pml_switch(struct vmx_vcpu *v)
+void vmx_pml_switch(struct vmm_vcpu *v)
 {
 	u64 cpu2;
 
-	if (v->pml_on == wanted(v))
+	if (v->pml_on == wants_pml(v))
 		return;
 	v->pml_on = !v->pml_on;
 	v->vmcs->cpu2_must ^= VMX_CPU2_PML;
@@ -102,7 +102,7 @@ void vmx_pml_switch(struct vmx_vcpu *v)
  *
  * Context: interrupts off, after the guest was left.
  */
-void vmx_pml_note(struct vmx_vcpu *v)
+void vmx_pml_note(struct vmm_vcpu *v)
 {
 	int index = (s16)vmx_read(v, VMX_F_PML_INDEX);
 
@@ -113,7 +113,7 @@ void vmx_pml_note(struct vmx_vcpu *v)
 	vmx_write(v, VMX_F_PML_INDEX, PML_EMPTY);
 }
 
-static const u64 *noted(const struct vmx_vcpu *v, unsigned int count)
+static const u64 *noted_pages(const struct vmm_vcpu *v, unsigned int count)
 {
 	return v->pml + PML_ENTRIES - count;
 }
@@ -128,18 +128,18 @@ static const u64 *noted(const struct vmx_vcpu *v, unsigned int count)
  * Context: interrupts on, no locks.
  * Return: false if another thread's turn came first: ask again.
  */
-bool vmx_pml_tell(struct vmx_vcpu *v)
+bool vmx_pml_tell(struct vmm_vcpu *v)
 {
 	while (v->pml_count && v->pml_told < v->views->count) {
-		struct vmx_mmu *mmu = v->views->view[v->pml_told++].mmu;
+		struct gphys_mmu *mmu = v->views->view[v->pml_told++].mmu;
 
 		if (READ_ONCE(mmu->ept.log) != VMX_DIRTY_PML)
 			continue;
 		spin_lock(&mmu->lock);
 		if (mmu->ept.log == VMX_DIRTY_PML)
-			ept_mark(&mmu->ept, noted(v, v->pml_count), v->pml_count);
+			ept_mark(&mmu->ept, noted_pages(v, v->pml_count), v->pml_count);
 		spin_unlock(&mmu->lock);
-		vmx_ledger_look();
+		base_ledger_look();
 		if (need_resched())
 			return false;
 	}
@@ -153,30 +153,30 @@ bool vmx_pml_tell(struct vmx_vcpu *v)
  *
  * Context: may sleep.
  */
-void vmx_pml_tell_all(struct vmx_vcpu *v)
+void vmx_pml_tell_all(struct vmm_vcpu *v)
 {
 	while (!vmx_pml_tell(v))
-		vmx_cond_resched();
+		base_cond_resched();
 }
 
 /*
  * The next of the mmu's vCPUs, whose turn comes again after all others'; what it noted.
  * Without a copy of it, which is to be made, the turn does not end.
  */
-static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
+static unsigned int next_noted(struct gphys_mmu *mmu, u64 *copy)
 {
 	unsigned int count = 0;
-	struct vmx_view *view;
+	struct gphys_view *view;
 
 	spin_lock(&mmu->views_lock);
-	view = list_first_entry_or_null(&mmu->views, struct vmx_view, link);
+	view = list_first_entry_or_null(&mmu->views, struct gphys_view, link);
 	if (view)
 		count = READ_ONCE(view->vcpu->pml_count);
 	if (view && (copy || !count))
 		list_move_tail(&view->link, &mmu->views);
 	/* It may be in the guest again, if all was told: then these are others. */
 	if (copy && count)
-		memcpy(copy, noted(view->vcpu, count), count * sizeof(*copy));
+		memcpy(copy, noted_pages(view->vcpu, count), count * sizeof(*copy));
 	spin_unlock(&mmu->views_lock);
 	return count;
 }
@@ -185,10 +185,10 @@ static unsigned int next_noted(struct vmx_mmu *mmu, u64 *copy)
  * vmx_pml_collect() - tell an mmu what vCPUs have noted and not told yet
  * @mmu: the mmu, its edit mutex held
  *
- * Context: after vmx_vcpu_kick_all(); may sleep.
+ * Context: after vmm_vcpu_kick_all(); may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_pml_collect(struct vmx_mmu *mmu)
+int vmx_pml_collect(struct gphys_mmu *mmu)
 {
 	unsigned int left = READ_ONCE(mmu->nr_views);
 	u64 *copy = NULL;
@@ -208,7 +208,7 @@ int vmx_pml_collect(struct vmx_mmu *mmu)
 			ept_mark(&mmu->ept, copy, count);
 			spin_unlock(&mmu->lock);
 		}
-		vmx_cond_resched();
+		base_cond_resched();
 	}
 	free_page((unsigned long)copy);
 	return 0;

@@ -147,7 +147,7 @@ int vmx_power_get(void)
 		err = power_on_all();
 	/* There is one hook, for whoever has VMX. */
 	if (!err && !power_users)
-		vmx_crash_hook(power_crash);
+		base_crash_hook(power_crash);
 	if (!err)
 		power_users++;
 	mutex_unlock(&power_lock);
@@ -165,7 +165,7 @@ void vmx_power_put(void)
 	cpus_read_lock();
 	mutex_lock(&power_lock);
 	if (!--power_users) {
-		vmx_crash_unhook(power_crash);
+		base_crash_unhook(power_crash);
 		on_each_cpu(cpu_off_ipi, NULL, 1);
 	}
 	mutex_unlock(&power_lock);
@@ -193,30 +193,30 @@ static int power_offline(unsigned int cpu)
 	/* There may be many: not all while interrupts are off. */
 	do {
 		local_irq_save(flags);
-		vmx_ledger_irqs_off();
+		base_ledger_irqs_off();
 		left = vmx_region_clear_some();
 		if (!left)
 			cpu_off();
-		vmx_ledger_irqs_on();
+		base_ledger_irqs_on();
 		local_irq_restore(flags);
 	} while (left);
 	return 0;
 }
 
 /* The last CPU standing; the others went through hotplug. */
-static int power_suspend(VMX_SYSCORE_ARG)
+static int power_suspend(BASE_SYSCORE_ARG)
 {
 	cpu_off();
 	return 0;
 }
 
-static void power_resume(VMX_SYSCORE_ARG)
+static void power_resume(BASE_SYSCORE_ARG)
 {
 	if (power_users && cpu_on())
 		pr_err("cannot switch VMX on after suspend: existing VMs fail\n");
 }
 
-VMX_DEFINE_SYSCORE(power_syscore, power_suspend, power_resume);
+BASE_DEFINE_SYSCORE(power_syscore, power_suspend, power_resume);
 
 /*
  * INIT is blocked in VMX operation, so firmware could not restart the CPUs. Programs run
@@ -288,7 +288,7 @@ int vmx_power_init(void)
 		return err;
 	}
 	power_hp_state = err;
-	vmx_register_syscore(&power_syscore);
+	base_register_syscore(&power_syscore);
 	register_reboot_notifier(&power_reboot_nb);
 	return 0;
 }
@@ -303,7 +303,7 @@ void vmx_power_exit(void)
 	if (vmx_caps_usable())
 		return;
 	unregister_reboot_notifier(&power_reboot_nb);
-	vmx_unregister_syscore(&power_syscore);
+	base_unregister_syscore(&power_syscore);
 	cpuhp_remove_state(power_hp_state);
 	power_free_regions();
 }

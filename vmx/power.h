@@ -8,7 +8,7 @@
 
 #include <asm/desc_defs.h>
 
-struct vmx_vm;
+struct vmm_vm;
 struct vmx_region;
 
 /**

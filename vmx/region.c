@@ -27,7 +27,7 @@
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_region_alloc(struct vmx_region *r, struct vmx_vm *vm)
+int vmx_region_alloc(struct vmx_region *r, struct vmm_vm *vm)
 {
 	static atomic64_t regions;
 

@@ -10,7 +10,7 @@
 #include "ledger.h"
 #include "power.h"
 
-struct vmx_vm;
+struct vmm_vm;
 
 /**
  * struct vmx_region - a VMCS region, and what is in force in it
@@ -27,7 +27,7 @@ struct vmx_vm;
  */
 struct vmx_region {
 	void *page;
-	struct vmx_vm *vm;
+	struct vmm_vm *vm;
 	u64 id;
 	int cpu;
 	bool launched;
@@ -37,7 +37,7 @@ struct vmx_region {
 	struct vmx_region_ledger ledger;
 };
 
-int vmx_region_alloc(struct vmx_region *r, struct vmx_vm *vm);
+int vmx_region_alloc(struct vmx_region *r, struct vmm_vm *vm);
 void vmx_region_free(struct vmx_region *r);
 int vmx_region_make_current(struct vmx_region *r);
 void vmx_region_clear(struct vmx_region *r);

@@ -17,48 +17,48 @@
 #include "perf.h"
 #include "vmx.h"
 
-static __always_inline bool run_trylock(struct vmx_vcpu *v)
+static __always_inline bool run_trylock(struct vmm_vcpu *v)
 {
 	return vmx_vmcs_trylock(v->vmcs);
 }
 
-static __always_inline void run_unlock(struct vmx_vcpu *v)
+static __always_inline void run_unlock(struct vmm_vcpu *v)
 {
 	vmx_vmcs_unlock_vcpu(v->vmcs);
 }
 
-static __always_inline int run_load(struct vmx_vcpu *v)
+static __always_inline int run_load(struct vmm_vcpu *v)
 {
 	return vmx_load(v);
 }
 
-static __always_inline void run_unload(struct vmx_vcpu *v)
+static __always_inline void run_unload(struct vmm_vcpu *v)
 {
 	vmx_unload(v);
 }
 
-static __always_inline int run_take_input(struct vmx_vcpu *v)
+static __always_inline int run_take_input(struct vmm_vcpu *v)
 {
 	return vmx_take_input(v);
 }
 
-static __always_inline void run_give_exit(struct vmx_vcpu *v)
+static __always_inline void run_give_exit(struct vmm_vcpu *v)
 {
 	vmx_give_exit(v);
 }
 
-static __always_inline void run_give_state(struct vmx_vcpu *v)
+static __always_inline void run_give_state(struct vmm_vcpu *v)
 {
 	vmx_give_state(v);
 }
 
-static __always_inline void run_explain_failure(struct vmx_vcpu *v)
+static __always_inline void run_explain_failure(struct vmm_vcpu *v)
 {
 	vmx_explain_failure(v);
 }
 
 /* The same outside of a stay: 0 or a negative errno. */
-static __always_inline int run_acquire(struct vmx_vcpu *v)
+static __always_inline int run_acquire(struct vmm_vcpu *v)
 {
 	return vmx_vmcs_get(v->vmcs);
 }
@@ -74,7 +74,7 @@ static __always_inline u64 run_guest_rip(void)
 }
 
 /* Guest TSC ticks until the deadline; 0 if it has passed. */
-static __always_inline u64 run_ticks_left(const struct vmx_vcpu *v)
+static __always_inline u64 run_ticks_left(const struct vmm_vcpu *v)
 {
 	u64 now = vmx_guest_tsc(v);
 
@@ -91,45 +91,45 @@ static __always_inline bool run_has_timer(void)
 	return vmx_caps.features & VMX_HAS_PREEMPTION_TIMER;
 }
 
-static __always_inline void run_note_host(struct vmx_vcpu *v)
+static __always_inline void run_note_host(struct vmm_vcpu *v)
 {
 	vmx_host_note(v);
 }
 
-static __always_inline void run_restore_host(struct vmx_vcpu *v)
+static __always_inline void run_restore_host(struct vmm_vcpu *v)
 {
 	vmx_host_restore(v);
 }
 
-static __always_inline void run_flush(struct vmx_vcpu *v)
+static __always_inline void run_flush(struct vmm_vcpu *v)
 {
 	vmx_flush(v);
 	vmx_pml_switch(v);
 }
 
 /* Pages that the CPU noted as written. */
-static __always_inline void run_note_log(struct vmx_vcpu *v)
+static __always_inline void run_note_log(struct vmm_vcpu *v)
 {
 	vmx_pml_note(v);
 }
 
-static __always_inline bool run_tell_log(struct vmx_vcpu *v)
+static __always_inline bool run_tell_log(struct vmm_vcpu *v)
 {
 	return vmx_pml_tell(v);
 }
 
-static __always_inline int run_paging_fault(struct vmx_vcpu *v, bool atomic)
+static __always_inline int run_paging_fault(struct vmm_vcpu *v, bool atomic)
 {
 	return atomic ? vmx_paging_exit(v) : paging_prepare(v);
 }
 
-static __always_inline int run_paging_load(struct vmx_vcpu *v)
+static __always_inline int run_paging_load(struct vmm_vcpu *v)
 {
 	return vmx_paging_load(v);
 }
 
 /* The event into the VM-entry fields, which the entry consumes. */
-static void inject_event(struct vmx_vcpu *v)
+static void inject_event(struct vmm_vcpu *v)
 {
 	trace_inject(v->tag.vpid, v->event.info, v->event.error);
 	vmx_write(v, VMX_F_ENTRY_INTR_INFO, v->event.info);
@@ -146,7 +146,7 @@ static void inject_event(struct vmx_vcpu *v)
 }
 
 /* A stay begins. */
-static void run_set_timer_exit(struct vmx_vcpu *v, bool on)
+static void run_set_timer_exit(struct vmm_vcpu *v, bool on)
 {
 	u32 ctls = v->vmcs->pin_ctls | (on ? VMX_PIN_PREEMPTION_TIMER : 0);
 
@@ -157,7 +157,7 @@ static void run_set_timer_exit(struct vmx_vcpu *v, bool on)
 }
 
 /* SDM, "VMX-Preemption Timer": rounded up, so that it never fires early. */
-static void set_timer(struct vmx_vcpu *v)
+static void set_timer(struct vmm_vcpu *v)
 {
 	u32 shift = vmx_caps.timer_shift;
 	u64 left = (run_ticks_left(v) + BIT_ULL(shift) - 1) >> shift;
@@ -165,7 +165,7 @@ static void set_timer(struct vmx_vcpu *v)
 	vmx_write(v, VMX_F_PREEMPTION_TIMER, min_t(u64, left, U32_MAX));
 }
 
-static void trace_exit_of(struct vmx_vcpu *v)
+static void trace_exit_of(struct vmm_vcpu *v)
 {
 	trace_exit(v->tag.vpid, v->reason, vmx_read(v, VMX_F_GUEST_RIP),
 		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
@@ -190,22 +190,22 @@ void __init vmx_run_init(void)
 		static_branch_enable(&before_each);
 }
 
-static noinline void prepare_first(struct vmx_vcpu *v)
+static noinline void prepare_first(struct vmm_vcpu *v)
 {
 	vmx_perf_switch(v);
 	vmx_clear_before_first(v);
 }
 
-static noinline void prepare_each(struct vmx_vcpu *v)
+static noinline void prepare_each(struct vmm_vcpu *v)
 {
 	if (v->perf_count)
 		vmx_perf_switch(v);
 	vmx_clear_before_each(v);
 }
 
-static enum vmx_next run_enter(struct vmx_vcpu *v)
+static enum vmm_next run_enter(struct vmm_vcpu *v)
 {
-	enum vmx_next next;
+	enum vmm_next next;
 
 	if (static_branch_unlikely(&before_first))
 		prepare_first(v);
@@ -224,7 +224,7 @@ static enum vmx_next run_enter(struct vmx_vcpu *v)
 			trace_exit_of(v);
 		next = vmx_handle_exit(v);
 		vmx_ledger_handled(v);
-	} while (next == VMX_NEXT_ENTER);
+	} while (next == VMM_NEXT_ENTER);
 	return next;
 }
 
@@ -237,7 +237,7 @@ static enum vmx_next run_enter(struct vmx_vcpu *v)
  * Context: may sleep; the owner's address space.
  * Return: 0 or a negative errno.
  */
-long vmx_run(struct vmx_vcpu *v)
+long vmx_run(struct vmm_vcpu *v)
 {
-	return run_vcpu(v);
+	return vmm_run_vcpu(v);
 }

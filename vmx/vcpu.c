@@ -12,22 +12,22 @@
 #include "vpid.h"
 
 /**
- * vmx_backend_init() - see &vmx_vendor.vcpu_init
+ * vmx_backend_init() - see &vmm_vendor.vcpu_init
  * @v: the vCPU
  * @args: what it is made of
  *
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-int vmx_backend_init(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
+int vmx_backend_init(struct vmm_vcpu *v, const struct vmx_create_vcpu *args)
 {
-	struct vmx_mmu *mmu;
+	struct gphys_mmu *mmu;
 	int err;
 
 	v->vmcs = vmx_vmcs_from_fd(args->vmcs_fd, v->vm);
 	if (IS_ERR(v->vmcs))
 		return PTR_ERR(v->vmcs);
-	mmu = vmx_mmu_from_fd(args->mmu_fd, v->vm);
+	mmu = gphys_from_fd(args->mmu_fd, v->vm);
 	if (IS_ERR(mmu))
 		return PTR_ERR(mmu);
 	err = vmx_views_init(v, mmu);
@@ -53,21 +53,21 @@ int vmx_backend_init(struct vmx_vcpu *v, const struct vmx_create_vcpu *args)
  *
  * Context: may sleep.
  */
-void vmx_backend_free(struct vmx_vcpu *v)
+void vmx_backend_free(struct vmm_vcpu *v)
 {
 	vmx_vpid_return(v->tag.vpid, &v->vm->vpids);
 	vmx_ve_free(v);
 	vmx_pml_free(v);
 	vmx_perf_free(v);
 	vmx_paging_free(v);
-	vmx_cond_resched_freed();
+	base_cond_resched_freed();
 	vmx_views_free(v);
 	if (!IS_ERR_OR_NULL(v->vmcs))
 		vmx_vmcs_put(v->vmcs);
 }
 
 /* What the module's own fields hold while the vCPU has the VMCS. */
-static void write_module_fields(struct vmx_vcpu *v)
+static void write_module_fields(struct vmm_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
 	u64 cpu2;
@@ -90,7 +90,7 @@ static void write_module_fields(struct vmx_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_CPU2_CONTROLS, cpu2 | vmcs->cpu2_must);
 }
 
-static void clear_module_fields(struct vmx_vcpu *v)
+static void clear_module_fields(struct vmm_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
 	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
@@ -113,7 +113,7 @@ static void clear_module_fields(struct vmx_vcpu *v)
  * Context: may sleep.
  * Return: 0, -EBUSY (somebody uses it, or another vCPU has it) or -EIO.
  */
-int vmx_backend_attach(struct vmx_vcpu *v)
+int vmx_backend_attach(struct vmm_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
 	int err;
@@ -136,7 +136,7 @@ int vmx_backend_attach(struct vmx_vcpu *v)
  *
  * Context: may sleep.
  */
-void vmx_backend_detach(struct vmx_vcpu *v)
+void vmx_backend_detach(struct vmm_vcpu *v)
 {
 	struct vmx_vmcs *vmcs = v->vmcs;
 	int err;

@@ -12,7 +12,7 @@
 #include "caps.h"
 #include "vmx.h"
 
-static void switch_ve(struct vmx_vcpu *v, bool on)
+static void switch_ve(struct vmm_vcpu *v, bool on)
 {
 	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);
 
@@ -34,12 +34,12 @@ static void switch_ve(struct vmx_vcpu *v, bool on)
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_ve_set(struct vmx_vcpu *v, void __user *arg)
+long vmx_ve_set(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_ve args;
 	int err;
 
-	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	err = base_copy_in(&args, sizeof(args), arg, sizeof(args));
 	if (err)
 		return err;
 	if (args.flags || v->paging || !(vmx_caps.features & VMX_HAS_VE))
@@ -69,7 +69,7 @@ long vmx_ve_set(struct vmx_vcpu *v, void __user *arg)
  * Context: any.
  * Return: the page; NULL if the exceptions were never enabled.
  */
-struct page *vmx_ve_page(struct vmx_vcpu *v)
+struct page *vmx_ve_page(struct vmm_vcpu *v)
 {
 	/* Pairs with vmx_ve_set() */
 	return smp_load_acquire(&v->ve);
@@ -81,7 +81,7 @@ struct page *vmx_ve_page(struct vmx_vcpu *v)
  *
  * Context: preemption off.
  */
-void vmx_ve_detach(struct vmx_vcpu *v)
+void vmx_ve_detach(struct vmm_vcpu *v)
 {
 	if (v->ve)
 		switch_ve(v, false);
@@ -93,7 +93,7 @@ void vmx_ve_detach(struct vmx_vcpu *v)
  *
  * Context: any.
  */
-void vmx_ve_free(struct vmx_vcpu *v)
+void vmx_ve_free(struct vmm_vcpu *v)
 {
 	if (v->ve)
 		put_page(v->ve);

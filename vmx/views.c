@@ -15,33 +15,33 @@
 #include "ledger.h"
 #include "vmx.h"
 
-static struct vmx_views *views_alloc(unsigned int max)
+static struct vmm_views *views_alloc(unsigned int max)
 {
-	struct vmx_views *views;
+	struct vmm_views *views;
 
 	views = kvzalloc(struct_size(views, view, max), GFP_KERNEL_ACCOUNT);
 	return views ? views : ERR_PTR(-ENOMEM);
 }
 
-static void views_put(struct vmx_views *views)
+static void views_put(struct vmm_views *views)
 {
 	unsigned int i;
 
 	for (i = 0; i < views->count; i++) {
-		vmx_mmu_put(views->view[i].mmu);
-		vmx_cond_resched();
+		gphys_put(views->view[i].mmu);
+		base_cond_resched();
 	}
 	kvfree(views);
 }
 
 /* Takes over the reference. */
-static void views_add(struct vmx_views *views, struct vmx_mmu *mmu)
+static void views_add(struct vmm_views *views, struct gphys_mmu *mmu)
 {
 	unsigned int i;
 
 	for (i = 0; i < views->count; i++) {
 		if (views->view[i].mmu == mmu) {
-			vmx_mmu_put(mmu);
+			gphys_put(mmu);
 			return;
 		}
 	}
@@ -49,12 +49,12 @@ static void views_add(struct vmx_views *views, struct vmx_mmu *mmu)
 }
 
 /* From now on the vCPU counts as one that may be on its mmus. */
-static void views_link(struct vmx_vcpu *v)
+static void views_link(struct vmm_vcpu *v)
 {
 	unsigned int i;
 
 	for (i = 0; i < v->views->count; i++) {
-		struct vmx_view *view = &v->views->view[i];
+		struct gphys_view *view = &v->views->view[i];
 
 		view->vcpu = v;
 		spin_lock(&view->mmu->views_lock);
@@ -62,19 +62,19 @@ static void views_link(struct vmx_vcpu *v)
 		WRITE_ONCE(view->mmu->nr_views, view->mmu->nr_views + 1);
 		spin_unlock(&view->mmu->views_lock);
 	}
-	v->staying = v->views->count > 1 ? vmx_staying_on_several(v->vm) :
+	v->staying = v->views->count > 1 ? vmm_staying_on_several(v->vm) :
 					   (unsigned long)v->mmu;
 	/* What this CPU has cached of them is old. */
 	v->tag.ept_on = -1;
 	v->tag.vpid_on = -1;
 }
 
-static void views_unlink(struct vmx_vcpu *v)
+static void views_unlink(struct vmm_vcpu *v)
 {
 	unsigned int i;
 
 	for (i = 0; i < v->views->count; i++) {
-		struct vmx_view *view = &v->views->view[i];
+		struct gphys_view *view = &v->views->view[i];
 
 		spin_lock(&view->mmu->views_lock);
 		list_del(&view->link);
@@ -91,12 +91,12 @@ static void views_unlink(struct vmx_vcpu *v)
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vmx_views_init(struct vmx_vcpu *v, struct vmx_mmu *mmu)
+int vmx_views_init(struct vmm_vcpu *v, struct gphys_mmu *mmu)
 {
-	struct vmx_views *views = views_alloc(1);
+	struct vmm_views *views = views_alloc(1);
 
 	if (IS_ERR(views)) {
-		vmx_mmu_put(mmu);
+		gphys_put(mmu);
 		return PTR_ERR(views);
 	}
 	views_add(views, mmu);
@@ -111,7 +111,7 @@ int vmx_views_init(struct vmx_vcpu *v, struct vmx_mmu *mmu)
  *
  * Context: may sleep.
  */
-void vmx_views_free(struct vmx_vcpu *v)
+void vmx_views_free(struct vmm_vcpu *v)
 {
 	if (v->views)
 		views_put(v->views);
@@ -119,7 +119,7 @@ void vmx_views_free(struct vmx_vcpu *v)
 }
 
 /* Fields that are there if the CPU has the function. */
-static void write_list(struct vmx_vcpu *v, u64 *list)
+static void write_list(struct vmm_vcpu *v, u64 *list)
 {
 	u64 cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS) & ~(u64)VMX_CPU2_VMFUNC;
 
@@ -139,7 +139,7 @@ static void write_list(struct vmx_vcpu *v, u64 *list)
  *
  * Context: preemption off.
  */
-void vmx_views_attach(struct vmx_vcpu *v)
+void vmx_views_attach(struct vmm_vcpu *v)
 {
 	if (!v->paging) {
 		vmx_insn_vmwrite(VMX_F_EPT_POINTER, v->mmu->ept.root);
@@ -157,7 +157,7 @@ void vmx_views_attach(struct vmx_vcpu *v)
  *
  * Context: preemption off if @current_vmcs.
  */
-void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs)
+void vmx_views_detach(struct vmm_vcpu *v, bool current_vmcs)
 {
 	views_unlink(v);
 	if (!current_vmcs || v->paging)
@@ -172,7 +172,7 @@ void vmx_views_detach(struct vmx_vcpu *v, bool current_vmcs)
  *
  * Context: preemption off.
  */
-void vmx_views_follow(struct vmx_vcpu *v)
+void vmx_views_follow(struct vmm_vcpu *v)
 {
 	unsigned int i;
 	u64 root;
@@ -184,24 +184,24 @@ void vmx_views_follow(struct vmx_vcpu *v)
 		if (v->views->view[i].mmu->ept.root != root)
 			continue;
 		v->mmu = v->views->view[i].mmu;
-		v->miss = VMX_NO_MISS;
+		v->miss = GPHYS_NO_MISS;
 	}
 }
 
 /* An mmu that EPT can go to. */
-static struct vmx_mmu *ept_from_fd(struct vmx_vcpu *v, int fd)
+static struct gphys_mmu *mmu_from_fd(struct vmm_vcpu *v, int fd)
 {
-	struct vmx_mmu *mmu = vmx_mmu_from_fd(fd, v->vm);
+	struct gphys_mmu *mmu = gphys_from_fd(fd, v->vm);
 
 	if (!IS_ERR(mmu) && mmu->ept.derived) {
-		vmx_mmu_put(mmu);
+		gphys_put(mmu);
 		mmu = ERR_PTR(-EINVAL);
 	}
 	return mmu;
 }
 
 /* Where a list has an mmu, the first place; -1 if nowhere. */
-static int place_of(const u64 *list, const struct vmx_mmu *mmu)
+static int place_of(const u64 *list, const struct gphys_mmu *mmu)
 {
 	int i;
 
@@ -212,10 +212,10 @@ static int place_of(const u64 *list, const struct vmx_mmu *mmu)
 }
 
 /* Replace what the vCPU has; on success @views and @list are its own. */
-static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mmu,
-		 u64 *list)
+static int adopt_views(struct vmm_vcpu *v, struct vmm_views *views, struct gphys_mmu *mmu,
+		       u64 *list)
 {
-	struct vmx_views *old = v->views;
+	struct vmm_views *old = v->views;
 	int err;
 
 	vmx_pml_tell_all(v);
@@ -231,7 +231,7 @@ static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mm
 	views_unlink(v);
 	v->views = views;
 	v->mmu = mmu;
-	v->miss = VMX_NO_MISS;
+	v->miss = GPHYS_NO_MISS;
 	views_link(v);
 	views_put(old);
 	return 0;
@@ -245,36 +245,36 @@ static int adopt(struct vmx_vcpu *v, struct vmx_views *views, struct vmx_mmu *mm
  * Context: may sleep; the owner's address space.
  * Return: 0 or a negative errno.
  */
-long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg)
+long vmx_views_set_mmu(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_vcpu_mmu args;
-	struct vmx_views *views;
-	struct vmx_mmu *mmu;
+	struct vmm_views *views;
+	struct gphys_mmu *mmu;
 	unsigned int i;
 	int err;
 
-	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	err = base_copy_in(&args, sizeof(args), arg, sizeof(args));
 	if (err)
 		return err;
 	if (args.flags || v->paging)
 		return -EOPNOTSUPP;
 	if (args.index)
 		return -EINVAL;
-	mmu = ept_from_fd(v, args.mmu_fd);
+	mmu = mmu_from_fd(v, args.mmu_fd);
 	if (IS_ERR(mmu))
 		return PTR_ERR(mmu);
 	views = views_alloc(v->views->count + 1);
 	if (IS_ERR(views)) {
-		vmx_mmu_put(mmu);
+		gphys_put(mmu);
 		return PTR_ERR(views);
 	}
 	views_add(views, mmu);
 	for (i = 0; i < v->views->count; i++) {
 		if (place_of(v->eptp_list, v->views->view[i].mmu) >= 0)
-			views_add(views, vmx_mmu_get(v->views->view[i].mmu));
-		vmx_cond_resched();
+			views_add(views, gphys_get(v->views->view[i].mmu));
+		base_cond_resched();
 	}
-	err = adopt(v, views, mmu, v->eptp_list);
+	err = adopt_views(v, views, mmu, v->eptp_list);
 	if (err)
 		views_put(views);
 	return err;
@@ -288,12 +288,12 @@ long vmx_views_set_mmu(struct vmx_vcpu *v, void __user *arg)
  * Context: may sleep.
  * Return: 0 or a negative errno.
  */
-long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg)
+long vmx_views_get_mmu(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_vcpu_mmu args;
 	int err;
 
-	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	err = base_copy_in(&args, sizeof(args), arg, sizeof(args));
 	if (err)
 		return err;
 	if (args.flags)
@@ -305,45 +305,45 @@ long vmx_views_get_mmu(struct vmx_vcpu *v, void __user *arg)
 	vmx_vmcs_unget();
 	args.mmu_fd = -1;
 	args.index = place_of(v->eptp_list, v->mmu);
-	return vmx_copy_out(arg, &args, sizeof(args));
+	return base_copy_out(arg, &args, sizeof(args));
 }
 
 /* Fill the list and the set of what is in it; the set has the vCPU's mmu already. */
-static int take_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count,
-		     struct vmx_views *views, u64 *list)
+static int take_list(struct vmm_vcpu *v, const s32 *fds, unsigned int count,
+		     struct vmm_views *views, u64 *list)
 {
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		struct vmx_mmu *mmu;
+		struct gphys_mmu *mmu;
 
 		if (fds[i] == -1)
 			continue;
-		mmu = ept_from_fd(v, fds[i]);
+		mmu = mmu_from_fd(v, fds[i]);
 		if (IS_ERR(mmu))
 			return PTR_ERR(mmu);
 		list[i] = mmu->ept.root;
 		views_add(views, mmu);
-		vmx_cond_resched();
+		base_cond_resched();
 	}
 	return 0;
 }
 
-static int set_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count)
+static int set_list(struct vmm_vcpu *v, const s32 *fds, unsigned int count)
 {
-	struct vmx_views *views = views_alloc(count + 1);
+	struct vmm_views *views = views_alloc(count + 1);
 	u64 *list = NULL;
 	int err = 0;
 
 	if (IS_ERR(views))
 		return PTR_ERR(views);
-	views_add(views, vmx_mmu_get(v->mmu));
+	views_add(views, gphys_get(v->mmu));
 	if (count) {
 		list = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 		err = list ? take_list(v, fds, count, views, list) : -ENOMEM;
 	}
 	if (!err)
-		err = adopt(v, views, v->mmu, list);
+		err = adopt_views(v, views, v->mmu, list);
 	if (err) {
 		views_put(views);
 		free_page((unsigned long)list);
@@ -362,13 +362,13 @@ static int set_list(struct vmx_vcpu *v, const s32 *fds, unsigned int count)
  * Context: may sleep; the owner's address space.
  * Return: 0 or a negative errno.
  */
-long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
+long vmx_views_set_list(struct vmm_vcpu *v, void __user *arg)
 {
 	struct vmx_eptp_list args;
 	s32 *fds = NULL;
 	int err;
 
-	err = vmx_copy_in(&args, sizeof(args), arg, sizeof(args));
+	err = base_copy_in(&args, sizeof(args), arg, sizeof(args));
 	if (err)
 		return err;
 	if (args.flags || v->paging || !(vmx_caps.features & VMX_HAS_VMFUNC))
@@ -376,8 +376,8 @@ long vmx_views_set_list(struct vmx_vcpu *v, void __user *arg)
 	if (args.count > VMX_EPTP_LIST_MAX || args.reserved)
 		return -EINVAL;
 	if (args.count) {
-		fds = vmx_dup_user(u64_to_user_ptr(args.mmu_fds),
-				   array_size(args.count, sizeof(*fds)));
+		fds = base_dup_user(u64_to_user_ptr(args.mmu_fds),
+				    array_size(args.count, sizeof(*fds)));
 		if (IS_ERR(fds))
 			return PTR_ERR(fds);
 	}

@@ -12,11 +12,11 @@ static const struct file_operations vmcs_fops;
 static void vmcs_free(struct kref *ref)
 {
 	struct vmx_vmcs *vmcs = container_of(ref, struct vmx_vmcs, ref);
-	struct vmx_vm *vm = vmcs->vm;
+	struct vmm_vm *vm = vmcs->vm;
 
 	vmx_region_free(&vmcs->region);
 	kfree(vmcs);
-	vmx_vm_put(vm);
+	vmm_vm_put(vm);
 }
 
 /**
@@ -38,7 +38,7 @@ void vmx_vmcs_put(struct vmx_vmcs *vmcs)
  * Context: may sleep.
  * Return: the VMCS with a reference, or ERR_PTR() of -EBADF or -EINVAL.
  */
-struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmx_vm *vm)
+struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmm_vm *vm)
 {
 	struct vmx_vmcs *vmcs = ERR_PTR(-EINVAL);
 	struct file *file = fget(fd);
@@ -57,7 +57,7 @@ struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmx_vm *vm)
 	return vmcs;
 }
 
-static struct vmx_vmcs *vmcs_alloc(struct vmx_vm *vm)
+static struct vmx_vmcs *vmcs_alloc(struct vmm_vm *vm)
 {
 	struct vmx_vmcs *vmcs = kzalloc(sizeof(*vmcs), GFP_KERNEL_ACCOUNT);
 
@@ -68,7 +68,7 @@ static struct vmx_vmcs *vmcs_alloc(struct vmx_vm *vm)
 		return NULL;
 	}
 	kref_init(&vmcs->ref);
-	vmcs->vm = vmx_vm_get(vm);
+	vmcs->vm = vmm_vm_get(vm);
 	return vmcs;
 }
 
@@ -79,7 +79,7 @@ static struct vmx_vmcs *vmcs_alloc(struct vmx_vm *vm)
  * Context: may sleep.
  * Return: a descriptor or a negative errno.
  */
-int vmx_vmcs_create(struct vmx_vm *vm)
+int vmx_vmcs_create(struct vmm_vm *vm)
 {
 	struct vmx_vmcs *vmcs = vmcs_alloc(vm);
 	int fd;
@@ -88,7 +88,7 @@ int vmx_vmcs_create(struct vmx_vm *vm)
 		return -ENOMEM;
 	fd = vmx_vmcs_init_fields(vmcs);
 	if (!fd)
-		fd = vmx_new_fd("[vmx-vmcs]", &vmcs_fops, vmcs);
+		fd = base_new_fd("[vmx-vmcs]", &vmcs_fops, vmcs);
 	if (fd < 0)
 		vmx_vmcs_put(vmcs);
 	return fd;
@@ -97,7 +97,7 @@ int vmx_vmcs_create(struct vmx_vm *vm)
 static long ioctl_clear(struct vmx_vmcs *vmcs, void __user *arg)
 {
 	struct vmx_vmcs_clear c;
-	int err = vmx_copy_in(&c, sizeof(c), arg, sizeof(c));
+	int err = base_copy_in(&c, sizeof(c), arg, sizeof(c));
 
 	if (err)
 		return err;
@@ -113,7 +113,7 @@ static long ioctl_clear(struct vmx_vmcs *vmcs, void __user *arg)
 static long ioctl_state(struct vmx_vmcs *vmcs, void __user *arg)
 {
 	struct vmx_vmcs_state s;
-	int err = vmx_copy_in(&s, sizeof(s), arg, sizeof(s));
+	int err = base_copy_in(&s, sizeof(s), arg, sizeof(s));
 
 	if (err)
 		return err;
@@ -126,7 +126,7 @@ static long ioctl_state(struct vmx_vmcs *vmcs, void __user *arg)
 	s.launched = vmcs->region.launched;
 	s.attached = !!vmcs->vcpu;
 	vmx_vmcs_unlock(vmcs);
-	return vmx_copy_out(arg, &s, sizeof(s));
+	return base_copy_out(arg, &s, sizeof(s));
 }
 
 static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -135,9 +135,9 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *uarg = (void __user *)arg;
 	long r;
 
-	if (!vmx_vm_owned(vmcs->vm))
+	if (!vmm_vm_owned(vmcs->vm))
 		return -EPERM;
-	vmx_ledger_begin();
+	base_ledger_begin();
 	switch (cmd) {
 	case VMX_VMCS_CLEAR:
 		r = ioctl_clear(vmcs, uarg);
@@ -148,7 +148,7 @@ static long vmcs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	default:
 		r = vmx_vmcs_fields_ioctl(vmcs, cmd, uarg);
 	}
-	vmx_ledger_end();
+	base_ledger_end();
 	return r;
 }
 

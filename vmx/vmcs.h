@@ -41,15 +41,15 @@
 struct vmx_vmcs {
 	struct vmx_region region;
 	struct kref ref;
-	struct vmx_vm *vm;
+	struct vmm_vm *vm;
 	unsigned long busy;
-	struct vmx_vcpu *vcpu;
+	struct vmm_vcpu *vcpu;
 	u32 cpu2_must;
 	u32 entry_ctls;
 	u32 cpu_ctls;
 	u32 cpu_must;
 	u32 debugctl_must;
-	struct vmx_paging *paging;
+	struct shadow_paging *paging;
 	u32 pin_ctls;
 	u64 tsc_offset;
 	u32 exceptions;
@@ -60,8 +60,8 @@ struct vmx_vmcs {
 	bool rdtscp;
 };
 
-int vmx_vmcs_create(struct vmx_vm *vm);
-struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmx_vm *vm);
+int vmx_vmcs_create(struct vmm_vm *vm);
+struct vmx_vmcs *vmx_vmcs_from_fd(int fd, struct vmm_vm *vm);
 void vmx_vmcs_put(struct vmx_vmcs *vmcs);
 
 /**

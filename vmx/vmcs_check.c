@@ -83,7 +83,7 @@ long vmx_vmcs_check(struct vmx_vmcs *vmcs, void __user *arg)
 	struct vmx_vmcs_check check;
 	long err;
 
-	err = vmx_copy_in(&check, sizeof(check), arg, sizeof(check));
+	err = base_copy_in(&check, sizeof(check), arg, sizeof(check));
 	if (err)
 		return err;
 	if (check.flags)
@@ -96,5 +96,5 @@ long vmx_vmcs_check(struct vmx_vmcs *vmcs, void __user *arg)
 		vmx_vmcs_unget();
 	}
 	vmx_vmcs_unlock(vmcs);
-	return err ?: vmx_copy_out(arg, &check, sizeof(check));
+	return err ?: base_copy_out(arg, &check, sizeof(check));
 }

@@ -263,8 +263,8 @@ static enum vmx_refusal judge_read(u32 field)
 						 VMX_REFUSED_NOT;
 }
 
-static void refuse(struct vmx_vmcs_io *io, unsigned int index,
-		   enum vmx_refusal reason)
+static void refuse_field(struct vmx_vmcs_io *io, unsigned int index,
+			 enum vmx_refusal reason)
 {
 	io->bad_index = index;
 	io->bad_reason = reason;
@@ -280,7 +280,7 @@ static int read_batch(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 	for (i = 0; i < io->count; i++) {
 		reason = judge_read(fields[i].field);
 		if (reason) {
-			refuse(io, i, reason);
+			refuse_field(io, i, reason);
 			return -EACCES;
 		}
 	}
@@ -311,7 +311,7 @@ static int judge_loaded(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 		if (reason == VMX_REFUSED_UNKNOWN)
 			reason = judge_read(f->field);
 		if (reason) {
-			refuse(io, i, reason);
+			refuse_field(io, i, reason);
 			return -EACCES;
 		}
 	}
@@ -375,10 +375,10 @@ static int io_locked(struct vmx_vmcs *vmcs, struct vmx_vmcs_io *io,
 	err = write ? judge_batch(vmcs, io, fields) : read_batch(vmcs, io, fields);
 	vmx_vmcs_unlock(vmcs);
 	if (!err)
-		err = vmx_to_user(u64_to_user_ptr(io->fields), fields,
-				  io->count * sizeof(*fields));
+		err = base_to_user(u64_to_user_ptr(io->fields), fields,
+				   io->count * sizeof(*fields));
 	if (!err || err == -EACCES)
-		err = vmx_copy_out(arg, io, sizeof(*io)) ?: err;
+		err = base_copy_out(arg, io, sizeof(*io)) ?: err;
 	if (err || !write)
 		return err;
 	if (!vmx_vmcs_trylock(vmcs))
@@ -394,7 +394,7 @@ static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg, bool write)
 	struct vmx_field *fields;
 	long err;
 
-	err = vmx_copy_in(&io, sizeof(io), arg, sizeof(io));
+	err = base_copy_in(&io, sizeof(io), arg, sizeof(io));
 	if (err)
 		return err;
 	if (io.flags)
@@ -404,7 +404,7 @@ static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg, bool write)
 	io.bad_index = 0;
 	io.bad_reason = VMX_REFUSED_NOT;
 	io.bad_bits = 0;
-	fields = vmx_dup_user(u64_to_user_ptr(io.fields), io.count * sizeof(*fields));
+	fields = base_dup_user(u64_to_user_ptr(io.fields), io.count * sizeof(*fields));
 	if (IS_ERR(fields))
 		return PTR_ERR(fields);
 	err = check_batch(fields, io.count);
@@ -414,9 +414,9 @@ static long ioctl_io(struct vmx_vmcs *vmcs, void __user *arg, bool write)
 	return err;
 }
 
-static void describe(struct vmx_vmcs *vmcs, const struct vmx_field_desc *desc,
-		     const struct vmx_field_ctx *ctx,
-		     struct vmx_field_info *info)
+static void describe_field(struct vmx_vmcs *vmcs, const struct vmx_field_desc *desc,
+			   const struct vmx_field_ctx *ctx,
+			   struct vmx_field_info *info)
 {
 	*info = (struct vmx_field_info) {
 		.field = desc->field,
@@ -444,7 +444,7 @@ static unsigned int dump_loaded(struct vmx_vmcs *vmcs,
 		if (!vmx_field_exists(desc, &vmx_caps))
 			continue;
 		if (n < room)
-			describe(vmcs, desc, &ctx, &infos[n]);
+			describe_field(vmcs, desc, &ctx, &infos[n]);
 		n++;
 	}
 	return n;
@@ -473,7 +473,7 @@ static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
 	unsigned int room;
 	long err;
 
-	err = vmx_copy_in(&dump, sizeof(dump), arg, sizeof(dump));
+	err = base_copy_in(&dump, sizeof(dump), arg, sizeof(dump));
 	if (err)
 		return err;
 	if (dump.flags)
@@ -486,10 +486,10 @@ static long ioctl_dump(struct vmx_vmcs *vmcs, void __user *arg)
 		return -ENOMEM;
 	err = dump_locked(vmcs, infos, room, &dump.count);
 	if (!err)
-		err = vmx_to_user(u64_to_user_ptr(dump.fields), infos,
-				  min(room, dump.count) * sizeof(*infos));
+		err = base_to_user(u64_to_user_ptr(dump.fields), infos,
+				   min(room, dump.count) * sizeof(*infos));
 	if (!err)
-		err = vmx_copy_out(arg, &dump, sizeof(dump));
+		err = base_copy_out(arg, &dump, sizeof(dump));
 	kfree(infos);
 	return err;
 }

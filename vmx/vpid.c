@@ -33,7 +33,7 @@
 
 static DEFINE_IDA(vpids);
 
-static bool can(u64 capability)
+static bool cpu_can(u64 capability)
 {
 	return vmx_caps.msr.ept_vpid & capability;
 }
@@ -83,7 +83,7 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_vpid_return);
  * Context: may sleep.
  * Return: the VPID, 0 where there is none, or -ENOMEM.
  */
-int vmx_vpid_alloc(struct vmx_vm *vm)
+int vmx_vpid_alloc(struct vmm_vm *vm)
 {
 	return vmx_caps.features & VMX_HAS_VPID ? vmx_vpid_take(&vm->vpids) : 0;
 }
@@ -95,15 +95,15 @@ int vmx_vpid_alloc(struct vmx_vm *vm)
  */
 void vmx_vpid_flush_all(void)
 {
-	if (can(VMX_CAPS_INVEPT))
+	if (cpu_can(VMX_CAPS_INVEPT))
 		vmx_insn_invept(INVEPT_ALL, 0);
-	if (can(VMX_CAPS_INVVPID))
+	if (cpu_can(VMX_CAPS_INVVPID))
 		vmx_insn_invvpid(INVVPID_ALL, 0);
 }
 
-static void flush_vpid(struct vmx_vcpu *v)
+static void flush_vpid(struct vmm_vcpu *v)
 {
-	vmx_insn_invvpid(can(VMX_CAPS_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
+	vmx_insn_invvpid(cpu_can(VMX_CAPS_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
 			 v->tag.vpid);
 	vmx_ledger_invvpid(v);
 	v->count.invalidations++;
@@ -113,43 +113,43 @@ static void flush_vpid(struct vmx_vcpu *v)
  * With shadow paging the CPU's translations are of VPIDs alone, or without them
  * gone by the next VM entry.
  */
-static void flush_shadow(struct vmx_vcpu *v, struct vmx_view *view)
+static void flush_shadow(struct vmm_vcpu *v, struct gphys_view *view)
 {
 	/* Read first: the next flush is for later changes. */
 	view->seen_gen = atomic64_read(&view->mmu->ept.flush_gen);
 	if (v->tag.vpid)
 		flush_vpid(v);
-	vmx_mmu_ledger_dropped(view);
+	gphys_ledger_dropped(view);
 }
 
-static void invept(struct vmx_vcpu *v, u32 type, u64 root)
+static void invept_counted(struct vmm_vcpu *v, u32 type, u64 root)
 {
 	vmx_insn_invept(type, root);
 	v->count.invalidations++;
 }
 
-static void flush_views(struct vmx_vcpu *v, int cpu)
+static void flush_views(struct vmm_vcpu *v, int cpu)
 {
-	const u32 single = can(VMX_CAPS_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL;
+	const u32 single = cpu_can(VMX_CAPS_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL;
 	unsigned int i, stale = 0;
 
 	if (v->tag.vpid_on != cpu && v->tag.vpid)
 		flush_vpid(v);
 	for (i = 0; i < v->views->count; i++) {
-		struct vmx_view *view = &v->views->view[i];
+		struct gphys_view *view = &v->views->view[i];
 
-		if (v->tag.ept_on == cpu && !vmx_view_stale(view))
+		if (v->tag.ept_on == cpu && !gphys_view_stale(view))
 			continue;
 		/* As above. */
 		view->seen_gen = atomic64_read(&view->mmu->ept.flush_gen);
 		if (++stale > INVEPTS_MAX)
 			continue;
-		invept(v, single, view->mmu->ept.root);
-		vmx_mmu_ledger_dropped(view);
+		invept_counted(v, single, view->mmu->ept.root);
+		gphys_ledger_dropped(view);
 	}
 	if (stale <= INVEPTS_MAX)
 		return;
-	invept(v, INVEPT_ALL, 0);
+	invept_counted(v, INVEPT_ALL, 0);
 	vmx_ledger_invept_all(v);
 }
 
@@ -159,7 +159,7 @@ static void flush_views(struct vmx_vcpu *v, int cpu)
  *
  * Context: interrupts off, before VM entry.
  */
-void vmx_flush(struct vmx_vcpu *v)
+void vmx_flush(struct vmm_vcpu *v)
 {
 	int cpu = smp_processor_id();
 
@@ -181,7 +181,7 @@ void vmx_flush(struct vmx_vcpu *v)
  *
  * Context: any.
  */
-void vmx_vpid_forget(struct vmx_vcpu *v)
+void vmx_vpid_forget(struct vmm_vcpu *v)
 {
 	v->tag.vpid_on = -1;
 }

@@ -41,28 +41,28 @@ enum way {
 
 /* What each is for the loops. */
 static const struct {
-	enum vmx_next next;
+	enum vmm_next next;
 	int atomic;		/* what a fault comes to at once, */
 	int late;		/* and where it may sleep */
 	long result;		/* of RUN, if that is its end */
 } ways[WAYS] = {
-	[IRQ] = { VMX_NEXT_IRQ },
-	[IRQ_RESCHED] = { VMX_NEXT_IRQ },
-	[FAULT] = { VMX_NEXT_FAULT, VMX_FAULT_DONE },
-	[FAULT_SLEEPS] = { VMX_NEXT_FAULT, -EAGAIN, VMX_FAULT_DONE },
-	[SPLIT_LOCK] = { VMX_NEXT_SPLIT_LOCK },
-	[USER] = { VMX_NEXT_USER },
-	[FAILED] = { VMX_NEXT_FAILED },
-	[FAULT_EXIT] = { VMX_NEXT_FAULT, VMX_FAULT_EXIT },
-	[FAULT_ERROR] = { VMX_NEXT_FAULT, -EFAULT, 0, -EFAULT },
-	[FAULT_SLEEPS_EXIT] = { VMX_NEXT_FAULT, -EAGAIN, VMX_FAULT_EXIT },
-	[FAULT_SLEEPS_ERROR] = { VMX_NEXT_FAULT, -EAGAIN, -ENOMEM, -ENOMEM },
-	[FAULT_SLEEPS_SIGNAL] = { VMX_NEXT_FAULT, -EAGAIN, -EINTR, -EINTR },
-	[FAULT_SLEEPS_POISON] = { VMX_NEXT_FAULT, -EAGAIN, -EHWPOISON, -EHWPOISON },
-	[SPLIT_LOCK_SIGBUS] = { VMX_NEXT_SPLIT_LOCK },
-	[KICK] = { VMX_NEXT_IRQ, 0, 0, -EINTR },
-	[SIGNAL] = { VMX_NEXT_IRQ, 0, 0, -EINTR },
-	[WORK] = { VMX_NEXT_IRQ, 0, 0, -ERESTARTNOINTR },
+	[IRQ] = { VMM_NEXT_IRQ },
+	[IRQ_RESCHED] = { VMM_NEXT_IRQ },
+	[FAULT] = { VMM_NEXT_FAULT, GPHYS_FAULT_DONE },
+	[FAULT_SLEEPS] = { VMM_NEXT_FAULT, -EAGAIN, GPHYS_FAULT_DONE },
+	[SPLIT_LOCK] = { VMM_NEXT_SPLIT_LOCK },
+	[USER] = { VMM_NEXT_USER },
+	[FAILED] = { VMM_NEXT_FAILED },
+	[FAULT_EXIT] = { VMM_NEXT_FAULT, GPHYS_FAULT_EXIT },
+	[FAULT_ERROR] = { VMM_NEXT_FAULT, -EFAULT, 0, -EFAULT },
+	[FAULT_SLEEPS_EXIT] = { VMM_NEXT_FAULT, -EAGAIN, GPHYS_FAULT_EXIT },
+	[FAULT_SLEEPS_ERROR] = { VMM_NEXT_FAULT, -EAGAIN, -ENOMEM, -ENOMEM },
+	[FAULT_SLEEPS_SIGNAL] = { VMM_NEXT_FAULT, -EAGAIN, -EINTR, -EINTR },
+	[FAULT_SLEEPS_POISON] = { VMM_NEXT_FAULT, -EAGAIN, -EHWPOISON, -EHWPOISON },
+	[SPLIT_LOCK_SIGBUS] = { VMM_NEXT_SPLIT_LOCK },
+	[KICK] = { VMM_NEXT_IRQ, 0, 0, -EINTR },
+	[SIGNAL] = { VMM_NEXT_IRQ, 0, 0, -EINTR },
+	[WORK] = { VMM_NEXT_IRQ, 0, 0, -ERESTARTNOINTR },
 };
 
 #define ENTRIES		4
@@ -116,19 +116,19 @@ static enum way last_way(void)
 	return backend.way[backend.entries - 1];
 }
 
-static bool run_trylock(struct vmx_vcpu *v)
+static bool run_trylock(struct vmm_vcpu *v)
 {
 	return !backend.busy;
 }
 
-static void run_unlock(struct vmx_vcpu *v)
+static void run_unlock(struct vmm_vcpu *v)
 {
 	RULE(!backend.loaded && !backend.acquired);
 	RULE(!v->fpu_long);
 	note('.');
 }
 
-static int run_load(struct vmx_vcpu *v)
+static int run_load(struct vmm_vcpu *v)
 {
 	RULE(!backend.loaded && !irqs_disabled());
 	if (backend.offline) {
@@ -144,7 +144,7 @@ static int run_load(struct vmx_vcpu *v)
 	return 0;
 }
 
-static void run_unload(struct vmx_vcpu *v)
+static void run_unload(struct vmm_vcpu *v)
 {
 	RULE(backend.loaded && !backend.noted && !irqs_disabled());
 	note('U');
@@ -152,7 +152,7 @@ static void run_unload(struct vmx_vcpu *v)
 	preempt_enable();
 }
 
-static int run_take_input(struct vmx_vcpu *v)
+static int run_take_input(struct vmm_vcpu *v)
 {
 	RULE(backend.loaded && !irqs_disabled());
 	note('i');
@@ -166,22 +166,22 @@ static void tell(char letter)
 	note(letter);
 }
 
-static void run_give_exit(struct vmx_vcpu *v)
+static void run_give_exit(struct vmm_vcpu *v)
 {
 	tell('X');
 }
 
-static void run_give_state(struct vmx_vcpu *v)
+static void run_give_state(struct vmm_vcpu *v)
 {
 	tell('S');
 }
 
-static void run_explain_failure(struct vmx_vcpu *v)
+static void run_explain_failure(struct vmm_vcpu *v)
 {
 	tell('f');
 }
 
-static int run_acquire(struct vmx_vcpu *v)
+static int run_acquire(struct vmm_vcpu *v)
 {
 	RULE(!backend.loaded && !backend.acquired);
 	backend.acquired = true;
@@ -202,7 +202,7 @@ static u64 run_guest_rip(void)
 	return 0;
 }
 
-static u64 run_ticks_left(const struct vmx_vcpu *v)
+static u64 run_ticks_left(const struct vmm_vcpu *v)
 {
 	return v->deadline > backend.tsc ? v->deadline - backend.tsc : 0;
 }
@@ -217,25 +217,25 @@ static bool run_has_timer(void)
 	return backend.has_timer;
 }
 
-static void run_set_timer_exit(struct vmx_vcpu *v, bool on)
+static void run_set_timer_exit(struct vmm_vcpu *v, bool on)
 {
 	RULE(backend.loaded && !irqs_disabled());
 	RULE(on == (v->deadline && backend.has_timer));
 }
 
-static void run_note_host(struct vmx_vcpu *v)
+static void run_note_host(struct vmm_vcpu *v)
 {
 	RULE(backend.loaded && !backend.noted && irqs_disabled());
 	backend.noted = true;
 }
 
-static void run_restore_host(struct vmx_vcpu *v)
+static void run_restore_host(struct vmm_vcpu *v)
 {
 	RULE(backend.noted && !backend.fpu && irqs_disabled());
 	backend.noted = false;
 }
 
-static void run_flush(struct vmx_vcpu *v)
+static void run_flush(struct vmm_vcpu *v)
 {
 	RULE(backend.noted && !backend.fpu);
 	v->tag.vpid_on = smp_processor_id();
@@ -244,14 +244,14 @@ static void run_flush(struct vmx_vcpu *v)
 }
 
 /* Pages that the CPU noted as written. */
-static void run_note_log(struct vmx_vcpu *v)
+static void run_note_log(struct vmm_vcpu *v)
 {
 	RULE(backend.loaded && irqs_disabled());
 	v->pml_count++;
 	note('n');
 }
 
-static bool run_tell_log(struct vmx_vcpu *v)
+static bool run_tell_log(struct vmm_vcpu *v)
 {
 	RULE(!irqs_disabled());
 	v->pml_count = 0;
@@ -259,7 +259,7 @@ static bool run_tell_log(struct vmx_vcpu *v)
 	return true;
 }
 
-static int run_paging_fault(struct vmx_vcpu *v, bool atomic)
+static int run_paging_fault(struct vmm_vcpu *v, bool atomic)
 {
 	if (atomic)
 		RULE(backend.loaded && !backend.noted && !irqs_disabled());
@@ -268,10 +268,10 @@ static int run_paging_fault(struct vmx_vcpu *v, bool atomic)
 	note(atomic ? 'p' : 'P');
 	if (!backend.entries || !atomic)
 		v->paging->reload = false;
-	return backend.entries ? ways[last_way()].late : VMX_FAULT_DONE;
+	return backend.entries ? ways[last_way()].late : GPHYS_FAULT_DONE;
 }
 
-static int run_paging_load(struct vmx_vcpu *v)
+static int run_paging_load(struct vmm_vcpu *v)
 {
 	RULE(backend.loaded && !irqs_disabled());
 	note('l');
@@ -280,16 +280,16 @@ static int run_paging_load(struct vmx_vcpu *v)
 	return backend.paging;
 }
 
-static enum vmx_next run_enter(struct vmx_vcpu *v)
+static enum vmm_next run_enter(struct vmm_vcpu *v)
 {
 	RULE(backend.noted && backend.fpu && irqs_disabled());
 	RULE(!v->paging || !v->paging->reload);
-	RULE(!vmx_view_stale(v->views->view));
+	RULE(!gphys_view_stale(v->views->view));
 	RULE(!v->deadline || backend.has_timer || v->deadline > backend.tsc);
 	RULE(backend.entries < ENTRIES);
 	note('E');
 	if (backend.entries == ENTRIES)
-		return VMX_NEXT_USER;
+		return VMM_NEXT_USER;
 	switch (backend.way[backend.entries++]) {
 	case KICK:
 		WRITE_ONCE(v->kicked, true);
@@ -312,7 +312,8 @@ static enum vmx_next run_enter(struct vmx_vcpu *v)
 
 /* In place of what the loops call of other folders, and of the kernel. */
 
-static int fake_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic, struct vmx_miss *miss)
+static int fake_fault(struct gphys_mmu *mmu, u64 gpa, u32 access, bool atomic,
+		      struct gphys_miss *miss)
 {
 	if (atomic)
 		RULE(backend.loaded && !backend.noted && !backend.fpu && !irqs_disabled());
@@ -322,7 +323,7 @@ static int fake_fault(struct vmx_mmu *mmu, u64 gpa, u32 access, bool atomic, str
 	return atomic ? ways[last_way()].atomic : ways[last_way()].late;
 }
 
-static void fake_poisoned(struct vmx_mmu *mmu, u64 gpa)
+static void fake_poisoned(struct gphys_mmu *mmu, u64 gpa)
 {
 	note('w');
 }
@@ -334,7 +335,7 @@ static bool fake_split_lock(unsigned long rip)
 	return last_way() == SPLIT_LOCK;
 }
 
-static bool fake_fpu_begin(struct vmx_vcpu *v)
+static bool fake_fpu_begin(struct vmm_vcpu *v)
 {
 	RULE(!backend.fpu && !irqs_disabled());
 	if (backend.no_memory && backend.loaded)
@@ -344,26 +345,26 @@ static bool fake_fpu_begin(struct vmx_vcpu *v)
 	return true;
 }
 
-static void fake_fpu_prepare(struct vmx_vcpu *v)
+static void fake_fpu_prepare(struct vmm_vcpu *v)
 {
 	RULE(!backend.loaded);
 	backend.no_memory = false;
 }
 
-static void fake_fpu_end(struct vmx_vcpu *v)
+static void fake_fpu_end(struct vmm_vcpu *v)
 {
 	RULE(!backend.loaded && v->fpu_long);
 	v->fpu_long = false;
 	note('e');
 }
 
-static void fake_fpu_load(struct vmx_vcpu *v)
+static void fake_fpu_load(struct vmm_vcpu *v)
 {
 	RULE(backend.noted && !backend.fpu && irqs_disabled());
 	backend.fpu = true;
 }
 
-static void fake_fpu_unload(struct vmx_vcpu *v)
+static void fake_fpu_unload(struct vmm_vcpu *v)
 {
 	RULE(backend.noted && backend.fpu && irqs_disabled());
 	backend.fpu = false;
@@ -377,22 +378,22 @@ static void fake_ledger(void)
 {
 }
 
-#define vmx_mmu_fault		fake_fault
-#define vmx_mmu_poisoned	fake_poisoned
+#define gphys_fault		fake_fault
+#define gphys_poisoned	fake_poisoned
 #define handle_guest_split_lock	fake_split_lock
-#define vmx_fpu_begin		fake_fpu_begin
-#define vmx_fpu_prepare		fake_fpu_prepare
-#define vmx_fpu_end		fake_fpu_end
-#define vmx_fpu_load		fake_fpu_load
-#define vmx_fpu_unload		fake_fpu_unload
+#define vmm_fpu_begin		fake_fpu_begin
+#define vmm_fpu_prepare		fake_fpu_prepare
+#define vmm_fpu_end		fake_fpu_end
+#define vmm_fpu_load		fake_fpu_load
+#define vmm_fpu_unload		fake_fpu_unload
 #define trace_fault		fake_trace
-#define vmx_ledger_irqs_off	fake_ledger
-#define vmx_ledger_irqs_on	fake_ledger
-#define vmx_ledger_look		fake_ledger
+#define base_ledger_irqs_off	fake_ledger
+#define base_ledger_irqs_on	fake_ledger
+#define base_ledger_look		fake_ledger
 
 /* The tracepoints and the FPU are the module's. */
-#define VMX_TRACE_H
-#define VMX_FPU_H
+#define VMM_TRACE_H
+#define VMM_FPU_H
 #include "../../core/run.h"
 
 #endif /* KUNIT_RUN_BACKEND_H */

@@ -15,7 +15,7 @@ static enum hrtimer_restart fake_timer(struct hrtimer *timer)
 /* A vCPU on an mmu without anything. */
 static int run_init(struct kunit *test)
 {
-	struct vmx_vcpu *v = kunit_kzalloc(test, sizeof(*v), GFP_KERNEL);
+	struct vmm_vcpu *v = kunit_kzalloc(test, sizeof(*v), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, v);
 	v->run = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
@@ -26,13 +26,13 @@ static int run_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, v->views);
 	v->views->count = 1;
 	v->views->view[0].mmu = v->mmu;
-	vmx_timer_setup(&v->timer, fake_timer);
+	base_timer_setup(&v->timer, fake_timer);
 	test->priv = v;
 	return 0;
 }
 
 /* The vCPU's translations are as another CPU left them. */
-static void begin(struct vmx_vcpu *v, const struct backend *settings)
+static void begin(struct vmm_vcpu *v, const struct backend *settings)
 {
 	backend = *settings;
 	v->tag.vpid_on = -1;
@@ -40,13 +40,13 @@ static void begin(struct vmx_vcpu *v, const struct backend *settings)
 	v->pml_count = 0;
 }
 
-static long run(struct vmx_vcpu *v)
+static long run(struct vmm_vcpu *v)
 {
 	long r;
 
 	/* What another CPU would change is run_flushes()'s. */
 	migrate_disable();
-	r = run_vcpu(v);
+	r = vmm_run_vcpu(v);
 	migrate_enable();
 	/* As on the way to userspace. */
 	clear_thread_flag(TIF_SIGPENDING);
@@ -79,7 +79,7 @@ static void run_ends(struct kunit *test)
 		[SIGNAL] = "Li!EbSUe.",
 		[WORK] = "Li!EbSUe.",
 	};
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 	enum way way;
 
 	for (way = GOES_ON; way < WAYS; way++) {
@@ -101,7 +101,7 @@ static void run_goes_on(struct kunit *test)
 		[FAULT_SLEEPS] = "Li!EmUMbLEXUe.",
 		[SPLIT_LOCK] = "Li!EUarsbLEXUe.",
 	};
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 	enum way way;
 
 	for (way = 0; way < GOES_ON; way++) {
@@ -117,7 +117,7 @@ static void run_goes_on(struct kunit *test)
 /* What keeps RUN from an entry. */
 static void run_without_entry(struct kunit *test)
 {
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 
 	BEGIN(v, .busy = true);
 	EXPECT_RUN(v, -EBUSY, "");
@@ -143,7 +143,7 @@ static void run_without_entry(struct kunit *test)
 /* The host's timer keeps the deadline where the CPU has none. */
 static void run_deadline(struct kunit *test)
 {
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 
 	BEGIN(v, .tsc = 1000);
 	v->deadline = 1000;
@@ -166,7 +166,7 @@ static void run_deadline(struct kunit *test)
 /* Translations are dropped before an entry if they may be old, and only then. */
 static void run_flushes(struct kunit *test)
 {
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 
 	migrate_disable();
 	BEGIN(v, .way = { USER });
@@ -184,7 +184,7 @@ static void run_flushes(struct kunit *test)
 /* What the CPU wrote down is noted after each exit, and told with interrupts on. */
 static void run_log(struct kunit *test)
 {
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 
 	v->pml_on = true;
 	BEGIN(v, .way = { IRQ, FAULT, USER });
@@ -194,8 +194,8 @@ static void run_log(struct kunit *test)
 /* With shadow page tables the roots come first, and may be missing. */
 static void run_roots(struct kunit *test)
 {
-	struct vmx_vcpu *v = test->priv;
-	struct vmx_paging *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
+	struct vmm_vcpu *v = test->priv;
+	struct shadow_paging *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	v->paging = p;
@@ -203,7 +203,7 @@ static void run_roots(struct kunit *test)
 	BEGIN(v, .way = { USER });
 	EXPECT_RUN(v, 0, "Lil!EXU.");
 	p->reload = true;
-	BEGIN(v, .paging = VMX_FAULT_EXIT);
+	BEGIN(v, .paging = GPHYS_FAULT_EXIT);
 	EXPECT_RUN(v, 0, "LilXU.");
 	/* The tables are got where it may sleep. */
 	p->reload = true;
@@ -215,7 +215,7 @@ static void run_roots(struct kunit *test)
 static void run_orders(struct kunit *test)
 {
 	const unsigned int orders = GOES_ON * GOES_ON * GOES_ON * (WAYS - GOES_ON);
-	struct vmx_vcpu *v = test->priv;
+	struct vmm_vcpu *v = test->priv;
 	unsigned int n, told;
 
 	for (n = 0; n < 2 * orders; n++) {

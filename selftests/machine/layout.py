@@ -2,7 +2,9 @@
 """The gate of the module's folders: what one uses of another goes one way, down, through a header that offers it.
 
 selftests/layout.toml has the folders in their order, the headers that each offers to others, and how its names
-begin. It also lists what still goes up, file by file, with the reason. That list can only become shorter.
+begin: all that another file of the module can see, and no other folder's. Names of static functions are two words at
+least, so that a stack trace says of what they are. The table also lists what still goes up, file by file, with the
+reason. That list can only become shorter.
 """
 
 import dataclasses
@@ -19,7 +21,7 @@ TABLE = ROOT / "selftests/layout.toml"
 class Folder:
     name: str
     headers: list       # what others may include
-    names: list         # how names begin that others may see; of all that fit, the longest decides
+    prefix: str         # how its names begin
 
 
 class Rules:
@@ -43,9 +45,8 @@ class Rules:
 
     def owner(self, name):
         """The folder whose names begin like that, or nothing."""
-        fits = [(len(start), folder.name) for folder in self.folders for start in folder.names
-                if name.lower().lstrip("_").startswith(start)]
-        return max(fits)[1] if fits else ""
+        plain = name.lower().lstrip("_")
+        return next((folder.name for folder in self.folders if f"{plain}_".startswith(folder.prefix)), "")
 
 
 # Comments; strings, whose ends keep what is around them apart.
@@ -54,11 +55,13 @@ INCLUDE = re.compile(r'^#include "([^"]+)"')
 # What begins at the margin, up to the parameters' end: a definition, if a body follows, or a declaration.
 FUNCTION = re.compile(r"^((?:[A-Za-z_][\w*]*[ \t\n*]+)+)\**(\w+)\(([^;{}]*)\)(?:\s*__\w+(?:\([^)]*\))?)*\s*([;{])", re.M)
 VARIABLE = re.compile(r"^((?:[A-Za-z_]\w*[ *]+)+)([a-z]\w*)(?:\[[^\]\n]*\])*(?: __\w+)?\s*(?:=|;)", re.M)
-MACHINERY = re.compile(r"^(DEFINE|DECLARE)_(?:PER_CPU|STATIC_CALL\w*)\([^,\n]*, (\w+)\)|^SYM_\w+\((\w+)", re.M)
+MACHINERY = re.compile(r"^(DEFINE|DECLARE)_(?:PER_CPU\([^,\n]*, |STATIC_CALL\w*\()(\w+)|^SYM_\w+\((\w+)", re.M)
 TYPE = re.compile(r"^(?:struct|union|enum) (\w+) \{", re.M)
 ENUM = re.compile(r"\benum(?: \w+)? \{([^}]*)\}")
 MACRO = re.compile(r"^#define (\w+)", re.M)
 EVENT = re.compile(r"^TRACE_EVENT\((\w+),", re.M)
+# Names that the kernel's own macros want.
+KERNELS = re.compile(r"trace_|TRACE_|EXPORT_SYMBOL_IF_KUNIT$")
 WORD = re.compile(r"(?<![\w.])(?<!->)((?:struct|union|enum)\s+)?([A-Za-z_]\w*)(\s*[*;])?")
 
 
@@ -80,6 +83,7 @@ class Module:
         self.texts = {file: NOISE.sub(lambda noise: " " + "\n" * noise[0].count("\n"), text)
                       for file, text in texts.items()}
         self.names, self.types, self.own, self.headers = {}, {}, {file: set() for file in texts}, {}
+        self.statics = []       # (file, name)
         for file, text in self.texts.items():
             self._collect(file, text)
         for names in (self.names, self.types):
@@ -104,6 +108,7 @@ class Module:
                 define(name)
             elif end == "{":
                 self.own[file].add(name)
+                self.statics.append((file, name))
         for kind, name in VARIABLE.findall(text):
             if kind.startswith("extern") and header:
                 declare(name)
@@ -156,14 +161,25 @@ class Module:
                     found.setdefault((file, header), (number, f"{header} is not offered to other folders"))
         return found
 
+    def _line(self, file, name):
+        return self.texts[file][:re.search(rf"\b{name}\b", self.texts[file]).start()].count("\n") + 1
+
     def misnamed(self, rules):
-        """The same of names that others may see and that begin like another folder's."""
+        """The same of names that do not begin like their folder's, and of static ones that say too little."""
         found = {}
-        for name, known in sorted({**self.types, **self.names}.items()):
-            seen = known.file.endswith((".c", ".S")) or any(rules.offers(header) for header in known.headers)
+        for file, name in self.statics:
             owner = rules.owner(name)
-            if seen and owner and owner != folder_of(known.file) and not name.startswith("trace_"):
-                found[known.file, name] = (1, f"{name} begins like a name of {owner}/")
+            if owner and owner != folder_of(file):
+                found[file, name] = (self._line(file, name), f"{name} begins like a name of {owner}/")
+            elif "_" not in name.strip("_"):
+                found[file, name] = (self._line(file, name), f"{name} does not say of what it is")
+        for name, known in [*self.types.items(), *self.names.items()]:
+            owner, folder = rules.owner(name), folder_of(known.file)
+            # A folder's own constants are not seen in a trace.
+            own = name.isupper() and not any(rules.offers(header) for header in known.headers)
+            if owner != folder and (owner or not own) and not KERNELS.match(name):
+                found[known.file, name] = (self._line(known.file, name), f"{name} begins like a name of {owner}/" if owner
+                                           else f"{name} does not begin like a name of {folder}/")
         return found
 
 
@@ -194,25 +210,34 @@ SAMPLE = {
     "low/low.c": '#include "low.h"\n#include "own.h"\n\nint low_own(int x)\n{\n\treturn x;\n}\n\n'
                  "int low_call(int x)\n{\n\treturn low_own(x);\n}\n",
 }
-SAMPLE_TABLE = {"folder": [{"name": "top", "headers": ["top.h"], "names": ["top_"]},
-                           {"name": "low", "headers": ["low.h"], "names": ["low_"]}]}
+SAMPLE_TABLE = {"folder": [{"name": "top", "headers": ["top.h"], "prefix": "top_"},
+                           {"name": "low", "headers": ["low.h"], "prefix": "low_"}]}
 SAMPLE_UP = {**SAMPLE_TABLE, "up": [{"why": "tried here", "uses": "low/low.c: top_call"}]}
 NOTICED = {
     "clean": (None, "", SAMPLE_TABLE, ""),
     "comment": ("low/low.c", "/* top_call() */\n", SAMPLE_TABLE, ""),
     "pointer": ("low/low.c", "static struct top *top;\n", SAMPLE_TABLE, ""),
-    "call-up": ("low/low.c", "static int f(void)\n{\n\treturn top_call(0);\n}\n", SAMPLE_TABLE,
+    "call-up": ("low/low.c", "static int do_it(void)\n{\n\treturn top_call(0);\n}\n", SAMPLE_TABLE,
                 "low/low.c:15: top_call is of top/, which is above low/"),
-    "struct-up": ("low/low.c", "static int f(void)\n{\n\treturn sizeof(struct top);\n}\n", SAMPLE_TABLE,
+    "struct-up": ("low/low.c", "static int do_it(void)\n{\n\treturn sizeof(struct top);\n}\n", SAMPLE_TABLE,
                   "low/low.c:15: top is of top/, which is above low/"),
     "header-up": ("low/own.h", '#include "../top/top.h"\n', SAMPLE_TABLE, "low/own.h:2: top/top.h is above low/"),
-    "not-offered": ("top/top.c", "static int f(void)\n{\n\treturn low_own(0);\n}\n", SAMPLE_TABLE,
+    "not-offered": ("top/top.c", "static int do_it(void)\n{\n\treturn low_own(0);\n}\n", SAMPLE_TABLE,
                     "top/top.c:10: low_own is of low/, and no header that it offers has it"),
     "header-not-offered": ("top/top.c", '#include "../low/own.h"\n', SAMPLE_TABLE,
                            "top/top.c:8: low/own.h is not offered to other folders"),
     "name-of-another": ("low/low.h", "int top_new(void);\n\nstatic inline int top_new(void)\n{\n\treturn 0;\n}\n",
-                        SAMPLE_TABLE, "low/low.h:1: top_new begins like a name of top/"),
-    "listed": ("low/low.c", "static int f(void)\n{\n\treturn top_call(0);\n}\n", SAMPLE_UP, ""),
+                        SAMPLE_TABLE, "low/low.h:4: top_new begins like a name of top/"),
+    "static-name-of-another": ("low/low.c", "static int top_new(void)\n{\n\treturn 0;\n}\n", SAMPLE_TABLE,
+                               "low/low.c:13: top_new begins like a name of top/"),
+    "no-prefix": ("low/own.h", "struct list {\n\tint x;\n};\n", SAMPLE_TABLE,
+                  "low/own.h:2: list does not begin like a name of low/"),
+    "no-prefix-of-a-constant": ("low/low.h", "#define LIST_MAX 2\n", SAMPLE_TABLE,
+                                "low/low.h:4: LIST_MAX does not begin like a name of low/"),
+    "own-constant": ("low/own.h", "#define LIST_MAX 2\n", SAMPLE_TABLE, ""),
+    "static-of-nothing": ("low/low.c", "static int look(void)\n{\n\treturn 0;\n}\n", SAMPLE_TABLE,
+                          "low/low.c:13: look does not say of what it is"),
+    "listed": ("low/low.c", "static int do_it(void)\n{\n\treturn top_call(0);\n}\n", SAMPLE_UP, ""),
     "listed-in-vain": (None, "", SAMPLE_UP, "selftests/layout.toml: low/low.c no longer needs top_call: remove it"),
 }
 
