@@ -186,6 +186,8 @@ GATES = {
     "guest-stores": lambda name: outcome(name, stores.check(), f"make check ONLY={name}"),
     "vmx-instructions": lambda name: outcome(name, boundary.instructions(), f"make check ONLY={name}"),
     "library": library_gate,
+    # Containers in VMs, with namespaces of this kernel in place of the VMs.
+    "oci": lambda name: tools_gate(name, "check-oci"),
     # Devices, loaders and the emulator with input that nobody thought of.
     "fuzz": lambda name: tools_gate(name, "fuzz"),
     "install": lambda name: cases_gate(name, install.run),
