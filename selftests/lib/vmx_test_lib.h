@@ -18,7 +18,7 @@
 #define TEST_RAM	0x200000
 #define TEST_MMIO	0xd0000000u
 
-/* Bytes from one entry of guests/idt64.S to the next. */
+/* Bytes from one entry of lib/idt64.S to the next. */
 #define TEST_STUB_SIZE	16
 
 /* Puts a guest at the first instruction of its code. Returns 0 or -errno. */

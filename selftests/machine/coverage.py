@@ -96,9 +96,9 @@ def digest(*paths):
 
 def version(test):
     """Changes when the test does."""
-    source = suite.FOLDER / f"{test.name}.c"
-    sources = [source] if source.exists() else (suite.FOLDER / "kunit").glob("*.[ch]") if test.name == "kunit" else []
-    return digest(*sources)
+    if test.name == "kunit":
+        return digest(*(suite.FOLDER / "kunit").glob("*.[ch]"))
+    return digest(*filter(None, [suite.programs().get(test.name)]))
 
 
 class Coverage:

@@ -82,8 +82,15 @@ def from_source(path):
 
 
 def programs():
-    """{name: source} of the kselftest programs."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*_test.c"))}
+    """{name: source} of the kselftest programs. A program has its name from its file, whatever the folder."""
+    if stray := next(FOLDER.glob("*_test.c"), None):
+        raise Failure(f"{stray}: a test lies in a folder of selftests/; move it to the one whose line in "
+                      "Documentation/testing.rst fits")
+    found = {}
+    for path in sorted(FOLDER.glob("*/*_test.c"), key=lambda path: path.name):
+        if path.parent.name not in ("kunit", "lib") and found.setdefault(path.stem, path) != path:
+            raise Failure(f"{path} has the name of {found[path.stem]}: programs of tests lie in one folder; rename one")
+    return found
 
 
 def everything():

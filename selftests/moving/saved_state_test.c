@@ -7,9 +7,9 @@
 
 #include "lib/vmx_test.h"
 
-#include "../tools/lib/x86.h"
-#include "../tools/machine/internal.h"
-#include "../tools/machine/state.h"
+#include "../../tools/lib/x86.h"
+#include "../../tools/machine/internal.h"
+#include "../../tools/machine/state.h"
 
 #define CODE_BYTES	16
 

@@ -14,9 +14,9 @@
 #include "lib/stamper.h"
 #include "lib/vmx_test.h"
 
-#include "../tools/lib/x86.h"
-#include "../tools/machine/internal.h"
-#include "../tools/machine/state.h"
+#include "../../tools/lib/x86.h"
+#include "../../tools/machine/internal.h"
+#include "../../tools/machine/state.h"
 
 #define MEMORY		(16u << 20)
 #define CODE_AT		0x100000
