@@ -2,8 +2,8 @@
 #
 # The commands for people; `make help` explains them. Kbuild lists the module's objects.
 
-machine := selftests/machine
-run := $(machine)/run.py
+runner := selftests/runner
+run := $(runner)/run.py
 
 # Settings reach the runner through the environment, whether they come from there or from make's command line.
 export T PROGRAM FILES LIMIT ONLY CPU CPUS KERNEL KDIR MACHINE SEED SMP SHARD LEAKS BOCHS JOBS VERBOSE VMX_DEBUG AREA COUNT SINCE AGAIN V W C CF CC LLVM KCFLAGS
@@ -17,7 +17,7 @@ endif
 
 # Each installs what it needs, and no more.
 all:
-	@$(machine)/deps all
+	@$(runner)/deps all
 	@$(run) build
 
 help:
@@ -70,19 +70,19 @@ help:
 # |   VMX_CACHE=DIR   the folder for kernels; now ${XDG_CACHE_HOME:-~/.cache}/vmx
 
 deps:
-	@$(machine)/deps
+	@$(runner)/deps
 
 test demo run check bench controls mutants shell kunit:
-	@$(machine)/deps $@
+	@$(runner)/deps $@
 	@$(run) $@
 
 list:
-	@$(machine)/deps $@
-	@cat $(machine)/cpus
+	@$(runner)/deps $@
+	@cat $(runner)/machines/cpus
 	@$(run) list
 
 docs:
-	@$(machine)/deps $@
+	@$(runner)/deps $@
 	@$(MAKE) --no-print-directory -C Documentation
 
 install uninstall deb:

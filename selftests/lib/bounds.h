@@ -9,7 +9,7 @@
 
 #define LEDGER(name) "/sys/module/vmx/parameters/" name
 
-/* Ticks to the microsecond, as instructions to the second in selftests/machine/bochs.py. */
+/* Ticks to the microsecond, as instructions to the second in selftests/runner/machines/bochs.py. */
 #define TICKS_PER_US 50ll
 
 /* Longer than on a kernel that does not check each access. */
