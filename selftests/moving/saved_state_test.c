@@ -9,7 +9,7 @@
 
 #include "../../tools/lib/x86.h"
 #include "../../tools/machine/internal.h"
-#include "../../tools/machine/state.h"
+#include "../../tools/machine/vcpu_state.h"
 
 #define CODE_BYTES	16
 

@@ -16,7 +16,7 @@
 
 #include "../../tools/lib/x86.h"
 #include "../../tools/machine/internal.h"
-#include "../../tools/machine/state.h"
+#include "../../tools/machine/vcpu_state.h"
 
 #define MEMORY		(16u << 20)
 #define CODE_AT		0x100000

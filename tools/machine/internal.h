@@ -52,7 +52,7 @@ int vmx_board_init(struct vmx_machine *machine);
 int vmx_board_new_generation(struct vmx_machine *machine);
 /* Writes ACPI tables; where the root pointer is. */
 int vmx_board_describe(struct vmx_machine *machine, uint64_t *rsdp);
-/* Does a vCPU have to leave the guest now and then, so that others run? See loop.c. */
+/* Does a vCPU have to leave the guest now and then, so that others run? See vcpu_loop.c. */
 static inline bool vmx_machine_short_stays(const struct vmx_machine *machine)
 {
 	return machine->config.short_stays && machine->config.cpus > 1;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../machine/internal.h"
-#include "../machine/state.h"
+#include "../machine/vcpu_state.h"
 #include "state.h"
 
 /* How far the target's TSC rate may be from the guest's, in millionths. NTP corrects as much. */

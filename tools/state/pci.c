@@ -4,7 +4,7 @@
 
 #include <linux/pci_regs.h>
 
-#include "../pci/pci_internal.h"
+#include "../pci/internal.h"
 #include "state.h"
 
 static const struct vmx_saved_field vector_fields[] = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Task switches: what VM entry insists on, whatever fails, and the new task's address space. */
 #define _GNU_SOURCE
-#include "exits_fixture.h"
+#include "vcpu_fixture.h"
 
 #include <libvmx/debugger.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Task switches: the exceptions of their checks, and the state that goes into the old TSS. */
 #define _GNU_SOURCE
-#include "exits_fixture.h"
+#include "vcpu_fixture.h"
 
 #define GDT		0x2000u
 #define OLD_TSS		0x3000u

@@ -9,7 +9,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
-#include "virtio_internal.h"
+#include "internal.h"
 
 /* The three parts: where, how long, how aligned (virtio 1.2, Split Virtqueues). */
 struct part {

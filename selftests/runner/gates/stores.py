@@ -18,7 +18,7 @@ FOLDERS = ("lib", "devices", "firmware", "pci", "emulate", "virtio", "load", "gd
 CASTS = {
     ("machine/machine.c", "vmx_machine_memory"): "whoever asks for memory to read gets it to read; virtio tells",
     ("machine/task_segments.c", "task_write"): "bytes that come from the caller, and are read",
-    ("virtio/virtio_blk.c", "write_zeroes"): "zeroes of this program's, which are read",
+    ("virtio/blk.c", "write_zeroes"): "zeroes of this program's, which are read",
     ("migrate/wire.c", "wire_send"): "a message, which is read",
 }
 

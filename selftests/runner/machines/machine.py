@@ -19,7 +19,7 @@ import tap
 from benchmarks import linuxbench
 from kernels import Kernel, lab, module
 from machines import hang, image, python
-from where import BUILD, INSIDE, ROOT, RUNNER, Failure, locked, output
+from where import BUILD, INSIDE, ROOT, RUNNER, Failure, locked
 
 # No KASLR, so that addresses mean the same in every run; an oops ends the machine, so that the test
 # that caused it is the last one that ran. 'tsc' and 'lpj' save calibrating against emulated timers.

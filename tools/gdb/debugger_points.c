@@ -6,8 +6,8 @@
 
 #include "../lib/internal.h"
 #include "../lib/x86.h"
-#include "debug.h"
-#include "internal.h"
+#include "debugger.h"
+#include "../machine/internal.h"
 
 #define VECTOR_BP	3
 #define DR6_BS		(1ull << 14)

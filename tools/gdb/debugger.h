@@ -10,7 +10,7 @@
 /* debugger.c: has the vCPUs held, for a reason; the first counts. */
 void debugger_stop(struct vmx_debugger *debugger, const struct vmx_gdb_stop *stop);
 
-/* debug_state.c: functions of the target */
+/* debugger_state.c: functions of the target */
 int debug_read_registers(void *debugger, unsigned int cpu, struct vmx_gdb_registers *registers);
 int debug_write_registers(void *debugger, unsigned int cpu,
 			  const struct vmx_gdb_registers *registers);
@@ -23,7 +23,7 @@ const unsigned char *debug_find(struct vmx_cpu *cpu, uint64_t address, uint64_t 
 /* Writes RAM, within a page; 0 or -errno. */
 int debug_put(struct vmx_machine *machine, uint64_t gpa, const void *bytes, size_t length);
 
-/* debug_points.c */
+/* debugger_points.c */
 int debug_set_point(void *debugger, unsigned int cpu, enum vmx_gdb_point point, uint64_t address,
 		    uint64_t length, bool on);
 void debug_remove_points(struct vmx_debugger *debugger);

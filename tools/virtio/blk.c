@@ -15,7 +15,7 @@
 
 #include "../lib/internal.h"
 #include "../state/table.h"
-#include "virtio_internal.h"
+#include "internal.h"
 
 #define SECTOR			512
 #define QUEUE_SIZE		VMX_VIRTQUEUE_MAX

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <libvmx/debugger.h>
 
-#include "exits_fixture.h"
+#include "vcpu_fixture.h"
 
 /* What becomes of an exit: an exception, or one of these. */
 enum {

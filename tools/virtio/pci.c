@@ -11,7 +11,7 @@
 #include <linux/virtio_ring.h>
 
 #include "../lib/internal.h"
-#include "virtio_internal.h"
+#include "internal.h"
 
 _Static_assert(STATUS_FEATURES_OK == VIRTIO_CONFIG_S_FEATURES_OK, "Device Status");
 _Static_assert(STATUS_DRIVER_OK == VIRTIO_CONFIG_S_DRIVER_OK, "Device Status");

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "../lib/internal.h"
-#include "debug.h"
-#include "internal.h"
+#include "debugger.h"
+#include "../machine/internal.h"
 
 static struct vmx_cpu *cpu_of(struct vmx_debugger *debugger, unsigned int n)
 {

@@ -10,7 +10,7 @@
 
 #include "../lib/internal.h"
 #include "internal.h"
-#include "state.h"
+#include "vcpu_state.h"
 
 #define LAST_LEAF	0x16
 #define LAST_EXTENDED	0x80000008
@@ -453,8 +453,8 @@ static const struct vmx_emulator_ops emulator_ops = {
 };
 
 /*
- * Where nothing else ends the stay of a vCPU that waits for another one (see loop.c), the PAUSE of
- * its loop does.
+ * Where nothing else ends the stay of a vCPU that waits for another one (see vcpu_loop.c), the
+ * PAUSE of its loop does.
  */
 static int watch_loops(struct vmx_cpu *cpu)
 {

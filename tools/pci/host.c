@@ -5,7 +5,7 @@
 #include <linux/pci_regs.h>
 
 #include "../lib/internal.h"
-#include "pci_internal.h"
+#include "internal.h"
 
 #define CONFIG_ADDRESS		0xcf8
 #define CONFIG_DATA		0xcfc

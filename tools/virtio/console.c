@@ -6,7 +6,7 @@
 #include <linux/virtio_ids.h>
 
 #include "../state/table.h"
-#include "virtio_internal.h"
+#include "internal.h"
 
 enum { RECEIVEQ, TRANSMITQ, QUEUES };
 

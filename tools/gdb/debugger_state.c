@@ -6,8 +6,8 @@
 
 #include "../lib/internal.h"
 #include "../lib/x86.h"
-#include "debug.h"
-#include "internal.h"
+#include "debugger.h"
+#include "../machine/internal.h"
 
 static struct vmx_cpu *cpu_of(void *context, unsigned int n)
 {

@@ -11,7 +11,7 @@
 
 #include "../lib/internal.h"
 #include "../state/table.h"
-#include "virtio_internal.h"
+#include "internal.h"
 
 enum { RECEIVEQ, TRANSMITQ, QUEUES };
 

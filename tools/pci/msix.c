@@ -5,7 +5,7 @@
 #include <linux/pci_regs.h>
 
 #include "../lib/internal.h"
-#include "pci_internal.h"
+#include "internal.h"
 
 #define BAR_SIZE	0x1000
 #define PBA		0x800

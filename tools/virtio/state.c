@@ -6,7 +6,7 @@
 #include <linux/virtio_pci.h>
 
 #include "../state/table.h"
-#include "virtio_internal.h"
+#include "internal.h"
 
 /* Not saved of struct vmx_virtqueue: budget, more: of one look at the queue. */
 static const struct vmx_saved_field queue_fields[] = {

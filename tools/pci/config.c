@@ -7,7 +7,7 @@
 #include <linux/pci_regs.h>
 
 #include "../lib/internal.h"
-#include "pci_internal.h"
+#include "internal.h"
 
 #define COMMAND_WRITABLE (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | \
 			  PCI_COMMAND_PARITY | PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE)

@@ -7,7 +7,7 @@
 
 #include "../lib/internal.h"
 #include "internal.h"
-#include "state.h"
+#include "vcpu_state.h"
 
 /* Words whose bits are features: a guest may use each one that is set. */
 static const struct word {

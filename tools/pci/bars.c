@@ -7,7 +7,7 @@
 #include <libvmx.h>
 
 #include "../lib/internal.h"
-#include "pci_internal.h"
+#include "internal.h"
 
 /* What differs between the types (PCI Local Bus Specification, Base Addresses). */
 static const struct bar_kind {

@@ -10,7 +10,7 @@
 #include "../lib/internal.h"
 #include "../lib/x86.h"
 #include "internal.h"
-#include "state.h"
+#include "vcpu_state.h"
 
 /* What is in the VMCS under the same name, in either direction. */
 static const struct {
