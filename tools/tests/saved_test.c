@@ -439,6 +439,20 @@ TEST_F(saved, impossible_states_are_refused)
 	}
 }
 
+/* A queue may be anywhere after its device broke. */
+TEST_F(saved, queue_of_a_broken_device)
+{
+	struct vmx_virtio *virtio = &self->a->blk.virtio;
+	struct state_writer writer;
+
+	use(self->a);
+	spoil_queue_place(self->a);
+	virtio->status |= 0x40;	/* DEVICE_NEEDS_RESET */
+	board_save(self->a, &writer);
+	EXPECT_EQ(0, board_load(self->b, writer.bytes, writer.count));
+	free(writer.bytes);
+}
+
 TEST_F(saved, a_device_without_a_description_is_named)
 {
 	static const struct vmx_pci_id id = { .vendor = 0x1af4, .device = 1 };

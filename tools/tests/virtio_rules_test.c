@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Queues and chains of a guest's driver that break virtio's rules. */
+#include <sys/mman.h>
+
 #include "virtio_echo.h"
 
 /* Queues where none can be. */
@@ -79,6 +81,87 @@ TEST(as_little_aligned_as_may_be)
 	guest_free(guest);
 }
 
+/* Parts may touch, and end with memory. */
+TEST(parts_that_touch)
+{
+	static const uint64_t all[][3] = {
+		{ RAM, RAM + 0x80, RAM + 0x2000 },
+		{ RAM, RAM + 0x1002, RAM + 0x1018 },
+		{ RAM, RAM + 0x1046, RAM + 0x1000 },
+		{ RAM + RAM_SIZE - 0x80, RAM, RAM + 0x1000 },
+		{ RAM, RAM + RAM_SIZE - 22, RAM + 0x1000 },
+		{ RAM, RAM + 0x1000, RAM + RAM_SIZE - 72 },
+	};
+	static struct guest machine;
+	static struct vmx_virtio virtio;
+	struct guest *guest = &machine;
+
+	guest_init(guest);
+	ASSERT_EQ(0, vmx_virtio_init(&virtio, &kind, &guest->machine, 0, NULL, 0));
+	guest_probe(guest, &virtio);
+	for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
+		COMMON_OUT(VIRTIO_PCI_COMMON_STATUS, 1, 0);
+		queue_place(guest, 0, 8, all[n][0], all[n][1], all[n][2]);
+		EXPECT_FALSE(needs_reset(guest)) TH_LOG("row %zu", n);
+		EXPECT_EQ(1, COMMON_IN(VIRTIO_PCI_COMMON_Q_ENABLE, 2));
+	}
+	vmx_virtio_close(&virtio);
+	guest_free(guest);
+}
+
+#define WINDOW		0x100000000ull
+#define WINDOW_SIZE	(17ull << 20)
+
+static unsigned char *window_memory;
+
+static void *ram_and_window(void *context, uint64_t address, uint64_t length)
+{
+	if (address >= WINDOW && address - WINDOW < WINDOW_SIZE &&
+	    length <= WINDOW_SIZE - (address - WINDOW))
+		return window_memory + (address - WINDOW);
+	return guest_ram(context, address, length);
+}
+
+/* virtio 1.2, The Virtqueue Descriptor Table: 4 GiB in all, readable or writable. */
+TEST(longest_chain)
+{
+	static struct guest machine;
+	static struct vmx_virtio virtio;
+	struct guest *guest = &machine;
+
+	window_memory = mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, window_memory);
+	guest_init(guest);
+	guest->machine.memory = ram_and_window;
+	ASSERT_EQ(0, vmx_virtio_init(&virtio, &kind, &guest->machine, 0, NULL, 0));
+	guest_probe(guest, &virtio);
+	for (unsigned int n = 0; n < 8; n++) {
+		const bool writable = n & 1, halves = n & 2, longer = n & 4;
+
+		guest_start(guest, VERSION_1, 256);
+		for (unsigned int i = 0; i < 256; i++) {
+			const bool written = halves ? i == 255 : writable;
+
+			describe(guest, 0, i, written && halves ? DATA : WINDOW,
+				 written && halves ? 4096 : 1 << 24,
+				 (written ? WRITE : 0) | (i < 255 ? NEXT : 0), i + 1);
+		}
+		/* 255 times 16 MiB and the rest. */
+		describe(guest, 0, 0, WINDOW, (1 << 24) + (halves ? (1 << 20) - 4096 : 0) + longer,
+			 (writable && !halves ? WRITE : 0) | NEXT, 1);
+		for (unsigned int i = 1; halves && i < 16; i++)
+			describe(guest, 0, i, WINDOW, 17 << 20, NEXT, i + 1);
+		offer(guest, 0, 0);
+		kick(guest, 0);
+		EXPECT_EQ(longer, needs_reset(guest)) TH_LOG("chain %u", n);
+		EXPECT_EQ(longer ? -1 : halves ? 4096 : 0, used(guest, 0, NULL));
+	}
+	vmx_virtio_close(&virtio);
+	guest_free(guest);
+	munmap(window_memory, WINDOW_SIZE);
+}
+
 /* Chains that break the rules, in a queue of 8 */
 FIXTURE(malformed) {
 	struct guest guest;
@@ -124,6 +207,11 @@ MALFORMED(ends_at_the_top, { { UINT64_MAX, 1, 0, 0 } });
 MALFORMED(order, { { DATA, 16, WRITE | NEXT, 1 }, { DATA + 64, 16, 0, 0 } });
 MALFORMED(overlap, { { DATA, 16, NEXT, 1 }, { DATA + 15, 16, WRITE, 0 } });
 MALFORMED(overlap_around, { { DATA + 8, 1, NEXT, 1 }, { DATA, 16, WRITE, 0 } });
+#define OUT(offset, next) { DATA + (offset), 16, NEXT, next }
+MALFORMED(last_overlap, { OUT(0, 1), OUT(64, 2), { DATA + 128, 16, WRITE | NEXT, 3 },
+			  { DATA + 79, 16, WRITE, 0 } });
+MALFORMED(first_overlap, { OUT(0, 1), OUT(64, 2), { DATA + 15, 1, WRITE | NEXT, 3 },
+			   { DATA + 128, 16, WRITE, 0 } });
 MALFORMED(indirect_not_negotiated, { TO_TABLE(16) }, { OK }, .no_indirect = true);
 MALFORMED(indirect_and_next, { { ring_table, 16, VRING_DESC_F_INDIRECT | NEXT, 1 }, OK }, { OK });
 MALFORMED(indirect_empty, { TO_TABLE(0) }, { OK });

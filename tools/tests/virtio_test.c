@@ -42,6 +42,47 @@ TEST_F(virtio, identity)
 	EXPECT_EQ(2, COMMON_IN(VIRTIO_PCI_COMMON_NUMQ, 2));
 }
 
+TEST_F(virtio, capabilities)
+{
+	static const struct {
+		unsigned int type, length;
+	} all[] = {
+		{ VIRTIO_PCI_CAP_COMMON_CFG, 56 }, { VIRTIO_PCI_CAP_ISR_CFG, 1 },
+		{ VIRTIO_PCI_CAP_DEVICE_CFG, 6 }, { VIRTIO_PCI_CAP_NOTIFY_CFG, 8 },
+		{ VIRTIO_PCI_CAP_PCI_CFG, 0 },
+	};
+	struct guest *guest = &self->guest;
+	unsigned int found = 0;
+
+	EXPECT_EQ(0xff0000, config_in(guest, PCI_CLASS_REVISION, 4) >> 8);
+	EXPECT_EQ(0x1af4, config_in(guest, PCI_SUBSYSTEM_VENDOR_ID, 2));
+	EXPECT_EQ(1, config_in(guest, PCI_INTERRUPT_PIN, 1));
+	EXPECT_EQ(2, config_in(guest, guest->msix + PCI_MSIX_FLAGS, 2) & 0x7ff);
+	for (unsigned int at = config_in(guest, PCI_CAPABILITY_LIST, 1); at;
+	     at = config_in(guest, at + 1, 1)) {
+		unsigned int type = config_in(guest, at + VIRTIO_PCI_CAP_CFG_TYPE, 1);
+
+		if (config_in(guest, at, 1) != PCI_CAP_ID_VNDR)
+			continue;
+		for (unsigned int n = 0; n < 5; n++) {
+			if (type != all[n].type)
+				continue;
+			EXPECT_EQ(all[n].length, config_in(guest, at + VIRTIO_PCI_CAP_LENGTH, 4));
+			EXPECT_EQ(n < 3 ? 16 : 20, config_in(guest, at + 2, 1));
+			found++;
+		}
+	}
+	EXPECT_EQ(5, found);
+	EXPECT_EQ(4, guest->multiplier);
+	/* Between two queues' places nothing is told. */
+	guest_start(guest, VERSION_1, SIZE);
+	describe(guest, 0, 0, DATA, 4, 0, 0);
+	offer(guest, 0, 0);
+	for (unsigned int n = 1; n < 12; n++)
+		out(guest, guest->notify + n, 1, 0);
+	EXPECT_EQ(-1, used(guest, 0, NULL));
+}
+
 TEST_F(virtio, registers)
 {
 	struct guest *guest = &self->guest;
@@ -137,6 +178,26 @@ TEST_F(virtio, reset)
 	COMMON_OUT(VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
 	EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_Q_ENABLE, 2));
 	EXPECT_EQ(256, COMMON_IN(VIRTIO_PCI_COMMON_Q_SIZE, 2));
+	/* Each register is as it was in the beginning. */
+	guest_start(guest, VERSION_1, SIZE);
+	guest_use_msix(guest);
+	COMMON_OUT(VIRTIO_PCI_COMMON_DFSELECT, 4, 1);
+	COMMON_OUT(VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
+	COMMON_OUT(VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
+	COMMON_OUT(VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_DFSELECT, 4));
+	EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_GFSELECT, 4));
+	EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_Q_SELECT, 2));
+	EXPECT_EQ(0xffff, COMMON_IN(VIRTIO_PCI_COMMON_MSIX, 2));
+	for (unsigned int n = 0; n < 2; n++) {
+		COMMON_OUT(VIRTIO_PCI_COMMON_Q_SELECT, 2, n);
+		EXPECT_EQ(0xffff, COMMON_IN(VIRTIO_PCI_COMMON_Q_MSIX, 2));
+		EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_Q_DESCLO, 8));
+		EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_Q_AVAILLO, 8));
+		EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_Q_USEDLO, 8));
+		COMMON_OUT(VIRTIO_PCI_COMMON_GFSELECT, 4, n);
+		EXPECT_EQ(0, COMMON_IN(VIRTIO_PCI_COMMON_GF, 4));
+	}
 	/* The machine's reset is one too. */
 	guest_start(guest, VERSION_1, SIZE);
 	vmx_pci_host_reset(&guest->host);
@@ -197,6 +258,26 @@ TEST_F(virtio, chains)
 	offer(guest, 1, 3);
 	kick(guest, 1);
 	EXPECT_EQ(128, used(guest, 1, NULL));
+	/* So many segments in all, and one more. */
+	for (unsigned int more = 0; more < 2; more++) {
+		guest_start(guest, VERSION_1 | INDIRECT, 4);
+		describe(guest, 1, 0, DATA, 1, NEXT, 1);
+		describe(guest, 1, 1, table, 16 * (255 + more), VRING_DESC_F_INDIRECT, 0);
+		for (unsigned int n = 0; n < 256; n++)
+			describe_at(guest, table, n, DATA + 0x1000 + n, 1,
+				    WRITE | (n < 254 + more ? NEXT : 0), n + 1);
+		offer(guest, 1, 0);
+		kick(guest, 1);
+		EXPECT_EQ(more, needs_reset(guest));
+		EXPECT_EQ(more ? -1 : 1, used(guest, 1, NULL));
+	}
+	/* What is read and what is written may touch. */
+	guest_start(guest, VERSION_1, 4);
+	for (unsigned int n = 0; n < 2; n++) {
+		describe(guest, 1, 0, DATA + 8 * n, 8, NEXT, 1);
+		describe(guest, 1, 1, DATA + 8 * !n, 8, WRITE, 0);
+		ROUND_TRIP(1, 0, DATA + 8 * n, DATA + 8 * !n, 8);
+	}
 	/* One whole queue of descriptors. */
 	guest_start(guest, VERSION_1, 256);
 	for (unsigned int n = 0; n < 256; n++)
@@ -367,6 +448,42 @@ TEST_F(virtio, a_racing_guest_keeps_nobody)
 	EXPECT_EQ(VMX_NEVER, vmx_clock_next(&guest->clock));
 }
 
+/* Writes to the rings are noted, each byte of them. */
+static unsigned char *noted;
+
+static void note(void *context, const void *memory, size_t length)
+{
+	struct guest *guest = context;
+
+	memset(noted + ((const unsigned char *)memory - guest->ram), 1, length);
+}
+
+TEST_F(virtio, writes_to_rings_are_noted)
+{
+	struct guest *guest = &self->guest;
+	const uint64_t ring = ring_address(1) + DEVICE - RAM;
+	unsigned char *before = malloc(RAM_SIZE);
+
+	noted = calloc(1, RAM_SIZE);
+	ASSERT_TRUE(before && noted);
+	guest_start(guest, VERSION_1 | EVENT_IDX, SIZE);
+	self->virtio.machine.noted = note;
+	describe(guest, 1, 0, DATA, 4, 0, 0);
+	memcpy(before, guest->ram, RAM_SIZE);
+	for (unsigned int n = 0; n < SIZE + 1; n++) {
+		offer(guest, 1, 0);
+		kick(guest, 1);
+	}
+	EXPECT_EQ(SIZE + 1, device_area(guest, 1)[2 + 4 * SIZE]);
+	for (uint64_t n = 0; n < 6 + 8 * SIZE; n++)
+		EXPECT_TRUE(noted[ring + n] || before[ring + n] == guest->ram[ring + n]);
+	/* A ring's length, and no byte behind it. */
+	for (uint64_t n = 0; n < RAM_SIZE; n++)
+		ASSERT_TRUE(!noted[n] || (n >= ring && n < ring + 6 + 8 * SIZE));
+	free(before);
+	free(noted);
+}
+
 TEST_F(virtio, window_in_configuration_space)
 {
 	struct guest *guest = &self->guest;
@@ -383,6 +500,31 @@ TEST_F(virtio, window_in_configuration_space)
 	config_out(guest, window + VIRTIO_PCI_CAP_OFFSET, 4, VIRTIO_PCI_COMMON_NUMQ);
 	config_out(guest, window + VIRTIO_PCI_CAP_LENGTH, 4, 2);
 	EXPECT_EQ(2, config_in(guest, window + 16, 2));
+	/* Accesses beside the data do nothing. */
+	config_out(guest, window + VIRTIO_PCI_CAP_OFFSET, 4, VIRTIO_PCI_COMMON_STATUS);
+	config_out(guest, window + VIRTIO_PCI_CAP_LENGTH, 4, 1);
+	config_out(guest, window + 16, 1, 3);
+	self->virtio.status = 1;
+	config_out(guest, window + VIRTIO_PCI_CAP_LENGTH, 4, 1);
+	config_out(guest, window + 20, 4, 7);
+	EXPECT_EQ(1, self->virtio.status);
+	config_in(guest, window + 12, 4);
+	config_in(guest, window + 20, 4);
+	EXPECT_EQ(3, self->virtio.pci.config[window + 16]);
+	config_out(guest, window + 17, 1, 7);
+	EXPECT_EQ(3, self->virtio.status);
+	self->virtio.status = 1;
+	/* The first place behind the BAR, an access that is not aligned, one of 8 bytes. */
+	config_out(guest, window + VIRTIO_PCI_CAP_OFFSET, 4, 0x4000);
+	config_out(guest, window + VIRTIO_PCI_CAP_LENGTH, 4, 4);
+	config_out(guest, window + 16, 4, 1);
+	EXPECT_EQ(0, self->virtio.feature_select);
+	config_out(guest, window + VIRTIO_PCI_CAP_OFFSET, 4, 0x2001);
+	EXPECT_EQ(1, config_in(guest, window + 16, 4));
+	config_out(guest, window + VIRTIO_PCI_CAP_OFFSET, 4, VIRTIO_PCI_COMMON_Q_DESCLO);
+	config_out(guest, window + VIRTIO_PCI_CAP_LENGTH, 4, 8);
+	config_out(guest, window + 16, 4, 0x1000);
+	EXPECT_EQ(0, self->virtio.queues[0].descriptors);
 	/* No such BAR, no such place, no such width, not aligned. */
 	config_out(guest, window + VIRTIO_PCI_CAP_OFFSET, 4, 0);
 	for (unsigned int bar = 2; bar < 256; bar++) {
