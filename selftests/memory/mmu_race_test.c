@@ -167,6 +167,48 @@ TEST_F_TIMEOUT(race, unmap, 600)
 	EXPECT_EQ(0, self->writer.faults);
 }
 
+#define HELD_CPU "/sys/module/vmx_held_cpu/parameters/"
+
+static uint64_t ipis(struct vmx_vm *vm)
+{
+	struct vmx_vm_stats stats;
+
+	return vmx_vm_stats(vm, &stats) ? 0 : stats.ipis;
+}
+
+/*
+ * UNMAP and PROTECT wait until the guest has left, although its CPU cannot do so for two
+ * milliseconds. A round counts if the CPU was in RUN then, so that it had to be asked.
+ */
+TEST_F_TIMEOUT(race, cpu_that_does_not_answer, 600)
+{
+	unsigned int asked = 0;
+
+	ASSERT_EQ(0, system("modprobe vmx_held_cpu"));
+	for (unsigned int n = 0; n < 100 && asked < 4; n++) {
+		long long held;
+		uint64_t before;
+
+		ASSERT_TRUE(wait_for_write(self->at));
+		before = ipis(&self->vm);
+		ASSERT_EQ(0, test_write_file(HELD_CPU "hold", "1"));
+		ASSERT_EQ(0, n & 1 ? mmu_unmap(self->vm.mmu, AREA, PAGE) :
+			     mmu_protect(self->vm.mmu, AREA, PAGE, VMX_MMU_READ));
+		held = test_read_number(HELD_CPU "held");
+		ASSERT_EQ(0, n & 1 ? mmu_map(self->vm.mmu, AREA, self->at, PAGE, RW) :
+			     mmu_protect(self->vm.mmu, AREA, PAGE, RW));
+		/* Then it has answered whatever it was asked. */
+		ASSERT_TRUE(wait_for_write(self->at));
+		if (ipis(&self->vm) == before)
+			continue;
+		EXPECT_EQ(0, held);
+		asked++;
+	}
+	EXPECT_EQ(4, asked);
+	EXPECT_EQ(0, stop_writer(&self->writer));
+	EXPECT_EQ(0, system("rmmod vmx_held_cpu"));
+}
+
 TEST_F_TIMEOUT(race, protect, 600)
 {
 	for (unsigned int n = 0; n < 20; n++) {
