@@ -5,6 +5,7 @@
  */
 #include <linux/bitmap.h>
 
+#include "../base/kunit-export.h"
 #include "internal.h"
 
 /**
@@ -108,6 +109,7 @@ u64 ept_relog(struct ept *ept, u64 start, u64 end)
 	}
 	return ept_iter_end(&it);
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_relog);
 
 /* Look at pages of one group, from @gpa up to @end. */
 static void harvest_group(struct ept_iter *it, u64 *slot, u64 gpa, u64 end,
@@ -192,6 +194,7 @@ u64 ept_harvest(struct ept *ept, u64 start, u64 end,
 		harvest_table(&it, table, min((it.gpa | (ept_span(2) - 1)) + 1, end), batch);
 	return ept_iter_end(&it);
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_harvest);
 
 /* The table of 4 KiB pages that has an address; NULL if there is none. */
 static u64 *find_table(struct ept *ept, u64 gpa)
@@ -234,3 +237,4 @@ void ept_mark(struct ept *ept, const u64 *gpas, unsigned int count)
 			ept_mark_group(page, ept_index(gpas[i], 1));
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(ept_mark);

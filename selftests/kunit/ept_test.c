@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The EPT engine's tables. Needs no VMX. */
-#include <kunit/test.h>
-#include <linux/io.h>
-#include <linux/mm.h>
-#include <linux/slab.h>
-
-#include <linux/vmx.h>
-
-#include "../../ept/internal.h"
 
 /* The file is compiled with other entries, too. */
 #ifndef SUITE_NAME
@@ -18,96 +10,7 @@
 #define RWX_WB(pa) ((pa) | 7 | 6 << 3 | BIT(6))
 #endif
 
-#define RW (VMX_MMU_READ | VMX_MMU_WRITE)
-#define RX (VMX_MMU_READ | VMX_MMU_EXEC)
-#define RWX (VMX_MMU_READ | VMX_MMU_WRITE | VMX_MMU_EXEC)
-
-#define SZ_PAGE 0x1000ULL
-#define SZ_LARGE 0x200000ULL
-#define SZ_HUGE 0x40000000ULL
-
-/**
- * struct engine - a tree, and what its owner would have
- * @ept: the tree
- * @lock: its lock
- * @derived: what is made from it: nothing
- * @drops: how often it was said that an entry was removed, narrowed or moved
- */
-struct engine {
-	struct ept ept;
-	spinlock_t lock; /* the tree's */
-	struct ept_derived derived;
-	unsigned int drops;
-};
-
-/* The same whatever the CPU under the test has. */
-static const struct ept_format engine_format = {
-	.levels = 4,
-	.phys_bits = 46,
-	.large = BIT(2),
-	.accessed_dirty = true,
-};
-
-static void engine_drop(struct ept_derived *derived, u64 gpa, int level)
-{
-	container_of(derived, struct engine, derived)->drops++;
-}
-
-static const struct ept_derived_ops engine_ops = {
-	.drop = engine_drop,
-};
-
-static int engine_init(struct kunit *test)
-{
-	struct engine *engine = kunit_kzalloc(test, sizeof(*engine), GFP_KERNEL);
-	struct ept *ept;
-
-	KUNIT_ASSERT_NOT_NULL(test, engine);
-	spin_lock_init(&engine->lock);
-	ept = &engine->ept;
-	KUNIT_ASSERT_EQ(test, ept_init(ept, engine_format, &engine->lock), 0);
-	engine->derived = (struct ept_derived){ &engine_ops, ept };
-	ept->derived = &engine->derived;
-	ept->small_exec = false;
-	KUNIT_ASSERT_EQ(test, ept_top_up(ept), 0);
-	test->priv = ept;
-	return 0;
-}
-
-static void engine_exit(struct kunit *test)
-{
-	if (test->priv)
-		ept_destroy(test->priv);
-}
-
-static int install(struct ept *ept, u64 gpa, u64 pfn, int level, u32 prot,
-		   u32 access)
-{
-	struct ept_mapping map = {
-		.gpa = gpa,
-		.pfn = pfn,
-		.level = level,
-		.prot = prot,
-		.memtype = VMX_MEMTYPE_WB,
-		.access = access,
-	};
-	int ret;
-
-	if (ept_top_up(ept))
-		return -ENOMEM;
-	spin_lock(ept->lock);
-	ret = ept_install(ept, &map);
-	spin_unlock(ept->lock);
-	return ret < 0 ? ret : 0;
-}
-
-static void zap(struct ept *ept, u64 start, u64 end)
-{
-	spin_lock(ept->lock);
-	while (start < end)
-		start = ept_zap(ept, start, end, false);
-	spin_unlock(ept->lock);
-}
+#include "engine.h"
 
 static void protect(struct ept *ept, u64 start, u64 end, u32 prot)
 {
@@ -127,16 +30,6 @@ static bool young(struct ept *ept, u64 gpa, bool clear)
 	return ret;
 }
 
-static struct vmx_mmu_walk walk(struct ept *ept, u64 gpa)
-{
-	struct vmx_mmu_walk w = { .gpa = gpa };
-
-	spin_lock(ept->lock);
-	ept_walk(ept, &w);
-	spin_unlock(ept->lock);
-	return w;
-}
-
 static void age(struct ept *ept)
 {
 	u64 gpa = 0;
@@ -145,11 +38,6 @@ static void age(struct ept *ept)
 	while (gpa < BIT_ULL(46))
 		gpa = ept_age(ept, gpa, BIT_ULL(46));
 	spin_unlock(ept->lock);
-}
-
-static s64 gen(struct ept *ept)
-{
-	return atomic64_read(&ept->flush_gen);
 }
 
 static void engine_small_page(struct kunit *test)
@@ -329,23 +217,37 @@ static void engine_large_page_for_an_empty_table(struct kunit *test)
 static void engine_derived_entries(struct kunit *test)
 {
 	struct ept *ept = test->priv;
-	const unsigned int *drops = &container_of(ept, struct engine, ept)->drops;
+	const struct engine *engine = container_of(ept, struct engine, ept);
 	u64 gpa = SZ_LARGE;
 
 	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RW, VMX_MMU_READ), 0);
 	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x777, 1, RWX, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, *drops, 0);
+	KUNIT_EXPECT_EQ(test, engine->drops, 0);
 	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x778, 1, RWX, VMX_MMU_WRITE), 0);
-	KUNIT_EXPECT_EQ(test, *drops, 1);
+	KUNIT_EXPECT_EQ(test, engine->drops, 1);
+	KUNIT_EXPECT_EQ(test, engine->gpa, gpa);
+	KUNIT_EXPECT_EQ(test, engine->level, 1);
 	protect(ept, gpa, gpa + SZ_PAGE, RW);
-	KUNIT_EXPECT_EQ(test, *drops, 2);
+	KUNIT_EXPECT_EQ(test, engine->drops, 2);
 	protect(ept, gpa, gpa + SZ_PAGE, RW);
-	KUNIT_EXPECT_EQ(test, *drops, 2);
+	KUNIT_EXPECT_EQ(test, engine->drops, 2);
 	zap(ept, gpa, gpa + SZ_PAGE);
-	KUNIT_EXPECT_EQ(test, *drops, 3);
+	KUNIT_EXPECT_EQ(test, engine->drops, 3);
+	KUNIT_EXPECT_EQ(test, engine->gpa, gpa);
 	KUNIT_ASSERT_EQ(test, install(ept, 0, 0x200, 2, RW, VMX_MMU_READ), 0);
-	zap(ept, 0, SZ_PAGE);
-	KUNIT_EXPECT_EQ(test, *drops, 4);
+	protect(ept, 0, SZ_LARGE, VMX_MMU_READ);
+	KUNIT_EXPECT_EQ(test, engine->drops, 4);
+	KUNIT_EXPECT_EQ(test, engine->level, 2);
+	zap(ept, SZ_PAGE, 2 * SZ_PAGE);
+	KUNIT_EXPECT_EQ(test, engine->drops, 5);
+	KUNIT_EXPECT_EQ(test, engine->gpa & ~(SZ_LARGE - 1), 0);
+	KUNIT_EXPECT_EQ(test, engine->level, 2);
+	/* A large page that a small one replaces. */
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x200, 2, RW, VMX_MMU_READ), 0);
+	KUNIT_ASSERT_EQ(test, install(ept, gpa, 0x200, 1, RW, VMX_MMU_READ), 0);
+	KUNIT_EXPECT_EQ(test, engine->drops, 6);
+	KUNIT_EXPECT_EQ(test, engine->gpa, gpa);
+	KUNIT_EXPECT_EQ(test, engine->level, 2);
 }
 
 /* Large pages that must not be executable, on CPUs with the erratum. */

@@ -51,4 +51,7 @@
 #define EXEC_ONLY	false
 #define RWX_WB(pa)	((pa) | NPT_PRESENT | EPT_WRITE | NPT_USER)
 
+#define LOG_SUITE_NAME	"vmx_npt_log"
+
 #include "ept_test.c"
+#include "ept_log_test.c"
