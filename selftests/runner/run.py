@@ -94,18 +94,11 @@ def stream(span, mark, text):
         say(f"    machine: {text}")
 
 
-def bochs_version():
-    given = setting("BOCHS", "2")
-    if given not in ("2", "3"):
-        raise Failure(f"BOCHS={given}: unknown version; give 2 (Debian 12's) or 3 (Debian 13's)")
-    return int(given)
-
-
 def setup_for(kernel_name, cpu_name, smp, the_seed, machine_backend):
     cpu = machine.find_cpu(cpu_name)
     return machine.Setup(kernels.find(kernel_name), cpu, smp, the_seed, machine_backend,
                          verbose=bool(setting("VERBOSE")), leaks=bool(setting("LEAKS")),
-                         bochs=max(cpu.version, bochs_version()))
+                         bochs=bochs.wanted(cpu))
 
 
 def manifest(the_seed):

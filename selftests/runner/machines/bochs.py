@@ -38,6 +38,14 @@ log: {log}
 """
 
 
+def wanted(cpu):
+    """The version of BOCHS=, or a newer one that the model needs."""
+    given = os.environ.get("BOCHS") or "2"
+    if given not in ("2", "3"):
+        raise Failure(f"BOCHS={given}: unknown version; give 2 (Debian 12's) or 3 (Debian 13's)")
+    return max(cpu.version, int(given))
+
+
 class Bochs:
     """One emulated PC. FOLDER has the initrd, and gets configuration, image and logs."""
 
