@@ -60,8 +60,8 @@ ONE_THREAD = ("cpuid_msr_test", "cr_test", "debug_test", "delivery_test", "devic
 # Bochs 3 takes half the time of Bochs 2. With two CPUs an interrupt that follows the delivery of an event to a guest
 # costs the guest its stack pointer (Documentation/emulator.rst). So of the tests with two it has those whose guests
 # get no events. On these models it panics.
-NO_EVENTS = ("bounds_test", "dirty_test", "host_perf_test", "hotplug_test", "leak_test", "memory_test", "mmu_abi_test",
-             "mmu_huge_test", "mmu_race_test", "mmu_stress_test", "mmu_test", "signal_test", "views_test", "vpid_test")
+NO_EVENTS = ("bounds_test", "dirty_test", "hotplug_test", "leak_test", "memory_test", "mmu_abi_test", "mmu_huge_test",
+             "mmu_race_test", "mmu_stress_test", "mmu_test", "signal_test", "views_test", "vpid_test")
 NOT_ON_BOCHS_3 = ("tigerlake",)
 # Tests may depend on those that ran before, so here they come in another order each time, by a seed of its own.
 ANY_ORDER = "fast/lynnfield"
