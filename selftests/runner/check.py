@@ -10,14 +10,13 @@ import threading
 import time
 import traceback
 
-import bochs
 import gates
 import kernels
 import minutes
 import results
 import suite
 import tap
-from machines import machine, newbochs
+from machines import bochs, machine, newbochs
 from where import Failure, say
 
 # Kernel and CPU models of each row; None stands for the default models. KERNEL= chooses rows, or all,
