@@ -258,7 +258,7 @@ struct vmx_mmu_dirty {
  * @memtype: out: the leaf's enum vmx_memtype; 0 without a mapping
  * @masked: out: 1 if frame numbers were replaced by 0 (the caller lacks
  *	CAP_SYS_ADMIN)
- * @entry: out: the raw entry of each level, @entry[n - 1] for level n; 0 below
+ * @entry: out: the raw entry of each level, ``entry[n - 1]`` for level n; 0 below
  *	@leaf
  *
  * Shows the tables' present contents: a page that no guest has touched yet is absent.
@@ -289,7 +289,7 @@ struct vmx_mmu_walk {
  * @ranges: ranges mapped
  * @tables: pages of page tables, root included; with shadow paging those of the
  *	guest-physical map
- * @pages: leaf mappings present, by level: @pages[0] of 4 KiB, [1] of 2 MiB,
+ * @pages: leaf mappings present, by level: ``pages[0]`` of 4 KiB, [1] of 2 MiB,
  *	[2] of 1 GiB
  * @faults: guest accesses that brought a page in
  * @splits: large mappings broken up

@@ -464,7 +464,7 @@ enum vmx_walk_result {
  *	absent entry; 0 if there are no tables now
  * @masked: out: 1 if frame numbers in @shadow were replaced by 0 (the caller lacks
  *	CAP_SYS_ADMIN)
- * @entry: out: the guest's raw entry of each level, @entry[n - 1] for level n; those
+ * @entry: out: the guest's raw entry of each level, ``entry[n - 1]`` for level n; those
  *	of PAE paging's level 3 are the PDPTEs in registers; 0 below @leaf
  * @shadow: out: likewise the entries that the CPU uses in their place
  *

@@ -37,10 +37,10 @@ GROUPS = {
     "test-bochs3": ("test", {"T": "exits", "BOCHS": "3"}, "debootstrap", "clang"),
     "demo": ("demo", {}, "bochs", "rustc clang"),
     "run": ("run", {}, "bochs", "rustc clang"),
-    "check": ("check", {}, "bochs debootstrap rustc clang sparse pahole python3-docutils", "qemu-system-x86 rsync"),
+    "check": ("check", {}, "bochs debootstrap rustc clang sparse pahole python3-sphinx graphviz", "qemu-system-x86 rsync"),
     "plain": ("all", {"KDIR": "/boot"}, "gcc libzydis-dev python3", "bochs linux-source-6.12 linux-headers-amd64"),
     "list": ("list", {}, "python3", "gcc bochs"),
-    "docs": ("docs", {}, "python3-docutils linux-source-6.12", "bochs gcc"),
+    "docs": ("docs", {}, "python3-sphinx graphviz linux-source-6.12", "bochs gcc"),
     "kunit": ("kunit", {}, "qemu-system-x86 linux-source-6.12", "bochs clang"),
     "deps": ("", {}, "bochs clang rustc debootstrap rsync linux-headers-amd64", "qemu-system-x86"),
 }

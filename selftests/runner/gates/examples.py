@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The gate of the examples: compares the ABI as the Python example repeats it with the headers."""
+"""The gate of the examples: compares the ABI as the Python example repeats it with the headers, and README.md's
+example with the one that is tested.
+"""
 
 import ctypes
 import importlib.util
@@ -40,4 +42,8 @@ def run():
     result = subprocess.run(["gcc", "-fsyntax-only", "-I", ROOT / "uapi", "-x", "c", "-"], input=source, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     failed = [line for line in result.stdout.splitlines() if "error:" in line]
-    return failed or (["it claims nothing"] if not lines else []), source
+    if not lines:
+        failed.append("it claims nothing")
+    if (ROOT / "tools/examples/hello.c").read_text() not in (ROOT / "README.md").read_text():
+        failed.append("README.md does not have tools/examples/hello.c as it is")
+    return failed, source

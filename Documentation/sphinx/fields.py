@@ -21,6 +21,10 @@ class Unknown(Exception):
     """A row of the table that is written in a new way."""
 
 
+def sources(root):
+    return root / "vmx/field_table.c", root / "uapi/linux/vmx_sdm.h"
+
+
 def encodings(root):
     text = (root / "uapi/linux/vmx_sdm.h").read_text()
     return {name: int(value, 16) for name, value in re.findall(r"#define VMX_F_(\w+)\s+(0x[0-9a-f]{4})$", text,

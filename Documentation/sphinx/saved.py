@@ -20,6 +20,10 @@ class Unknown(Exception):
     """A table that is written in a new way, or a member that nobody decided about."""
 
 
+def sources(root):
+    return [path for pattern in (*SOURCES, *HEADERS) for path in root.glob(pattern)]
+
+
 def arguments(text):
     """What is between the commas, those in brackets and strings left out."""
     parts = re.findall(r'(?:"[^"]*"|\([^()]*\)|\[[^\]]*\]|[^,"()\[\]])+', text)
