@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* One process in the container, as whoever started it sees it: stdio, signals, window, status. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 /* Standard output or error: at most all credit waits to be written. */
 struct output {
 	int fd;
+	bool ending;		/* nobody in the container can write it */
 	size_t length;
 	unsigned char waiting[CREDIT];
 };
@@ -141,6 +143,17 @@ static void drop_output(struct output *output)
 	give_credit(true);
 }
 
+/* So that a reader sees the end while the container goes on. */
+static void end_output(struct output *output)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (output->fd >= 0 && null >= 0)
+		dup2(null, output->fd);
+	close(null);
+	output->fd = -1;
+}
+
 static void write_output(struct output *output)
 {
 	size_t length = output->length < CHUNK ? output->length : CHUNK;
@@ -155,6 +168,8 @@ static void write_output(struct output *output)
 	memmove(output->waiting, output->waiting + done, output->length);
 	client.taken += done;
 	give_credit(!output->length);
+	if (output->ending && !output->length)
+		end_output(output);
 }
 
 static bool take_output(const struct frame *frame)
@@ -182,6 +197,11 @@ static bool take_frame(const struct frame *frame)
 	switch (frame->type) {
 	case FRAME_OUTPUT:
 		return take_output(frame);
+	case FRAME_OUTPUT_END:
+		client.outputs[frame->arg == 2].ending = true;
+		if (!client.outputs[frame->arg == 2].length)
+			end_output(&client.outputs[frame->arg == 2]);
+		return true;
 	case FRAME_CREDIT:
 		if (!frame_number(frame, &number) || number > CREDIT - client.credit)
 			return false;

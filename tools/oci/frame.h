@@ -31,7 +31,6 @@ enum frame_type {
 	FRAME_EXEC,		/* start a process in it: likewise */
 	FRAME_INPUT,
 	FRAME_INPUT_END,
-	FRAME_OUTPUT_END,	/* nobody reads it any more: stream */
 	FRAME_WINDOW,		/* struct frame_window */
 	FRAME_SIGNAL,		/* its number */
 	FRAME_HANGUP,		/* nobody is left who waits for the process: kill it */
@@ -41,6 +40,7 @@ enum frame_type {
 	FRAME_EXITED,		/* its status: the session's last */
 	/* Both ways. */
 	FRAME_CREDIT,		/* uint32_t: bytes that are taken */
+	FRAME_OUTPUT_END,	/* nobody reads it any more, or nobody can write it: stream */
 };
 
 #define FLAG_TERMINAL	1

@@ -110,6 +110,8 @@ static bool read_output(struct session *session, unsigned int stream)
 		put(session, FRAME_OUTPUT, stream, bytes, got);
 		return true;
 	}
+	if (!got)
+		put(session, FRAME_OUTPUT_END, stream, NULL, 0);
 	/* EIO: nobody has the terminal's other end. */
 	if (!got || (errno != EAGAIN && errno != EINTR))
 		close_stream(session, stream);

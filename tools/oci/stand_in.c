@@ -120,12 +120,17 @@ static void __attribute__((noreturn)) be_machine(int stream)
 {
 	static char *const words[] = { "/init", "--stream", "3", NULL };
 	static char *const environment[] = { NULL };
+	int null;
 
 	/* As a machine ends with its monitor. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	make_root();
 	setsid();
-	/* Its own messages go where the monitor's go; the container has others. */
+	/* The container's streams are the monitor's alone: it may have to close them. */
+	null = open("/dev/null", O_RDWR);
+	for (int n = 0; n < STREAM; n++)
+		if (dup2(null, n) < 0)
+			die("/dev/null");
 	if (dup2(stream, STREAM) < 0 || syscall(SYS_close_range, STREAM + 1, ~0U, 0))
 		die("descriptors");
 	execve(words[0], words, environment);

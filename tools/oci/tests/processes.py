@@ -40,6 +40,17 @@ def reader_goes(world):
     assert process.wait(60) in (1, 128 + signal.SIGPIPE), process.returncode
 
 
+def output_is_closed(world):
+    """A process that closes its output goes on; whoever reads it sees the end."""
+    container = world.sh("exec >/dev/null 2>&1; sleep 1000")
+    read, write = os.pipe()
+    container.start(out=write)
+    os.close(write)
+    assert os.fdopen(read).read() == ""
+    assert container.status() == "running"
+    container.delete()
+
+
 def looks(world):
     """As crun makes them: user, groups, capabilities, seccomp, limits, paths, names."""
     config = world.config("sh", "-c", "cat /proc/self/status; pwd; ulimit -n; id -G; env; "
@@ -232,6 +243,6 @@ def many_at_once(world):
     container.delete()
 
 
-TESTS = (streams, slow_reader, reader_goes, looks, signals_arrive, terminal, volumes, root_is_shared_and_may_be_fixed,
-         users_may_be_mapped, sysctls, exec_by_words, exec_by_description, exec_with_terminal, exec_is_killed,
-         many_at_once)
+TESTS = (streams, slow_reader, reader_goes, output_is_closed, looks, signals_arrive, terminal, volumes,
+         root_is_shared_and_may_be_fixed, users_may_be_mapped, sysctls, exec_by_words, exec_by_description,
+         exec_with_terminal, exec_is_killed, many_at_once)
