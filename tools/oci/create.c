@@ -172,15 +172,16 @@ void command_delete(int argc, char **argv)
 	words_begin(&crun);
 	words_add(&crun, argv[0]);
 	words_parse(&argc, &argv, options, sizeof(options) / sizeof(options[0]), &crun);
-	if (pattern)
-		fail("--regex: name the containers one by one; 'vmxoci list -q' has their IDs");
 	if (argc != 1)
 		fail("give one container ID, not %d", argc);
-	state_check_id(argv[0]);
+	if (!pattern)
+		state_check_id(argv[0]);
 	words_add(&crun, argv[0]);
 	status = words_wait(words_start(&crun, -1));
+	if (pattern)
+		state_sweep();
 	/* Unless crun still has it: it runs. */
-	if (access(text("%s/%s", global.root, argv[0]), F_OK))
+	else if (access(text("%s/%s", global.root, argv[0]), F_OK))
 		state_remove(argv[0]);
 	exit(status);
 }

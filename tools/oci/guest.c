@@ -26,8 +26,29 @@ static void make_namespaces(struct json_object *os)
 	}
 }
 
+static bool has_users(struct json_object *os)
+{
+	struct json_object *namespaces = json_get(os, "namespaces", json_type_array);
+
+	for (size_t n = 0; n < json_count(namespaces); n++)
+		if (!strcmp(json_text(json_object_array_get_idx(namespaces, n), "type"), "user"))
+			return true;
+	return false;
+}
+
+/* The machine's network does not belong to the container's users, who may not mount sysfs then. */
+static void bind_sysfs(struct json_object *mount)
+{
+	struct json_object *options = json_make(mount, "options", json_type_array);
+
+	json_set_text(mount, "type", "bind");
+	json_set_text(mount, "source", "/sys");
+	json_object_array_add(options, json_object_new_string("rbind"));
+}
+
 static void make_mounts(struct json_object *config)
 {
+	bool users = has_users(json_get(config, "linux", json_type_object));
 	struct json_object *mounts = json_get(config, "mounts", json_type_array);
 
 	for (size_t n = 0; n < json_count(mounts); n++) {
@@ -35,6 +56,8 @@ static void make_mounts(struct json_object *config)
 
 		if (mount_is_bind(mount))
 			json_set_text(mount, "source", text(SHARE "/m/%zu", n));
+		else if (users && !strcmp(json_text(mount, "type"), "sysfs"))
+			bind_sysfs(mount);
 	}
 }
 
@@ -57,6 +80,16 @@ void guest_process(struct json_object *process)
 		json_object_object_del(process, computers[n]);
 }
 
+/* Whoever listens is on this computer, and the calls are of another kernel's processes. */
+static void check_seccomp(struct json_object *os)
+{
+	const char *path = json_text(json_get(os, "seccomp", json_type_object), "listenerPath");
+
+	if (*path)
+		fail("seccomp's `listenerPath` (`%s`): nobody here can answer for calls in a VM",
+		     path);
+}
+
 struct json_object *guest_make(const struct container *container)
 {
 	static const char *const computers[] = {
@@ -69,6 +102,7 @@ struct json_object *guest_make(const struct container *container)
 	for (size_t n = 0; n < sizeof(computers) / sizeof(computers[0]); n++)
 		json_object_object_del(os, computers[n]);
 	json_set_text(root, "path", SHARE "/guest");
+	check_seccomp(os);
 	guest_process(json_get(config, "process", json_type_object));
 	make_namespaces(os);
 	make_mounts(config);

@@ -126,6 +126,27 @@ void state_remove(const char *id)
 	remove_folder(state.path);
 }
 
+void state_sweep(void)
+{
+	DIR *states = opendir(text("%s/.vmx", global.root));
+	const struct dirent *entry;
+
+	while (states && (entry = readdir(states))) {
+		struct state state;
+
+		if (entry->d_name[0] == '.' || crun_has(entry->d_name))
+			continue;
+		set_path(&state, entry->d_name);
+		/* Unless somebody is about to make it. */
+		if (hold(&state))
+			remove_folder(state.path);
+		if (state.folder >= 0)
+			close(state.folder);
+	}
+	if (states)
+		closedir(states);
+}
+
 int state_listen(const struct state *state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

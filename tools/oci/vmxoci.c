@@ -143,7 +143,7 @@ static void print_version(void)
 /* The folder of the machine: beside this program, or where both are installed. */
 static const char *find_machine(void)
 {
-	static const char *const places[] = { "machine", "../lib/vmx/machine" };
+	static const char *const places[] = { "oci/vm", "../lib/vmx/oci" };
 	char program[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
@@ -213,6 +213,9 @@ int main(int argc, char **argv)
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDNAMES");
+	/* The options are crun's. */
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		pass_on(argc, argv);
 	for (size_t n = 0; n < sizeof(commands) / sizeof(commands[0]); n++)
 		if (!strcmp(argv[0], commands[n].name)) {
 			commands[n].run(argc, argv);

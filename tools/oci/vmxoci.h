@@ -113,6 +113,8 @@ void state_create(struct state *state, const char *id);
 bool state_open(struct state *state, const char *id);
 /* Removes all of it, if it is there. */
 void state_remove(const char *id);
+/* Likewise, of all containers that crun does not have any more. */
+void state_sweep(void);
 /* The socket on which the monitor will listen, in the folder STATE_RUN. */
 int state_listen(const struct state *state);
 

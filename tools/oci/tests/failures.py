@@ -58,6 +58,7 @@ def configurations_that_are_wrong(world):
     refused(world, lambda config: config["mounts"].append(
         {"destination": "/x", "type": "bind", "source": "/no/such/source", "options": ["bind"]}),
         "No such file or directory")
+    assert "Usage" in world.sh("true").call("create", "--help", check=0).out
     container = world.sh("true")
     (container.bundle / "config.json").write_text("{ \"ociVersion\": ")
     assert container.call("create", "--bundle", container.bundle, container.id).status == 1
@@ -109,6 +110,21 @@ def vm_machine_killed(world):
 
 def container_pids(container):
     return json.loads(container.call("ps", "--format", "json", container.id, check=0).out)
+
+
+def vm_refusals(world):
+    """What a VM cannot have is refused when the container is made."""
+    def listener(config):
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener"}
+
+    def users(config):
+        config["linux"]["namespaces"].append({"type": "user", "path": "/proc/self/ns/user"})
+
+    refused(world, listener, "listenerPath")
+    refused(world, users, "user namespace by path")
+    container = world.sh("true")
+    result = container.call("create", "--bundle", container.bundle, "--preserve-fds", "2", container.id, check=1)
+    assert "descriptors cannot go into a VM" in result.err
 
 
 def vm_create_that_was_cut_off(world):
@@ -166,5 +182,5 @@ def process_ends_while_others_start(world):
 
 
 TESTS = (programs_that_cannot_run, programs_behind_links_and_mounts, configurations_that_are_wrong, hook_that_fails,
-         process_killed, vm_machine_killed, vm_create_that_was_cut_off, vm_killed_while_it_creates,
-         process_ends_while_others_start)
+         process_killed, vm_machine_killed, vm_refusals, vm_create_that_was_cut_off,
+         vm_killed_while_it_creates, process_ends_while_others_start)
