@@ -200,44 +200,39 @@ TEST_F(memory, hugetlbfs)
  */
 TEST_F(memory, migrated)
 {
-	const size_t scattered = 16384, distance = 128 << 20;
+	const size_t scattered = 16 * PAGES, half = scattered / 2 * PAGE, distance = 64 << 20;
 	uint64_t before[PAGES], after[PAGES];
 	size_t moved = 0;
 	char *at = NULL;
 
 	/* Where it lies scattered depends on what ran before: next time it lies elsewhere. */
 	for (unsigned int attempts = 4; attempts && !moved; attempts--) {
-		char *gap = NULL;
+		char *gap = new_memory(distance);
 
 		at = new_memory(scattered * PAGE);
 		ASSERT_NE(MAP_FAILED, at);
+		ASSERT_NE(MAP_FAILED, gap);
 		madvise(at, scattered * PAGE, MADV_NOHUGEPAGE);
-		for (size_t n = 0; n < scattered; n++) {
-			/* Compaction moves pages up. Half lie far below the others, or above. */
-			if (n == scattered / 2) {
-				gap = new_memory(distance);
-				ASSERT_NE(MAP_FAILED, gap);
-				ASSERT_EQ(0, madvise(gap, distance, MADV_POPULATE_WRITE));
-			}
-			at[n * PAGE] = 1;
-		}
+		/* Compaction moves pages up. Half lie far below the others, or above. */
+		ASSERT_EQ(0, madvise(at, half, MADV_POPULATE_WRITE));
+		ASSERT_EQ(0, madvise(gap, distance, MADV_POPULATE_WRITE));
+		ASSERT_EQ(0, madvise(at + half, half, MADV_POPULATE_WRITE));
 		munmap(gap, distance);
-		for (size_t n = 0; n < scattered; n++)
-			if (n % 8)
-				ASSERT_EQ(0, madvise(at + n * PAGE, PAGE, MADV_DONTNEED));
+		for (size_t n = 0; n < scattered; n += 8)
+			ASSERT_EQ(0, madvise(at + (n + 1) * PAGE, 7 * PAGE, MADV_DONTNEED));
 		/* In place of what the fixture has: what is left, side by side for the guest. */
 		ASSERT_EQ(0, mmu_unmap(self->vm.mmu, AREA, LENGTH));
 		for (size_t n = 0; n < PAGES; n++)
-			ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA + n * PAGE, at + n * 64 * PAGE,
+			ASSERT_EQ(0, mmu_map(self->vm.mmu, AREA + n * PAGE, at + n * 16 * PAGE,
 					     PAGE, RW));
 		ASSERT_EQ(PAGES, guest_fill(&self->vcpu, PAGES));
 		for (size_t n = 0; n < PAGES; n++)
-			ASSERT_EQ(0, read_pagemap(at + n * 64 * PAGE, 1, &before[n]));
+			ASSERT_EQ(0, read_pagemap(at + n * 16 * PAGE, 1, &before[n]));
 		if (!(before[0] & PAGEMAP_FRAME))
 			SKIP(return, "this needs to see frame numbers");
 		ASSERT_EQ(0, test_write_file("/proc/sys/vm/compact_memory", "1"));
 		for (size_t n = 0; n < PAGES; n++) {
-			ASSERT_EQ(0, read_pagemap(at + n * 64 * PAGE, 1, &after[n]));
+			ASSERT_EQ(0, read_pagemap(at + n * 16 * PAGE, 1, &after[n]));
 			moved += before[n] != after[n];
 		}
 		EXPECT_EQ(PAGES, guest_right(&self->vcpu, PAGES));
@@ -247,7 +242,7 @@ TEST_F(memory, migrated)
 	for (size_t n = 0; n < PAGES; n++)
 		ASSERT_EQ(ACCESS_DONE, guest_write(&self->vcpu, AREA + n * PAGE, n));
 	for (size_t n = 0; n < PAGES; n++)
-		ASSERT_EQ(n, word(at + n * 64 * PAGE));
+		ASSERT_EQ(n, word(at + n * 16 * PAGE));
 }
 
 #define KSM "/sys/kernel/mm/ksm/"
