@@ -234,6 +234,9 @@ TEST_F(bounds, address_spaces)
 	run->regs[VMX_RSI] = LARGE / 2;
 	run->regs[VMX_RDI] = OTHER;
 	WITHIN_BOUNDS("MOV to CR3", ASSERT_EXIT(&self->vcpu, VMX_REASON_VMCALL));
+	/* No more than a few tables are looked at with interrupts off. */
+	EXPECT_LT(test_read_number(LEDGER("irqs_off_max")),
+		  bounds_limit(LEDGER("irqs_off_us")) / 2);
 }
 
 /* What the guest maps in many places is taken away. */
