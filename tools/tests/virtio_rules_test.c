@@ -162,6 +162,40 @@ TEST(longest_chain)
 	munmap(window_memory, WINDOW_SIZE);
 }
 
+static uint64_t gone;
+
+static void *memory_but_one_page(void *context, uint64_t address, uint64_t length)
+{
+	return gone && (address & ~0xfffull) == gone ? NULL : guest_ram(context, address, length);
+}
+
+/* What was memory when a queue was enabled need not be when it is used. */
+TEST(memory_that_is_gone)
+{
+	static const uint64_t parts[] = { 0, DRIVER, DEVICE };
+	static struct guest machine;
+	static struct vmx_virtio virtio;
+	struct guest *guest = &machine;
+
+	guest_init(guest);
+	guest->machine.memory = memory_but_one_page;
+	ASSERT_EQ(0, vmx_virtio_init(&virtio, &kind, &guest->machine, 0, NULL, 0));
+	guest_probe(guest, &virtio);
+	for (unsigned int n = 0; n < 6; n++) {
+		gone = 0;
+		guest_start(guest, VERSION_1 | (n & 1 ? EVENT_IDX : 0), 8);
+		describe(guest, 0, 0, DATA, 16, 0, 0);
+		offer(guest, 0, 0);
+		gone = ring_address(0) + parts[n / 2];
+		kick(guest, 0);
+		EXPECT_TRUE(needs_reset(guest)) TH_LOG("part %u", n / 2);
+		gone = 0;
+		EXPECT_EQ(-1, used(guest, 0, NULL));
+	}
+	vmx_virtio_close(&virtio);
+	guest_free(guest);
+}
+
 /* Chains that break the rules, in a queue of 8 */
 FIXTURE(malformed) {
 	struct guest guest;
