@@ -222,6 +222,53 @@ TEST(tcp)
 	try_address(_metadata, address, address);
 }
 
+static int option(int fd, int level, int name)
+{
+	socklen_t length;
+	int value = -1;
+
+	length = sizeof(value);
+	return getsockopt(fd, level, name, &value, &length) ? -1 : value;
+}
+
+/* A line over a network ends when nobody answers, is no child's, and does not gather bytes. */
+static void look_at_line(struct __test_metadata *_metadata, int fd)
+{
+	EXPECT_EQ(1, option(fd, SOL_SOCKET, SO_KEEPALIVE));
+	EXPECT_EQ(5, option(fd, IPPROTO_TCP, TCP_KEEPIDLE));
+	EXPECT_EQ(5, option(fd, IPPROTO_TCP, TCP_KEEPINTVL));
+	EXPECT_EQ(3, option(fd, IPPROTO_TCP, TCP_KEEPCNT));
+	EXPECT_EQ((int)silence_ms, option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT));
+	EXPECT_EQ(1, option(fd, IPPROTO_TCP, TCP_NODELAY));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+	EXPECT_EQ(0, fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+TEST(a_network_is_watched)
+{
+	struct sockaddr_in name;
+	socklen_t length = sizeof(name);
+	struct sentence why = { "" };
+	char address[80];
+	pthread_t thread;
+	int fd;
+
+	silence_ms = 12345;
+	line_listen("tcp:127.0.0.1:0", NULL);
+	EXPECT_EQ(FD_CLOEXEC, fcntl(listener, F_GETFD));
+	ASSERT_EQ(0, getsockname(listener, (struct sockaddr *)&name, &length));
+	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", ntohs(name.sin_port));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, accept_it, NULL));
+	fd = connect_to(address, NULL, &why);
+	ASSERT_LE(0, fd) { TH_LOG("%s", why.text); }
+	pthread_join(thread, NULL);
+	look_at_line(_metadata, fd);
+	look_at_line(_metadata, accepted);
+	close(fd);
+	close(accepted);
+	line_listen_no_more();
+}
+
 TEST(commands)
 {
 	struct sentence why = { "" };

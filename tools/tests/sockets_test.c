@@ -66,6 +66,43 @@ TEST_F(sockets, nobody_else_may_connect)
 	EXPECT_EQ(0600, stat.st_mode & 07777);
 }
 
+/* What a child says that listens at a name of so many bytes, or nothing. */
+static void say_of_length(const char *folder, unsigned int length, char *text, size_t size)
+{
+	char path[200] = "";
+	ssize_t got;
+	int said[2];
+
+	snprintf(path, sizeof(path), "%s/", folder);
+	memset(path + strlen(path), 'x', sizeof(path) - 1 - strlen(path));
+	path[length] = '\0';
+	if (pipe(said))
+		return;
+	if (!fork()) {
+		dup2(said[1], 2);
+		socket_close(socket_listen_unix("--api", path));
+		_exit(0);
+	}
+	close(said[1]);
+	wait(NULL);
+	got = read(said[0], text, size - 1);
+	text[got > 0 ? got : 0] = '\0';
+	close(said[0]);
+}
+
+TEST_F(sockets, names_of_any_length)
+{
+	char text[400];
+
+	say_of_length(self->folder, 107, text, sizeof(text));
+	EXPECT_STREQ("", text);
+	say_of_length(self->folder, 108, text, sizeof(text));
+	EXPECT_NE(NULL, strstr(text, "--api unix:/tmp/"));
+	EXPECT_NE(NULL, strstr(text, "must have 1 to 107 bytes")) { TH_LOG("%s", text); }
+	say_of_length(self->folder, 0, text, sizeof(text));
+	EXPECT_NE(NULL, strstr(text, "must have 1 to 107 bytes")) { TH_LOG("%s", text); }
+}
+
 TEST_F(sockets, a_longer_name_leaves_nothing_behind)
 {
 	char path[80];
