@@ -177,8 +177,8 @@ static uint64_t ipis(struct vmx_vm *vm)
 }
 
 /*
- * UNMAP and PROTECT wait until the guest has left, although its CPU cannot do so for two
- * milliseconds. A round counts if the CPU was in RUN then, so that it had to be asked.
+ * UNMAP and PROTECT wait until the guest has left, although its CPU cannot do so for a
+ * millisecond. A round counts if the CPU was in RUN then, so that it had to be asked.
  */
 TEST_F_TIMEOUT(race, cpu_that_does_not_answer, 600)
 {

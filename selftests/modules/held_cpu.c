@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * vmx_held_cpu.ko, for tests: keeps a CPU in an interrupt, where it takes no other, for
- * two milliseconds. Whoever has to wait for that CPU does not return earlier.
+ * a millisecond. Whoever has to wait for that CPU does not return earlier.
  */
 #include <linux/atomic.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/smp.h>
+#include <linux/sysfs.h>
 
-#define HELD_NS	(2 * NSEC_PER_MSEC)
+#define HELD_NS	NSEC_PER_MSEC
 
 static int held;
-module_param(held, int, 0444);
-MODULE_PARM_DESC(held, "1 while a CPU is held");
-
 static atomic_t times = ATOMIC_INIT(0);
 
 static void stay_here(void *unused)
@@ -40,6 +38,15 @@ static int hold_set(const char *text, const struct kernel_param *param)
 		cpu_relax();
 	return 0;
 }
+
+static int held_get(char *text, const struct kernel_param *param)
+{
+	return sysfs_emit(text, "%d\n", READ_ONCE(held));
+}
+
+static const struct kernel_param_ops held_ops = { .get = held_get };
+module_param_cb(held, &held_ops, NULL, 0444);
+MODULE_PARM_DESC(held, "1 while a CPU is held");
 
 static const struct kernel_param_ops hold_ops = { .set = hold_set };
 module_param_cb(hold, &hold_ops, NULL, 0200);
