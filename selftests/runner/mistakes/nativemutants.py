@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make mutants` in the tools: the tests that need no VMX run right here, linked with a library that is loaded.
 
-Each mistake is one object of that library. gcov tells which lines a test executes; it is asked anew when the sources
-or the tests change.
+Each mistake is one object of that library, or, in a folder that is not in the library, one of the tests' programs. gcov
+tells which lines a test executes; it is asked anew when the sources or the tests change.
 """
 
 import contextlib
@@ -61,8 +61,8 @@ class Tools(mutanttree.Tree):
         self.library = self.out / "watched/libvmx.so"
         self.lock = threading.Lock()
 
-    def make(self, *goals):
-        command = ["make", "--no-print-directory", "-C", self.folder / "tools", f"-j{jobs()}", f"OUT={self.out}",
+    def make(self, *goals, out=None):
+        command = ["make", "--no-print-directory", "-C", self.folder / "tools", f"-j{jobs()}", f"OUT={out or self.out}",
                    f"KSFT_DIR={harness()}", "SHARED=1", f"CFLAGS={' '.join((*CFLAGS, *self.flags))}",
                    *goals]
         result = subprocess.run([str(word) for word in command], env=environment(), stdin=subprocess.DEVNULL,
@@ -74,23 +74,38 @@ class Tools(mutanttree.Tree):
         self.update(mutanttree.files_below(*COPIED), lambda name: name.parts[0] in COPIED)
 
     def make_tests(self):
-        self.make(*(self.out / "tests" / test for test in tests()))
+        self.make(*(self.program(test) for test in tests()))
 
-    def build(self, mutant, library):
-        """Copies the library with the mistake to LIBRARY. False if it is the same, or does not build.
+    def program(self, test):
+        return self.out / "tests" / test
+
+    def is_in_library(self, file):
+        return (self.library.parent / pathlib.PurePath(file).parts[1]).is_dir()
+
+    def build(self, mutant, chosen, folder):
+        """What has the mistake, in FOLDER: the library, or the programs of the CHOSEN tests. False if nothing has.
 
         What is watched says where it is, so the same object is compared as it is without.
         """
-        plain = self.out / pathlib.Path(mutant.file).relative_to("tools").with_suffix(".o")
+        out = self.out / "plain"
+        plain = out / pathlib.Path(mutant.file).relative_to("tools").with_suffix(".o")
         goals = [plain] if mutant.file.endswith(".c") else []
+        targets = [self.library] if self.is_in_library(mutant.file) else [self.program(test) for test in chosen]
+        if not targets:
+            return False
         with self.lock:
             try:
                 for goal in goals:
-                    self.make(goal)
+                    self.make(goal, out=out)
                 right = [code(goal) for goal in goals]
                 self.change(mutant)
-                self.make(self.library, *goals)
-                shutil.copy(self.library, library)
+                for target in targets:
+                    target.unlink()
+                self.make(*targets)
+                for target in targets:
+                    shutil.copy(target, folder)
+                for goal in goals:
+                    self.make(goal, out=out)
                 return not goals or right != [code(goal) for goal in goals]
             except Failure:
                 return False
@@ -180,7 +195,7 @@ class Coverage:
         found = {"lines": {}, "code": {}, "seconds": {}}
         for test in tests():
             with tempfile.TemporaryDirectory() as folder:
-                program = tree.out / "tests" / test
+                program = tree.program(test)
                 # The programs that a test starts are watched as well, and may leak.
                 failed, found["seconds"][test] = run_test(
                     program, tree.library, 600, GCOV_PREFIX=folder, ASAN_OPTIONS="detect_leaks=0",
@@ -195,13 +210,13 @@ class Coverage:
     def _lines(tree, folder, known):
         """{file: lines that ran}; KNOWN gets all that have code."""
         ran = {}
-        for data in folder.rglob("watched/*/*.gcda"):
+        for data in (*folder.rglob("watched/*/*.gcda"), *folder.rglob("out/tests/*.gcda")):
             notes = tree.out / data.relative_to(folder / str(tree.out).lstrip("/")).with_suffix(".gcno")
             shutil.copy(notes, data.with_suffix(".gcno"))
             text = subprocess.run(["gcov", "--json-format", "--stdout", data], check=True, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL).stdout
             for row in (file for line in text.splitlines() for file in json.loads(line)["files"]):
-                path = pathlib.PurePath(row["file"])
+                path = pathlib.PurePath(os.path.normpath(row["file"]))
                 if not path.is_relative_to(tree.folder):
                     continue
                 name = str(path.relative_to(tree.folder))
@@ -258,14 +273,17 @@ class Runner:
         folder = FOLDER / f"mutant-{number}"
         folder.mkdir(exist_ok=True)
         try:
-            if not self.tree.build(mutant, folder / "libvmx.so"):
-                return None
             lines = mutate.lines_of(self.has_code, mutant)
             chosen = [test for test in tests() if self.coverage.executes(test, mutant.file, lines)]
+            if not self.tree.build(mutant, chosen, folder):
+                return None
             seconds = self.coverage.known["seconds"]
             for test in sorted(chosen, key=lambda test: seconds[test]):
-                failed, _ = run_test(self.tree.out / "tests" / test, folder / "libvmx.so",
-                                     TIMES * seconds[test] + MORE)
+                # Each is either in the folder, with the mistake, or as it should be, wherever others build meanwhile.
+                program, library = (here if here.exists() else self.tree.right / path.relative_to(self.tree.folder)
+                                    for here, path in ((folder / test, self.tree.program(test)),
+                                                       (folder / "libvmx.so", self.tree.library)))
+                failed, _ = run_test(program, library, TIMES * seconds[test] + MORE)
                 if failed:
                     return mutate.Verdict(mutant, f"{test}.{failed}", seconds=time.monotonic() - started)
         finally:
