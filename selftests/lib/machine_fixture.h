@@ -64,7 +64,7 @@ FIXTURE_SETUP(finished)
 	 * Bochs 3 saves RF set when an EPT violation interrupts the delivery of a trap, see
 	 * Documentation/emulator.rst: here none does.
 	 */
-	if (variant->mmu == VMX_MMU_EPT) {
+	if (variant->mmu == VMX_MMU_EPT && test_on_bochs_3()) {
 		struct vmx_mmu_populate populate = {
 			.size = sizeof(populate), .length = TEST_RAM,
 			.prot = VMX_MMU_READ | VMX_MMU_WRITE,

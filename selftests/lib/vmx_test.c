@@ -179,6 +179,13 @@ bool test_on_bochs(void)
 	return machine && !strcmp(machine, "bochs");
 }
 
+bool test_on_bochs_3(void)
+{
+	const char *version = getenv("VMX_BOCHS");
+
+	return test_on_bochs() && version && !strcmp(version, "3");
+}
+
 int test_cpus(void)
 {
 	return get_nprocs();

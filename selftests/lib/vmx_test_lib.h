@@ -98,6 +98,8 @@ int test_take_over(const char *program, const char *test, bool crash);
 
 /* Whether the CPU is Bochs's, whose deviations from the SDM are in Documentation/emulator.rst. */
 bool test_on_bochs(void);
+/* Whether it is that of version 3, which has others. */
+bool test_on_bochs_3(void);
 
 /* How many CPUs are online; pins the calling thread to one. */
 int test_cpus(void);

@@ -228,7 +228,7 @@ class Boot:
         image.initramfs(self.folder / "initrd", setup.kernel, self.modules,
                         {**programs(), **(extra or {}), **belongings(tests, setup, self.folder)},
                         {"VMX_SEED": setup.seed, "VMX_REQUIRED": 1,
-                         "VMX_MACHINE": setup.backend.name, **setup.backend.variables,
+                         "VMX_MACHINE": setup.backend.name, "VMX_BOCHS": setup.bochs, **setup.backend.variables,
                          "LEAK_LIMIT": self.leak_limit, **plan}, self.lines)
         level = 7 if setup.verbose else 3
         leaks = "on" if setup.leaks else "off"
