@@ -36,6 +36,7 @@ struct session {
 	unsigned char *input;		/* CREDIT bytes, of which some wait */
 	size_t input_length;
 	uint32_t credit;		/* bytes of output that may be sent */
+	int left[SESSION_STREAMS];	/* that the process wrote before it ended */
 	char *description;
 	size_t description_length;
 };

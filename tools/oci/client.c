@@ -298,9 +298,10 @@ static void step(void)
 		channel_write(&client.channel);
 }
 
-int client_run(int fd, enum frame_type type, const char *description, size_t length)
+int client_run(int fd, enum frame_type type, bool terminal, const char *description,
+	       size_t length)
 {
-	client.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	client.terminal = terminal;
 	if (client.terminal)
 		make_raw();
 	begin(fd, type, description, length);

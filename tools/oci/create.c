@@ -10,15 +10,15 @@
 
 /* What is left if this process fails. */
 static struct {
-	const char *id;
+	const struct state *state;
 	pid_t owner;
 } half_made;
 
 static void remove_half_made(void)
 {
 	/* Not in a child that could not become crun. */
-	if (half_made.id && half_made.owner == getpid())
-		state_remove(half_made.id);
+	if (half_made.state && half_made.owner == getpid())
+		state_abandon(half_made.state);
 }
 
 /* What is not of use to a machine, as people ask for it by mistake. */
@@ -33,6 +33,9 @@ static bool is_sandbox(struct json_object *config)
 {
 	struct json_object *annotations = json_get(config, "annotations", json_type_object);
 
+	/* An image may have such an annotation, too: the caller has to want it. */
+	if (!global.plain_sandboxes)
+		return false;
 	return !strcmp(json_text(annotations, "io.kubernetes.cri.container-type"), "sandbox") ||
 	       !strcmp(json_text(annotations, "io.kubernetes.cri-o.ContainerType"), "sandbox");
 }
@@ -45,7 +48,7 @@ static void check_sysctls(struct json_object *config)
 	struct json_object *sysctls = json_get(os, "sysctl", json_type_object);
 
 	for (size_t n = 0; n < json_count(namespaces); n++)
-		if (!strcmp(json_text(json_object_array_get_idx(namespaces, n), "type"), "network"))
+		if (!strcmp(json_text(json_item(namespaces, n), "type"), "network"))
 			return;
 	if (!sysctls)
 		return;
@@ -89,7 +92,7 @@ static void write_configurations(const struct container *container)
 static int make(struct words *crun, const char *id, const char *bundle, const char *config)
 {
 	char *absolute = realpath(bundle, NULL);
-	struct state state;
+	static struct state state;
 	struct container container = { .state = &state, .bundle = absolute };
 	int pid, listener = -1;
 
@@ -99,13 +102,14 @@ static int make(struct words *crun, const char *id, const char *bundle, const ch
 	state_check_id(id);
 	container.config = json_read(config);
 	words_add(crun, text("--bundle=%s", absolute));
+	half_made.owner = getpid();
+	atexit(remove_half_made);
+	state_create(&state, id);
+	half_made.state = &state;
 	if (is_sandbox(container.config)) {
+		state_note_sandbox(&state);
 		words_add(crun, text("--config=%s", config));
 	} else {
-		half_made.owner = getpid();
-		atexit(remove_half_made);
-		state_create(&state, id);
-		half_made.id = id;
 		write_configurations(&container);
 		listener = state_listen(&state);
 		words_add(crun, "--preserve-fds=1");
@@ -145,7 +149,7 @@ static void create_or_run(int argc, char **argv, bool run)
 	status = make(&crun, argv[0], bundle, config);
 	/* A container that stays needs what belongs to it until it is deleted. */
 	if (!status && (!run || detach))
-		half_made.id = NULL;
+		half_made.state = NULL;
 	exit(status);
 }
 
@@ -180,8 +184,7 @@ void command_delete(int argc, char **argv)
 	status = words_wait(words_start(&crun, -1));
 	if (pattern)
 		state_sweep();
-	/* Unless crun still has it: it runs. */
-	else if (access(text("%s/%s", global.root, argv[0]), F_OK))
+	else
 		state_remove(argv[0]);
 	exit(status);
 }

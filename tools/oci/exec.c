@@ -79,6 +79,13 @@ static void add_capabilities(struct json_object *process, const struct words *mo
 	}
 }
 
+/* --tty, or --tty=VALUE */
+static bool wants_terminal(const struct wishes *wishes)
+{
+	return wishes->terminal && strcmp(wishes->terminal, "false") &&
+	       strcmp(wishes->terminal, "0") && strcmp(wishes->terminal, "no");
+}
+
 /* As crun does: the container's own process, with other words. */
 static struct json_object *make_process(const struct container *container,
 					const struct wishes *wishes)
@@ -93,7 +100,7 @@ static struct json_object *make_process(const struct container *container,
 		json_object_array_add(words, json_object_new_string(*word));
 	json_object_object_add(process, "args", words);
 	json_object_object_add(process, "terminal",
-			       json_object_new_boolean(!!wishes->terminal));
+			       json_object_new_boolean(wants_terminal(wishes)));
 	if (wishes->cwd)
 		json_object_object_add(process, "cwd", json_object_new_string(wishes->cwd));
 	if (wishes->user)
@@ -163,8 +170,8 @@ void command_exec(int argc, char **argv)
 	words_parse(&argc, &argv, options, sizeof(options) / sizeof(options[0]), &crun);
 	if (argc < 1)
 		fail("name the container");
-	/* A sandbox is crun's alone. */
-	if (!state_open(&state, argv[0]))
+	/* A sandbox is crun's alone; what does not exist is its to say, too. */
+	if (!state_open(&state, argv[0]) || state_is_sandbox(&state))
 		pass_on(whole_argc, whole_argv);
 	if (preserve && strcmp(preserve, "0"))
 		fail("--preserve-fds %s: descriptors cannot go into a VM; leave the option out",

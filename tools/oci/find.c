@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@ static struct json_object *mount_at(const struct container *container, const cha
 	struct json_object *mounts = container_mounts(container);
 
 	for (size_t n = json_count(mounts); n--;) {
-		struct json_object *mount = json_object_array_get_idx(mounts, n);
+		struct json_object *mount = json_item(mounts, n);
 		const char *at = json_text(mount, "destination");
 		size_t length = strlen(at);
 
@@ -69,10 +70,9 @@ static enum found enter(const struct container *container, struct place *place)
 
 	if (!mount)
 		return FOUND;
-	if (!mount_is_bind(mount))
+	if (!mount_is_bind(mount) ||
+	    !realpath(container_path(container, json_text(mount, "source")), place->here))
 		return UNKNOWN;
-	snprintf(place->here, sizeof(place->here), "%s",
-		 container_path(container, json_text(mount, "source")));
 	return FOUND;
 }
 
@@ -148,6 +148,27 @@ static enum found resolve(const struct container *container, const char *path, c
 	return found;
 }
 
+/* Such a mount is at another place than it says. */
+static bool mounts_go_through_links(const struct container *container)
+{
+	struct json_object *mounts = container_mounts(container);
+	struct stat stat_of;
+
+	for (size_t n = 0; n < json_count(mounts); n++) {
+		char *path = text("%s/%s/", container_root(container),
+				  json_text(json_item(mounts, n), "destination"));
+		size_t root = strlen(container_root(container)) + 1;
+
+		for (char *at = strchr(path + root, '/'); at; at = strchr(at + 1, '/')) {
+			*at = '\0';
+			if (!lstat(path, &stat_of) && S_ISLNK(stat_of.st_mode))
+				return true;
+			*at = '/';
+		}
+	}
+	return false;
+}
+
 static enum found judge(const struct container *container, const char *path)
 {
 	char here[PATH_MAX];
@@ -157,7 +178,8 @@ static enum found judge(const struct container *container, const char *path)
 	if (found != FOUND)
 		return found;
 	if (lstat(here, &stat_of))
-		return errno == ENOENT || errno == ENOTDIR ? MISSING : UNKNOWN;
+		return (errno == ENOENT || errno == ENOTDIR) &&
+		       !mounts_go_through_links(container) ? MISSING : UNKNOWN;
 	if (!S_ISREG(stat_of.st_mode))
 		return NOT_A_FILE;
 	return stat_of.st_mode & 0111 ? FOUND : NOT_EXECUTABLE;

@@ -13,7 +13,7 @@ static void make_namespaces(struct json_object *os)
 	struct json_object *namespaces = json_make(os, "namespaces", json_type_array);
 
 	for (size_t n = 0; n < json_count(namespaces); n++) {
-		struct json_object *namespace = json_object_array_get_idx(namespaces, n);
+		struct json_object *namespace = json_item(namespaces, n);
 		bool network = !strcmp(json_text(namespace, "type"), "network");
 
 		if (!strcmp(json_text(namespace, "type"), "user") && *json_text(namespace, "path"))
@@ -31,7 +31,7 @@ static bool has_users(struct json_object *os)
 	struct json_object *namespaces = json_get(os, "namespaces", json_type_array);
 
 	for (size_t n = 0; n < json_count(namespaces); n++)
-		if (!strcmp(json_text(json_object_array_get_idx(namespaces, n), "type"), "user"))
+		if (!strcmp(json_text(json_item(namespaces, n), "type"), "user"))
 			return true;
 	return false;
 }
@@ -52,7 +52,7 @@ static void make_mounts(struct json_object *config)
 	struct json_object *mounts = json_get(config, "mounts", json_type_array);
 
 	for (size_t n = 0; n < json_count(mounts); n++) {
-		struct json_object *mount = json_object_array_get_idx(mounts, n);
+		struct json_object *mount = json_item(mounts, n);
 
 		if (mount_is_bind(mount))
 			json_set_text(mount, "source", text(SHARE "/m/%zu", n));

@@ -80,6 +80,15 @@ void json_set_text(struct json_object *object, const char *name, const char *val
 	json_object_object_add(object, name, json_object_new_string(value));
 }
 
+struct json_object *json_item(struct json_object *array, size_t n)
+{
+	struct json_object *item = json_object_array_get_idx(array, n);
+
+	if (!json_object_is_type(item, json_type_object))
+		fail("the configuration has a list of objects with something else in it");
+	return item;
+}
+
 struct json_object *json_copy(struct json_object *value)
 {
 	struct json_object *copy = NULL;

@@ -61,7 +61,7 @@ static int listen_for_terminal(struct session *session, const char *path)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	session->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	session->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (session->console < 0 ||
 	    bind(session->console, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(session->console, 1))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The monitor of a container's machine, which is the container's process for all who look from
- * outside: `monitor run [--memory BYTES] [--cpus N]`. `monitor exec` is the client that a process
- * executed in the container is for them. vmxoci hands descriptor 3 to both: to the first the socket
- * on which it listens, to the second the description of the process.
+ * outside: `monitor run [--terminal] [--memory BYTES] [--cpus N]`. `monitor exec [--terminal]` is
+ * the client that a process executed in the container is for them. vmxoci hands descriptor 3 to
+ * both: to the first the socket on which it listens, to the second the description of the process.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -55,6 +55,7 @@ static void parse(struct machine_config *config, int argc, char **argv)
 	static const struct option options[] = {
 		{ "memory", required_argument, NULL, 'm' },
 		{ "cpus", required_argument, NULL, 'c' },
+		{ "terminal", no_argument, NULL, 't' },
 		{}
 	};
 	int option;
@@ -64,6 +65,8 @@ static void parse(struct machine_config *config, int argc, char **argv)
 			config->memory = number_of("memory", optarg);
 		else if (option == 'c')
 			config->cpus = number_of("cpus", optarg);
+		else if (option == 't')
+			config->terminal = true;
 		else
 			exit(STATUS_FAILED);
 	}
@@ -84,7 +87,7 @@ static int run(int argc, char **argv)
 	errno = pthread_create(&thread, NULL, relay_thread, &relay);
 	if (errno)
 		fail("no thread: %s", strerror(errno));
-	return client_run(ends[0], FRAME_RUN, NULL, 0);
+	return client_run(ends[0], FRAME_RUN, config.terminal, NULL, 0);
 }
 
 static char *read_description(size_t *length)
@@ -105,17 +108,19 @@ static char *read_description(size_t *length)
 	return bytes;
 }
 
-static int exec(void)
+static int exec(int argc, char **argv)
 {
+	struct machine_config config = {};
 	static const struct sockaddr_un address = { .sun_family = AF_UNIX,
 						    .sun_path = MONITOR_SOCKET };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	size_t length;
 	char *description = read_description(&length);
 
+	parse(&config, argc, argv);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		fail("the container's machine does not answer: %s", strerror(errno));
-	return client_run(fd, FRAME_EXEC, description, length);
+	return client_run(fd, FRAME_EXEC, config.terminal, description, length);
 }
 
 int main(int argc, char **argv)
@@ -123,7 +128,7 @@ int main(int argc, char **argv)
 	client_init();
 	if (argc > 1 && !strcmp(argv[1], "run"))
 		return run(argc - 1, argv + 1);
-	if (argc == 2 && !strcmp(argv[1], "exec"))
-		return exec();
+	if (argc > 1 && !strcmp(argv[1], "exec"))
+		return exec(argc - 1, argv + 1);
 	fail("vmxoci starts this program; see Documentation/containers.rst");
 }

@@ -25,10 +25,11 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn
 void client_init(void);
 /*
  * Starts a process in the container over the channel FD, TYPE being FRAME_RUN or FRAME_EXEC, and
- * DESCRIPTION that of FRAME_EXEC; hands standard input, output and error through, and signals and
- * the terminal's size. Returns the process's status.
+ * DESCRIPTION that of FRAME_EXEC; hands standard input, output and error through, which are one
+ * TERMINAL or not, and signals and the terminal's size. Returns the process's status.
  */
-int client_run(int fd, enum frame_type type, const char *description, size_t length);
+int client_run(int fd, enum frame_type type, bool terminal, const char *description,
+	       size_t length);
 
 /* relay.c */
 
@@ -47,6 +48,7 @@ void relay_run(const struct relay *relay);
 struct machine_config {
 	uint64_t memory;	/* bytes */
 	unsigned int cpus;
+	bool terminal;		/* the container has one, and so has the monitor */
 };
 
 /* Starts it and returns the stream to its agent, or exits. */

@@ -91,7 +91,7 @@ static void add_volume(const struct container *container, struct json_object *mo
 	static const char *const kept[] = {
 		"ro", "rro", "private", "rprivate", "slave", "rslave", "shared", "rshared",
 	};
-	struct json_object *mount = json_object_array_get_idx(container_mounts(container), n);
+	struct json_object *mount = json_item(container_mounts(container), n);
 	struct json_object *options = json_get(mount, "options", json_type_array);
 	bool flat = json_has_text(options, "bind") && !json_has_text(options, "rbind");
 	const char *const how[] = { flat ? "bind" : "rbind", NULL };
@@ -99,6 +99,8 @@ static void add_volume(const struct container *container, struct json_object *mo
 
 	if (!mount_is_bind(mount))
 		return;
+	if (!*json_text(mount, "source"))
+		fail("the mount of `%s` has no `source`", json_text(mount, "destination"));
 	list = add_bind(mounts, container_path(container, json_text(mount, "source")),
 			text(SHARE "/m/%zu", n), how);
 	for (size_t m = 0; m < sizeof(kept) / sizeof(kept[0]); m++)
@@ -187,8 +189,11 @@ static struct json_object *make_process(struct json_object *process)
 static struct json_object *set_arguments(struct json_object *process, const char *mode)
 {
 	struct json_object *words = json_copy(json_make(process, "args", json_type_array));
+	struct json_object *terminal = json_get(process, "terminal", json_type_boolean);
 
 	add_text(words, mode);
+	if (terminal && json_object_get_boolean(terminal))
+		add_text(words, "--terminal");
 	json_object_object_add(process, "args", words);
 	return words;
 }
@@ -237,7 +242,7 @@ static void drop_namespaces(struct json_object *os)
 	struct json_object *own = json_object_new_object();
 
 	for (size_t n = 0; n < json_count(namespaces); n++) {
-		struct json_object *namespace = json_object_array_get_idx(namespaces, n);
+		struct json_object *namespace = json_item(namespaces, n);
 		const char *type = json_text(namespace, "type");
 
 		/* The container's users and its clock are the machine's. */
@@ -290,6 +295,20 @@ static void make_root(const struct container *container, struct json_object *out
 	json_object_object_add(outer, "root", root);
 }
 
+/* An image has them, too: what they ask of crun would be done to the monitor. */
+static void drop_annotations(struct json_object *outer)
+{
+	struct json_object *given = json_get(outer, "annotations", json_type_object);
+	struct json_object *kept = json_object_new_object();
+
+	if (!given)
+		return;
+	json_object_object_foreach(given, name, value)
+		if (strncmp(name, "run.oci.", 8) && strncmp(name, "org.systemd.", 12))
+			json_object_object_add(kept, name, json_object_get(value));
+	json_object_object_add(outer, "annotations", kept);
+}
+
 struct json_object *outer_make(const struct container *container)
 {
 	struct json_object *outer = json_copy(container->config);
@@ -299,6 +318,7 @@ struct json_object *outer_make(const struct container *container)
 	process = make_process(process);
 	add_size(container, set_arguments(process, "run"));
 	json_object_object_add(outer, "process", process);
+	drop_annotations(outer);
 	json_object_object_add(outer, "mounts", make_mounts(container));
 	/* It runs in the machine, as the container's process would. */
 	if (hooks)

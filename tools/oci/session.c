@@ -71,12 +71,15 @@ static bool read_output(struct session *session, unsigned int stream);
 /* What the process wrote goes first; what its children write later has no reader. */
 static void finish_if_drained(struct session *session)
 {
-	for (unsigned int n = SESSION_OUTPUT; n <= SESSION_ERROR; n++)
-		while (session->fds[n] >= 0 && session->credit)
+	bool drained = true;
+
+	for (unsigned int n = SESSION_OUTPUT; n <= SESSION_ERROR; n++) {
+		while (session->fds[n] >= 0 && session->left[n] > 0 && session->credit)
 			if (!read_output(session, n))
-				break;
-	if (session->credit ||
-	    (session->fds[SESSION_OUTPUT] < 0 && session->fds[SESSION_ERROR] < 0))
+				session->left[n] = 0;
+		drained &= session->fds[n] < 0 || session->left[n] <= 0;
+	}
+	if (drained)
 		finish(session);
 }
 
@@ -85,6 +88,9 @@ static void ended(struct session *session, int status)
 	session->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	session->state = SESSION_ENDED;
 	close_stream(session, SESSION_INPUT);
+	for (unsigned int n = SESSION_OUTPUT; n <= SESSION_ERROR; n++)
+		if (session->fds[n] < 0 || ioctl(session->fds[n], FIONREAD, &session->left[n]))
+			session->left[n] = 0;
 	finish_if_drained(session);
 }
 
@@ -107,6 +113,7 @@ static bool read_output(struct session *session, unsigned int stream)
 
 	if (got > 0) {
 		session->credit -= got;
+		session->left[stream] -= got;
 		put(session, FRAME_OUTPUT, stream, bytes, got);
 		return true;
 	}
@@ -440,7 +447,8 @@ void session_polled(struct session *session, const struct pollfd *polled)
 	if (polled[SESSION_INPUT].revents && session->fds[SESSION_INPUT] >= 0)
 		write_input(session);
 	for (unsigned int n = SESSION_OUTPUT; n <= SESSION_ERROR; n++)
-		if (polled[n].revents && session->fds[n] >= 0 && session->credit)
+		if (polled[n].revents && session->fds[n] >= 0 && session->credit &&
+		    session->state != SESSION_ENDED)
 			read_output(session, n);
 	if (session->state == SESSION_ENDED)
 		finish_if_drained(session);

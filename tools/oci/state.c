@@ -7,12 +7,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,8 +22,8 @@
 
 void state_check_id(const char *id)
 {
-	if (!*id || id[0] == '.' || strchr(id, '/') || strlen(id) > NAME_MAX)
-		fail("invalid container ID `%s`: it has no `/`, and does not begin with `.`",
+	if (!*id || id[0] == '.' || id[0] == '-' || strchr(id, '/') || strlen(id) > NAME_MAX)
+		fail("invalid container ID `%s`: it has no `/` and begins with neither `.` nor `-`",
 		     id);
 }
 
@@ -47,14 +49,15 @@ static void empty(int folder)
 	const struct dirent *entry;
 
 	while (entries && (entry = readdir(entries))) {
+		struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+					.resolve = RESOLVE_NO_XDEV };
 		int below;
 
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		if (!unlinkat(dirfd(entries), entry->d_name, 0))
 			continue;
-		below = openat(dirfd(entries), entry->d_name,
-			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		below = syscall(SYS_openat2, dirfd(entries), entry->d_name, &how, sizeof(how));
 		if (below >= 0)
 			empty(below);
 		unlinkat(dirfd(entries), entry->d_name, AT_REMOVEDIR);
@@ -80,9 +83,17 @@ static bool hold(struct state *state)
 	return state->folder >= 0 && !flock(state->folder, LOCK_EX | LOCK_NB);
 }
 
+/* With those that it is in. */
 static void make_folder(const char *path)
 {
-	if (mkdir(path, 0700) && errno != EEXIST)
+	char *all = text("%s", path);
+
+	for (char *at = strchr(all + 1, '/'); at; at = strchr(at + 1, '/')) {
+		*at = '\0';
+		mkdir(all, 0700);
+		*at = '/';
+	}
+	if (mkdir(all, 0700) && errno != EEXIST)
 		fail("cannot mkdir `%s`: %s", path, strerror(errno));
 }
 
@@ -91,7 +102,6 @@ void state_create(struct state *state, const char *id)
 	set_path(state, id);
 	if (crun_has(id))
 		fail("container `%s` already exists", id);
-	make_folder(global.root);
 	make_folder(text("%s/.vmx", global.root));
 	if (mkdir(state->path, 0700)) {
 		if (errno != EEXIST)
@@ -103,7 +113,8 @@ void state_create(struct state *state, const char *id)
 		remove_folder(state->path);
 		make_folder(state->path);
 	}
-	if (!hold(state))
+	/* Somebody may have been faster, and be done. */
+	if (!hold(state) || crun_has(id))
 		fail("container `%s` already exists", id);
 	for (const char *const *name = (const char *const[]){ STATE_ROOT, STATE_BUNDLE, STATE_RUN,
 							      NULL }; *name; name++)
@@ -115,7 +126,23 @@ bool state_open(struct state *state, const char *id)
 {
 	set_path(state, id);
 	state->folder = open(state->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (state->folder < 0 && crun_has(id))
+		fail("the container `%s` has lost what `%s` had of it; delete it", id, state->path);
 	return state->folder >= 0;
+}
+
+bool state_is_sandbox(const struct state *state)
+{
+	return !faccessat(state->folder, STATE_SANDBOX, F_OK, 0);
+}
+
+void state_note_sandbox(const struct state *state)
+{
+	int fd = openat(state->folder, STATE_SANDBOX, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		fail("cannot note a sandbox in `%s`: %s", state->path, strerror(errno));
+	close(fd);
 }
 
 void state_remove(const char *id)
@@ -123,7 +150,15 @@ void state_remove(const char *id)
 	struct state state;
 
 	set_path(&state, id);
-	remove_folder(state.path);
+	if (hold(&state) && !crun_has(id))
+		remove_folder(state.path);
+	if (state.folder >= 0)
+		close(state.folder);
+}
+
+void state_abandon(const struct state *state)
+{
+	remove_folder(state->path);
 }
 
 void state_sweep(void)
@@ -132,16 +167,8 @@ void state_sweep(void)
 	const struct dirent *entry;
 
 	while (states && (entry = readdir(states))) {
-		struct state state;
-
-		if (entry->d_name[0] == '.' || crun_has(entry->d_name))
-			continue;
-		set_path(&state, entry->d_name);
-		/* Unless somebody is about to make it. */
-		if (hold(&state))
-			remove_folder(state.path);
-		if (state.folder >= 0)
-			close(state.folder);
+		if (entry->d_name[0] != '.')
+			state_remove(entry->d_name);
 	}
 	if (states)
 		closedir(states);

@@ -5,6 +5,8 @@
  * container that crun sees is the one of the machine's monitor.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +129,7 @@ static void print_help(void)
 	       "  --systemd-cgroup       systemd makes the cgroups\n"
 	       "  --cgroup-manager NAME  cgroupfs, systemd or disabled\n"
 	       "  --machine FOLDER       monitor, kernel and initial RAM disk of the VMs\n"
+	       "  --plain-sandboxes      Kubernetes' sandboxes are processes, not VMs\n"
 	       "  --debug                crun's messages for its developers\n"
 	       "  --version              print the version\n"
 	       "\n");
@@ -170,7 +173,7 @@ static const char *absolute(const char *path)
 
 static void parse_global(int *argc, char ***argv)
 {
-	const char *format = NULL, *help = NULL, *version = NULL;
+	const char *format = NULL, *help = NULL, *version = NULL, *plain = NULL;
 	static struct words kept;
 	const struct option_of options[] = {
 		{ "root", 0, true, false, &global.root, false, NULL },
@@ -181,6 +184,7 @@ static void parse_global(int *argc, char ***argv)
 		{ "rootless", 0, true, false, NULL, true, NULL },
 		{ "debug", 0, false, false, NULL, true, NULL },
 		{ "machine", 0, true, false, &global.machine, false, NULL },
+		{ "plain-sandboxes", 0, false, false, &plain, false, NULL },
 		{ "help", 'h', false, false, &help, false, NULL },
 		{ "version", 'v', false, false, &version, false, NULL },
 	};
@@ -190,9 +194,14 @@ static void parse_global(int *argc, char ***argv)
 	words_add(&kept, text("--root=%s", global.root));
 	global.words = kept.of;
 	global.count = kept.count;
+	global.plain_sandboxes = plain;
 	global.log_json = format && !strcmp(format, "json");
 	if (global.log && !strncmp(global.log, "file:", 5))
 		global.log += 5;
+	/* Those are crun's to write. */
+	else if (global.log && (!strncmp(global.log, "journald:", 9) ||
+				!strncmp(global.log, "syslog:", 7)))
+		global.log = NULL;
 	global.machine = global.machine ? absolute(global.machine) : find_machine();
 	if (help)
 		print_help();
@@ -204,6 +213,13 @@ static void parse_global(int *argc, char ***argv)
 
 int main(int argc, char **argv)
 {
+	int null;
+
+	/* What a caller closed must not become something else's number. */
+	while ((null = open("/dev/null", O_RDWR)) >= 0 && null <= STDERR_FILENO)
+		;
+	close(null);
+	signal(SIGCHLD, SIG_DFL);
 	argv[0] = "vmxoci";
 	parse_global(&argc, &argv);
 	if (!argc)

@@ -21,6 +21,7 @@ struct global {
 	bool log_json;
 	const char *machine;	/* the folder of what is in the outer container */
 	const char *crun;
+	bool plain_sandboxes;	/* sandboxes are processes, not machines */
 	const char **words;	/* for crun, without its name: room for a few more */
 	unsigned int count;
 };
@@ -87,6 +88,8 @@ const char *json_text(struct json_object *object, const char *name);
 /* The member, which is made if there is none. */
 struct json_object *json_make(struct json_object *object, const char *name, enum json_type type);
 void json_set_text(struct json_object *object, const char *name, const char *value);
+/* An array's; exits if it is not an object. */
+struct json_object *json_item(struct json_object *array, size_t n);
 struct json_object *json_copy(struct json_object *value);
 size_t json_count(struct json_object *array);
 bool json_has_text(struct json_object *array, const char *value);
@@ -101,6 +104,7 @@ struct state {
 
 #define STATE_OUTER	"outer.json"
 #define STATE_CONFIG	"config.json"	/* the bundle's path, and its configuration */
+#define STATE_SANDBOX	"sandbox"	/* the container is crun's alone */
 #define STATE_ROOT	"root"
 #define STATE_BUNDLE	"bundle"
 #define STATE_RUN	"run"
@@ -109,10 +113,15 @@ struct state {
 void state_check_id(const char *id);
 /* Makes the folder, and holds it until the process ends; exits if the container exists. */
 void state_create(struct state *state, const char *id);
-/* Opens it; false if there is none: the container is crun's alone, or does not exist. */
+/* Opens it; false if the container does not exist. Exits if crun has it, and nothing is here. */
 bool state_open(struct state *state, const char *id);
-/* Removes all of it, if it is there. */
+/* Is the container crun's alone? */
+bool state_is_sandbox(const struct state *state);
+void state_note_sandbox(const struct state *state);
+/* Removes all of it, if it is there and nobody makes it just now. */
 void state_remove(const char *id);
+/* Of a container that this process was about to make. */
+void state_abandon(const struct state *state);
 /* Likewise, of all containers that crun does not have any more. */
 void state_sweep(void);
 /* The socket on which the monitor will listen, in the folder STATE_RUN. */

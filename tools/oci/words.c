@@ -35,7 +35,8 @@ void words_begin(struct words *words)
 void words_become(struct words *words, int handed)
 {
 	/* What a caller left open is not for the monitor. */
-	if (handed >= 0 && dup2(handed, HANDED) < 0)
+	if (handed >= 0 && (handed == HANDED ? fcntl(handed, F_SETFD, 0) :
+					       dup2(handed, HANDED)) < 0)
 		fail("a descriptor for the monitor: %s", strerror(errno));
 	syscall(SYS_close_range, handed >= 0 ? HANDED + 1 : HANDED, ~0U, 0);
 	execvp(words->of[0], (char **)words->of);

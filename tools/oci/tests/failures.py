@@ -127,6 +127,17 @@ def vm_refusals(world):
     assert "descriptors cannot go into a VM" in result.err
 
 
+def vm_state_is_lost(world):
+    """Without it nobody knows that there is a VM: an exec must not land beside its monitor."""
+    container = world.sh("sleep 100")
+    container.start()
+    state = world.root / ".vmx" / container.id
+    state.rename(world.root / ".vmx/away")
+    assert "has lost" in container.exec("true", check=1).err
+    (world.root / ".vmx/away").rename(state)
+    container.delete()
+
+
 def vm_create_that_was_cut_off(world):
     """The folder that a killed vmxoci left: the next create takes the name, the next delete clears it away."""
     for command in (("delete", "--force"), ("create",)):
@@ -183,4 +194,4 @@ def process_ends_while_others_start(world):
 
 TESTS = (programs_that_cannot_run, programs_behind_links_and_mounts, configurations_that_are_wrong, hook_that_fails,
          process_killed, vm_machine_killed, vm_refusals, vm_create_that_was_cut_off,
-         vm_killed_while_it_creates, process_ends_while_others_start)
+         vm_state_is_lost, vm_killed_while_it_creates, process_ends_while_others_start)

@@ -51,6 +51,15 @@ def output_is_closed(world):
     container.delete()
 
 
+def vm_children_write_on(world):
+    """A process ends, and its child writes for ever: what the process wrote comes, then its status."""
+    container = world.sh("sleep 1000")
+    container.start()
+    result = container.exec("sh", "-c", "echo first; yes & exit 3", check=3)
+    assert result.out.startswith("first\n"), result.out[:100]
+    container.delete()
+
+
 def looks(world):
     """As crun makes them: user, groups, capabilities, seccomp, limits, paths, names."""
     config = world.config("sh", "-c", "cat /proc/self/status; pwd; ulimit -n; id -G; env; "
@@ -85,8 +94,8 @@ def signals_arrive(world):
 
 
 def terminal(world):
-    config = world.config("sh", "-c", "tty; stty size; trap 'stty size' WINCH; while [ ! \"$word\" ]; do read word; done;"
-                          "echo got-$word; exit 6")
+    config = world.config("sh", "-c", "tty; stty size; trap 'stty size' WINCH;"
+                          "while [ ! \"$word\" ]; do read word; done; echo got-$word; exit 6")
     config["process"].update({"terminal": True, "consoleSize": {"height": 11, "width": 22}})
     container = world.container(config)
     screen = Terminal(container.bundle / "console")
@@ -244,6 +253,6 @@ def many_at_once(world):
     container.delete()
 
 
-TESTS = (streams, slow_reader, reader_goes, output_is_closed, looks, signals_arrive, terminal, volumes,
+TESTS = (streams, slow_reader, reader_goes, output_is_closed, vm_children_write_on, looks, signals_arrive, terminal, volumes,
          root_is_shared_and_may_be_fixed, users_may_be_mapped, sysctls, exec_by_words, exec_by_description,
          exec_with_terminal, exec_is_killed, many_at_once)

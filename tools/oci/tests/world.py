@@ -161,13 +161,14 @@ class Container:
         self.log = self.bundle / "log"
         self.pid_file = self.bundle / "pid"
         self.pid = 0
+        self.options = []
 
     def set(self, config):
         (self.bundle / "config.json").write_text(json.dumps(config))
 
     def words(self, *words):
-        return [*self.world.runtime, "--root", str(self.world.root), "--log", str(self.log), "--log-format", "json",
-                *map(str, words)]
+        return [*self.world.runtime, *self.options, "--root", str(self.world.root), "--log", str(self.log),
+                "--log-format", "json", *map(str, words)]
 
     def call(self, *words, stdin=b"", check=None):
         """A command; CHECK: the status that it has to have."""
