@@ -97,8 +97,8 @@ static bool vmm_deadline_passed(struct vmm_vcpu *v)
 		return false;
 	v->deadline = 0;
 	v->run->deadline = 0;
-	v->reason = VMX_REASON_PREEMPTION_TIMER;
-	v->count.exits[v->reason]++;
+	v->exit.begin = VMX_REASON_PREEMPTION_TIMER;
+	v->count.exits[v->exit.reason]++;
 	return true;
 }
 
@@ -126,8 +126,8 @@ static int vmm_resolve_access(struct vmm_vcpu *v, bool atomic)
 
 	if (v->paging)
 		return run_paging_fault(v, atomic);
-	r = gphys_fault(v->mmu, v->gpa, v->access, atomic, &v->miss);
-	trace_fault(v->tag.vpid, v->gpa, v->violation, r);
+	r = gphys_fault(v->mmu, v->exit.physical, v->exit.access, atomic, &v->miss);
+	trace_fault(v->tag.vpid, v->exit.physical, v->exit.qualification, r);
 	if (r == GPHYS_FAULT_DONE)
 		v->count.faults++;
 	return r;
@@ -295,7 +295,7 @@ static int vmm_give_exit_late(struct vmm_vcpu *v, int fault)
 	int err = run_acquire(v);
 
 	if (fault == -EHWPOISON)
-		gphys_poisoned(v->mmu, v->paging ? v->paging->miss : v->gpa);
+		gphys_poisoned(v->mmu, v->paging ? v->paging->miss : v->exit.physical);
 	if (err)
 		return err;
 	if (fault == -EINTR)

@@ -29,6 +29,45 @@ struct vmm_event {
 	u32 length;
 };
 
+/**
+ * struct vmm_exit - what the last exit tells, in the SDM's terms whoever made the CPU
+ * @reason: exit reason
+ * @known: VMX_VALID_* bits of what was read since the exit; the vendor's folder reads the rest
+ *	when somebody asks for it
+ * @begin: both as one, to begin the record of an exit: its reason, and nothing known
+ * @intr_info: interruption information, for exits by exception or NMI
+ * @intr_error: its error code, %VMX_VALID_INTR
+ * @idt_info: IDT-vectoring information, for exits that can end the delivery of an event; these
+ *	have it from the start
+ * @length: length of the instruction
+ * @insn_info: what it is
+ * @access: VMX_MMU_* bits that the access needs, for EPT violations
+ * @qualification: exit qualification
+ * @linear: guest-linear address
+ * @physical: guest-physical address
+ *
+ * An exit of a guest with shadow page tables can turn out to be another than the CPU said: what
+ * userspace sees as a page fault of the guest, a triple fault, or an EPT violation.
+ */
+struct vmm_exit {
+	union {
+		struct {
+			u32 reason;
+			u32 known;
+		};
+		u64 begin;
+	};
+	u32 intr_info;
+	u32 intr_error;
+	u32 idt_info;
+	u32 length;
+	u32 insn_info;
+	u32 access;
+	u64 qualification;
+	u64 linear;
+	u64 physical;
+};
+
 /* In struct vmm_host.selectors; the LDT's selector has the bit clear. */
 #define VMM_HOST_SEGMENTS	1u
 
@@ -174,16 +213,8 @@ struct vmm_vcpu_ledger {
  * @given: the last event of an entry, with shadow paging, and RFLAGS.RF at that entry
  * @deadline: guest TSC of the deadline, 0 if there is none
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
- * @reason: exit reason of the last exit
- * @intr_info: interruption information, for exits by exception or NMI
- * @idt_info: IDT-vectoring information, for exits that can end the delivery of
- *	an event
+ * @exit: the last exit
  * @paging: the guest's control registers, with shadow paging; otherwise NULL
- * @gva: guest-linear address, for EPT violations that are none of the CPU's
- * @intr_error: error code, for page faults with shadow paging
- * @gpa: guest-physical address, for EPT violations and misconfigurations
- * @violation: exit qualification, for EPT violations
- * @access: VMX_MMU_* bits that the access needs, likewise
  * @miss: an EPT violation that was userspace's, and will be again
  * @cr2: guest CR2
  * @debug: guest DR0 to DR3
@@ -230,15 +261,8 @@ struct vmm_vcpu {
 	u64 deadline;
 	struct hrtimer timer;
 
-	u32 reason;
-	u32 intr_info;
-	u32 idt_info;
+	struct vmm_exit exit;
 	struct shadow_paging *paging;
-	u64 gva;
-	u32 intr_error;
-	u64 gpa;
-	u64 violation;
-	u32 access;
 	struct gphys_miss miss;
 	unsigned long cr2;
 	u64 debug[4];
@@ -261,6 +285,11 @@ struct vmm_vcpu {
 static __always_inline void vmm_count(__u64 *counter)
 {
 	asm("incq %0" : "+m" (*counter) : : "cc");
+}
+
+static __always_inline void vmm_count_more(__u64 *counter, unsigned int n)
+{
+	asm("addq %1, %0" : "+m" (*counter) : "er" ((u64)n) : "cc");
 }
 
 static __always_inline void vmm_wrmsr(struct vmm_vcpu *v, u32 index, u64 value)

@@ -30,7 +30,7 @@ static bool is_interrupt(u32 event)
 
 /**
  * paging_deliver_fault() - the guest's page fault, of which userspace does not want to know
- * @v: the vCPU; the fault's error code is in intr_error
+ * @v: the vCPU; the fault's error code is in its exit
  * @gva: the address
  *
  * In the delivery of another exception it is delivered all the same, and the other comes back
@@ -43,7 +43,7 @@ static bool is_interrupt(u32 event)
 int paging_deliver_fault(struct vmm_vcpu *v, u64 gva)
 {
 	u32 first = v->event.info & EVENT;
-	u32 vector = X86_TRAP_PF, error = v->intr_error;
+	u32 vector = X86_TRAP_PF, error = v->exit.intr_error;
 
 	if (is_interrupt(first))
 		return GPHYS_FAULT_EXIT;
@@ -51,7 +51,7 @@ int paging_deliver_fault(struct vmm_vcpu *v, u64 gva)
 	v->cr2 = gva;
 	if (first == EXCEPTION(X86_TRAP_DF)) {
 		v->event.info = 0;
-		v->reason = VMX_REASON_TRIPLE_FAULT;
+		v->exit.begin = VMX_REASON_TRIPLE_FAULT;
 		return GPHYS_FAULT_EXIT;
 	}
 	if (first == EXCEPTION(X86_TRAP_PF)) {
@@ -70,15 +70,15 @@ static int get_miss(struct vmm_vcpu *v)
 
 	if (v->paging->miss == ~0ULL)
 		return -EAGAIN;
-	if (gphys_misses(v->mmu, &v->miss, v->gpa, v->paging->miss_access))
+	if (gphys_misses(v->mmu, &v->miss, v->exit.physical, v->paging->miss_access))
 		return GPHYS_FAULT_EXIT;
-	r = gphys_fault(v->mmu, v->gpa, v->paging->miss_access, true, &v->miss);
-	trace_fault(v->tag.vpid, v->gpa, v->violation, r);
+	r = gphys_fault(v->mmu, v->exit.physical, v->paging->miss_access, true, &v->miss);
+	trace_fault(v->tag.vpid, v->exit.physical, v->exit.qualification, r);
 	if (r == GPHYS_FAULT_EXIT || v->paging->miss_translated)
 		return r;
 	/* The module reads no memory of devices, not even for a table. */
 	spin_lock(&v->mmu->lock);
-	if (paging_is_device(v, v->gpa))
+	if (paging_is_device(v, v->exit.physical))
 		r = GPHYS_FAULT_EXIT;
 	spin_unlock(&v->mmu->lock);
 	return r;
@@ -134,8 +134,8 @@ static enum shadow_walk_result fault_locked(struct vmm_vcpu *v, struct shadow_wa
  *
  * Context: interrupts on, preemption off.
  * Return: an enum gphys_fault; -EAGAIN: ask again after paging_prepare() and another exit; another
- * errno of gphys_fault(); %PAGING_PF: the guest's tables forbid it, and intr_error has the
- * error code.
+ * errno of gphys_fault(); %PAGING_PF: the guest's tables forbid it, and the exit has the error
+ * code.
  */
 int paging_fault(struct vmm_vcpu *v, struct shadow_walk *walk)
 {
@@ -147,7 +147,7 @@ int paging_fault(struct vmm_vcpu *v, struct shadow_walk *walk)
 			v->count.faults++;
 			return GPHYS_FAULT_DONE;
 		case SHADOW_WALK_FAULT:
-			v->intr_error = walk->error;
+			v->exit.intr_error = walk->error;
 			return PAGING_PF;
 		case SHADOW_WALK_MISS:
 			r = get_miss(v);

@@ -32,7 +32,7 @@ static int read_bytes(struct vmm_vcpu *v, u64 gva, bool ac, void *to, size_t cou
 	switch (shadow_translate(v->paging->shadow, p, &walk)) {
 	case SHADOW_WALK_FAULT:
 		v->cr2 = gva;
-		v->intr_error = walk.error;
+		v->exit.intr_error = walk.error;
 		return PAGING_PF;
 	case SHADOW_WALK_MISS:
 		paging_describe(v, gva, VMX_VIOLATION_LINEAR_VALID);

@@ -19,7 +19,7 @@ struct vmm_vcpu;
 /* The exceptions that an instruction raises, by vector. */
 #define PAGING_SS	X86_TRAP_SS
 #define PAGING_GP	X86_TRAP_GP
-#define PAGING_PF	X86_TRAP_PF	/* &vmm_vcpu.intr_error has the error code */
+#define PAGING_PF	X86_TRAP_PF	/* &vmm_exit.intr_error has the error code */
 
 /* What the guest must not change without an exit: it changes how tables are read. */
 #define PAGING_CR0_OWN	(X86_CR0_PE | X86_CR0_WP | X86_CR0_PG)

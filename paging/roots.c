@@ -40,13 +40,15 @@ void paging_describe(struct vmm_vcpu *v, u64 gva, u64 flags)
 {
 	const struct shadow_paging *p = v->paging;
 	u64 map = ept_find(&v->mmu->ept, p->miss, NULL) & EPT_RWX;
+	struct vmm_exit *e = &v->exit;
 
-	v->reason = VMX_REASON_EPT_VIOLATION;
-	v->gva = gva;
-	v->gpa = p->miss;
-	v->violation = p->miss_access | map << 3 | flags;
+	e->reason = VMX_REASON_EPT_VIOLATION;
+	e->known = VMX_VALID_QUALIFICATION | VMX_VALID_LINEAR | VMX_VALID_PHYSICAL;
+	e->linear = gva;
+	e->physical = p->miss;
+	e->qualification = p->miss_access | map << 3 | flags;
 	if (p->miss_translated)
-		v->violation |= VMX_VIOLATION_TRANSLATED;
+		e->qualification |= VMX_VIOLATION_TRANSLATED;
 }
 
 /**

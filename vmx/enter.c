@@ -14,7 +14,7 @@
  * so the handler is called through its IDT gate, with its own stack, before any
  * other exception can IRET.
  */
-static __always_inline u32 enter_guest(struct vmm_vcpu *v)
+static __always_inline u64 enter_guest(struct vmm_vcpu *v)
 {
 	u32 reason;
 
@@ -25,8 +25,8 @@ static __always_inline u32 enter_guest(struct vmm_vcpu *v)
 	v->cr2 = native_read_cr2();
 	reason = vmx_exit_reason(vmx_read(v, VMX_F_EXIT_REASON));
 	if (reason == VMX_REASON_EXCEPTION_NMI) {
-		v->intr_info = vmx_read(v, VMX_F_EXIT_INTR_INFO);
-		if (vmx_is_nmi(v->intr_info))
+		v->exit.intr_info = vmx_read(v, VMX_F_EXIT_INTR_INFO);
+		if (vmx_is_nmi(v->exit.intr_info))
 			asm volatile("int $2" : : : "memory");
 	}
 	return reason;
@@ -40,12 +40,12 @@ static __always_inline u32 enter_guest(struct vmm_vcpu *v)
  * ignores the time in a program.
  *
  * Context: interrupts off.
- * Return: what vmx_exit_reason() says, or %VMX_REASON_VM_INSTRUCTION if VMLAUNCH
- * or VMRESUME failed.
+ * Return: for &vmm_exit.begin: what vmx_exit_reason() says, or %VMX_REASON_VM_INSTRUCTION
+ * if VMLAUNCH or VMRESUME failed.
  */
-noinstr u32 vmx_enter(struct vmm_vcpu *v)
+noinstr u64 vmx_enter(struct vmm_vcpu *v)
 {
-	u32 reason;
+	u64 reason;
 
 	context_tracking_guest_enter();
 	reason = enter_guest(v);

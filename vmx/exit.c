@@ -20,6 +20,7 @@
 #include "exit_reason.h"
 #include "paging.h"
 #include "perf.h"
+#include "record.h"
 #include "vmx.h"
 
 /**
@@ -127,7 +128,7 @@ static __always_inline void keep_event(struct vmm_vcpu *v)
 {
 	u32 info = vmx_read(v, VMX_F_IDT_VECTORING_INFO);
 
-	v->idt_info = info;
+	v->exit.idt_info = info;
 	if (unlikely(info & VMX_INTR_VALID))
 		keep_valid_event(v, info);
 }
@@ -153,7 +154,7 @@ static void block_nmi_again(struct vmm_vcpu *v)
  */
 static void deliver_debug_state(struct vmm_vcpu *v)
 {
-	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	u64 q = vmx_exit_qualification(v);
 	u64 dr7 = vmx_read(v, VMX_F_GUEST_DR7);
 
 	v->dr6 = (v->dr6 & ~0xfull) | (q & (0xf | BIT(13) | BIT(14)));
@@ -175,9 +176,10 @@ static enum vmm_next reflect_exception(struct vmm_vcpu *v, u32 vector)
 		return VMM_NEXT_USER;
 	if (vector == X86_TRAP_DB)
 		deliver_debug_state(v);
-	v->event.info = v->intr_info & ~VMX_INTR_UNBLOCK_NMI;
-	v->event.error = vmx_read(v, VMX_F_EXIT_INTR_ERROR);
-	v->event.length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+	v->event.info = v->exit.intr_info & ~VMX_INTR_UNBLOCK_NMI;
+	vmx_record(v, VMX_VALID_INTR | VMX_VALID_LENGTH);
+	v->event.error = v->exit.intr_error;
+	v->event.length = v->exit.length;
 	return VMM_NEXT_ENTER;
 }
 
@@ -226,21 +228,23 @@ static void handle_machine_check(void)
 
 static noinline enum vmm_next handle_exception(struct vmm_vcpu *v)
 {
-	u32 vector = v->intr_info & VMX_INTR_VECTOR_MASK;
+	u32 vector = v->exit.intr_info & VMX_INTR_VECTOR_MASK;
 
 	keep_event(v);
 	/* The host's NMI. vmx_enter() had the host handle it. */
-	if (vmx_is_nmi(v->intr_info))
+	if (vmx_is_nmi(v->exit.intr_info))
 		return VMM_NEXT_ENTER;
 	/* The host's as well. Its handler may queue work for the return to userspace. */
-	if (vmx_is_machine_check(v->intr_info)) {
+	if (vmx_is_machine_check(v->exit.intr_info)) {
 		handle_machine_check();
 		return v->vmcs->exceptions & BIT(X86_TRAP_MC) ? VMM_NEXT_USER : VMM_NEXT_IRQ;
 	}
-	if (vmx_unblocked_nmi(v->intr_info))
+	if (vmx_unblocked_nmi(v->exit.intr_info))
 		block_nmi_again(v);
-	if (vector == X86_TRAP_PF && v->paging)
+	if (vector == X86_TRAP_PF && v->paging) {
+		vmx_record(v, VMX_VALID_QUALIFICATION | VMX_VALID_INTR);
 		return VMM_NEXT_FAULT;
+	}
 	if (vector == X86_TRAP_AC && is_split_lock(v))
 		return VMM_NEXT_SPLIT_LOCK;
 	if (v->vmcs->exceptions & BIT(vector))
@@ -270,16 +274,15 @@ static noinline enum vmm_next handle_xsetbv(struct vmm_vcpu *v)
 static noinline enum vmm_next handle_ept_violation(struct vmm_vcpu *v)
 {
 	keep_event(v);
-	v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
-	v->violation = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
-	v->access = ept_violation_access(v->violation, v->vmcs->mode_exec);
-	if (unlikely(v->violation & VMX_VIOLATION_UNBLOCK_NMI))
+	vmx_record(v, VMX_VALID_QUALIFICATION | VMX_VALID_PHYSICAL);
+	v->exit.access = ept_violation_access(v->exit.qualification, v->vmcs->mode_exec);
+	if (unlikely(v->exit.qualification & VMX_VIOLATION_UNBLOCK_NMI))
 		block_nmi_again(v);
 	if (unlikely(v->eptp_list))
 		vmx_views_follow(v);
-	if (!gphys_misses(v->mmu, &v->miss, v->gpa, v->access))
+	if (!gphys_misses(v->mmu, &v->miss, v->exit.physical, v->exit.access))
 		return VMM_NEXT_FAULT;
-	trace_fault(v->tag.vpid, v->gpa, v->violation, GPHYS_FAULT_EXIT);
+	trace_fault(v->tag.vpid, v->exit.physical, v->exit.qualification, GPHYS_FAULT_EXIT);
 	return VMM_NEXT_USER;
 }
 
@@ -304,9 +307,9 @@ static void count_exit(struct vmm_vcpu *v, u32 reason)
 static enum vmm_next handle_failure(struct vmm_vcpu *v)
 {
 	/* The host's (SDM, "Machine-Check Events During VM Entry") */
-	if (v->reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
+	if (v->exit.reason == (VMX_REASON_ENTRY_FAILURE | VMX_REASON_MACHINE_CHECK))
 		handle_machine_check();
-	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+	if (v->exit.reason == VMX_REASON_VM_INSTRUCTION)
 		vmx_perf_undo(v);
 	return VMM_NEXT_FAILED;
 }
@@ -338,8 +341,8 @@ void vmx_explain_failure(struct vmm_vcpu *v)
 	/* First: a VMX instruction that fails meanwhile leaves its own number there. */
 	u32 error = vmx_read(v, VMX_F_VM_INSTRUCTION_ERROR);
 
-	vmx_vmcs_explain(v->vmcs, v->reason, &v->run->failure);
-	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+	vmx_vmcs_explain(v->vmcs, v->exit.reason, &v->run->failure);
+	if (v->exit.reason == VMX_REASON_VM_INSTRUCTION)
 		v->run->failure.error = error;
 	take_back_event(v);
 }
@@ -347,7 +350,7 @@ void vmx_explain_failure(struct vmm_vcpu *v)
 /* Failed entries, which have high bits set, and exits of CPUs to come. */
 static noinline enum vmm_next handle_beyond(struct vmm_vcpu *v)
 {
-	if (v->reason >> 16)
+	if (v->exit.reason >> 16)
 		return handle_failure(v);
 	count_exit(v, VMX_STATS_REASONS - 1);
 	return VMM_NEXT_USER;
@@ -388,13 +391,11 @@ EXPORT_SYMBOL_IF_KUNIT(vmx_exit_in_delivery);
 static noinline enum vmm_next handle_in_delivery(struct vmm_vcpu *v)
 {
 	keep_event(v);
-	if (delivery[v->reason] == DELIVERY_IRET &&
-	    vmx_read(v, VMX_F_EXIT_QUALIFICATION) & VMX_VIOLATION_UNBLOCK_NMI)
+	if (delivery[v->exit.reason] == DELIVERY_IRET &&
+	    vmx_exit_qualification(v) & VMX_VIOLATION_UNBLOCK_NMI)
 		block_nmi_again(v);
-	if (v->reason == VMX_REASON_EPT_MISCONFIG)
-		v->gpa = vmx_read(v, VMX_F_GUEST_PHYSICAL_ADDRESS);
 	/* The next vmm_stay() empties the log. */
-	return v->reason == VMX_REASON_PML_FULL ? VMM_NEXT_IRQ : VMM_NEXT_USER;
+	return v->exit.reason == VMX_REASON_PML_FULL ? VMM_NEXT_IRQ : VMM_NEXT_USER;
 }
 
 static noinline enum vmm_next handle_cr_access(struct vmm_vcpu *v)
@@ -471,7 +472,7 @@ static bool exit_write_msr(struct vmm_vcpu *v, u32 index, u64 value)
  */
 enum vmm_next vmx_handle_exit(struct vmm_vcpu *v)
 {
-	u32 reason = v->reason;
+	u32 reason = v->exit.reason;
 
 	if (unlikely(reason >= VMX_STATS_REASONS))
 		return handle_beyond(v);

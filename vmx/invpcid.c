@@ -5,7 +5,7 @@
 
 #include "../paging/paging.h"
 #include "paging.h"
-#include "vmx.h"
+#include "record.h"
 
 /*
  * SDM, "Format of the VM-Exit Instruction-Information Field as Used for INVEPT, INVPCID,
@@ -32,7 +32,7 @@
 static u64 effective_address(struct vmm_vcpu *v, u32 info)
 {
 	/* The displacement. With RIP as the base the CPU has added it. */
-	u64 address = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	u64 address = vmx_exit_qualification(v);
 
 	if (!(info & INFO_NO_BASE))
 		address += vmx_paging_register(v, INFO_BASE(info));

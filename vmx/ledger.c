@@ -194,7 +194,7 @@ void vmx_ledger_enter(struct vmm_vcpu *v)
 
 static bool has_entered(const struct vmm_vcpu *v)
 {
-	return !(v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION));
+	return !(v->exit.reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION));
 }
 
 /**
@@ -226,5 +226,5 @@ void vmx_ledger_handled(struct vmm_vcpu *v)
 {
 	WARN_ONCE(has_entered(v) && !v->event.info &&
 		  vmx_insn_vmread(VMX_F_IDT_VECTORING_INFO) & VMX_INTR_VALID,
-		  "exit %u lost an event that was being delivered\n", v->reason);
+		  "exit %u lost an event that was being delivered\n", v->exit.reason);
 }

@@ -4,7 +4,7 @@
 
 #include "caps.h"
 #include "exit.h"
-#include "vmx.h"
+#include "record.h"
 
 #define CODE	(VMX_STATE_CS | VMX_STATE_SS)
 #define PAGING	(VMX_STATE_CR0 | VMX_STATE_CR3 | VMX_STATE_CR4 | VMX_STATE_EFER)
@@ -89,22 +89,20 @@ static bool has_length(u32 intr_info)
 }
 
 /* With shadow paging the fields are not what the guest has. */
-static noinline void give_paging(struct vmm_vcpu *v, u32 want)
+static noinline void give_paging(struct vmm_vcpu *v)
 {
 	struct vmx_run_page *run = v->run;
 
-	if (want & VMX_VALID_PHYSICAL)
-		run->linear = v->gva;
 	run->cr0 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR0);
 	run->cr3 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR3);
 	run->cr4 = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_CR4);
 	run->efer = vmx_vmcs_read(v->vmcs, VMX_F_GUEST_EFER);
 }
 
-static __always_inline void give_shadow(struct vmm_vcpu *v, u32 want)
+static __always_inline void give_shadow(struct vmm_vcpu *v)
 {
 	if (unlikely(v->paging))
-		give_paging(v, want);
+		give_paging(v);
 }
 
 static __always_inline void give_state(struct vmm_vcpu *v,
@@ -150,36 +148,30 @@ static __always_inline void give_io(struct vmx_run_page *run)
 			(q & BIT(5) ? VMX_IO_REP : 0);
 }
 
-/* A page fault whose error code the CPU did not know. */
-static bool is_shadow_fault(const struct vmm_vcpu *v)
-{
-	return v->paging && (v->intr_info & VMX_INTR_VECTOR_MASK) == X86_TRAP_PF;
-}
-
 static __always_inline void give_exit(struct vmm_vcpu *v,
 				      struct vmx_run_page *run, u32 want)
 {
+	const struct vmm_exit *e = &v->exit;
+
 	if (want & VMX_VALID_LENGTH)
-		run->length = vmx_read(v, VMX_F_EXIT_INSN_LENGTH);
+		run->length = e->length;
 	if (want & VMX_VALID_QUALIFICATION)
-		run->qualification = want & VMX_VALID_PHYSICAL ? v->violation :
-				     vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+		run->qualification = e->qualification;
 	if (want & VMX_VALID_IO)
 		give_io(run);
 	if (want & VMX_VALID_LINEAR)
-		run->linear = vmx_read(v, VMX_F_GUEST_LINEAR_ADDRESS);
+		run->linear = e->linear;
 	if (want & VMX_VALID_PHYSICAL)
-		run->physical = v->gpa;
+		run->physical = e->physical;
 	if (want & VMX_VALID_INSN_INFO)
-		run->insn_info = vmx_read(v, VMX_F_EXIT_INSN_INFO);
+		run->insn_info = e->insn_info;
 	if (want & VMX_VALID_INTR) {
-		run->intr_info = v->intr_info;
-		run->intr_error = is_shadow_fault(v) ? v->intr_error :
-				  vmx_read(v, VMX_F_EXIT_INTR_ERROR);
+		run->intr_info = e->intr_info;
+		run->intr_error = e->intr_error;
 	}
 	if (want & VMX_VALID_IDT) {
-		run->idt_info = v->idt_info;
-		if (unlikely(v->idt_info & VMX_INTR_ERROR_CODE))
+		run->idt_info = e->idt_info;
+		if (unlikely(e->idt_info & VMX_INTR_ERROR_CODE))
 			run->idt_error = vmx_read(v, VMX_F_IDT_VECTORING_ERROR);
 	}
 }
@@ -195,36 +187,37 @@ static void return_event(struct vmm_vcpu *v)
 	v->event.info = 0;
 }
 
-/* With a constant set this is a straight line of VMREADs. */
+/* What of it is the exit's has been recorded. With a constant set this is a straight line. */
 static __always_inline void give_fields(struct vmm_vcpu *v, u32 want)
 {
 	struct vmx_run_page *run = v->run;
 
-	run->reason = v->reason;
+	run->reason = v->exit.reason;
 	run->valid = want;
 	give_exit(v, run, want);
 	give_state(v, run, want);
 	if (want & PAGING)
-		give_shadow(v, want);
+		give_shadow(v);
 }
 
 static noinline void give_any(struct vmm_vcpu *v, u32 want)
 {
+	vmx_record_missing(v, want);
 	give_fields(v, want);
 }
 
 /* What belongs to the last exit. */
 static u32 wanted_output_now(const struct vmm_vcpu *v)
 {
-	u32 want = wanted_output(v->reason & VMX_REASON_BASIC_MASK);
+	u32 want = wanted_output(v->exit.reason & VMX_REASON_BASIC_MASK);
 
-	if (vmx_exit_in_delivery(v->reason))
+	if (vmx_exit_in_delivery(v->exit.reason))
 		want |= VMX_VALID_IDT;
-	if (v->reason == VMX_REASON_VM_INSTRUCTION)
+	if (v->exit.reason == VMX_REASON_VM_INSTRUCTION)
 		want = STATE;
-	if (v->reason == VMX_REASON_EXCEPTION_NMI && !has_length(v->intr_info))
+	if (v->exit.reason == VMX_REASON_EXCEPTION_NMI && !has_length(v->exit.intr_info))
 		want &= ~VMX_VALID_LENGTH;
-	if (v->reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION))
+	if (v->exit.reason & (VMX_REASON_ENTRY_FAILURE | VMX_REASON_VM_INSTRUCTION))
 		want |= VMX_VALID_FAILURE;
 	return want;
 }
@@ -246,13 +239,17 @@ void vmx_give_exit(struct vmm_vcpu *v)
 {
 	v->count.user_exits++;
 	return_event(v);
-	switch (v->reason) {
+	switch (v->exit.reason) {
 	case VMX_REASON_IO:
+		/* Nobody has looked at it before. */
+		vmx_record(v, PORT);
 		give_fields(v, PORT);
 		if (unlikely(v->run->qualification & IO_STRING))
 			give_any(v, PORT | STRING);
 		break;
 	case VMX_REASON_EPT_VIOLATION:
+		if (!(v->exit.known & VMX_VALID_LINEAR))
+			vmx_record(v, VMX_VALID_LINEAR);
 		give_fields(v, MEMORY);
 		break;
 	default:
@@ -269,7 +266,7 @@ void vmx_give_exit(struct vmm_vcpu *v)
 void vmx_give_state(struct vmm_vcpu *v)
 {
 	give_state(v, v->run, STATE);
-	give_shadow(v, STATE);
+	give_shadow(v);
 	v->run->valid = STATE;
 	return_event(v);
 }

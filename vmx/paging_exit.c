@@ -12,7 +12,7 @@
 #include "../paging/paging.h"
 #include "caps.h"
 #include "paging.h"
-#include "vmx.h"
+#include "record.h"
 
 /* SDM, "System Descriptor Types" */
 #define TSS_TYPE	0xf
@@ -100,9 +100,8 @@ static void restore_rf(struct vmm_vcpu *v)
 static noinline int page_fault(struct vmm_vcpu *v)
 {
 	struct shadow_walk walk = {
-		.gva = vmx_read(v, VMX_F_EXIT_QUALIFICATION),
-		.access = vmx_read(v, VMX_F_EXIT_INTR_ERROR) &
-			  (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR),
+		.gva = v->exit.qualification,
+		.access = v->exit.intr_error & (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR),
 		.ac = v->paging->mode.smap && vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_AC,
 	};
 	int r = paging_fault(v, &walk);
@@ -112,8 +111,11 @@ static noinline int page_fault(struct vmm_vcpu *v)
 			restore_rf(v);
 		return r;
 	}
-	v->reason = VMX_REASON_EXCEPTION_NMI;
-	if (user_wants_fault(v, v->intr_error))
+	/* If it was described as an EPT violation before, it is a page fault again. */
+	v->exit.reason = VMX_REASON_EXCEPTION_NMI;
+	v->exit.known = VMX_VALID_QUALIFICATION | VMX_VALID_INTR;
+	v->exit.qualification = walk.gva;
+	if (user_wants_fault(v, v->exit.intr_error))
 		return GPHYS_FAULT_EXIT;
 	return paging_deliver_fault(v, walk.gva);
 }
@@ -235,7 +237,7 @@ static int mov_to(struct vmm_vcpu *v, unsigned int cr, u64 value)
 /* SDM, "Exit Qualification for Control-Register Accesses" */
 static int cr_access(struct vmm_vcpu *v)
 {
-	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION);
+	u64 q = vmx_exit_qualification(v);
 	unsigned int cr = q & 0xf, kind = q >> 4 & 3;
 
 	if (kind == 0)
@@ -252,7 +254,7 @@ static int finish_invalidation(struct vmm_vcpu *v)
 
 	if (user_wants(v, VMX_CPU_INVLPG_EXITING))
 		return -EPERM;
-	if (v->reason == VMX_REASON_INVPCID)
+	if (v->exit.reason == VMX_REASON_INVPCID)
 		r = vmx_paging_invpcid(v);
 	if (r)
 		return r;
@@ -268,7 +270,7 @@ static int finish_instruction(struct vmm_vcpu *v, int r)
 	if (r < 0)
 		return r;
 	if (r)
-		vmx_inject_fault(v, r, r == PAGING_PF ? v->intr_error : 0);
+		vmx_inject_fault(v, r, r == PAGING_PF ? v->exit.intr_error : 0);
 	else
 		vmx_retire(v);
 	return GPHYS_FAULT_DONE;
@@ -277,8 +279,8 @@ static int finish_instruction(struct vmm_vcpu *v, int r)
 static noinline int handle_instruction(struct vmm_vcpu *v)
 {
 	/* It may become an EPT violation, but none in the delivery of an event. */
-	v->idt_info = 0;
-	return finish_instruction(v, v->reason == VMX_REASON_CR_ACCESS ? cr_access(v) :
+	v->exit.idt_info = 0;
+	return finish_instruction(v, v->exit.reason == VMX_REASON_CR_ACCESS ? cr_access(v) :
 									 finish_invalidation(v));
 }
 
@@ -292,7 +294,7 @@ static noinline int handle_instruction(struct vmm_vcpu *v)
 bool vmx_paging_cr_access(struct vmm_vcpu *v)
 {
 	struct shadow_paging *p = v->paging;
-	u64 q = vmx_read(v, VMX_F_EXIT_QUALIFICATION), value;
+	u64 q = vmx_exit_qualification(v), value;
 
 	if ((q & 0x3f) != 3 || p->mode.format != SHADOW_GUEST_LONG)
 		return false;
@@ -316,13 +318,13 @@ bool vmx_paging_cr_access(struct vmm_vcpu *v)
 int vmx_paging_exit(struct vmm_vcpu *v)
 {
 	/* Not inlined: a page fault does without the stack frame of the others. */
-	return v->reason == VMX_REASON_EXCEPTION_NMI ? page_fault(v) : handle_instruction(v);
+	return v->exit.reason == VMX_REASON_EXCEPTION_NMI ? page_fault(v) : handle_instruction(v);
 }
 
 /* VM entry would fail so, if the CPU saw the guest's registers and PDPTEs. */
 static int fail_entry(struct vmm_vcpu *v, const struct vmx_failure *failure)
 {
-	v->reason = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
+	v->exit.begin = VMX_REASON_ENTRY_FAILURE | VMX_REASON_INVALID_GUEST_STATE;
 	v->run->failure = *failure;
 	return GPHYS_FAULT_EXIT;
 }
@@ -342,7 +344,7 @@ int vmx_paging_load(struct vmm_vcpu *v)
 	int r;
 
 	/* What is missing becomes an EPT violation, but none in the delivery of an event. */
-	v->idt_info = 0;
+	v->exit.idt_info = 0;
 	/*
 	 * What userspace wrote: the CPU is in IA-32e mode if and only if the guest's tables
 	 * are that mode's, or it would take shadow pages for tables of another level.

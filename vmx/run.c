@@ -167,7 +167,7 @@ static void set_timer(struct vmm_vcpu *v)
 
 static void trace_exit_of(struct vmm_vcpu *v)
 {
-	trace_exit(v->tag.vpid, v->reason, vmx_read(v, VMX_F_GUEST_RIP),
+	trace_exit(v->tag.vpid, v->exit.reason, vmx_read(v, VMX_F_GUEST_RIP),
 		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
 }
 
@@ -218,7 +218,7 @@ static enum vmm_next run_enter(struct vmm_vcpu *v)
 		vmx_ledger_enter(v);
 		if (static_branch_unlikely(&before_each))
 			prepare_each(v);
-		v->reason = vmx_enter(v);
+		v->exit.begin = vmx_enter(v);
 		vmx_ledger_leave(v);
 		if (trace_exit_enabled())
 			trace_exit_of(v);

@@ -87,7 +87,7 @@ static inline void vmx_retire(struct vmm_vcpu *v)
 }
 
 /* vmx/enter.c, vmx/entry.S */
-u32 vmx_enter(struct vmm_vcpu *v);
+u64 vmx_enter(struct vmm_vcpu *v);
 void *__vmx_enter(u64 *regs, unsigned long *host_rsp, unsigned long launched);
 void vmx_exit_point(void);
 

@@ -149,7 +149,7 @@ static void run_deadline(struct kunit *test)
 	v->deadline = 1000;
 	v->run->deadline = 1000;
 	EXPECT_RUN(v, 0, "LiXU.");
-	KUNIT_EXPECT_EQ(test, v->reason, VMX_REASON_PREEMPTION_TIMER);
+	KUNIT_EXPECT_EQ(test, v->exit.reason, VMX_REASON_PREEMPTION_TIMER);
 	KUNIT_EXPECT_EQ(test, v->deadline, 0);
 	KUNIT_EXPECT_EQ(test, v->run->deadline, 0);
 	BEGIN(v, .tsc = 1000, .way = { USER });
