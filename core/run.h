@@ -127,7 +127,7 @@ static int vmm_resolve_access(struct vmm_vcpu *v, bool atomic)
 	if (v->paging)
 		return run_paging_fault(v, atomic);
 	r = gphys_fault(v->mmu, v->exit.physical, v->exit.access, atomic, &v->miss);
-	trace_fault(v->tag.vpid, v->exit.physical, v->exit.qualification, r);
+	trace_fault(v->tag.id, v->exit.physical, v->exit.qualification, r);
 	if (r == GPHYS_FAULT_DONE)
 		v->count.faults++;
 	return r;
@@ -173,7 +173,7 @@ static bool vmm_needs_flush(const struct vmm_vcpu *v)
 {
 	const struct vmm_views *views = v->views;
 
-	return v->tag.vpid_on != smp_processor_id() ||
+	return v->tag.id_on != smp_processor_id() ||
 	       gphys_view_stale(&views->view[0]) ||
 	       (unlikely(views->count > 1) && vmm_other_views_stale(views));
 }

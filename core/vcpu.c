@@ -84,8 +84,8 @@ static struct vmm_vcpu *vcpu_alloc(struct vmm_vm *vm,
 		return ERR_PTR(-ENOMEM);
 	v->vm = vmm_vm_get(vm);
 	v->running_on = -1;
-	v->tag.ept_on = -1;
-	v->tag.vpid_on = -1;
+	v->tag.map_on = -1;
+	v->tag.id_on = -1;
 	v->miss = GPHYS_NO_MISS;
 	v->dr6 = DR6_RESERVED;
 	base_timer_setup(&v->timer, timer_fired);
@@ -277,11 +277,18 @@ void __init vmm_vcpu_start(void)
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct vmm_vcpu *v = file->private_data;
+	long r;
 
 	if (!vmm_vm_owned(v->vm))
 		return -EPERM;
-	if (likely(cmd == VMX_RUN))
-		return static_call(vmm_vcpu_run)(v);
+	if (likely(cmd == VMX_RUN)) {
+		r = static_call(vmm_vcpu_run)(v);
+#ifdef CONFIG_CC_IS_CLANG
+		/* Else it is a conditional jump, which kernels before 6.3 cannot patch. */
+		OPTIMIZER_HIDE_VAR(r);
+#endif
+		return r;
+	}
 	return vcpu_cmd(v, cmd, (void __user *)arg);
 }
 

@@ -142,15 +142,15 @@ struct vmm_views {
 
 /**
  * struct vmm_tag - what CPUs know a guest's cached translations by, and which CPU may have some
- * @ept_on: the CPU whose cached translations the generations in &vmm_vcpu.views speak of
- * @vpid_on: the CPU that may have used translations of @vpid since they were
- *	last invalidated there: @ept_on, or -1
- * @vpid: its VPID, 0 if it has none
+ * @map_on: the CPU whose cached translations the generations in &vmm_vcpu.views speak of
+ * @id_on: the CPU that may have used translations of @id since they were last
+ *	invalidated there: @map_on, or -1
+ * @id: the number by which CPUs tell guests apart (VPID), 0 if it has none
  */
 struct vmm_tag {
-	int ept_on;
-	int vpid_on;
-	u16 vpid;
+	int map_on;
+	int id_on;
+	u16 id;
 };
 
 #define VMM_CPUID_SLOTS 32

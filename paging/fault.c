@@ -73,7 +73,7 @@ static int get_miss(struct vmm_vcpu *v)
 	if (gphys_misses(v->mmu, &v->miss, v->exit.physical, v->paging->miss_access))
 		return GPHYS_FAULT_EXIT;
 	r = gphys_fault(v->mmu, v->exit.physical, v->paging->miss_access, true, &v->miss);
-	trace_fault(v->tag.vpid, v->exit.physical, v->exit.qualification, r);
+	trace_fault(v->tag.id, v->exit.physical, v->exit.qualification, r);
 	if (r == GPHYS_FAULT_EXIT || v->paging->miss_translated)
 		return r;
 	/* The module reads no memory of devices, not even for a table. */

@@ -431,7 +431,7 @@ enum shadow_walk_result shadow_fault(struct shadow *s, struct shadow_paging *p,
 	enum shadow_walk_result result;
 
 	if (unlikely(s->nr_watched > SHADOW_WATCHED_MAX)) {
-		/* vmx_paging_load() makes them fewer; it may take its time. */
+		/* To load the roots makes them fewer; it may take its time. */
 		p->reload = true;
 		return SHADOW_WALK_DONE;
 	}

@@ -282,7 +282,7 @@ static noinline enum vmm_next handle_ept_violation(struct vmm_vcpu *v)
 		vmx_views_follow(v);
 	if (!gphys_misses(v->mmu, &v->miss, v->exit.physical, v->exit.access))
 		return VMM_NEXT_FAULT;
-	trace_fault(v->tag.vpid, v->exit.physical, v->exit.qualification, GPHYS_FAULT_EXIT);
+	trace_fault(v->tag.id, v->exit.physical, v->exit.qualification, GPHYS_FAULT_EXIT);
 	return VMM_NEXT_USER;
 }
 

@@ -135,9 +135,9 @@ static void set_windows(struct vmm_vcpu *v, u8 window)
 		ctls |= VMX_CPU_INTERRUPT_WINDOW;
 	if (window & VMX_WINDOW_NMI)
 		ctls |= VMX_CPU_NMI_WINDOW;
-	if (ctls == v->vmcs->region.cpu_ctls)
+	if (ctls == v->vmcs->region.cpu_in_force)
 		return;
-	v->vmcs->region.cpu_ctls = ctls;
+	v->vmcs->region.cpu_in_force = ctls;
 	vmx_write(v, VMX_F_CPU_CONTROLS, ctls | v->vmcs->cpu_must);
 }
 
@@ -191,7 +191,7 @@ int vmx_take_input(struct vmm_vcpu *v)
 			return -EINVAL;
 	}
 	if (unlikely(event | dirty | window |
-		     (v->vmcs->region.cpu_ctls ^ v->vmcs->cpu_ctls)))
+		     (v->vmcs->region.cpu_in_force ^ v->vmcs->cpu_ctls)))
 		return take_all(v, event, dirty, window, length);
 	return take_rest(v, length);
 }

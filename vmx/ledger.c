@@ -108,7 +108,7 @@ void vmx_ledger_invept_all(const struct vmm_vcpu *v)
 
 static struct vpid_entry *vpid_entry(struct vmm_vcpu *v)
 {
-	return v->tag.vpid < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->tag.vpid]) :
+	return v->tag.id < FOLLOWED_VPIDS ? this_cpu_ptr(&vpid_ledger[v->tag.id]) :
 					  NULL;
 }
 
@@ -158,11 +158,11 @@ static void check_vpid(struct vmm_vcpu *v)
 	struct vpid_entry *e = vpid_entry(v);
 
 	note_move(v);
-	if (!v->tag.vpid || !e)
+	if (!v->tag.id || !e)
 		return;
 	WARN_ONCE(e->vcpu != v->ledger.id,
 		  "entering with another vCPU's translations under VPID %u\n",
-		  v->tag.vpid);
+		  v->tag.id);
 	WARN_ONCE(e->vcpu == v->ledger.id && e->move != v->ledger.move,
 		  "entering with translations from before the vCPU was elsewhere\n");
 }

@@ -248,7 +248,7 @@ void vmx_paging_attach(struct vmm_vcpu *v)
 	vmx_insn_vmwrite(VMX_F_EXCEPTION_BITMAP,
 			 vmx_insn_vmread(VMX_F_EXCEPTION_BITMAP) | BIT(X86_TRAP_PF));
 	vmcs->cpu_must = CPU_OWN;
-	vmx_insn_vmwrite(VMX_F_CPU_CONTROLS, vmcs->region.cpu_ctls | CPU_OWN);
+	vmx_insn_vmwrite(VMX_F_CPU_CONTROLS, vmcs->region.cpu_in_force | CPU_OWN);
 	vmcs->paging = p;
 	paging_changed(p);
 	p->reread = true;
@@ -279,7 +279,7 @@ void vmx_paging_detach(struct vmm_vcpu *v)
 	exceptions = vmx_insn_vmread(VMX_F_EXCEPTION_BITMAP) & ~BIT_ULL(X86_TRAP_PF);
 	vmx_insn_vmwrite(VMX_F_EXCEPTION_BITMAP,
 			 exceptions | (vmcs->exceptions & BIT(X86_TRAP_PF)));
-	vmx_insn_vmwrite(VMX_F_CPU_CONTROLS, vmcs->region.cpu_ctls);
+	vmx_insn_vmwrite(VMX_F_CPU_CONTROLS, vmcs->region.cpu_in_force);
 	vmcs->cpu_must = 0;
 	vmcs->paging = NULL;
 }

@@ -120,12 +120,6 @@ static noinline int page_fault(struct vmm_vcpu *v)
 	return paging_deliver_fault(v, walk.gva);
 }
 
-/* The guest's part of a control register: userspace's mask has the rest. */
-static u64 merge_user(u64 old, u64 mask, u64 value)
-{
-	return (old & mask) | (value & ~mask);
-}
-
 static bool has_16bit_tss(struct vmm_vcpu *v)
 {
 	return (vmx_read(v, VMX_F_GUEST_TR_ACCESS) & TSS_TYPE) == TSS_16BIT_BUSY;
@@ -143,37 +137,40 @@ static void switch_long_mode(struct vmm_vcpu *v)
 
 static int set_cr0(struct vmm_vcpu *v, u64 value)
 {
-	struct shadow_paging *p = v->paging;
-	bool switches;
-	int r;
+	bool switches = (value ^ v->paging->cr0) & X86_CR0_PG;
+	int r = paging_set_cr0(v, value, vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L,
+			       switches && has_16bit_tss(v));
 
-	vmx_paging_merge(p);
-	value = merge_user(p->cr0, vmx_shadowed(p)->cr0_mask, value);
-	switches = (value ^ p->cr0) & X86_CR0_PG;
-	r = paging_set_cr0(v, value, vmx_read(v, VMX_F_GUEST_CS_ACCESS) & VMX_ACCESS_L,
-			   switches && has_16bit_tss(v));
-	if (r)
-		return r;
-	if (switches)
+	if (!r && switches)
 		switch_long_mode(v);
-	vmx_paging_apply(p);
-	return 0;
+	return r;
 }
 
 static int set_cr4(struct vmm_vcpu *v, u64 value)
 {
-	struct shadow_paging *p = v->paging;
-	u64 judged;
-	int r;
+	u64 judged = value;
 
-	vmx_paging_merge(p);
-	value = merge_user(p->cr4, vmx_shadowed(p)->cr4_mask, value);
-	judged = value;
 	if (vmx_vmcs_judge(v->vmcs, VMX_F_GUEST_CR4, &judged) || judged != value)
 		return PAGING_GP;
-	r = paging_set_cr4(v, value);
+	return paging_set_cr4(v, value);
+}
+
+/* CR0 or CR4: the bits that the guest has, unless it changes what userspace wants to see. */
+static int mov_to_masked(struct vmm_vcpu *v, unsigned int cr, u64 value)
+{
+	const struct vmx_shadowed *k = vmx_shadowed(v->paging);
+	u64 mask = cr ? k->cr4_mask : k->cr0_mask;
+	u64 old;
+	int r;
+
+	if ((value ^ (cr ? k->cr4_shadow : k->cr0_shadow)) & mask)
+		return -EPERM;
+	vmx_paging_merge(v->paging);
+	old = cr ? v->paging->cr4 : v->paging->cr0;
+	value = (old & mask) | (value & ~mask);
+	r = cr ? set_cr4(v, value) : set_cr0(v, value);
 	if (!r)
-		vmx_paging_apply(p);
+		vmx_paging_apply(v->paging);
 	return r;
 }
 
@@ -220,15 +217,12 @@ static bool user_wants_cr3(struct vmm_vcpu *v, u64 value)
 /* 0, an exception, -EAGAIN, or -EPERM: it is userspace's. */
 static int mov_to(struct vmm_vcpu *v, unsigned int cr, u64 value)
 {
-	const struct vmx_shadowed *k = vmx_shadowed(v->paging);
-
 	switch (cr) {
 	case 0:
-		return (value ^ k->cr0_shadow) & k->cr0_mask ? -EPERM : set_cr0(v, value);
+	case 4:
+		return mov_to_masked(v, cr, value);
 	case 3:
 		return user_wants_cr3(v, value) ? -EPERM : paging_set_cr3(v, value);
-	case 4:
-		return (value ^ k->cr4_shadow) & k->cr4_mask ? -EPERM : set_cr4(v, value);
 	default:
 		return -EPERM;
 	}

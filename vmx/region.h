@@ -20,9 +20,9 @@ struct vmm_vm;
  * @cpu: the CPU it is active on, -1 if none
  * @launched: its launch state; what VMLAUNCH or VMRESUME is chosen by
  * @active_link: in struct vmx_cpu.active of @cpu
- * @pin_ctls: pin-based controls, with the timer bit that RUN switches
- * @cpu_ctls: primary processor-based controls, with the window bits that RUN switches, and without
- *	those that the module turned on for the vCPU
+ * @pin_in_force: pin-based controls, with the timer bit that RUN switches
+ * @cpu_in_force: primary processor-based controls, with the window bits that RUN switches, and
+ *	without those that the module turned on for the vCPU
  * @ledger: for debug builds
  */
 struct vmx_region {
@@ -32,8 +32,8 @@ struct vmx_region {
 	int cpu;
 	bool launched;
 	struct list_head active_link;
-	u32 pin_ctls;
-	u32 cpu_ctls;
+	u32 pin_in_force;
+	u32 cpu_in_force;
 	struct vmx_region_ledger ledger;
 };
 

@@ -131,7 +131,7 @@ static __always_inline int run_paging_load(struct vmm_vcpu *v)
 /* The event into the VM-entry fields, which the entry consumes. */
 static void inject_event(struct vmm_vcpu *v)
 {
-	trace_inject(v->tag.vpid, v->event.info, v->event.error);
+	trace_inject(v->tag.id, v->event.info, v->event.error);
 	vmx_write(v, VMX_F_ENTRY_INTR_INFO, v->event.info);
 	if (v->event.info & VMX_INTR_ERROR_CODE)
 		vmx_write(v, VMX_F_ENTRY_EXCEPTION_ERROR, v->event.error);
@@ -150,9 +150,9 @@ static void run_set_timer_exit(struct vmm_vcpu *v, bool on)
 {
 	u32 ctls = v->vmcs->pin_ctls | (on ? VMX_PIN_PREEMPTION_TIMER : 0);
 
-	if (ctls == v->vmcs->region.pin_ctls)
+	if (ctls == v->vmcs->region.pin_in_force)
 		return;
-	v->vmcs->region.pin_ctls = ctls;
+	v->vmcs->region.pin_in_force = ctls;
 	vmx_write(v, VMX_F_PIN_CONTROLS, ctls);
 }
 
@@ -167,7 +167,7 @@ static void set_timer(struct vmm_vcpu *v)
 
 static void trace_exit_of(struct vmm_vcpu *v)
 {
-	trace_exit(v->tag.vpid, v->exit.reason, vmx_read(v, VMX_F_GUEST_RIP),
+	trace_exit(v->tag.id, v->exit.reason, vmx_read(v, VMX_F_GUEST_RIP),
 		   vmx_read(v, VMX_F_EXIT_QUALIFICATION));
 }
 
@@ -210,7 +210,7 @@ static enum vmm_next run_enter(struct vmm_vcpu *v)
 	if (static_branch_unlikely(&before_first))
 		prepare_first(v);
 	do {
-		trace_entry(v->tag.vpid, v->event.info);
+		trace_entry(v->tag.id, v->event.info);
 		if (unlikely(v->event.info))
 			inject_event(v);
 		if (v->deadline && run_has_timer())

@@ -43,7 +43,7 @@ int vmx_backend_init(struct vmm_vcpu *v, const struct vmx_create_vcpu *args)
 	err = vmx_vpid_alloc(v->vm);
 	if (err < 0)
 		return err;
-	v->tag.vpid = err;
+	v->tag.id = err;
 	return 0;
 }
 
@@ -55,7 +55,7 @@ int vmx_backend_init(struct vmm_vcpu *v, const struct vmx_create_vcpu *args)
  */
 void vmx_backend_free(struct vmm_vcpu *v)
 {
-	vmx_vpid_return(v->tag.vpid, &v->vm->vpids);
+	vmx_vpid_return(v->tag.id, &v->vm->vpids);
 	vmx_ve_free(v);
 	vmx_pml_free(v);
 	vmx_perf_free(v);
@@ -82,8 +82,8 @@ static void write_module_fields(struct vmm_vcpu *v)
 	vmx_views_attach(v);
 	vmx_pml_attach(v);
 	vmx_perf_attach(v);
-	if (v->tag.vpid) {
-		vmx_insn_vmwrite(VMX_F_VPID, v->tag.vpid);
+	if (v->tag.id) {
+		vmx_insn_vmwrite(VMX_F_VPID, v->tag.id);
 		vmcs->cpu2_must |= VMX_CPU2_VPID;
 	}
 	cpu2 = vmx_insn_vmread(VMX_F_CPU2_CONTROLS);

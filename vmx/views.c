@@ -65,8 +65,8 @@ static void views_link(struct vmm_vcpu *v)
 	v->staying = v->views->count > 1 ? vmm_staying_on_several(v->vm) :
 					   (unsigned long)v->mmu;
 	/* What this CPU has cached of them is old. */
-	v->tag.ept_on = -1;
-	v->tag.vpid_on = -1;
+	v->tag.map_on = -1;
+	v->tag.id_on = -1;
 }
 
 static void views_unlink(struct vmm_vcpu *v)

@@ -112,11 +112,11 @@ void vmx_vmcs_note(struct vmx_vmcs *vmcs, u32 field, u64 value, u64 asked)
 	switch (field) {
 	case VMX_F_PIN_CONTROLS:
 		vmcs->pin_ctls = value;
-		vmcs->region.pin_ctls = value;
+		vmcs->region.pin_in_force = value;
 		break;
 	case VMX_F_CPU_CONTROLS:
 		vmcs->cpu_ctls = value;
-		vmcs->region.cpu_ctls = value;
+		vmcs->region.cpu_in_force = value;
 		break;
 	case VMX_F_CPU2_CONTROLS:
 		vmcs->mode_exec = value & VMX_CPU2_MODE_BASED_EXEC;

@@ -104,7 +104,7 @@ void vmx_vpid_flush_all(void)
 static void flush_vpid(struct vmm_vcpu *v)
 {
 	vmx_insn_invvpid(cpu_can(VMX_CAPS_INVVPID_SINGLE) ? INVVPID_SINGLE : INVVPID_ALL,
-			 v->tag.vpid);
+			 v->tag.id);
 	vmx_ledger_invvpid(v);
 	v->count.invalidations++;
 }
@@ -117,7 +117,7 @@ static void flush_shadow(struct vmm_vcpu *v, struct gphys_view *view)
 {
 	/* Read first: the next flush is for later changes. */
 	view->seen_gen = atomic64_read(&view->mmu->ept.flush_gen);
-	if (v->tag.vpid)
+	if (v->tag.id)
 		flush_vpid(v);
 	gphys_ledger_dropped(view);
 }
@@ -133,12 +133,12 @@ static void flush_views(struct vmm_vcpu *v, int cpu)
 	const u32 single = cpu_can(VMX_CAPS_INVEPT_SINGLE) ? INVEPT_SINGLE : INVEPT_ALL;
 	unsigned int i, stale = 0;
 
-	if (v->tag.vpid_on != cpu && v->tag.vpid)
+	if (v->tag.id_on != cpu && v->tag.id)
 		flush_vpid(v);
 	for (i = 0; i < v->views->count; i++) {
 		struct gphys_view *view = &v->views->view[i];
 
-		if (v->tag.ept_on == cpu && !gphys_view_stale(view))
+		if (v->tag.map_on == cpu && !gphys_view_stale(view))
 			continue;
 		/* As above. */
 		view->seen_gen = atomic64_read(&view->mmu->ept.flush_gen);
@@ -167,8 +167,8 @@ void vmx_flush(struct vmm_vcpu *v)
 		flush_shadow(v, v->views->view);
 	else
 		flush_views(v, cpu);
-	v->tag.vpid_on = cpu;
-	v->tag.ept_on = cpu;
+	v->tag.id_on = cpu;
+	v->tag.map_on = cpu;
 }
 
 /**
@@ -183,5 +183,5 @@ void vmx_flush(struct vmm_vcpu *v)
  */
 void vmx_vpid_forget(struct vmm_vcpu *v)
 {
-	v->tag.vpid_on = -1;
+	v->tag.id_on = -1;
 }

@@ -238,7 +238,7 @@ static void run_restore_host(struct vmm_vcpu *v)
 static void run_flush(struct vmm_vcpu *v)
 {
 	RULE(backend.noted && !backend.fpu);
-	v->tag.vpid_on = smp_processor_id();
+	v->tag.id_on = smp_processor_id();
 	v->views->view[0].seen_gen = atomic64_read(&v->mmu->ept.flush_gen);
 	note('!');
 }

@@ -35,7 +35,7 @@ static int run_init(struct kunit *test)
 static void begin(struct vmm_vcpu *v, const struct backend *settings)
 {
 	backend = *settings;
-	v->tag.vpid_on = -1;
+	v->tag.id_on = -1;
 	v->kicked = false;
 	v->pml_count = 0;
 }
@@ -172,10 +172,10 @@ static void run_flushes(struct kunit *test)
 	BEGIN(v, .way = { USER });
 	EXPECT_RUN(v, 0, "Li!EXU.");
 	BEGIN(v, .way = { USER });
-	v->tag.vpid_on = smp_processor_id();
+	v->tag.id_on = smp_processor_id();
 	EXPECT_RUN(v, 0, "LiEXU.");
 	BEGIN(v, .way = { USER });
-	v->tag.vpid_on = smp_processor_id();
+	v->tag.id_on = smp_processor_id();
 	atomic64_inc(&v->mmu->ept.flush_gen);
 	EXPECT_RUN(v, 0, "Li!EXU.");
 	migrate_enable();
