@@ -73,6 +73,36 @@ static noinline enum vmm_leave vmm_leave_for(struct vmm_vcpu *v, unsigned long w
 	return VMM_LEAVE_RESCHED;
 }
 
+/* Without a preemption timer a host timer asks for this. */
+static bool vmm_deadline_passed(struct vmm_vcpu *v)
+{
+	if (!v->deadline || run_has_timer() || run_ticks_left(v))
+		return false;
+	clear_bit(VMM_REQUEST_DEADLINE, &v->requests);
+	v->deadline = 0;
+	v->run->deadline = 0;
+	v->exit.begin = VMX_REASON_PREEMPTION_TIMER;
+	v->count.exits[v->exit.reason]++;
+	return true;
+}
+
+/* What the program or others ask for, and the thread's work. */
+static noinline bool vmm_serve_requests(struct vmm_vcpu *v, unsigned long work,
+					enum vmm_leave *leave)
+{
+	unsigned long requests = READ_ONCE(v->requests);
+
+	if (READ_ONCE(v->run->immediate_exit) || requests & BIT(VMM_REQUEST_KICK))
+		*leave = VMM_LEAVE_EINTR;
+	else if (work)
+		*leave = vmm_leave_for(v, work);
+	else if (requests & BIT(VMM_REQUEST_DEADLINE) && vmm_deadline_passed(v))
+		*leave = VMM_LEAVE_USER;
+	else
+		return false;
+	return true;
+}
+
 /* Is there a reason not to enter? */
 static bool vmm_must_leave(struct vmm_vcpu *v, enum vmm_leave *leave)
 {
@@ -80,25 +110,11 @@ static bool vmm_must_leave(struct vmm_vcpu *v, enum vmm_leave *leave)
 			     (BASE_TIF_RESCHED | _TIF_SIGPENDING |
 			      _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME);
 
-	if (unlikely(READ_ONCE(v->run->immediate_exit) | READ_ONCE(v->kicked))) {
-		*leave = VMM_LEAVE_EINTR;
-		return true;
-	}
+	if (unlikely(READ_ONCE(v->run->immediate_exit) | READ_ONCE(v->requests)))
+		return vmm_serve_requests(v, work, leave);
 	if (likely(!work))
 		return false;
 	*leave = vmm_leave_for(v, work);
-	return true;
-}
-
-/* Without a preemption timer a host timer ends the guest's stay. */
-static bool vmm_deadline_passed(struct vmm_vcpu *v)
-{
-	if (!v->deadline || run_has_timer() || run_ticks_left(v))
-		return false;
-	v->deadline = 0;
-	v->run->deadline = 0;
-	v->exit.begin = VMX_REASON_PREEMPTION_TIMER;
-	v->count.exits[v->exit.reason]++;
 	return true;
 }
 
@@ -113,6 +129,8 @@ static void vmm_start_host_timer(struct vmm_vcpu *v)
 	if (likely(!v->deadline) || run_has_timer())
 		return;
 	left = min(run_ticks_left(v), VMM_HOST_TICKS_MAX);
+	if (!left)
+		set_bit(VMM_REQUEST_DEADLINE, &v->requests);
 	hrtimer_start(&v->timer,
 		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
 						  run_tsc_khz() ?: 1)),
@@ -196,10 +214,6 @@ static enum vmm_leave vmm_stay(struct vmm_vcpu *v, int *err)
 		base_ledger_look();
 		if (vmm_must_leave(v, &leave))
 			break;
-		if (unlikely(vmm_deadline_passed(v))) {
-			leave = VMM_LEAVE_USER;
-			break;
-		}
 		run_note_host(v);
 		if (unlikely(vmm_needs_flush(v)))
 			run_flush(v);
@@ -346,7 +360,7 @@ static long vmm_run_locked(struct vmm_vcpu *v)
 		case VMM_LEAVE_ERROR:
 			return err;
 		case VMM_LEAVE_EINTR:
-			WRITE_ONCE(v->kicked, false);
+			clear_bit(VMM_REQUEST_KICK, &v->requests);
 			return -EINTR;
 		case VMM_LEAVE_HOME:
 			return vmm_restart_run(v);
@@ -388,8 +402,10 @@ static __always_inline long vmm_run_vcpu(struct vmm_vcpu *v)
 	r = vmm_run_locked(v);
 	if (unlikely(v->fpu_long))
 		vmm_end_long_run(v);
-	if (!run_has_timer())
+	if (!run_has_timer()) {
 		hrtimer_cancel(&v->timer);
+		clear_bit(VMM_REQUEST_DEADLINE, &v->requests);
+	}
 	run_unlock(v);
 	return r;
 }

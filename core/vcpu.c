@@ -55,9 +55,12 @@ static void vcpu_free(struct vmm_vcpu *v)
 	base_cond_resched_freed();
 }
 
-/* The interrupt is all that is wanted: it ended the guest's stay. */
+/* The interrupt ended the guest's stay. */
 static enum hrtimer_restart timer_fired(struct hrtimer *timer)
 {
+	struct vmm_vcpu *v = container_of(timer, struct vmm_vcpu, timer);
+
+	set_bit(VMM_REQUEST_DEADLINE, &v->requests);
 	return HRTIMER_NORESTART;
 }
 
@@ -169,9 +172,9 @@ static long kick_vcpu(struct vmm_vcpu *v)
 {
 	int cpu;
 
-	WRITE_ONCE(v->kicked, true);
+	set_bit(VMM_REQUEST_KICK, &v->requests);
 	/* Pairs with vmx_load(): RUN sees the kick, or we see where it is. */
-	smp_mb();
+	smp_mb__after_atomic();
 	/* A CPU does not go offline meanwhile: that waits for preemption to be on. */
 	preempt_disable();
 	cpu = READ_ONCE(v->running_on);

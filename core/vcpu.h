@@ -186,6 +186,16 @@ struct vmm_vcpu_ledger {
 };
 
 /**
+ * enum vmm_request - what others ask of a vCPU, to be looked at before the next VM entry
+ * @VMM_REQUEST_KICK: to leave RUN; forgotten when RUN has been interrupted
+ * @VMM_REQUEST_DEADLINE: to see whether its deadline has passed; stands until it has
+ */
+enum vmm_request {
+	VMM_REQUEST_KICK,
+	VMM_REQUEST_DEADLINE,
+};
+
+/**
  * struct vmm_vcpu - what a descriptor from %VMX_CREATE_VCPU stands for
  * @vm: its VM, referenced
  * @vmcs: its VMCS, referenced; whoever has it busy has the vCPU
@@ -207,7 +217,7 @@ struct vmm_vcpu_ledger {
  *	looks at
  * @staying: which mmus its guest may be on: the address of the only one, or that
  *	of @vm plus 1 if there are several
- * @kicked: leave RUN at the next opportunity
+ * @requests: what others ask of it: a bit for each enum vmm_request
  * @tag: of its guest's translations
  * @event: taken from the run page and not delivered yet
  * @given: the last event of an entry, with shadow paging, and RFLAGS.RF at that entry
@@ -251,7 +261,7 @@ struct vmm_vcpu {
 
 	int running_on;
 	unsigned long staying;
-	bool kicked;
+	unsigned long requests;
 	struct vmm_tag tag;
 	struct vmm_event event;
 	struct {

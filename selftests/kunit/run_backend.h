@@ -23,6 +23,7 @@ enum way {
 	FAULT,			/* the page is at hand */
 	FAULT_SLEEPS,		/* it is got after the CPU was left */
 	SPLIT_LOCK,		/* the host lets the guest go on */
+	TIMER,			/* the host's, which is for the deadline */
 	GOES_ON,		/* those before do not end RUN */
 	USER = GOES_ON,
 	FAILED,
@@ -51,6 +52,7 @@ static const struct {
 	[FAULT] = { VMM_NEXT_FAULT, GPHYS_FAULT_DONE },
 	[FAULT_SLEEPS] = { VMM_NEXT_FAULT, -EAGAIN, GPHYS_FAULT_DONE },
 	[SPLIT_LOCK] = { VMM_NEXT_SPLIT_LOCK },
+	[TIMER] = { VMM_NEXT_IRQ },
 	[USER] = { VMM_NEXT_USER },
 	[FAILED] = { VMM_NEXT_FAILED },
 	[FAULT_EXIT] = { VMM_NEXT_FAULT, GPHYS_FAULT_EXIT },
@@ -292,7 +294,11 @@ static enum vmm_next run_enter(struct vmm_vcpu *v)
 		return VMM_NEXT_USER;
 	switch (backend.way[backend.entries++]) {
 	case KICK:
-		WRITE_ONCE(v->kicked, true);
+		set_bit(VMM_REQUEST_KICK, &v->requests);
+		break;
+	case TIMER:
+		backend.tsc = v->deadline;
+		set_bit(VMM_REQUEST_DEADLINE, &v->requests);
 		break;
 	case SIGNAL:
 		set_thread_flag(TIF_SIGPENDING);

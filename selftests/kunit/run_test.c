@@ -36,7 +36,7 @@ static void begin(struct vmm_vcpu *v, const struct backend *settings)
 {
 	backend = *settings;
 	v->tag.id_on = -1;
-	v->kicked = false;
+	v->requests = 0;
 	v->pml_count = 0;
 }
 
@@ -85,7 +85,7 @@ static void run_ends(struct kunit *test)
 	for (way = GOES_ON; way < WAYS; way++) {
 		BEGIN(v, .way = { way });
 		EXPECT_RUN(v, ways[way].result, logs[way]);
-		KUNIT_EXPECT_FALSE(test, v->kicked);
+		KUNIT_EXPECT_EQ(test, v->requests, 0);
 	}
 	/* RUN is started again after such work, so it counts once. */
 	KUNIT_EXPECT_EQ(test, v->count.runs, WAYS - GOES_ON - 1);
@@ -100,6 +100,7 @@ static void run_goes_on(struct kunit *test)
 		[FAULT] = "Li!EmbEXUe.",
 		[FAULT_SLEEPS] = "Li!EmUMbLEXUe.",
 		[SPLIT_LOCK] = "Li!EUarsbLEXUe.",
+		[TIMER] = "Li!EbEXUe.",
 	};
 	struct vmm_vcpu *v = test->priv;
 	enum way way;
@@ -128,9 +129,9 @@ static void run_without_entry(struct kunit *test)
 	BEGIN(v, .input = -EINVAL);
 	EXPECT_RUN(v, -EINVAL, "LiU.");
 	BEGIN(v);
-	v->kicked = true;
+	set_bit(VMM_REQUEST_KICK, &v->requests);
 	EXPECT_RUN(v, -EINTR, "LiSU.");
-	KUNIT_EXPECT_FALSE(test, v->kicked);
+	KUNIT_EXPECT_EQ(test, v->requests, 0);
 	BEGIN(v);
 	v->run->immediate_exit = 1;
 	EXPECT_RUN(v, -EINTR, "LiSU.");
@@ -156,6 +157,13 @@ static void run_deadline(struct kunit *test)
 	v->deadline = U64_MAX;
 	EXPECT_RUN(v, 0, "Li!EXU.");
 	KUNIT_EXPECT_FALSE(test, hrtimer_active(&v->timer));
+	/* It asks while the guest runs. What was asked too early stands. */
+	BEGIN(v, .tsc = 1000, .way = { IRQ, TIMER });
+	v->requests = BIT(VMM_REQUEST_DEADLINE);
+	v->deadline = 1ULL << 60;
+	EXPECT_RUN(v, 0, "Li!EbEXUe.");
+	KUNIT_EXPECT_EQ(test, v->exit.reason, VMX_REASON_PREEMPTION_TIMER);
+	KUNIT_EXPECT_EQ(test, v->requests, 0);
 	/* The CPU's looks at it after each exit. */
 	BEGIN(v, .tsc = 1000, .way = { USER }, .has_timer = true);
 	v->deadline = 1000;
