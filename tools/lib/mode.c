@@ -10,9 +10,8 @@
 #include <libvmx/load.h>
 
 #include "internal.h"
+#include "start_tables.h"
 #include "x86.h"
-
-#define GDT_ENTRIES	6
 
 #define FLAT(selector, access)	{ selector, access, 0, LIMIT_FLAT }
 /* What the modes other than real mode have in common. */
@@ -20,7 +19,7 @@
 	.rflags = RFLAGS_FIXED,						\
 	.data = FLAT(VMX_GUEST_DS, ACCESS_DATA32),			\
 	.tr = { VMX_GUEST_TR, ACCESS_TSS, VMX_GUEST_TSS, LIMIT_TSS },	\
-	.gdt_base = VMX_GUEST_GDT, .gdt_limit = GDT_ENTRIES * 8 - 1
+	.gdt_base = VMX_GUEST_GDT, .gdt_limit = START_GDT_ENTRIES * 8 - 1
 
 static const struct vmx_start starts[] = {
 	[VMX_MODE_REAL] = {
@@ -28,7 +27,7 @@ static const struct vmx_start starts[] = {
 		.cs = { 0, ACCESS_CODE16, 0, LIMIT_REAL },
 		.data = { 0, ACCESS_DATA16, 0, LIMIT_REAL },
 		.tr = { 0, ACCESS_TSS, VMX_GUEST_TSS, LIMIT_TSS },
-		.gdt_base = VMX_GUEST_GDT, .gdt_limit = GDT_ENTRIES * 8 - 1,
+		.gdt_base = VMX_GUEST_GDT, .gdt_limit = START_GDT_ENTRIES * 8 - 1,
 		.idt_limit = LIMIT_REAL_IDT,
 	},
 	[VMX_MODE_PROTECTED] = {
@@ -48,62 +47,9 @@ static const struct vmx_start starts[] = {
 	},
 };
 
-static void write_gdt(unsigned char *ram)
-{
-	uint64_t gdt[GDT_ENTRIES] = {
-		[VMX_GUEST_CS32 / 8] = 0x00cf9b000000ffff,
-		[VMX_GUEST_DS / 8] = 0x00cf93000000ffff,
-		[VMX_GUEST_CS64 / 8] = 0x00af9b000000ffff,
-		/* A busy TSS; in IA-32e mode its base goes on in the next entry. */
-		[VMX_GUEST_TR / 8] = 0x00008b0000000000 | VMX_GUEST_TSS << 16 | LIMIT_TSS,
-	};
-
-	memcpy(ram + VMX_GUEST_GDT, gdt, sizeof(gdt));
-	memset(ram + VMX_GUEST_TSS, 0, LIMIT_TSS + 1);
-}
-
-/* Four page directories that map 4 GiB to itself; the entries above them point to @table. */
-static void write_directories(unsigned char *ram, uint64_t table)
-{
-	for (uint64_t n = 0; n < 4 * 512; n++) {
-		uint64_t entry = n << 21 | PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE;
-
-		memcpy(ram + table + n * 8, &entry, 8);
-	}
-}
-
-static void write_pointers(unsigned char *ram, uint64_t at, uint64_t table, int count,
-			   uint64_t flags)
-{
-	for (int n = 0; n < count; n++) {
-		uint64_t entry = (table + n * 0x1000) | flags;
-
-		memcpy(ram + at + n * 8, &entry, 8);
-	}
-}
-
-static void write_page_tables(unsigned char *ram, const struct vmx_start *start)
-{
-	uint64_t top = VMX_GUEST_PAGE_TABLES;
-
-	if (!(start->cr0 & CR0_PG))
-		return;
-	memset(ram + top, 0, VMX_GUEST_FREE - top);
-	if (start->mode == VMX_MODE_LONG) {
-		write_pointers(ram, top, top + 0x1000, 1, PAGE_PRESENT | PAGE_WRITE);
-		write_pointers(ram, top + 0x1000, top + 0x2000, 4, PAGE_PRESENT | PAGE_WRITE);
-		write_directories(ram, top + 0x2000);
-	} else if (start->mode == VMX_MODE_PAE) {
-		write_pointers(ram, top, top + 0x2000, 4, PAGE_PRESENT);
-		write_directories(ram, top + 0x2000);
-	} else {
-		for (uint32_t n = 0; n < 1024; n++) {
-			uint32_t entry = n << 22 | PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE;
-
-			memcpy(ram + top + n * 4, &entry, 4);
-		}
-	}
-}
+static const struct start_selectors selectors = {
+	.cs32 = VMX_GUEST_CS32, .cs64 = VMX_GUEST_CS64, .ds = VMX_GUEST_DS, .tr = VMX_GUEST_TR,
+};
 
 /* With EPT the CPU takes PAE's four top entries from the VMCS (SDM, "PAE Paging"). */
 static int set_pdptes(int vmcs)
@@ -113,7 +59,8 @@ static int set_pdptes(int vmcs)
 	for (unsigned int n = 0; n < COUNT(fields); n++)
 		fields[n] = (struct vmx_field){
 			.field = VMX_F_GUEST_PDPTE0 + 2 * n,
-			.value = (VMX_GUEST_PAGE_TABLES + 0x2000 + n * 0x1000) | PAGE_PRESENT,
+			.value = (VMX_GUEST_PAGE_TABLES + START_DIRECTORIES + n * 0x1000) |
+				 PAGE_PRESENT,
 		};
 	return vmx_fields_set(vmcs, fields, COUNT(fields));
 }
@@ -155,8 +102,11 @@ int vmx_set_mode(struct vmx_vm *vm, int vmcs, enum vmx_mode mode, uint64_t rip, 
 		start.cr4 |= CR4_PSE;
 	}
 	if (vm->ram) {
-		write_gdt(vm->ram);
-		write_page_tables(vm->ram, &start);
+		start_put_gdt(vm->ram + VMX_GUEST_GDT, &selectors, VMX_GUEST_TSS);
+		memset(vm->ram + VMX_GUEST_TSS, 0, LIMIT_TSS + 1);
+		if (start.cr0 & CR0_PG)
+			start_put_page_tables(vm->ram + VMX_GUEST_PAGE_TABLES, mode,
+					      VMX_GUEST_PAGE_TABLES);
 	}
 	ret = vmx_start_set(&vm->caps, vmcs, &start);
 	if (!ret && mode == VMX_MODE_PAE && vm->caps.features & VMX_HAS_EPT)

@@ -5,12 +5,12 @@
 
 #include "load.h"
 
+#include "../lib/start_tables.h"
 #include "../lib/x86.h"
 
 /* In the tables' first page. */
 #define TSS_OFFSET	0x100
 #define PARK_OFFSET	0x800
-#define GDT_ENTRIES	6
 
 void start_real(struct vmx_start *start, uint64_t address)
 {
@@ -32,36 +32,18 @@ size_t start_tables_size(enum vmx_mode mode)
 	return mode == VMX_MODE_LONG ? START_TABLES_PAGES * PAGE : PAGE;
 }
 
-/* A page of pointers to tables, a page of pointers to directories, four of those. */
-static void fill_page_tables(unsigned char *at, uint64_t base)
-{
-	uint64_t *top = (uint64_t *)at;
-	uint64_t *pointers = top + 512;
-	uint64_t *directories = pointers + 512;
-
-	top[0] = (base + PAGE) | PAGE_PRESENT | PAGE_WRITE;
-	for (uint64_t n = 0; n < 4; n++)
-		pointers[n] = (base + (2 + n) * PAGE) | PAGE_PRESENT | PAGE_WRITE;
-	for (uint64_t n = 0; n < 4 * 512; n++)
-		directories[n] = n << 21 | PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE;
-}
+static const struct start_selectors selectors = {
+	.cs32 = VMX_START_CS32, .cs64 = VMX_START_CS64, .ds = VMX_START_DS, .tr = VMX_START_TR,
+};
 
 void start_with_tables(struct vmx_start *start, enum vmx_mode mode, uint64_t base,
 		       struct start_tables *tables)
 {
 	bool wide = mode == VMX_MODE_LONG;
 	uint64_t tss = base + TSS_OFFSET;
-	uint64_t gdt[GDT_ENTRIES] = {
-		[VMX_START_CS32 / 8] = 0x00cf9b000000ffff,
-		[VMX_START_CS64 / 8] = 0x00af9b000000ffff,
-		[VMX_START_DS / 8] = 0x00cf93000000ffff,
-		/* Busy; in IA-32e mode its base goes on in the next entry. */
-		[VMX_START_TR / 8] = 0x00008b0000000000 | (tss & 0xffffff) << 16 |
-				     (tss & 0xff000000) << 32 | LIMIT_TSS,
-	};
 
 	memset(tables, 0, sizeof(*tables));
-	memcpy(tables->bytes, gdt, sizeof(gdt));
+	start_put_gdt(tables->bytes, &selectors, tss);
 	start->mode = mode;
 	start->rflags = RFLAGS_FIXED;
 	start->cr0 = CR0_PE | CR0_ET;
@@ -71,11 +53,11 @@ void start_with_tables(struct vmx_start *start, enum vmx_mode mode, uint64_t bas
 	start->data = (struct vmx_start_segment){ VMX_START_DS, ACCESS_DATA32, 0, LIMIT_FLAT };
 	start->tr = (struct vmx_start_segment){ VMX_START_TR, ACCESS_TSS, tss, LIMIT_TSS };
 	start->gdt_base = base;
-	start->gdt_limit = sizeof(gdt) - 1;
+	start->gdt_limit = START_GDT_ENTRIES * 8 - 1;
 	start->idt_limit = 0;
 	if (!wide)
 		return;
-	fill_page_tables(tables->bytes + PAGE, base + PAGE);
+	start_put_page_tables(tables->bytes + PAGE, mode, base + PAGE);
 	start->cr0 |= CR0_PG;
 	start->cr3 = base + PAGE;
 	start->cr4 = CR4_PAE;
