@@ -55,6 +55,10 @@ class Saved(Reference):
 
 
 def check_names(app, document, page):
+    for link in document.findall(nodes.reference):
+        if re.search(r"\.rst(?:#|$)", link.get("refuri", "")) and ":" not in link["refuri"]:
+            logging.getLogger(__name__).warning("%s: link to pages by :doc: or :ref:, which are checked",
+                                                link["refuri"], location=link)
     for literal in document.findall(nodes.literal):
         text = literal.astext()
         if re.fullmatch(rf"(?:{FOLDERS})/[\w./*-]*", text) and not list(ROOT.glob(text.rstrip("/"))):

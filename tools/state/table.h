@@ -11,7 +11,7 @@
 
 /*
  * Rows of a table: the struct, its member, the version that brought it, what may be in it, and a
- * sentence for the manual, which reads these rows as text (Documentation/saved.py).
+ * sentence for the manual, which reads these rows as text (Documentation/sphinx/saved.py).
  */
 #define SIZE(type, member)	sizeof((*(type *)0).member)
 #define PLACE(type, member) \
