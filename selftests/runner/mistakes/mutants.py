@@ -98,12 +98,18 @@ class Runner:
 
     def chosen(self, cpu, mutant, lines):
         """Tests that execute the mistake: the area's, then others; first those that take little time."""
-        tests = [test for test in self.tests_of(cpu) if self.coverage.executes(cpu, test, mutant.file, lines)]
+        tests = [test for test in self.tests_of(cpu) if self.coverage.executes(cpu, test, mutant.file, lines)
+                 or self.has_its_own(test, mutant.file)]
 
         def rank(test):
             return not self.is_mine(test), self.coverage.instructions(cpu, test)
 
         return [self.limited(cpu, test) for test in sorted(tests, key=rank)]
+
+    @staticmethod
+    def has_its_own(test, file):
+        """KUnit's module has the headers' functions as well, and does not tell what it executes of them."""
+        return test.name == "kunit" and file.endswith(".h")
 
     def limited(self, cpu, test):
         took = self.coverage.instructions(cpu, test)
