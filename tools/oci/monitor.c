@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,15 +39,16 @@ static void *relay_thread(void *relay)
 	return NULL;
 }
 
-static uint64_t number_of(const char *option, const char *text)
+static uint64_t number_of(const char *option, const char *text, uint64_t most)
 {
 	char *end;
 	uint64_t number;
 
 	errno = 0;
 	number = strtoull(text, &end, 10);
-	if (errno || *end || end == text || !number)
-		fail("--%s %s: give a number above 0", option, text);
+	if (errno || *end || end == text || !number || number > most)
+		fail("--%s %s: give a number from 1 to %llu", option, text,
+		     (unsigned long long)most);
 	return number;
 }
 
@@ -62,9 +64,9 @@ static void parse(struct machine_config *config, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'm')
-			config->memory = number_of("memory", optarg);
+			config->memory = number_of("memory", optarg, INT64_MAX);
 		else if (option == 'c')
-			config->cpus = number_of("cpus", optarg);
+			config->cpus = number_of("cpus", optarg, UINT_MAX);
 		else if (option == 't')
 			config->terminal = true;
 		else

@@ -253,6 +253,6 @@ def many_at_once(world):
     container.delete()
 
 
-TESTS = (streams, slow_reader, reader_goes, output_is_closed, vm_children_write_on, looks, signals_arrive, terminal, volumes,
-         root_is_shared_and_may_be_fixed, users_may_be_mapped, sysctls, exec_by_words, exec_by_description,
+TESTS = (streams, slow_reader, reader_goes, output_is_closed, vm_children_write_on, looks, signals_arrive, terminal,
+         volumes, root_is_shared_and_may_be_fixed, users_may_be_mapped, sysctls, exec_by_words, exec_by_description,
          exec_with_terminal, exec_is_killed, many_at_once)
