@@ -78,43 +78,10 @@ static bool vmm_deadline_passed(struct vmm_vcpu *v)
 {
 	if (!v->deadline || run_has_timer() || run_ticks_left(v))
 		return false;
-	clear_bit(VMM_REQUEST_DEADLINE, &v->requests);
 	v->deadline = 0;
 	v->run->deadline = 0;
 	v->exit.begin = VMX_REASON_PREEMPTION_TIMER;
 	v->count.exits[v->exit.reason]++;
-	return true;
-}
-
-/* What the program or others ask for, and the thread's work. */
-static noinline bool vmm_serve_requests(struct vmm_vcpu *v, unsigned long work,
-					enum vmm_leave *leave)
-{
-	unsigned long requests = READ_ONCE(v->requests);
-
-	if (READ_ONCE(v->run->immediate_exit) || requests & BIT(VMM_REQUEST_KICK))
-		*leave = VMM_LEAVE_EINTR;
-	else if (work)
-		*leave = vmm_leave_for(v, work);
-	else if (requests & BIT(VMM_REQUEST_DEADLINE) && vmm_deadline_passed(v))
-		*leave = VMM_LEAVE_USER;
-	else
-		return false;
-	return true;
-}
-
-/* Is there a reason not to enter? */
-static bool vmm_must_leave(struct vmm_vcpu *v, enum vmm_leave *leave)
-{
-	unsigned long work = read_thread_flags() &
-			     (BASE_TIF_RESCHED | _TIF_SIGPENDING |
-			      _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME);
-
-	if (unlikely(READ_ONCE(v->run->immediate_exit) | READ_ONCE(v->requests)))
-		return vmm_serve_requests(v, work, leave);
-	if (likely(!work))
-		return false;
-	*leave = vmm_leave_for(v, work);
 	return true;
 }
 
@@ -135,6 +102,48 @@ static void vmm_start_host_timer(struct vmm_vcpu *v)
 		      ns_to_ktime(mul_u64_u32_div(left, NSEC_PER_MSEC,
 						  run_tsc_khz() ?: 1)),
 		      HRTIMER_MODE_REL_PINNED);
+}
+
+/* A timer may be early: it counts the host's time, which is adjusted, and not the TSC. */
+static bool vmm_look_at_deadline(struct vmm_vcpu *v)
+{
+	clear_bit(VMM_REQUEST_DEADLINE, &v->requests);
+	if (vmm_deadline_passed(v))
+		return true;
+	vmm_start_host_timer(v);
+	return false;
+}
+
+/* What the program or others ask for, and the thread's work. */
+static noinline bool vmm_serve_requests(struct vmm_vcpu *v, unsigned long work,
+					enum vmm_leave *leave)
+{
+	unsigned long requests = READ_ONCE(v->requests);
+
+	if (READ_ONCE(v->run->immediate_exit) || requests & BIT(VMM_REQUEST_KICK))
+		*leave = VMM_LEAVE_EINTR;
+	else if (work)
+		*leave = vmm_leave_for(v, work);
+	else if (requests & BIT(VMM_REQUEST_DEADLINE) && vmm_look_at_deadline(v))
+		*leave = VMM_LEAVE_USER;
+	else
+		return false;
+	return true;
+}
+
+/* Is there a reason not to enter? */
+static bool vmm_must_leave(struct vmm_vcpu *v, enum vmm_leave *leave)
+{
+	unsigned long work = read_thread_flags() &
+			     (BASE_TIF_RESCHED | _TIF_SIGPENDING |
+			      _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME);
+
+	if (unlikely(READ_ONCE(v->run->immediate_exit) | READ_ONCE(v->requests)))
+		return vmm_serve_requests(v, work, leave);
+	if (likely(!work))
+		return false;
+	*leave = vmm_leave_for(v, work);
+	return true;
 }
 
 /* An enum gphys_fault or a negative errno. */

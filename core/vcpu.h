@@ -188,7 +188,7 @@ struct vmm_vcpu_ledger {
 /**
  * enum vmm_request - what others ask of a vCPU, to be looked at before the next VM entry
  * @VMM_REQUEST_KICK: to leave RUN; forgotten when RUN has been interrupted
- * @VMM_REQUEST_DEADLINE: to see whether its deadline has passed; stands until it has
+ * @VMM_REQUEST_DEADLINE: to see whether its deadline has passed, and start the timer again if not
  */
 enum vmm_request {
 	VMM_REQUEST_KICK,

@@ -137,10 +137,8 @@ static __always_inline void give_state(struct vmm_vcpu *v,
 /* SDM, "Exit Qualification for I/O Instructions" */
 #define IO_STRING	BIT(4)
 
-static __always_inline void give_io(struct vmx_run_page *run)
+static __always_inline void give_io(struct vmx_run_page *run, u64 q)
 {
-	u64 q = run->qualification;
-
 	run->io_size = (q & 7) + 1;
 	run->io_port = q >> 16;
 	run->io_flags = (q & BIT(3) ? VMX_IO_IN : 0) |
@@ -158,7 +156,7 @@ static __always_inline void give_exit(struct vmm_vcpu *v,
 	if (want & VMX_VALID_QUALIFICATION)
 		run->qualification = e->qualification;
 	if (want & VMX_VALID_IO)
-		give_io(run);
+		give_io(run, e->qualification);
 	if (want & VMX_VALID_LINEAR)
 		run->linear = e->linear;
 	if (want & VMX_VALID_PHYSICAL)
@@ -244,7 +242,7 @@ void vmx_give_exit(struct vmm_vcpu *v)
 		/* Nobody has looked at it before. */
 		vmx_record(v, PORT);
 		give_fields(v, PORT);
-		if (unlikely(v->run->qualification & IO_STRING))
+		if (unlikely(v->exit.qualification & IO_STRING))
 			give_any(v, PORT | STRING);
 		break;
 	case VMX_REASON_EPT_VIOLATION:

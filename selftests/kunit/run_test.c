@@ -157,7 +157,7 @@ static void run_deadline(struct kunit *test)
 	v->deadline = U64_MAX;
 	EXPECT_RUN(v, 0, "Li!EXU.");
 	KUNIT_EXPECT_FALSE(test, hrtimer_active(&v->timer));
-	/* It asks while the guest runs. What was asked too early stands. */
+	/* It asks while the guest runs, and is started again if it asked too early. */
 	BEGIN(v, .tsc = 1000, .way = { IRQ, TIMER });
 	v->requests = BIT(VMM_REQUEST_DEADLINE);
 	v->deadline = 1ULL << 60;
