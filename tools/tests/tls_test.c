@@ -409,6 +409,39 @@ TEST_F(tls, who_says_a_little_at_a_time_is_not_waited_for_without_an_end)
 	}
 }
 
+/* A client that knows TLS and has nothing to show. */
+static void *come_with_nothing(void *arg)
+{
+	gnutls_certificate_credentials_t nothing;
+	gnutls_session_t session;
+	char byte;
+
+	must(gnutls_certificate_allocate_credentials(&nothing));
+	must(gnutls_init(&session, GNUTLS_CLIENT));
+	must(gnutls_set_default_priority(session));
+	must(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, nothing));
+	gnutls_transport_set_int(session, *(int *)arg);
+	if (gnutls_handshake(session) >= 0)
+		gnutls_record_recv(session, &byte, 1);
+	gnutls_deinit(session);
+	gnutls_certificate_free_credentials(nothing);
+	return NULL;
+}
+
+TEST_F(tls, a_source_without_a_certificate_is_refused)
+{
+	struct side side;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, come_with_nothing, &self->ends[0]));
+	begin(self, &side, "good", NULL);
+	end(self, &side);
+	EXPECT_GT(0, side.fd);
+	EXPECT_NE(NULL, strstr(side.why, "certificate")) { TH_LOG("%s", side.why); }
+	printf("# %s\n", side.why);
+	pthread_join(thread, NULL);
+}
+
 /* Threads of this process. */
 static unsigned int count_threads(void)
 {

@@ -92,6 +92,9 @@ static void tell_line(struct tunnel *tunnel)
 
 	if (sent >= 0) {
 		took(&tunnel->out, sent);
+		/* A line that is slow takes it all in the end. */
+		if (tunnel->deadline)
+			tunnel->deadline = tunnel_now_ms() + tunnel_patience_ms;
 	} else if (gnutls_error_is_fatal(sent)) {
 		tunnel->line_deaf = true;
 		tunnel->out.count = 0;
