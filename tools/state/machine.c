@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../machine/internal.h"
 #include "../machine/vcpu_state.h"
+#include "../migrate/dirty.h"
 #include "state.h"
 
 /* How far the target's TSC rate may be from the guest's, in millionths. NTP corrects as much. */
@@ -64,17 +66,47 @@ static int go_on(void *arg)
 	return end == VMX_END_NONE ? 0 : vmx_fail(ESHUTDOWN, "the machine has ended");
 }
 
-/* Memory, then the sections, of which WRITER has all others. */
-static int write_stream(struct state_writer *writer, struct vmx_machine *machine, int fd)
-{
-	struct state_image image = { .size = machine->memory.size };
-	const struct vmx_saved_part memory = { .table = &state_image_table, .object = &image };
-	int ret;
+/* What a file has of memory: all, or what MAP says, and where the rest is. */
+struct extent {
+	struct dirty_log *log;
+	const uint64_t *map;
+	struct state_base base;
+	struct state_image image;
+};
 
-	/* What is still to come is shorter than a page. */
-	image.offset = (writer->count + 4096 + STATE_ALIGNMENT - 1) & -STATE_ALIGNMENT;
-	ret = state_write_image(fd, machine->memory.ram, &image, go_on, machine);
+/* The map, the image, and the sections that tell of them. */
+static int write_memory(struct state_writer *writer, struct vmx_machine *machine,
+			struct extent *extent, int fd)
+{
+	struct state_image *image = &extent->image;
+	const struct vmx_saved_part memory = { .table = &state_image_table, .object = image };
+	const struct vmx_saved_part base = { .table = &state_base_table, .object = &extent->base };
+	/* What is still to come of sections is shorter than a page. */
+	uint64_t end = writer->count + 4096;
+	int ret = 0;
+
+	if (extent->map) {
+		extent->base.offset = end;
+		extent->base.checksum = state_map_checksum(extent->map, image);
+		end += state_map_size(image);
+	}
+	image->offset = (end + STATE_ALIGNMENT - 1) & -STATE_ALIGNMENT;
+	ret = state_write_image(fd, machine->memory.ram, image, extent->map, go_on, machine);
+	if (!ret && extent->map)
+		ret = state_write_bytes(fd, extent->map, state_map_size(image),
+					extent->base.offset);
+	if (extent->map)
+		state_add(writer, &base);
 	state_add(writer, &memory);
+	return ret;
+}
+
+/* Memory, then the sections, of which WRITER has all others. */
+static int write_stream(struct state_writer *writer, struct vmx_machine *machine,
+			struct extent *extent, int fd)
+{
+	int ret = write_memory(writer, machine, extent, fd);
+
 	state_end(writer);
 	if (!ret && writer->failed)
 		ret = vmx_fail(ENOMEM, "no memory to save the machine");
@@ -155,10 +187,13 @@ static void end_write(struct vmx_machine *machine)
 }
 
 /* The host's disk may be slow, so nobody waits for it with the lock. */
-static int save(struct state_writer *writer, struct vmx_machine *machine, int fd)
+static int save(struct state_writer *writer, struct vmx_machine *machine, struct extent *extent,
+		int fd)
 {
 	int ret = check_empty(fd);
 
+	if (!ret && getrandom(&extent->image.id, sizeof(extent->image.id), 0) < 0)
+		ret = vmx_fail(errno, "no random number: %s", strerror(errno));
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&machine->lock);
@@ -168,18 +203,35 @@ static int save(struct state_writer *writer, struct vmx_machine *machine, int fd
 	pthread_mutex_unlock(&machine->lock);
 	if (ret)
 		return ret;
-	ret = write_stream(writer, machine, fd);
+	/* What the writing of the state wrote, too. */
+	ret = extent->log ? dirty_collect(extent->log) : 0;
+	ret = ret ?: write_stream(writer, machine, extent, fd);
 	end_write(machine);
+	return ret;
+}
+
+int state_save(struct vmx_machine *machine, int fd, struct dirty_log *log,
+	       const struct state_base *base, uint64_t *id)
+{
+	struct state_writer writer = { .bytes = NULL };
+	struct extent extent = { .log = log, .image.size = machine->memory.size };
+	int ret;
+
+	if (base) {
+		extent.map = log->bits;
+		extent.base = *base;
+	}
+	ret = save(&writer, machine, &extent, fd);
+	*id = extent.image.id;
+	free(writer.bytes);
 	return ret;
 }
 
 int vmx_machine_save(struct vmx_machine *machine, int fd)
 {
-	struct state_writer writer = { .bytes = NULL };
-	int ret = save(&writer, machine, fd);
+	uint64_t id;
 
-	free(writer.bytes);
-	return ret;
+	return state_save(machine, fd, NULL, NULL, &id);
 }
 
 /* Reading */
@@ -248,6 +300,7 @@ static int open_saved(struct vmx_saved *saved, struct vmx_saved_config *config)
 		return vmx_fail(EINVAL, "a saved state must be in a regular file");
 	ret = read_stream(saved, stat.st_size);
 	ret = ret ?: find_image(saved, stat.st_size);
+	ret = ret ?: state_find_base(saved, stat.st_size);
 	ret = ret ?: state_find_config(saved, config);
 	if (ret || config->memory == saved->image.size)
 		return ret;
@@ -274,14 +327,21 @@ int vmx_saved_open(struct vmx_saved **saved, int fd, struct vmx_saved_config *co
 
 int vmx_saved_check_memory(struct vmx_saved *saved)
 {
-	return state_check_image(saved->fd, &saved->image);
+	int ret = state_check_image(saved->fd, &saved->image);
+
+	return ret || !saved->under ? ret : vmx_saved_check_memory(saved->under);
 }
 
 void vmx_saved_close(struct vmx_saved *saved)
 {
-	if (saved)
+	while (saved) {
+		struct vmx_saved *under = saved->under;
+
+		free(saved->map);
 		free(saved->bytes);
-	free(saved);
+		free(saved);
+		saved = under;
+	}
 }
 
 /* Restoring */
@@ -290,15 +350,16 @@ void vmx_saved_close(struct vmx_saved *saved)
 static int map_memory(struct vmx_machine *machine, const struct vmx_saved *saved)
 {
 	struct vmx_memory *memory = &machine->memory;
+	int ret;
 
 	if (memory->size != saved->image.size)
 		return vmx_fail(EINVAL,
 				"the saved machine has %llu bytes of RAM, and this one %llu",
 				(unsigned long long)saved->image.size,
 				(unsigned long long)memory->size);
-	if (mmap(memory->ram, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
-		 saved->fd, saved->image.offset) == MAP_FAILED)
-		return vmx_fail(errno, "cannot map the saved memory: %s", strerror(errno));
+	ret = state_map_memory(memory->ram, saved);
+	if (ret)
+		return ret;
 	madvise(memory->ram, memory->size, MADV_DONTFORK);
 	memory->image = true;
 	return 0;

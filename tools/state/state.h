@@ -61,6 +61,22 @@ int state_read_machine(struct vmx_saved *saved, struct vmx_machine *machine);
 /* What a machine needs to have for it. */
 int state_find_config(struct vmx_saved *saved, struct vmx_saved_config *config);
 
+struct dirty_log;
+/*
+ * Writes all of a machine to FD, but with a BASE no more of memory than what is marked in LOG,
+ * which is brought up to date; NULL for none. Fills in what tells the image from others. 0 or
+ * -errno.
+ */
+int state_save(struct vmx_machine *machine, int fd, struct dirty_log *log,
+	       const struct state_base *base, uint64_t *id);
+
+/* base.c */
+
+/* What is in SAVED of a base, if it has one: 0 or -EINVAL. */
+int state_find_base(struct vmx_saved *saved, uint64_t file_size);
+/* Puts the images on one another, the last base first: 0 or -errno. */
+int state_map_memory(void *ram, const struct vmx_saved *saved);
+
 extern const struct vmx_saved_table state_machine_table;
 
 #endif /* LIBVMX_STATE_STATE_H */

@@ -33,7 +33,19 @@ static const struct vmx_saved_field image_fields[] = {
 	       "where the image begins in the file, a multiple of 2 MiB"),
 	NUMBER(struct state_image, pages, 1, "pages of 4 KiB that are not all zeroes"),
 	NUMBER(struct state_image, checksum, 1, "of these pages"),
+	NUMBER(struct state_image, id, 1, "a random number that no other image has"),
 };
+
+static const struct vmx_saved_field base_fields[] = {
+	NUMBER(struct state_base, id, 1, "that of the image which has the other pages"),
+	NUMBER(struct state_base, offset, 1,
+	       "where the map of pages is in the file: bit n of word m is for page 64 * m + n"),
+	NUMBER(struct state_base, checksum, 1, "XXH3 of the map"),
+	LIMITED(struct state_base, length, 1, STATE_BASE_NAME - 1, "bytes of its file's name"),
+	COUNTED(struct state_base, name, 1, "its file, in the same folder"),
+};
+
+const struct vmx_saved_table state_base_table = SAVED_TABLE("base", 1, base_fields);
 
 const struct vmx_saved_table state_image_table = SAVED_TABLE("memory", 1, image_fields);
 
@@ -199,6 +211,11 @@ int state_scan(struct vmx_saved *saved, size_t length)
 	return ret;
 }
 
+bool state_has(struct vmx_saved *saved, const struct vmx_saved_table *table)
+{
+	return find(saved, table->name, 0);
+}
+
 int state_look(struct vmx_saved *saved, const struct vmx_saved_part *part)
 {
 	const struct vmx_saved_table *table = part->table;
@@ -299,16 +316,22 @@ int state_read_bytes(int fd, void *to, size_t count, off_t at, const char *what)
 	return 0;
 }
 
-/* Those pages from AT to END that are not all zeroes. */
-static int write_pages(int fd, const char *memory, struct state_image *image, uint64_t at,
-		       uint64_t end)
+/* A page that belongs there and is not all zeroes. */
+static bool is_written(const char *memory, const uint64_t *map, uint64_t at)
+{
+	return (!map || state_is_in_map(map, at / PAGE)) && !is_zero(memory + at);
+}
+
+/* Those from AT to END. */
+static int write_pages(int fd, const char *memory, struct state_image *image, const uint64_t *map,
+		       uint64_t at, uint64_t end)
 {
 	int ret = 0;
 
 	while (!ret && at < end) {
 		uint64_t from = at;
 
-		for (; at < end && !is_zero(memory + at); at += PAGE) {
+		for (; at < end && is_written(memory, map, at); at += PAGE) {
 			image->checksum = add_page(image->checksum, at / PAGE, memory + at);
 			image->pages++;
 		}
@@ -319,7 +342,12 @@ static int write_pages(int fd, const char *memory, struct state_image *image, ui
 	return ret;
 }
 
-int state_write_image(int fd, const void *memory, struct state_image *image,
+uint64_t state_map_checksum(const uint64_t *map, const struct state_image *image)
+{
+	return XXH3_64bits(map, state_map_size(image));
+}
+
+int state_write_image(int fd, const void *memory, struct state_image *image, const uint64_t *map,
 		      int (*go_on)(void *arg), void *arg)
 {
 	int ret = 0;
@@ -332,7 +360,8 @@ int state_write_image(int fd, const void *memory, struct state_image *image,
 	for (uint64_t at = 0; !ret && at < image->size; at += CHUNK) {
 		uint64_t left = image->size - at;
 
-		ret = write_pages(fd, memory, image, at, at + (left < CHUNK ? left : CHUNK));
+		ret = write_pages(fd, memory, image, map, at,
+				  at + (left < CHUNK ? left : CHUNK));
 		ret = ret ?: go_on(arg);
 	}
 	return ret;

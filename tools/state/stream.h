@@ -35,9 +35,32 @@ struct state_image {
 	uint64_t offset;
 	uint64_t pages;
 	uint64_t checksum;
+	uint64_t id;
 };
 
-extern const struct vmx_saved_table state_image_table;
+#define STATE_BASE_NAME	256
+
+/* Where the pages are that an image does not have: in that of another file. */
+struct state_base {
+	uint64_t id;
+	uint64_t offset;
+	uint64_t checksum;
+	uint32_t length;
+	uint8_t name[STATE_BASE_NAME];
+};
+
+extern const struct vmx_saved_table state_image_table, state_base_table;
+
+/* Bytes of a map that has a bit for each page of an image, in whole words. */
+static inline size_t state_map_size(const struct state_image *image)
+{
+	return (image->size / 4096 + 63) / 64 * 8;
+}
+
+static inline bool state_is_in_map(const uint64_t *map, uint64_t page)
+{
+	return map[page / 64] >> page % 64 & 1;
+}
 
 struct state_section {
 	struct state_header header;
@@ -54,6 +77,9 @@ struct vmx_saved {
 	unsigned int count;
 	struct state_section sections[STATE_SECTIONS];
 	struct state_image image;
+	struct state_base base;
+	uint64_t *map;			/* pages that the image has; NULL: all */
+	struct vmx_saved *under;	/* has the others */
 };
 
 /* Of the header without its last member, and of what follows it. */
@@ -69,6 +95,8 @@ void state_end(struct state_writer *writer);
 int state_check_head(const struct state_head *head, size_t length);
 /* Checks what is in SAVED->bytes, LENGTH bytes of a stream: 0 or -EINVAL. */
 int state_scan(struct vmx_saved *saved, size_t length);
+/* Is there a section of a table's? */
+bool state_has(struct vmx_saved *saved, const struct vmx_saved_table *table);
 /* Reads a section into its part: 0 or -EINVAL. */
 int state_look(struct vmx_saved *saved, const struct vmx_saved_part *part);
 /* Likewise; the part judges it, and the section is not one that nobody knows. */
@@ -80,11 +108,14 @@ int state_write_bytes(int fd, const void *from, size_t count, off_t at);
 /* 0, or -errno with vmx_error() set: -EINVAL if the file ends before. WHAT is for messages. */
 int state_read_bytes(int fd, void *to, size_t count, off_t at, const char *what);
 /*
- * Writes the image of memory that is not all zeroes, and fills in the rest of IMAGE. GO_ON is asked
- * after each piece, the last one too: what is not 0 ends it.
+ * Writes the image of memory that is not all zeroes, of the pages in MAP alone unless that is NULL,
+ * and fills in the rest of IMAGE. GO_ON is asked after each piece, the last one too: what is not 0
+ * ends it.
  */
-int state_write_image(int fd, const void *memory, struct state_image *image,
+int state_write_image(int fd, const void *memory, struct state_image *image, const uint64_t *map,
 		      int (*go_on)(void *arg), void *arg);
+/* Of a map. */
+uint64_t state_map_checksum(const uint64_t *map, const struct state_image *image);
 /* Reads it, for its checksum. */
 int state_check_image(int fd, const struct state_image *image);
 

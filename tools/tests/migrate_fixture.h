@@ -412,7 +412,7 @@ static void end(fixture *self)
 		line_close(&self->line);
 }
 
-static void move(fixture *self, const struct fault *fault)
+static inline void move(fixture *self, const struct fault *fault)
 {
 	begin(self, fault);
 	end(self);
@@ -429,7 +429,7 @@ static bool is_at_rest(struct side *side)
 }
 
 /* What is at rest does nothing, either. */
-static bool runs(struct side *side)
+static inline bool runs(struct side *side)
 {
 	const struct position *at = position(side->machine.memory.ram);
 	uint64_t page = at->page;

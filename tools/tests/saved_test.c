@@ -568,7 +568,7 @@ TEST(zero_pages_are_holes)
 	memory[3 * PAGE + 5] = 1;
 	memory[4 * PAGE + PAGE - 1] = 2;
 	memory[30 * PAGE] = 3;
-	ASSERT_EQ(0, state_write_image(fd, memory, &image, go_on, NULL));
+	ASSERT_EQ(0, state_write_image(fd, memory, &image, NULL, go_on, NULL));
 	EXPECT_EQ(3, image.pages);
 	EXPECT_EQ(STATE_ALIGNMENT + PAGES * PAGE, lseek(fd, 0, SEEK_END));
 	data = lseek(fd, 0, SEEK_DATA);

@@ -129,6 +129,61 @@ int vmx_saved_open(struct vmx_saved **saved, int fd,
 int vmx_saved_check_memory(struct vmx_saved *saved);
 
 /**
+ * vmx_saved_base() - where is the rest of its memory?
+ * @saved: a stream
+ *
+ * Return: for what vmx_changes_save() wrote, the name of the file in the same folder that has
+ * the pages which it lacks; NULL if it lacks none, or has a base already.
+ */
+const char *vmx_saved_base(const struct vmx_saved *saved);
+
+/**
+ * vmx_saved_set_base() - give a stream the rest of its memory
+ * @saved: the stream
+ * @base: that of the file which vmx_saved_base() names, which may need a base as well. It is
+ *	closed with @saved, and its file stays open until then
+ *
+ * Return: 0, -EINVAL (it is another file than the one that was there).
+ */
+int vmx_saved_set_base(struct vmx_saved *saved, struct vmx_saved *base);
+
+struct vmx_changes;
+
+/**
+ * vmx_changes_begin() - note what is written to memory from now on
+ * @changes: out
+ * @machine: the machine; it cannot be migrated meanwhile
+ *
+ * It costs what the module's dirty log costs; see VMX_MMU_LOG.
+ *
+ * Return: 0 or -errno.
+ */
+int vmx_changes_begin(struct vmx_changes **changes, struct vmx_machine *machine);
+
+/**
+ * vmx_changes_save() - save a machine, or what changed since the last time
+ * @changes: what was written since
+ * @fd: an empty regular file; stays the caller's
+ * @base: the name of the file that the last vmx_changes_keep() was about, which will be in the
+ *	same folder; NULL to save all
+ *
+ * Return: as vmx_machine_save().
+ */
+int vmx_changes_save(struct vmx_changes *changes, int fd, const char *base);
+
+/**
+ * vmx_changes_keep() - the next file has what changes from here on
+ * @changes: what vmx_changes_save() succeeded for; the machine is paused still
+ */
+void vmx_changes_keep(struct vmx_changes *changes);
+
+/**
+ * vmx_changes_end() - note nothing any more
+ * @changes: it, or NULL
+ */
+void vmx_changes_end(struct vmx_changes *changes);
+
+/**
  * vmx_machine_save() - write a machine's state into a file
  * @machine: the machine; paused, and stays so
  * @fd: an empty regular file; stays the caller's
