@@ -35,8 +35,8 @@ DEFAULT = ("fast", "debian-6.1", "debian-6.12")
 # kernel. Guests take long to boot many times, or a kernel that does much. Tests that compare the CPU with the
 # module or with libvmx, and those of vmxrun's snapshots and its API, find the same on each kernel: the fast rows
 # run them. Who asks for the kernel gets all of them.
-THE_SAME_EVERYWHERE = ("control_test", "entry_check_test", "finished_cr_test", "move_test", "move_kill_test",
-                       "move_limits_test", "paging_test", "saved_test", "shadow_fuzz_test")
+THE_SAME_EVERYWHERE = ("control_test", "entry_check_test", "finished_cr_test", "models_test", "move_test",
+                       "move_kill_test", "move_limits_test", "paging_test", "saved_test", "shadow_fuzz_test")
 NOT_BY_DEFAULT = {
     "debian-6.1": (*THE_SAME_EVERYWHERE, "kvm_test", "kexec_test"),
     "debian-6.12": (*THE_SAME_EVERYWHERE, "kvm_test", "kexec_test", "linux-net", "linux-net-pins",
