@@ -220,7 +220,8 @@ enum vmm_request {
  * @requests: what others ask of it: a bit for each enum vmm_request
  * @tag: of its guest's translations
  * @event: taken from the run page and not delivered yet
- * @given: the last event of an entry, with shadow paging, and RFLAGS.RF at that entry
+ * @given: the last event that an entry injected, with shadow paging, and the count of
+ *	entries, RIP and RFLAGS.RF before it
  * @deadline: guest TSC of the deadline, 0 if there is none
  * @timer: ends a guest stay at @deadline where the CPU has no preemption timer
  * @exit: the last exit
@@ -267,6 +268,8 @@ struct vmm_vcpu {
 	struct {
 		u32 info;
 		u32 rf;
+		u64 entries;
+		u64 rip;
 	} given;
 	u64 deadline;
 	struct hrtimer timer;

@@ -78,18 +78,26 @@ static bool user_wants_fault(const struct vmm_vcpu *v, u32 error)
 	return match == !!(v->vmcs->exceptions & BIT(X86_TRAP_PF));
 }
 
+/* The exit interrupted the delivery of the event that the entry before it injected. */
+static bool was_injected(struct vmm_vcpu *v)
+{
+	return v->event.info == v->given.info &&
+	       v->count.entries == v->given.entries + 1 &&
+	       vmx_read(v, VMX_F_GUEST_RIP) == v->given.rip;
+}
+
 /*
  * The event whose delivery the page fault interrupted is delivered again. The exit
  * saved RF as the page fault would have pushed it: set (SDM, "Saving RIP, RSP,
- * RFLAGS, and SSP"). VM entry pushes what RFLAGS has. So it gets what an event of
- * the last entry had, and otherwise what the event pushes: a fault sets RF, an
- * instruction that interrupts does not.
+ * RFLAGS, and SSP"). VM entry pushes what RFLAGS has. So it gets what an injected
+ * event had, and otherwise what the event pushes: a fault sets RF, an instruction
+ * that interrupts does not.
  */
 static void restore_rf(struct vmm_vcpu *v)
 {
 	u64 rflags = vmx_read(v, VMX_F_GUEST_RFLAGS) & ~(u64)X86_EFLAGS_RF;
 
-	if (v->event.info == v->given.info)
+	if (was_injected(v))
 		rflags |= v->given.rf;
 	else if ((v->event.info & VMX_INTR_TYPE_MASK) ==
 		 VMX_INTR_TYPE_HARDWARE_EXCEPTION)
@@ -261,8 +269,15 @@ static int finish_instruction(struct vmm_vcpu *v, int r)
 {
 	if (r == -EPERM)
 		return GPHYS_FAULT_EXIT;
-	if (r < 0)
+	if (r < 0) {
+		/*
+		 * The guest executes it again. Its exit saved RF clear, and a
+		 * breakpoint on it has been met.
+		 */
+		vmx_write(v, VMX_F_GUEST_RFLAGS,
+			  vmx_read(v, VMX_F_GUEST_RFLAGS) | X86_EFLAGS_RF);
 		return r;
+	}
 	if (r)
 		vmx_inject_fault(v, r, r == PAGING_PF ? v->exit.intr_error : 0);
 	else

@@ -139,6 +139,8 @@ static void inject_event(struct vmm_vcpu *v)
 		vmx_write(v, VMX_F_ENTRY_INSN_LENGTH, v->event.length);
 	if (v->paging) {
 		v->given.info = v->event.info;
+		v->given.entries = v->count.entries;
+		v->given.rip = vmx_read(v, VMX_F_GUEST_RIP);
 		v->given.rf = vmx_read(v, VMX_F_GUEST_RFLAGS) & X86_EFLAGS_RF;
 	}
 	v->event.info = 0;

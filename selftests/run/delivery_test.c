@@ -4,9 +4,11 @@
 #include "lib/guest_tables.h"
 
 #define MSR_LSTAR	0xc0000082u
+#define VECTOR_UD	6
 #define VECTOR_DF	8
 #define VECTOR_AC	17
 #define RFLAGS_TF	0x102
+#define RFLAGS_RF	(1ull << 16)
 #define RFLAGS_AC	0x40002
 #define CR0_AM		(1ull << 18)
 #define DEBUGCTL_BTF	2
@@ -108,6 +110,31 @@ TEST_F(vm, page_fault_after_a_double_fault)
 	EXPECT_EQ((uint32_t)VMX_REASON_TRIPLE_FAULT, self->run->reason) {
 		TH_LOG("%s", test_describe(&self->vcpu));
 	}
+}
+
+/* The next event finds no page to push to. */
+static int take_stack(struct vmx_vm *vm)
+{
+	return madvise(test_at(vm, TEST_STACK - PAGE), PAGE, MADV_DONTNEED);
+}
+
+/* SDM, "Resume Flag (RF)": a fault pushes it set, an injected event pushes what RFLAGS has. */
+TEST_F(vm, rf_of_an_event_that_waits_for_a_page)
+{
+	const uint64_t *pushed = test_at(&self->vm, TEST_STACK - 24);
+
+	ASSERT_VMX(test_start(&self->vcpu, VMX_MODE_LONG, faults));
+	ASSERT_VMX(test_set_idt(&self->vcpu));
+	self->run->inject_info = VMX_INTR_VALID | VMX_INTR_TYPE_HARDWARE_EXCEPTION | VECTOR_UD;
+	ASSERT_EQ(0, take_stack(&self->vm));
+	ASSERT_VMX(raise_fault(&self->vcpu, UD));
+	EXPECT_EQ(VECTOR_UD, self->run->regs[VMX_RDI]);
+	if (variant->mmu == VMX_MMU_SHADOW)
+		EXPECT_EQ(0, *pushed & RFLAGS_RF);
+	ASSERT_EQ(0, take_stack(&self->vm));
+	ASSERT_VMX(raise_fault(&self->vcpu, UD));
+	EXPECT_EQ(VECTOR_UD, self->run->regs[VMX_RDI]);
+	EXPECT_EQ(RFLAGS_RF, *pushed & RFLAGS_RF);
 }
 
 GUEST64(nop_guest, "nop\n hlt");
