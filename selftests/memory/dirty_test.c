@@ -441,7 +441,8 @@ TEST_F_TIMEOUT(log, a_copy_follows_the_guest, 300)
 	}
 	for (int n = 0; n < 2; n++)
 		ASSERT_EQ(0, pthread_create(&writers[n].thread, NULL, write_on, &writers[n]));
-	for (int round = 0; round < 200; round++) {
+	/* However seldom the guests get a turn, they have to write. */
+	for (int round = 0; round < 200 || told <= (long)PAGES; round++) {
 		dirty = copy_dirty(&self->vm, self->at, copy, self->bitmap);
 		ASSERT_LE(0, dirty);
 		told += dirty;
@@ -459,7 +460,6 @@ TEST_F_TIMEOUT(log, a_copy_follows_the_guest, 300)
 		EXPECT_EQ(-EINTR, writers[n].ret);
 		vmx_vcpu_close(&writers[n].vcpu);
 	}
-	EXPECT_LT(PAGES, told);
 	ASSERT_LE(0, copy_dirty(&self->vm, self->at, copy, self->bitmap));
 	EXPECT_EQ(0, memcmp(copy, self->at, LENGTH));
 	TH_LOG("%ld pages were told of", told);
