@@ -44,7 +44,7 @@ static long run(struct vmm_vcpu *v)
 {
 	long r;
 
-	/* Whoever waits for this CPU, such as KUnit's report on the console, would show in the log. */
+	/* Whoever waits for this CPU, such as the console's writer, would show in the log. */
 	cond_resched();
 	/* What another CPU would change is run_flushes()'s. */
 	migrate_disable();
