@@ -317,7 +317,8 @@ static int vcpu_release(struct inode *inode, struct file *file)
 
 	base_ledger_begin();
 	detach_vmcs(v);
-	base_cond_resched();
+	/* That may have waited for the CPU that had the VMCS. */
+	base_ledger_begin();
 	vcpu_free(v);
 	base_ledger_end();
 	return 0;
