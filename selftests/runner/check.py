@@ -60,8 +60,8 @@ ONE_THREAD = ("cpuid_msr_test", "cr_test", "debug_test", "delivery_test", "devic
               "kunit", "mmio_test", "mode_test", "paging_bits_test", "populate_test",
               "shadow_bounds_test", "tables_test", "vmcs_test")
 # Bochs 3 takes half the time of Bochs 2. With two CPUs an interrupt that follows the delivery of an event to a guest
-# costs the guest its stack pointer, and the TSC jumps (Documentation/emulator.rst). So of the tests with two it has
-# those whose guests get no events and that measure no time. On these models it panics.
+# costs the guest its stack pointer, and time is not to be relied on (Documentation/emulator.rst). So of the tests with
+# two it has those whose guests get no events and that measure no time. On these models it panics.
 NO_EVENTS = ("dirty_test", "hotplug_test", "leak_test", "memory_test", "mmu_abi_test", "mmu_huge_test",
              "mmu_race_test", "mmu_stress_test", "mmu_test", "signal_test", "views_test", "vpid_test")
 NOT_ON_BOCHS_3 = ("tigerlake",)
