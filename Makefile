@@ -28,7 +28,7 @@ help:
 # |   make deps       list the Debian packages that any of these lacks, then install them (root or
 # |                   sudo); each command by itself installs what it needs
 # |   make demo       set everything up, boot the emulated machine, run guests in it
-# |   make check      set everything up, run static gates and every test; results in build/results. 25 minutes
+# |   make check      set everything up, run static gates and every test; results in build/results. 30 minutes
 # |                   on two cores, 15 more the first time
 # |   make test       T=NAME: one selftest (globs and lists work) on one CPU model and kernel
 # |   make bench      this module beside KVM on the same emulated machine; writes build/bench.tsv.

@@ -132,6 +132,7 @@ def machines(kernel_name, cpu_name):
 
 @functools.cache
 def newest_bochs():
+    """3, or 2 with a sentence where 3 cannot be fetched."""
     try:
         newbochs.find()
         return 3
